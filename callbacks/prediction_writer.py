@@ -1,0 +1,66 @@
+"""Write predictions to a store on disk, batch by batch."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+
+from callbacks.score import as_arrays
+from postprocessing.predictions import PredictionStore
+
+
+class PredictionWriter(pl.Callback):
+    """Write what `predict_step` returns into `<folder>/<split>/`, one entry per image, as it comes.
+
+    Each rank writes its own images; an image that the loader repeated to give all ranks the same number of batches is
+    written once. A run that was killed goes on where it stopped: images already there are left out of the loaders.
+
+    Args:
+        folder: the run's `predictions` folder.
+        fingerprint: hash of everything the predictions depend on (checkpoint, inference settings); predictions of
+            another fingerprint are dropped.
+        dtype: number type of the stored probabilities; uint8 (steps of 1/255) is enough for any threshold.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str, dtype: Literal["uint8", "float16", "float32"] = "uint8"):
+        self.folder, self.fingerprint, self.dtype = Path(folder), fingerprint, dtype
+        self.stores: list[PredictionStore] = []
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage != "predict":
+            return
+        data = trainer.datamodule
+        splits = data.predict_splits()
+        self.stores = [PredictionStore(self.folder / split_folder(split)) for split in splits]
+        if trainer.is_global_zero:
+            for store, split in zip(self.stores, splits, strict=True):
+                store.begin(data.predict_ids(split), fingerprint=self.fingerprint)
+        trainer.strategy.barrier("prediction stores are ready")
+        done = [store.ids() for store in self.stores] if trainer.is_global_zero else None
+        for split, ids in zip(splits, trainer.strategy.broadcast(done), strict=True):
+            data.skip(split, ids)
+
+    def on_predict_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        store = self.stores[dataloader_idx]
+        for image_id, prediction in zip(batch["image_id"], outputs, strict=True):
+            if image_id not in store:
+                store.write(image_id, as_arrays(prediction), dtype=self.dtype)
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.strategy.barrier("predictions are written")
+        if trainer.is_global_zero:
+            for store in self.stores:
+                store.finish()
+
+
+def split_folder(split: str) -> str:
+    """Folder name of a split: `val`, `test`, or the last part of an image folder's path."""
+    return Path(split).name

@@ -1,0 +1,72 @@
+"""The command line: one verb, then a config or a run folder."""
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would otherwise ask the network for news
+
+VERBS = {
+    "run": ("experiments.chain", "the whole chain of one config: folds, fit, predict, search, submission"),
+    "folds": ("experiments.offline", "write the folds file: duplicates and groups are never split"),
+    "fit": ("experiments.training", "train one fold (or all rows)"),
+    "validate": ("experiments.training", "score a trained run on its validation fold, as prediction will see it"),
+    "test": ("experiments.training", "score a trained run on labelled test images"),
+    "predict": ("experiments.training", "write out-of-fold and test predictions of a run, or of all folds"),
+    "search": ("experiments.offline", "tune the post-processing on out-of-fold predictions"),
+    "score": ("experiments.offline", "metric of predictions or of a submission file against the truth"),
+    "submit": ("experiments.offline", "write the submission file and check it against the sample"),
+}
+
+HELP = """usage: python cli.py VERB (--config FILE | RUN_FOLDER) [--key value …]
+
+{verbs}
+
+python cli.py VERB --help    the verb's own arguments
+A first run, with data it makes itself:    python cli.py run --config configs/quickstart.yaml
+"""
+
+
+def help_text() -> str:
+    """Every verb with a line each."""
+    width = max(map(len, VERBS))
+    return HELP.format(verbs="\n".join(f"  {verb:<{width}}  {line}" for verb, (_, line) in VERBS.items()))
+
+
+def every_fold(verb: str, arguments: list[str]) -> int | None:
+    """Run a training verb once per fold of an experiment folder; None when the argument is no such folder."""
+    if verb == "fit" or not arguments or arguments[0].startswith("-"):
+        return None
+    folder = Path(arguments[0])
+    if (folder / "config.yaml").is_file() or not any(folder.glob("*/config.yaml")):
+        return None
+    for config in sorted(folder.glob("*/config.yaml")):
+        command = [sys.executable, str(Path(__file__)), verb, str(config.parent), *arguments[1:]]
+        print("$ python cli.py " + " ".join(command[2:]), flush=True)
+        code = subprocess.run(command, check=False).returncode
+        if code:
+            return code
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the verb that the arguments (those of the command line by default) begin with; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(help_text())
+        return 0
+    verb, rest = arguments[0], arguments[1:]
+    if verb not in VERBS:
+        print(f"error: no verb {verb!r}\n\n{help_text()}", file=sys.stderr)
+        return 2
+    code = every_fold(verb, rest) if VERBS[verb][0] == "experiments.training" else None
+    if code is not None:
+        return code
+    import_module(VERBS[verb][0]).main(verb, rest)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,264 @@
+"""What every datamodule shares: folds, splits, loaders."""
+
+import os
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from albumentations import BaseCompose, BasicTransform
+from torch.utils.data import DataLoader
+
+from datamodules.collate import collate_evaluation, collate_training
+from datamodules.dataset import EvaluationDataset, TrainingDataset, read_arrays
+from datamodules.quickstart import Generator
+from datamodules.readers import ImageReader, Reader
+from datamodules.samplers import EvaluationSampler, TrainingSampler
+from datamodules.table import find_images
+from datamodules.targets import Target
+from evaluation.folds import CrossValidation, folds_hash, read_folds
+from preprocessing.files import confined
+from preprocessing.hashes import pixel_hash
+
+
+class BaseDataModule(pl.LightningDataModule):
+    """Images with targets, in folds. A subclass says which images there are: `table()` and `test_table()`.
+
+    Args:
+        root: folder of the competition's files.
+        images: glob under `root` of the training images: `stage1_train/*/images/*.png`.
+        test_images: glob under `root` of the images to submit.
+        targets: sources of truth and what is derived from them, in order.
+        reader: how images are read; plain pictures as RGB unless given.
+        folds: folds file; `folds/<config name>.csv` unless given.
+        fold: the fold that is validated, or `all` to train on everything without validation.
+        augmentation: albumentations transforms for training, in order. They must end in one size: a crop.
+        batch_size: training samples in a batch, on each rank.
+        eval_batch_size: images in an evaluation batch; images of any sizes are predicted one after the other.
+        num_workers: loader processes; `auto` is one per CPU of this process up to 8, none on a single CPU.
+        repeats: training samples drawn from each image an epoch; above 1 where images are few or large.
+        limit: take only that many images of each split, for a quick look.
+        predict_split: what `predict` predicts: `val`, `test`, or folders of images. `test` is left out where the config
+            names no test images.
+        sample_submission: the competition's sample file under `root`.
+        seed: of the order and augmentation of training samples.
+        generator: makes the files when `root` does not exist.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        images: str,
+        targets: list[Target],
+        test_images: str | None = None,
+        reader: Reader | None = None,
+        folds: str | None = None,
+        fold: int | Literal["all"] = 0,
+        augmentation: list[BasicTransform | BaseCompose] | None = None,
+        batch_size: int = 16,
+        eval_batch_size: int = 1,
+        num_workers: int | Literal["auto"] = "auto",
+        repeats: int = 1,
+        limit: int | None = None,
+        predict_split: list[str] | None = None,
+        sample_submission: str | None = None,
+        seed: int = 0,
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.root, self.images, self.test_images = root, images, test_images
+        self.targets, self.reader = targets, reader or ImageReader()
+        self.folds, self.fold = folds, fold
+        self.augmentation = augmentation or []
+        self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
+        self.repeats, self.limit, self.seed = repeats, limit, seed
+        self.predict_split = predict_split if predict_split is not None else ["val", "test"]
+        self.sample_submission, self.generator = sample_submission, generator
+        self._tables: dict[str, pd.DataFrame] = {}
+        self._skipped: dict[str, set[str]] = {}
+        self._prepared = False
+
+    # --- what there is -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def table(self) -> pd.DataFrame:
+        """All training images: `image_id, path, weight, source` and whatever the targets need."""
+
+    @abstractmethod
+    def test_table(self) -> pd.DataFrame | None:
+        """The images to submit; None where the config names none."""
+
+    def prepare_data(self) -> None:
+        if self.generator is not None and not Path(self.root).exists():
+            self.generator.write(Path(self.root))
+
+    def sample_submission_path(self) -> Path | None:
+        """The competition's sample file, if the config names one."""
+        return None if self.sample_submission is None else confined(self.root, self.sample_submission)
+
+    def fold_table(self, cv: CrossValidation) -> pd.DataFrame:
+        """The table with what the folds need of the pictures: `size`, and `pixels` to find duplicates."""
+        table = self.table()
+        if cv.stratify == "size" or cv.duplicates:
+            images = (self.reader.read(row) for row in table.itertuples(index=False))
+            facts = [(f"{image.shape[0]}x{image.shape[1]}", pixel_hash(image)) for image in images]
+            table["size"], table["pixels"] = zip(*facts, strict=True)
+        return table
+
+    def fold_assignment(self) -> pd.DataFrame:
+        """The folds file, checked against the table.
+
+        Raises:
+            FileNotFoundError: says how to make it.
+            ValueError: other ids than the table's, or a fold that is not in it.
+        """
+        if self.folds is None:
+            raise ValueError("data.folds is not set; name the folds file, or train on everything with data.fold: all")
+        folds = read_folds(self.folds)
+        known, present = set(folds["image_id"]), set(self.table()["image_id"])
+        if known != present:
+            raise ValueError(
+                f"{self.folds} and the images disagree: {len(present - known)} images are in no fold "
+                f"{sorted(present - known)[:3]}, {len(known - present)} ids have no image {sorted(known - present)[:3]}; "
+                "make the folds again: python cli.py folds --config … --overwrite true"
+            )
+        if self.fold not in set(folds["fold"]):
+            raise ValueError(f"data.fold is {self.fold}, {self.folds} has folds {sorted(set(folds['fold']))}")
+        return folds
+
+    def folds_hash(self) -> str:
+        """Hash of the assignment of images to folds; `all` when everything is trained on."""
+        return "all" if self.fold == "all" else folds_hash(read_folds(self.folds))
+
+    def groups(self) -> dict[str, str]:
+        """Image id -> group of the folds file."""
+        if self.folds is None or not Path(self.folds).is_file():
+            return {}
+        folds = read_folds(self.folds)
+        return dict(zip(folds["image_id"], folds["group"], strict=True))
+
+    def split_table(self, split: str) -> pd.DataFrame:
+        """Rows of `train`, `val`, `test`, or of a folder of images."""
+        if split not in self._tables:
+            self._tables[split] = self._make_split(split)
+        return self._tables[split]
+
+    def _make_split(self, split: str) -> pd.DataFrame:
+        if split in ("train", "val"):
+            table = self.table()
+            if self.fold == "all":
+                table = table if split == "train" else table.iloc[:0]
+            else:
+                folds = self.fold_assignment().set_index("image_id")["fold"]
+                held = table["image_id"].map(folds) == self.fold
+                # What is not the competition's own (external, pseudo-labelled) is trained on and never validated.
+                own = table["source"] == "train"
+                table = table[held & own] if split == "val" else table[~held]
+        elif split == "test":
+            test = self.test_table()
+            if test is None:
+                raise ValueError("there are no test images: data.test_images is not set")
+            table = test
+        else:
+            table = find_images(split, "*", source="predict")
+        return table.iloc[: self.limit].reset_index(drop=True)
+
+    def sizes(self, split: str) -> dict[str, tuple[int, int]]:
+        """`(H, W)` of every image of a split, from the files' headers."""
+        return {row.image_id: self.reader.size(row) for row in self.split_table(split).itertuples(index=False)}
+
+    def truth(self, row: Any) -> dict[str, np.ndarray]:
+        """Target arrays of a row at the image's size, as validation sees them."""
+        self.prepare_targets()
+        _, arrays = read_arrays(row, self.reader, self.targets)
+        for target in self.targets:
+            arrays |= target.derive(arrays)
+        return arrays
+
+    def prepare_targets(self) -> None:
+        """Let the targets read their tables and report what is missing, once."""
+        if not self._prepared:
+            table = self.table()
+            for target in self.targets:
+                target.prepare(table, Path(self.root))
+            self._prepared = True
+
+    # --- Lightning ---------------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        if stage == "predict":
+            return
+        self.prepare_targets()
+        if self.fold != "all" or stage == "fit":
+            self.split_table("train" if stage == "fit" else "val")
+
+    def train_dataloader(self) -> DataLoader:
+        table = self.split_table("train")
+        dataset = TrainingDataset(table, self.reader, self.targets, self.augmentation)
+        sampler = TrainingSampler(len(dataset), self.repeats, self.seed)
+        # A lone last sample would stop batch norm ("expected more than 1 value per channel").
+        drop_last = len(sampler) % self.batch_size == 1 and len(sampler) > 1
+        return self._loader(dataset, sampler, self.batch_size, collate_training, drop_last=drop_last)
+
+    def val_dataloader(self) -> DataLoader | list:
+        return [] if self.fold == "all" else self._evaluation(self.split_table("val"), self.targets)
+
+    def test_dataloader(self) -> DataLoader:
+        """The validation fold: test images of a competition have no truth."""
+        return self._evaluation(self.split_table("val"), self.targets)
+
+    def predict_dataloader(self) -> list[DataLoader]:
+        loaders = []
+        for split in self.predict_splits():
+            table = self.split_table(split)
+            left = table[~table["image_id"].isin(self._skipped.get(split, set()))]
+            loaders.append(self._evaluation(left, []))
+        return loaders
+
+    def predict_splits(self) -> list[str]:
+        """Names of the splits that `predict` predicts, in the order of its loaders."""
+        absent = {"test"} if self.test_table() is None else set()
+        absent |= {"val"} if self.fold == "all" else set()
+        return [split for split in self.predict_split if split not in absent]
+
+    def predict_ids(self, split: str) -> list[str]:
+        """Every image of a split, predicted or not."""
+        return self.split_table(split)["image_id"].tolist()
+
+    def skip(self, split: str, image_ids: Sequence[str]) -> None:
+        """Leave out images that are predicted already."""
+        self._skipped[split] = set(image_ids)
+
+    def _evaluation(self, table: pd.DataFrame, targets: list[Target]) -> DataLoader:
+        dataset = EvaluationDataset(table, self.reader, targets)
+        return self._loader(dataset, EvaluationSampler(len(dataset)), self.eval_batch_size, collate_evaluation)
+
+    def _loader(self, dataset: Any, sampler: Any, batch_size: int, collate: Any, drop_last: bool = False) -> DataLoader:
+        workers = self._workers() if len(dataset) else 0
+        return DataLoader(
+            dataset,
+            batch_size=batch_size,
+            sampler=sampler,
+            collate_fn=collate,
+            num_workers=workers,
+            drop_last=drop_last,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=workers > 0,
+            worker_init_fn=_one_thread,
+        )
+
+    def _workers(self) -> int:
+        if self.num_workers != "auto":
+            return self.num_workers
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return 0 if cpus == 1 else min(8, cpus)
+
+
+def _one_thread(worker: int) -> None:
+    # One process per CPU already; cv2's own threads would only fight over them.
+    cv2.setNumThreads(0)

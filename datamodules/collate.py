@@ -1,0 +1,35 @@
+"""From samples to a batch."""
+
+from typing import Any
+
+import torch
+
+Sample = dict[str, Any]
+
+
+def collate_training(samples: list[Sample]) -> dict[str, Any]:
+    """Stack the tensors of training samples; ids and sizes become lists.
+
+    Raises:
+        ValueError: samples of different sizes or kinds; names two of them.
+    """
+    batch: dict[str, Any] = {}
+    for name, first in samples[0].items():
+        values = [sample[name] for sample in samples]
+        if not isinstance(first, torch.Tensor):
+            batch[name] = values
+            continue
+        other = next((sample for sample in samples if sample[name].shape != first.shape), None)
+        if other is not None:
+            raise ValueError(
+                f"{name} of {samples[0]['image_id']!r} is {tuple(first.shape)}, of {other['image_id']!r} "
+                f"{tuple(other[name].shape)}: a training batch needs one size. Add a crop to data.augmentation, for "
+                "example albumentations.RandomCrop with pad_if_needed"
+            )
+        batch[name] = torch.stack(values)
+    return batch
+
+
+def collate_evaluation(samples: list[Sample]) -> dict[str, list]:
+    """Lists of everything: images of any sizes, as they are."""
+    return {name: [sample[name] for sample in samples] for name in samples[0]}

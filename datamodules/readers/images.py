@@ -1,0 +1,94 @@
+"""Plain pictures: PNG, JPEG, TIFF, GIF."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps
+
+from datamodules.readers.base import ImageReadError, Reader
+
+EXIF_ORIENTATION = 0x0112
+SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
+
+
+class ImageReader(Reader):
+    """Reads a picture with 8 or 16 bits a channel, in the direction its EXIF tag says.
+
+    Args:
+        channels: `rgb` gives 3 channels (gray is repeated, a palette resolved, alpha dropped), `gray` gives 1,
+            `unchanged` gives what the file has (a palette as its numbers).
+        pixel_limit: largest picture in pixels; a small file can otherwise decode to many gigabytes.
+    """
+
+    def __init__(
+        self, channels: Literal["rgb", "gray", "unchanged"] = "rgb", pixel_limit: int = 300_000_000
+    ) -> None:
+        self.channels, self.pixel_limit = channels, pixel_limit
+
+    def read(self, row: Any) -> np.ndarray:
+        return read_picture(row.path, self.channels, self.pixel_limit)
+
+    def size(self, row: Any) -> tuple[int, int]:
+        with _open(row.path, self.pixel_limit) as picture:
+            width, height = picture.size
+            turned = picture.getexif().get(EXIF_ORIENTATION, 1) >= 5
+        return (width, height) if turned else (height, width)
+
+
+def read_picture(
+    path: Path | str, channels: Literal["rgb", "gray", "unchanged"] = "rgb", pixel_limit: int = 300_000_000
+) -> np.ndarray:
+    """`(H, W, C)` uint8 or uint16 of a picture file.
+
+    Raises:
+        ImageReadError: missing, empty, truncated or no picture; names the file. Never gray pixels in their place.
+    """
+    # Another library may have switched this on, which turns missing data into gray pixels.
+    lenient, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+    try:
+        with _open(path, pixel_limit) as picture:
+            picture.load()
+            picture = ImageOps.exif_transpose(picture) if picture.getexif().get(EXIF_ORIENTATION, 1) > 1 else picture
+            array = _pixels(picture, channels)
+    except ImageReadError:
+        raise
+    except Exception as error:
+        raise ImageReadError(f"{path} is damaged: {error}") from error
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = lenient
+    return array if array.ndim == 3 else array[..., None]
+
+
+def _pixels(picture: Image.Image, channels: str) -> np.ndarray:
+    if picture.mode in SIXTEEN_BIT or picture.mode == "I":
+        array = np.asarray(picture).astype(np.uint16)
+        return np.repeat(array[..., None], 3, axis=2) if channels == "rgb" else array
+    if picture.mode == "F":
+        array = np.asarray(picture)
+        return np.repeat(array[..., None], 3, axis=2) if channels == "rgb" else array
+    if channels == "unchanged":
+        return np.asarray(picture if picture.mode != "1" else picture.convert("L"))
+    return np.asarray(picture.convert("RGB" if channels == "rgb" else "L"))
+
+
+def _open(path: Path | str, pixel_limit: int) -> Image.Image:
+    path = Path(path)
+    if not path.is_file():
+        raise ImageReadError(f"{path} is not there")
+    if path.stat().st_size == 0:
+        raise ImageReadError(f"{path} is empty (0 bytes)")
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        picture = Image.open(path)
+    except Exception as error:
+        with open(path, "rb") as handle:
+            start = handle.read(16)
+        raise ImageReadError(f"{path} is no picture that can be read (it begins with {start!r})") from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+    if picture.width * picture.height > pixel_limit:
+        size = f"{picture.width} x {picture.height}"
+        picture.close()
+        raise ImageReadError(f"{path} is {size} pixels, more than reader.pixel_limit {pixel_limit}; raise it if it is real")
+    return picture

@@ -1,0 +1,5 @@
+"""Which images an epoch sees, in which order, on which rank."""
+
+from datamodules.samplers.sharded import Draw, EvaluationSampler, TrainingSampler
+
+__all__ = ["Draw", "EvaluationSampler", "TrainingSampler"]

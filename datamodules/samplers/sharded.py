@@ -1,0 +1,77 @@
+"""Samplers that divide the work among ranks by themselves."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Sampler
+
+
+class Draw(NamedTuple):
+    """One training sample to make: which image, and the seed of all its randomness.
+
+    The seed comes from the run's seed, the epoch and the place in it. So augmentation is the same for any number of
+    workers, differs between epochs and between two draws of one image, and repeats with the run's seed.
+    """
+
+    index: int
+    seed: int
+
+
+def rank_and_world() -> tuple[int, int]:
+    """This process's rank and the number of ranks; (0, 1) outside distributed training."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+class TrainingSampler(Sampler[Draw]):
+    """Shuffled draws, `repeats` of each image an epoch, in disjoint shards of equal length.
+
+    Args:
+        size: number of images.
+        repeats: draws of each image an epoch.
+        seed: of order and augmentation.
+    """
+
+    def __init__(self, size: int, repeats: int = 1, seed: int = 0) -> None:
+        self.size, self.repeats, self.seed, self.epoch = size, repeats, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        # Equal shards: every rank must take the same number of steps. The remainder is another one each epoch.
+        return self.size * self.repeats // rank_and_world()[1]
+
+    def __iter__(self) -> Iterator[Draw]:
+        rank, world = rank_and_world()
+        random = np.random.default_rng([self.seed, self.epoch])
+        # Whole rounds over the images, so that repeats of one image are spread over the epoch.
+        order = np.concatenate([random.permutation(self.size) for _ in range(self.repeats)])
+        seeds = random.integers(2**31, size=len(order))
+        for place in range(rank, len(self) * world, world):
+            yield Draw(int(order[place]), int(seeds[place]))
+
+
+class EvaluationSampler(Sampler[int]):
+    """All images in order, divided among ranks; the first ones are repeated until all ranks have the same number.
+
+    Whoever collects the results drops repeats by image id.
+
+    Args:
+        size: number of images.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __len__(self) -> int:
+        return -(-self.size // rank_and_world()[1])
+
+    def __iter__(self) -> Iterator[int]:
+        rank, world = rank_and_world()
+        for place in range(rank, len(self) * world, world):
+            yield place % self.size

@@ -1,0 +1,42 @@
+"""The base of every target."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+class Target:
+    """Truth of an image: from files, or from other truth.
+
+    `read` looks at files, before augmentation, at the image's size. `derive` looks at the arrays that are there, after
+    augmentation, so that what it makes fits the crop (is the crop empty? where do cells touch at this scale?).
+    """
+
+    root: Path
+
+    def prepare(self, table: pd.DataFrame, root: Path) -> None:
+        """Called once with the table of images and `data.root`; reads tables and reports every problem at once."""
+        self.root = Path(root)
+
+    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        """Arrays by name from the files of a table row; `size` is the image's `(H, W)`."""
+        return {}
+
+    def derive(self, sample: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Arrays by name from those of the sample."""
+        return {}
+
+
+def missing_files(paths: dict[str, Path], what: str) -> None:
+    """Raise one error for all files that are not there.
+
+    Args:
+        paths: image id -> file.
+        what: what they are, for the message.
+    """
+    missing = [(image_id, path) for image_id, path in paths.items() if not path.is_file()]
+    if missing:
+        image_id, path = missing[0]
+        raise FileNotFoundError(f"{len(missing)} images have no {what}; the first is {image_id!r}: no file {path}")

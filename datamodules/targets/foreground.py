@@ -1,0 +1,22 @@
+"""Everything that belongs to some instance."""
+
+import numpy as np
+
+from datamodules.targets.base import Target
+
+
+class Foreground(Target):
+    """Binary mask of all instances.
+
+    Args:
+        source: instance ids `(H, W)`.
+        name: name of the array, uint8 `(1, H, W)`.
+    """
+
+    def __init__(self, source: str = "instances", name: str = "mask") -> None:
+        self.source, self.name = source, name
+
+    def derive(self, sample: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self.source not in sample:
+            raise ValueError(f"Foreground wants {self.source!r}, the sample holds {sorted(sample)}")
+        return {self.name: (sample[self.source] > 0).astype(np.uint8)[None]}

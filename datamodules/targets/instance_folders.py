@@ -1,0 +1,48 @@
+"""One mask file per object: the 2018 Data Science Bowl."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from datamodules.readers.images import read_picture
+from datamodules.targets.base import Target
+from preprocessing.files import confined
+
+
+class InstanceFolders(Target):
+    """`instances` from a folder of binary mask files, one per object, numbered 1, 2, … in the order of their names.
+
+    Where masks overlap, the later one wins (9 pixels of the whole Data Science Bowl do).
+
+    Args:
+        pattern: glob under `data.root` with `{image_id}` in it: `stage1_train/{image_id}/masks/*.png`.
+        name: name of the array, uint16 ids `(H, W)`.
+    """
+
+    def __init__(self, pattern: str, name: str = "instances") -> None:
+        self.pattern, self.name = pattern, name
+
+    def prepare(self, table: pd.DataFrame, root: Path) -> None:
+        super().prepare(table, root)
+        folders = {row.image_id: self._glob(row.image_id).parent for row in table.itertuples(index=False)}
+        missing = [(image_id, folder) for image_id, folder in folders.items() if not folder.is_dir()]
+        if missing:
+            raise FileNotFoundError(f"{len(missing)} images have no masks; the first is {missing[0][0]!r}: {missing[0][1]}")
+
+    def _glob(self, image_id: str) -> Path:
+        return confined(self.root, self.pattern.format(image_id=image_id))
+
+    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        glob = self._glob(row.image_id)
+        labels = np.zeros(size, np.uint16)
+        for number, file in enumerate(sorted(glob.parent.glob(glob.name)), 1):
+            mask = read_picture(file, "gray")[..., 0]
+            if mask.shape != size:
+                raise ValueError(f"mask {file} is {mask.shape}, its image {row.image_id!r} is {size}")
+            values = np.unique(mask)
+            if len(values) > 2 or (len(values) == 2 and values[0] != 0):
+                raise ValueError(f"mask {file} holds {values[:5].tolist()}, expected 0 and one other value")
+            labels[mask > 0] = number
+        return {self.name: labels}

@@ -1,0 +1,60 @@
+"""One mask file per image: binary, or class numbers."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from datamodules.readers.images import read_picture
+from datamodules.targets.base import Target, missing_files
+from preprocessing.files import confined
+
+
+class MaskFiles(Target):
+    """`mask` from picture files.
+
+    Args:
+        pattern: path under `data.root` with `{image_id}` in it: `train/masks/{image_id}.png`.
+        name: name of the array.
+        classes: None for binary masks: two values (0 and 1, 255 or 65535) become `(1, H, W)` uint8 of 0 and 1. A number
+            for class numbers 0 … classes − 1 (a palette is read as its numbers): `(H, W)`.
+        ignore: class number of pixels that do not count.
+    """
+
+    def __init__(self, pattern: str, name: str = "mask", classes: int | None = None, ignore: int = 255) -> None:
+        self.pattern, self.name, self.classes, self.ignore = pattern, name, classes, ignore
+
+    def _path(self, image_id: str) -> Path:
+        return confined(self.root, self.pattern.format(image_id=image_id))
+
+    def prepare(self, table: pd.DataFrame, root: Path) -> None:
+        super().prepare(table, root)
+        missing_files({image_id: self._path(image_id) for image_id in table["image_id"]}, "mask")
+
+    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        path = self._path(row.image_id)
+        mask = read_picture(path, "unchanged")
+        if mask.shape[:2] != size:
+            raise ValueError(
+                f"mask {path} is {mask.shape[:2]}, its image {row.image_id!r} is {size}; if one of them is turned, look "
+                "at its EXIF orientation"
+            )
+        if mask.shape[2] > 1 and (mask == mask[..., :1]).all():
+            mask = mask[..., :1]
+        if mask.shape[2] != 1:
+            raise ValueError(f"mask {path} has {mask.shape[2]} differing channels, expected 1")
+        mask, values = mask[..., 0], np.unique(mask)
+        if self.classes is None:
+            if not set(values.tolist()) <= {0, int(values.max())} or int(values.max()) not in (0, 1, 255, 65535):
+                raise ValueError(
+                    f"mask {path} holds {values[:6].tolist()}, expected 0 and one of 1, 255, 65535; for class numbers "
+                    "set `classes` of the target"
+                )
+            return {self.name: (mask > 0).astype(np.uint8)[None]}
+        wrong = [value for value in values.tolist() if value >= self.classes and value != self.ignore]
+        if wrong:
+            raise ValueError(
+                f"mask {path} holds class {wrong[0]}, expected 0 to {self.classes - 1} (or {self.ignore}, ignored)"
+            )
+        return {self.name: mask.astype(np.int64)}

@@ -1,0 +1,38 @@
+"""Bodies, and the borders where two of them touch."""
+
+import cv2
+import numpy as np
+
+from datamodules.targets.base import Target
+
+
+class TouchingBorders(Target):
+    """`body` and `border` from instance ids, for networks whose instances a watershed separates.
+
+    The border is every pixel, of either cell or of the gap, that has two different instances within `width` pixels
+    (2018 Data Science Bowl, 1st place: borders only where nuclei touch or nearly touch).
+
+    Args:
+        source: instance ids `(H, W)`.
+        width: reach in pixels; 2 gives borders about 4 pixels wide.
+        body: name of the foreground mask, uint8 `(1, H, W)`.
+        border: name of the border mask, uint8 `(1, H, W)`.
+    """
+
+    def __init__(
+        self, source: str = "instances", width: int = 2, body: str = "body", border: str = "border"
+    ) -> None:
+        if width < 1:
+            raise ValueError(f"TouchingBorders: width is {width}, expected 1 or more pixels")
+        self.source, self.width, self.body, self.border = source, width, body, border
+
+    def derive(self, sample: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self.source not in sample:
+            raise ValueError(f"TouchingBorders wants {self.source!r}, the sample holds {sorted(sample)}")
+        labels = sample[self.source].astype(np.uint16)
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * self.width + 1, 2 * self.width + 1))
+        # Two instances are near where the largest id in reach differs from the smallest one that is not background.
+        largest = cv2.dilate(labels, kernel)
+        smallest = cv2.erode(np.where(labels == 0, np.uint16(65535), labels), kernel)
+        near = (largest > 0) & (smallest < 65535) & (largest != smallest)
+        return {self.body: (labels > 0).astype(np.uint8)[None], self.border: near.astype(np.uint8)[None]}

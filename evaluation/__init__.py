@@ -1,0 +1,1 @@
+"""Folds, competition metrics and how sure a score is."""

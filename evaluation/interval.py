@@ -1,0 +1,26 @@
+"""How sure a score is."""
+
+import numpy as np
+
+from evaluation.metrics.base import CompetitionMetric
+
+
+def bootstrap_interval(
+    metric: CompetitionMetric, level: float = 0.95, draws: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile bootstrap over images of a metric's score.
+
+    Args:
+        metric: with the rows of at least one image.
+        level: share of the draws inside the interval.
+        draws: resamples; 1000 settle a 95 % interval to about its third digit.
+        seed: of the resampling.
+
+    Returns:
+        Lower and upper end of the interval.
+    """
+    rows = np.stack([metric.rows[image_id] for image_id in sorted(metric.rows)])
+    random = np.random.default_rng(seed)
+    scores = [metric.reduce(rows[random.integers(len(rows), size=len(rows))]) for _ in range(draws)]
+    low, high = np.nanquantile(scores, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,0 +1,99 @@
+"""The base of every competition metric: a row per image, reduced once."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torchmetrics import Metric
+
+Arrays = dict[str, np.ndarray]
+
+
+class CompetitionMetric(Metric):
+    """A metric made of two pure functions: `image()` gives the row of one image, `reduce()` the score of all rows.
+
+    Rows are kept by image id. So batches of any size and any number of ranks give the same number, an image that a
+    loader repeats counts once, and every image has a score of its own. Offline verbs call the two functions directly.
+    """
+
+    higher_is_better: bool = True
+    full_state_update: bool = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: dict[str, np.ndarray] = {}
+
+    @abstractmethod
+    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        """Row of one image: 1-D float64 of counts or scores, of the same length for every image.
+
+        Args:
+            prediction: post-processed arrays of the image by name, at its original size.
+            truth: target arrays of the image by name, at its original size.
+        """
+
+    @abstractmethod
+    def reduce(self, rows: np.ndarray) -> float:
+        """Score of all images; `rows` is `(N, F)`, one `image()` row per image."""
+
+    def image_score(self, row: np.ndarray) -> float:
+        """Score of one image, for `scores.csv`."""
+        return self.reduce(row[None])
+
+    def add(self, image_id: str, prediction: Arrays, truth: Arrays) -> None:
+        """Score one image and keep its row; an id that is there already is replaced."""
+        self.rows[image_id] = self.image(prediction, truth)
+        self._update_count += 1
+        self._computed = None
+
+    def update(self, predicted: Any, target: Any, image_id: Sequence[str] | None = None) -> None:
+        """Add a batch: one array per image (stacked `(N, …)` or a list), for scripts.
+
+        Without `image_id` images are numbered in the order they come.
+        """
+        if len(predicted) != len(target):
+            raise ValueError(f"{type(self).__name__}: {len(predicted)} predictions for {len(target)} targets")
+        ids = [f"#{len(self.rows) + number:08d}" for number in range(len(target))] if image_id is None else image_id
+        for name, one, other in zip(ids, predicted, target, strict=True):
+            prediction, truth = self.arrays(_numpy(one), _numpy(other))
+            self.rows[name] = self.image(prediction, truth)
+
+    @abstractmethod
+    def arrays(self, predicted: np.ndarray, target: np.ndarray) -> tuple[Arrays, Arrays]:
+        """One image's arrays of `update` under the names that `image` reads."""
+
+    def scores(self) -> dict[str, float]:
+        """Score of every image."""
+        return {image_id: self.image_score(row) for image_id, row in self.rows.items()}
+
+    def compute(self) -> torch.Tensor:
+        """The score over the images of all ranks, float64 scalar.
+
+        Raises:
+            ValueError: nothing was added.
+        """
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            gathered: list[dict[str, np.ndarray]] = [{} for _ in range(torch.distributed.get_world_size())]
+            torch.distributed.all_gather_object(gathered, self.rows)
+            self.rows = {image_id: row for part in gathered for image_id, row in part.items()}
+        if not self.rows:
+            raise ValueError(f"{type(self).__name__} has seen no image; is the validation split empty?")
+        rows = np.stack([self.rows[image_id] for image_id in sorted(self.rows)])
+        return torch.tensor(self.reduce(rows), dtype=torch.float64)
+
+    def reset(self) -> None:
+        super().reset()
+        self.rows = {}
+
+
+def _numpy(value: Any) -> np.ndarray:
+    return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+
+
+def named(arrays: Arrays, name: str, what: str) -> np.ndarray:
+    """The array of this name, or an error that lists what there is."""
+    if name not in arrays:
+        raise ValueError(f"the metric wants {name!r} in the {what}, which holds {sorted(arrays)}")
+    return arrays[name]

@@ -1,0 +1,79 @@
+"""Intersection over union (Jaccard), per image and over the set."""
+
+import numpy as np
+
+from evaluation.metrics.base import Arrays, CompetitionMetric
+from evaluation.metrics.overlap import counts
+
+
+def iou(counted: np.ndarray, empty: float) -> np.ndarray:
+    """|A ∩ B| / |A ∪ B| of counts `(…, 3)`; `empty` where both are empty."""
+    total = counted[..., 1] + counted[..., 2] - counted[..., 0]
+    return np.where(total > 0, counted[..., 0] / np.maximum(total, 1), empty)
+
+
+class IoUPerImage(CompetitionMetric):
+    """Mean over images (and channels) of intersection over union.
+
+    Args:
+        output: name of the mask in the post-processed prediction; instance ids count as foreground above 0.
+        truth: name of the truth; the same as `output` unless given.
+        empty: score of an image without truth and without prediction. 1.0, the usual convention.
+        classes: number of classes when masks are class numbers; the mean then runs over the classes.
+        ignore: value of the truth that marks pixels which do not count.
+    """
+
+    def __init__(
+        self,
+        output: str = "mask",
+        truth: str | None = None,
+        empty: float = 1.0,
+        classes: int | None = None,
+        ignore: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.output, self.truth, self.empty = output, truth or output, empty
+        self.classes, self.ignore = classes, ignore
+
+    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        counted = counts(prediction, truth, self.output, self.truth, self.classes, self.ignore)
+        return iou(counted, self.empty)
+
+    def reduce(self, rows: np.ndarray) -> float:
+        return float(rows.mean())
+
+    def arrays(self, predicted: np.ndarray, target: np.ndarray) -> tuple[Arrays, Arrays]:
+        return {self.output: predicted}, {self.truth: target}
+
+
+class IoUGlobal(CompetitionMetric):
+    """Intersection over union of all pixels of the set at once, mean over channels.
+
+    Args:
+        output: name of the mask in the post-processed prediction; instance ids count as foreground above 0.
+        truth: name of the truth; the same as `output` unless given.
+        empty: score of a channel that is empty in the whole set, in truth and prediction.
+        classes: number of classes when masks are class numbers.
+        ignore: value of the truth that marks pixels which do not count.
+    """
+
+    def __init__(
+        self,
+        output: str = "mask",
+        truth: str | None = None,
+        empty: float = 1.0,
+        classes: int | None = None,
+        ignore: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.output, self.truth, self.empty = output, truth or output, empty
+        self.classes, self.ignore = classes, ignore
+
+    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        return counts(prediction, truth, self.output, self.truth, self.classes, self.ignore).ravel()
+
+    def reduce(self, rows: np.ndarray) -> float:
+        return float(iou(rows.sum(0).reshape(-1, 3), self.empty).mean())
+
+    def arrays(self, predicted: np.ndarray, target: np.ndarray) -> tuple[Arrays, Arrays]:
+        return {self.output: predicted}, {self.truth: target}

@@ -1,0 +1,48 @@
+"""Pixel counts that Dice and IoU share."""
+
+import numpy as np
+
+from evaluation.metrics.base import Arrays, named
+
+
+def counts(
+    prediction: Arrays, truth: Arrays, output: str, target: str, classes: int | None, ignore: int | None
+) -> np.ndarray:
+    """`(C, 3)` float64: intersection, predicted pixels, true pixels of each channel or class.
+
+    Args:
+        prediction: holds `output`: bool `(C, H, W)` after a threshold, `(H, W)` instance ids (any above 0 counts as
+            foreground), or class numbers `(H, W)` when `classes` is given.
+        truth: holds `target`, in the same kinds.
+        output: name in the prediction.
+        target: name in the truth.
+        classes: number of classes of index maps; class probabilities `(C, H, W)` are then reduced to their argmax.
+        ignore: value of the truth that marks pixels which do not count.
+    """
+    predicted, true = named(prediction, output, "prediction"), named(truth, target, "truth")
+    if classes is None:
+        predicted, true = _masks(predicted, output), _masks(true, target, ignore)
+        if predicted.shape != true.shape:
+            raise ValueError(f"prediction {output!r} is {predicted.shape}, truth {target!r} is {true.shape}")
+        counted = named(truth, target, "truth") != ignore if ignore is not None else None
+    else:
+        predicted = predicted.argmax(0) if predicted.ndim == 3 else predicted
+        true = true[0] if true.ndim == 3 else true
+        if predicted.shape != true.shape:
+            raise ValueError(f"prediction {output!r} is {predicted.shape}, truth {target!r} is {true.shape}")
+        counted = true != ignore if ignore is not None else np.ones(true.shape, bool)
+        joint = predicted[counted].astype(np.int64) * classes + true[counted]
+        table = np.bincount(joint, minlength=classes * classes).reshape(classes, classes).astype(np.float64)
+        return np.stack([np.diagonal(table), table.sum(1), table.sum(0)], axis=1)
+    if counted is not None:
+        predicted, true = predicted & counted, true & counted
+    axes = (1, 2)
+    return np.stack([(predicted & true).sum(axes), predicted.sum(axes), true.sum(axes)], axis=1).astype(np.float64)
+
+
+def _masks(array: np.ndarray, name: str, ignore: int | None = None) -> np.ndarray:
+    """Any mask as bool `(C, H, W)`."""
+    if array.dtype.kind == "f":
+        raise ValueError(f"{name!r} holds probabilities, a metric wants a mask: add postprocessing.Threshold before it")
+    array = array[None] if array.ndim == 2 else array
+    return (array > 0) & (array != ignore) if ignore is not None else array > 0

@@ -1,0 +1,84 @@
+"""The command line before it is parsed: run folders in place of configs, the order of flags, what differs."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CONFIG_FLAGS = ("--config", "-c")
+
+
+def expand_run(arguments: list[str]) -> list[str]:
+    """`runs/x/fold0 --flag …` -> `--config runs/x/fold0/config.yaml --run_folder runs/x/fold0 --flag …`."""
+    if not arguments or arguments[0].startswith("-"):
+        return arguments
+    folder, rest = Path(arguments[0]), arguments[1:]
+    config = folder / "config.yaml"
+    if not config.is_file():
+        raise SystemExit(f"error: {folder} is no run folder (it has no config.yaml); give one that `fit` has written")
+    return ["--config", str(config), "--run_folder", str(folder), *rest]
+
+
+def check_order(arguments: list[str]) -> None:
+    """Refuse flags before `--config`: the config would override them without a word."""
+    seen: list[str] = []
+    for argument in arguments:
+        if argument.split("=")[0] in CONFIG_FLAGS and seen:
+            raise SystemExit(
+                f"error: {seen[0]} stands before --config, which would override it; put it after: "
+                f"--config … {' '.join(seen)}"
+            )
+        if argument.startswith("--"):
+            seen.append(argument)
+
+
+def config_files(arguments: list[str]) -> list[Path]:
+    """The files given by `--config`, in order."""
+    files = []
+    for index, argument in enumerate(arguments):
+        flag, _, value = argument.partition("=")
+        if flag in CONFIG_FLAGS:
+            value = value or (arguments[index + 1] if index + 1 < len(arguments) else "")
+            files.append(Path(value))
+    return files
+
+
+def experiment_name(arguments: list[str]) -> str:
+    """Name of the first config file, without its ending; `experiment` where none is given."""
+    files = config_files(arguments)
+    return files[0].stem if files else "experiment"
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mapping -> dotted keys; `init_args` is left out of the names, lists stay whole."""
+    if not isinstance(config, dict) or not config:
+        return {prefix: config}
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        name = prefix if key == "init_args" else f"{prefix}.{key}".lstrip(".")
+        flat |= flatten(value, name)
+    return flat
+
+
+def changes(arguments: list[str]) -> list[str]:
+    """What later configs and flags change, a line each: `data.batch_size: 16 -> 8`."""
+    files = config_files(arguments)
+    base = flatten(yaml.safe_load(files[0].read_text()) or {}) if files else {}
+    changed: dict[str, Any] = {}
+    for file in files[1:]:
+        changed |= flatten(yaml.safe_load(file.read_text()) or {})
+    pairs = list(arguments)
+    while pairs:
+        flag, _, value = pairs.pop(0).partition("=")
+        if not flag.startswith("-"):
+            continue
+        if not value and pairs and not pairs[0].startswith("--"):
+            value = pairs.pop(0)
+        if flag not in CONFIG_FLAGS:
+            changed[flag.lstrip("-").replace("init_args.", "")] = value
+    lines = []
+    for key, value in changed.items():
+        old = base.get(key, "(not in the config)")
+        if str(old) != str(value):
+            lines.append(f"{key}: {old} -> {value}")
+    return lines

@@ -1,0 +1,129 @@
+"""`run`: the whole chain of one config, each step a process of its own."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from experiments.arguments import check_order, config_files, experiment_name
+from experiments.run_folder import RunFolder, fold_name, write_json
+from preprocessing.files import file_hash, text_hash
+
+CLI = Path(__file__).resolve().parents[1] / "cli.py"
+OFFLINE_FLAGS = ("--data", "--cv", "--competition", "--experiment", "--runs")
+
+
+@dataclass
+class ChainStep:
+    """One command of the chain.
+
+    Args:
+        verb: the verb of `cli.py`.
+        arguments: what follows it.
+        inputs: texts and files that the result depends on; the step is skipped while they are the same.
+        outputs: files that must be there for the step to be skipped.
+    """
+
+    verb: str
+    arguments: list[str]
+    inputs: list[str | Path]
+    outputs: list[Path]
+
+    def fingerprint(self) -> str:
+        """Hash of the command and of everything it reads."""
+        parts = [
+            file_hash(item) if isinstance(item, Path) and item.is_file() else str(item)
+            for item in [*self.arguments, *self.inputs]
+        ]
+        return text_hash("\n".join([self.verb, *parts]))
+
+
+def run_step(step: ChainStep, record: Path, resume: list[str]) -> None:
+    """Run a step unless it is done; `resume` is added when its last attempt with the same inputs was cut off."""
+    done = json.loads(record.read_text()) if record.is_file() else {}
+    fingerprint = step.fingerprint()
+    if done.get(step.verb) == fingerprint and all(path.exists() for path in step.outputs):
+        print(f"# {step.verb}: nothing has changed, skipped", flush=True)
+        return
+    again = resume if done.get(f"{step.verb} started") == fingerprint else []
+    write_json(record, done | {f"{step.verb} started": fingerprint})
+    print("\n$ python cli.py " + " ".join([step.verb, *step.arguments, *again]), flush=True)
+    begin = time.monotonic()
+    code = subprocess.run([sys.executable, str(CLI), step.verb, *step.arguments, *again], check=False).returncode
+    if code:
+        raise SystemExit(f"error: `{step.verb}` ended with status {code}; the same `run` command goes on from there")
+    print(f"# {step.verb}: {time.monotonic() - begin:.0f} s", flush=True)
+    done = json.loads(record.read_text())
+    done.pop(f"{step.verb} started", None)
+    write_json(record, done | {step.verb: fingerprint})
+
+
+def setting(files: list[Path], arguments: list[str], key: str, default: Any) -> Any:
+    """Value of a dotted key from flags, else from the last config that has it (with or without `init_args`)."""
+    for index, argument in enumerate(arguments):
+        flag, _, value = argument.partition("=")
+        if flag.replace("init_args.", "") == f"--{key}":
+            return value or arguments[index + 1]
+    for file in reversed(files):
+        value: Any = yaml.safe_load(file.read_text()) or {}
+        for part in key.split("."):
+            value = value.get(part, value.get("init_args", {}).get(part)) if isinstance(value, dict) else None
+        if value is not None:
+            return value
+    return default
+
+
+def flags_for_offline(arguments: list[str]) -> list[str]:
+    """Config files and the flags that offline verbs know."""
+    kept: list[str] = []
+    keep = False
+    for argument in arguments:
+        if argument.startswith("-"):
+            keep = argument.startswith(("--config", "-c", *OFFLINE_FLAGS))
+        if keep:
+            kept.append(argument)
+    return kept
+
+
+def main(verb: str, arguments: list[str]) -> None:
+    """folds → fit → predict → search → submit (→ score, where the solution is known)."""
+    if "--help" in arguments or "-h" in arguments:
+        print(
+            "usage: python cli.py run --config FILE [--key value …]\n\nfolds, fit, predict, search and submit of one "
+            "config, each as its own command.\nFlags go to fit; those of data, cv and competition to every step. A "
+            "step whose inputs\nhave not changed is skipped; a fit that was cut off goes on from its last checkpoint."
+        )
+        return
+    check_order(arguments)
+    files = config_files(arguments)
+    missing = [str(file) for file in files if not file.is_file()]
+    if not files or missing:
+        raise SystemExit(f"error: no config file {missing[0]}" if missing else "error: run needs --config FILE")
+    begin = time.monotonic()
+    name = setting(files, arguments, "experiment", None) or experiment_name(arguments)
+    experiment = Path(setting(files, arguments, "runs", "runs")) / name
+    fold = setting(files, arguments, "data.fold", 0)
+    folds = Path(setting(files, arguments, "data.folds", None) or f"folds/{name}.csv")
+    run = RunFolder(experiment / fold_name(fold))
+    submission = experiment / "submission.csv"
+    offline = flags_for_offline(arguments)
+    predictions = [run.predictions / split / "manifest.json" for split in ("val", "test")]
+    record = experiment / "chain.json"
+    if fold != "all" and not folds.is_file():
+        run_step(ChainStep("folds", offline, [], [folds]), record, [])
+    resume = ["--ckpt_path", "last"] if run.checkpoint_file.is_file() else []
+    run_step(ChainStep("fit", arguments, [*files, folds], [run.checkpoint_file]), record, resume)
+    run_step(ChainStep("predict", [str(run.path)], [run.checkpoint("best"), run.config], predictions), record, [])
+    searched = [experiment / "searched.yaml"]
+    if fold != "all":
+        run_step(ChainStep("search", [str(experiment)], [*predictions, run.config], searched), record, [])
+    inputs = [*predictions, run.config, *searched]
+    run_step(ChainStep("submit", [str(experiment)], inputs, [submission]), record, [])
+    if setting(files, arguments, "competition.solution", None) is not None:
+        run_step(ChainStep("score", [str(submission), "--config", str(run.config)], [submission], [Path("-")]), record, [])
+    print(f"\n{submission} is ready after {time.monotonic() - begin:.0f} s; everything of the run lies in {run.path}")

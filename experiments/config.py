@@ -1,0 +1,111 @@
+"""Configs for the offline verbs: data, competition, folds; the rest of the file is left alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ActionConfigFile
+
+from datamodules import BaseDataModule
+from evaluation.folds import CrossValidation
+from experiments.arguments import check_order, config_files, experiment_name
+from experiments.run_folder import RunFolder, fold_name, fold_runs
+from experiments.training import Parser, add_experiment_arguments
+from postprocessing.competition import Competition
+
+# An untyped rest would build the network, and `LightningCLI(run=False)` refuses a saved config.
+KEPT = ("experiment", "runs", "run_folder", "data", "competition", "cv")
+
+
+@dataclass
+class OfflineConfig:
+    """The parts of a config that the offline verbs need, instantiated.
+
+    Args:
+        experiment: folder of the experiment, `runs/<experiment>`.
+        data: the datamodule, set up by nobody yet.
+        competition: metric, chain and submission, after `searched.yaml` where the experiment has one.
+        cv: settings of the folds.
+        runs: the trained runs of the experiment; empty before the first `fit`.
+        options: the verb's own flags.
+    """
+
+    experiment: Path
+    data: BaseDataModule
+    competition: Competition
+    cv: CrossValidation
+    runs: list[RunFolder]
+    options: Any
+
+
+def kept_text(path: Path) -> str:
+    """The kept keys of a YAML file, as YAML."""
+    if not path.is_file():
+        raise SystemExit(f"error: no config file {path}")
+    content = yaml.safe_load(path.read_text()) or {}
+    return yaml.safe_dump({key: value for key, value in content.items() if key in KEPT}, sort_keys=False)
+
+
+def read_config(verb: str, arguments: list[str], add_options: Any, searched: bool = True) -> OfflineConfig:
+    """Parse an offline verb's command line: a run or experiment folder, or `--config` files, then flags.
+
+    Args:
+        verb: for the help text.
+        arguments: what follows the verb.
+        add_options: called with the parser to add the verb's own arguments.
+        searched: whether `searched.yaml` of the experiment overrides the configured post-processing.
+    """
+    check_order(arguments)
+    parser = Parser(prog=f"python cli.py {verb}", description=f"{verb} (offline: no GPU and no Trainer needed)")
+    parser.add_argument("--config", "-c", action=ActionConfigFile, help="Config file; later ones override.")
+    parser.add_subclass_arguments(BaseDataModule, "data", required=True)
+    add_experiment_arguments(parser)
+    add_options(parser)
+
+    folder: Path | None = None
+    if arguments and not arguments[0].startswith("-"):
+        folder, arguments = Path(arguments[0]), arguments[1:]
+        if not folder.is_dir():
+            raise SystemExit(f"error: {folder} is no folder; give a run or experiment folder, or --config FILE")
+    files = config_files(arguments)
+    flags = without_configs(arguments)
+    runs = fold_runs(folder) if folder is not None else []
+    if folder is not None and not files:
+        files = [runs[0].config]
+    texts = [kept_text(file) for file in files]
+    if folder is not None and searched and (overlay := experiment_folder(folder) / "searched.yaml").is_file():
+        texts.append(kept_text(overlay))
+    parsed = parser.parse_args([part for text in texts for part in ("--config", text)] + flags)
+    built = parser.instantiate_classes(parsed)
+    name = built.experiment or experiment_name(arguments)
+    experiment = experiment_folder(folder) if folder is not None else Path(built.runs) / name
+    data = built.data
+    if data.folds is None and data.fold != "all":
+        data.folds = f"folds/{name}.csv"
+    if not runs and any(experiment.glob("*/config.yaml")):
+        runs = fold_runs(experiment)
+    return OfflineConfig(experiment, data, built.competition, built.cv, runs, built)
+
+
+def experiment_folder(folder: Path) -> Path:
+    """The experiment of a run folder, or the folder itself."""
+    return folder.parent if (folder / "config.yaml").is_file() else folder
+
+
+def without_configs(arguments: list[str]) -> list[str]:
+    """The arguments without their `--config FILE` pairs."""
+    kept, skip = [], False
+    for argument in arguments:
+        if skip:
+            skip = False
+        elif argument in ("--config", "-c"):
+            skip = True
+        elif not argument.startswith("--config="):
+            kept.append(argument)
+    return kept
+
+
+def run_folder(config: OfflineConfig) -> RunFolder:
+    """The run folder of the config's own fold."""
+    return RunFolder(config.experiment / fold_name(config.data.fold))

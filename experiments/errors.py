@@ -1,0 +1,36 @@
+"""Errors of the command line, cause first."""
+
+import difflib
+import re
+
+
+def cause_first(message: str) -> str:
+    """jsonargparse's text with the innermost cause on the first line and the way to it below.
+
+    jsonargparse wraps a wrong key or class three deep ("Parser key …: Problem with given class_path … Validation
+    failed … Key … is not expected"); people read the first line only.
+    """
+    lines = [line.strip(" -") for line in message.splitlines() if line.strip()]
+    causes = [line for line in lines if _is_cause(line)]
+    cause = _shorten(causes[-1] if causes else lines[-1] if lines else message)
+    context = [_shorten(line) for line in lines if _shorten(line) != cause][:6]
+    return "\n".join([f"error: {cause}", *(f"  {line}" for line in context), *_nearest(message)])
+
+
+def _is_cause(line: str) -> bool:
+    phrases = ("not expected", "is required", "does not accept", "No module named", "not a subclass", "Unable to load")
+    return any(phrase in line for phrase in (*phrases, "Expected a", "has no attribute", "No such file", "not correspond"))
+
+
+def _shorten(line: str, longest: int = 300) -> str:
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def _nearest(message: str) -> list[str]:
+    wrong = re.search(r"'([\w.]+)' is not expected|option '([\w.]+)'", message)
+    known = re.search(r"accepted[^:]*: ?([\w., ']+)", message)
+    if not wrong or not known:
+        return []
+    options = re.findall(r"[\w.]+", known.group(1))
+    near = difflib.get_close_matches((wrong.group(1) or wrong.group(2)).split(".")[-1], options, n=1)
+    return [f"  did you mean {near[0]!r}?"] if near else []

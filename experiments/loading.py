@@ -1,0 +1,75 @@
+"""A trained run as a plain function, for notebooks and kernels."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jsonargparse import ArgumentParser
+
+from experiments.run_folder import RunFolder
+from lightning_modules import BaseModule
+from lightning_modules.weights import read_checkpoint, without_hub
+
+
+class Predictor:
+    """A trained network that takes raw pixels and returns probabilities at the image's own size.
+
+    Args:
+        module: the LightningModule with its weights.
+        device: where it runs.
+    """
+
+    def __init__(self, module: BaseModule, device: torch.device) -> None:
+        self.module = module.to(device).eval()
+        self.device = device
+
+    def __call__(self, image: np.ndarray, *inputs: np.ndarray, tta: bool = True) -> dict[str, np.ndarray]:
+        """Probabilities of one image.
+
+        Args:
+            image: `(H, W, C)` or `(H, W)` in the files' own type and range, as it was read for training.
+            inputs: the values of further `model.inputs`, in their order.
+            tta: use the test-time augmentation of the config.
+
+        Returns:
+            float32 arrays by output name: `(K, H, W)`, or `(K,)` for image-level outputs.
+        """
+        array = np.asarray(image)
+        array = array[..., None] if array.ndim == 2 else array
+        tensors = [torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))]
+        tensors += [torch.as_tensor(value) for value in inputs]
+        result = self.module.predict_image([tensor.to(self.device) for tensor in tensors], tta=tta)
+        return {name: value.float().cpu().numpy() for name, value in result.items()}
+
+
+def build_module(config: dict) -> BaseModule:
+    """The LightningModule of a checkpoint's own `class_path` and `init_args`; no class asks a hub for weights."""
+    parser = ArgumentParser()
+    parser.add_subclass_arguments(BaseModule, "model")
+    config = without_hub(config)
+    config["init_args"] = config.get("init_args", {}) | {"init_from": None}
+    return parser.instantiate_classes(parser.parse_object({"model": config})).model
+
+
+def load(run: Path | str, checkpoint: str = "best", device: str | None = None) -> Predictor:
+    """Load a trained run: `load("runs/dsb2018/fold0")(image) -> {"mask": probabilities, …}`.
+
+    No Trainer, no config file and no network are needed: the checkpoint knows its class, arguments and normalisation.
+
+    Args:
+        run: a run folder, or a checkpoint file.
+        checkpoint: `best` or `last`, when `run` is a folder.
+        device: torch device; CUDA where there is one.
+
+    Raises:
+        FileNotFoundError: no checkpoint there.
+        ValueError: a damaged checkpoint, or one that this project did not write.
+    """
+    path = Path(run) if Path(run).is_file() else RunFolder(run).checkpoint(checkpoint)
+    content = read_checkpoint(path)
+    if not content.get("model"):
+        raise ValueError(f"checkpoint {path} does not say how its model was built; it was not written by `cli.py fit`")
+    module = build_module(content["model"])
+    module.load_state_dict(content["state_dict"])
+    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return Predictor(module, torch.device(chosen))

@@ -1,0 +1,179 @@
+"""Verbs that work on files: folds, search, score, submit."""
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from evaluation.folds import make_folds, write_folds
+from evaluation.interval import bootstrap_interval
+from experiments.config import OfflineConfig, read_config
+from postprocessing.predictions import PredictionStore
+from postprocessing.search import Case, search
+from preprocessing.files import file_hash
+
+
+def main(verb: str, arguments: list[str]) -> None:
+    """Run one offline verb; `arguments` is what follows it on the command line."""
+    {"folds": folds, "search": search_chain, "score": score, "submit": submit}[verb](arguments)
+
+
+# --- folds -----------------------------------------------------------------------------------------------------------
+
+
+def folds(arguments: list[str]) -> None:
+    """Write the folds file of a config."""
+
+    def options(parser: Any) -> None:
+        parser.add_argument("--overwrite", type=bool, default=False, help="Replace a folds file that is there.")
+
+    config = read_config("folds", arguments, options)
+    path = Path(config.data.folds)
+    if path.is_file() and not config.options.overwrite:
+        raise SystemExit(
+            f"error: {path} exists, and runs may depend on it; --overwrite true replaces it, "
+            "--data.folds OTHER.csv writes another"
+        )
+    config.data.prepare_data()
+    table = config.data.fold_table(config.cv)
+    result = make_folds(table, config.cv)
+    write_folds(result, path)
+    sizes = result.groupby("fold").size()
+    print(f"{len(result)} images in {config.cv.k} folds of {sizes.min()} to {sizes.max()}: {path}")
+    grouped = len(result) - result["group"].nunique()
+    if grouped:
+        print(f"{grouped} images share a group or equal pixels with another and stay in its fold")
+    print(f"next:  python cli.py fit {' '.join(arguments)}")
+
+
+# --- truth and predictions -------------------------------------------------------------------------------------------
+
+
+def out_of_fold(config: OfflineConfig) -> list[Case]:
+    """Every validated image of every fold: its prediction by the model that did not see it, and its truth."""
+    images: dict[str, Case] = {}
+    config.data.prepare_data()
+    rows = {row.image_id: row for row in config.data.table().itertuples(index=False)}
+    groups = config.data.groups()
+    for run in config.runs:
+        store = PredictionStore.open(run.predictions / "val")
+        known = run.read_facts().get("folds_hash")
+        if known is not None and Path(config.data.folds).is_file() and known != config.data.folds_hash():
+            raise SystemExit(f"error: {config.data.folds} has changed since {run.path} was trained; put it back")
+        for image_id in store.ids():
+            if image_id in images:
+                raise SystemExit(f"error: image {image_id!r} has out-of-fold predictions in two runs, one {run.path}")
+            read, truth = partial(store.read, image_id), partial(config.data.truth, rows[image_id])
+            images[image_id] = Case(image_id, read, truth, groups.get(image_id))
+    return list(images.values())
+
+
+def mean_of_folds(stores: list[PredictionStore]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Test predictions averaged over the folds' models, one image at a time."""
+    ids = stores[0].ids()
+    for store in stores[1:]:
+        if store.ids() != ids:
+            raise SystemExit(f"error: {store.path} and {stores[0].path} hold other images; run predict again")
+    for image_id in ids:
+        entries = [store.read(image_id) for store in stores]
+        yield image_id, {name: np.mean([entry[name] for entry in entries], axis=0) for name in entries[0]}
+
+
+# --- search ----------------------------------------------------------------------------------------------------------
+
+
+def search_chain(arguments: list[str]) -> None:
+    """Tune the post-processing chain on out-of-fold predictions and write `searched.yaml`."""
+
+    def options(parser: Any) -> None:
+        parser.add_argument("--sweeps", type=int, default=2, help="Rounds over all parameters.")
+        parser.add_argument("--processes", type=int | None, default=None, help="Worker processes; one per CPU.")
+
+    config = read_config("search", arguments, options, searched=False)
+    images = out_of_fold(config)
+    result = search(
+        config.competition.postprocess,
+        config.competition.metric,
+        images,
+        sweeps=config.options.sweeps,
+        processes=config.options.processes,
+    )
+    path = config.experiment / "searched.yaml"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(yaml.safe_dump(result.as_overlay(), sort_keys=False))
+    os.replace(temporary, path)
+    print(result.summary())
+    print(f"the chain for later verbs: {path}\nnext:  python cli.py submit {config.experiment}")
+
+
+# --- score -----------------------------------------------------------------------------------------------------------
+
+
+def score(arguments: list[str]) -> None:
+    """Score out-of-fold predictions, or a submission file against a solution file."""
+
+    def options(parser: Any) -> None:
+        parser.add_argument("--submission_file", type=str | None, default=None, help="CSV to score; needs a solution.")
+        parser.add_argument("--solution", type=str | None, default=None, help="Truth in the submission's format.")
+
+    if arguments and arguments[0].endswith(".csv"):
+        arguments = [*arguments[1:], "--submission_file", arguments[0]]
+    config = read_config("score", arguments, options)
+    metrics = config.competition.metrics()
+    if config.options.submission_file:
+        what = score_file(config, metrics)
+    else:
+        what = f"{config.experiment} out of fold"
+        for case in out_of_fold(config):
+            prediction, truth = config.competition.process(case.prediction()), case.truth()
+            for metric in metrics.values():
+                metric.add(case.image_id, prediction, truth)
+    for name, metric in metrics.items():
+        low, high = bootstrap_interval(metric)
+        label = f"{name} ({type(metric).__name__})" if name == "score" else name
+        print(f"{what}: {label} {float(metric.compute()):.4f}  [{low:.4f}, {high:.4f}] over {len(metric.rows)} images")
+
+
+def score_file(config: OfflineConfig, metrics: dict) -> str:
+    """Fill the metrics from a submission and a solution file; returns what was scored."""
+    solution = config.options.solution or config.competition.solution
+    if solution is None or config.competition.submission is None:
+        raise SystemExit("error: scoring a file needs competition.submission and --solution FILE")
+    solution = solution if Path(solution).is_file() else str(Path(config.data.root) / solution)
+    config.data.prepare_data()
+    sizes = config.data.sizes("test")
+    file = Path(config.options.submission_file)
+    predictions = config.competition.submission.read(file, sizes)
+    truths = config.competition.submission.read(Path(solution), sizes)
+    for image_id, truth in truths.items():
+        for metric in metrics.values():
+            metric.add(image_id, predictions[image_id], truth)
+    return str(file)
+
+
+# --- submit ----------------------------------------------------------------------------------------------------------
+
+
+def submit(arguments: list[str]) -> None:
+    """Post-process the test predictions (averaged over folds) and write the checked submission."""
+
+    def options(parser: Any) -> None:
+        parser.add_argument("--output", type=str | None, default=None, help="Where to write; <experiment>/submission.csv.")
+
+    config = read_config("submit", arguments, options)
+    if config.competition.submission is None:
+        raise SystemExit("error: the config has no competition.submission; name the format's class there")
+    config.data.prepare_data()
+    stores = [PredictionStore.open(run.predictions / "test") for run in config.runs]
+    output = Path(config.options.output or config.experiment / "submission.csv")
+    sample = config.data.sample_submission_path()
+    rows = ((image_id, config.competition.process(entry)) for image_id, entry in mean_of_folds(stores))
+    config.competition.submission.write(rows, output, sample, config.data.sizes("test"))
+    folds_text = f"mean of {len(stores)} folds" if len(stores) > 1 else "one fold"
+    print(f"{output}: {len(stores[0].ids())} images, {folds_text}, {output.stat().st_size / 1e6:.1f} MB")
+    checked = f"checked against {sample}" if sample is not None else "not checked: data.sample_submission is not set"
+    print(f"{checked}; sha256 {file_hash(output)}")

@@ -1,0 +1,93 @@
+"""Where a run keeps its files, and how later verbs find them."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+
+class RunFolder:
+    """`runs/<experiment>/fold<k>/`: config, metrics, checkpoints, predictions of one training run.
+
+    Args:
+        path: the folder; it need not exist yet.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.facts = self.path / "run.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.predictions = self.path / "predictions"
+        self.checkpoint_file = self.checkpoints / "last.ckpt"
+
+    def checkpoint(self, name: str) -> Path:
+        """The file of `best`, `last` or a path.
+
+        `best` falls back to `last` where nothing was monitored (training on all rows).
+
+        Raises:
+            FileNotFoundError: names the run folder and what to do.
+        """
+        if name not in ("best", "last"):
+            if not Path(name).is_file():
+                raise FileNotFoundError(f"--ckpt_path {name}: no such file; give `best`, `last` or a checkpoint's path")
+            return Path(name)
+        candidates = ["best.ckpt", "last.ckpt"] if name == "best" else ["last.ckpt"]
+        for candidate in candidates:
+            if (self.checkpoints / candidate).is_file():
+                return self.checkpoints / candidate
+        raise FileNotFoundError(
+            f"--ckpt_path {name}: no checkpoint in {self.checkpoints}; train first: python cli.py fit --config …"
+        )
+
+    def write_facts(self, **facts: Any) -> None:
+        """Add facts about the run (commit, folds' hash, state) to `run.json`; the file is replaced at once."""
+        write_json(self.facts, self.read_facts() | facts)
+
+    def read_facts(self) -> dict[str, Any]:
+        """What `write_facts` wrote, or nothing."""
+        return json.loads(self.facts.read_text()) if self.facts.is_file() else {}
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file by a temporary name, so that nobody reads half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".json.tmp")
+    temporary.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(temporary, path)
+
+
+def fold_name(fold: int | str) -> str:
+    """Folder of a fold: `fold0`, or `all` for a run on every row."""
+    return "all" if fold == "all" else f"fold{fold}"
+
+
+def fold_runs(experiment: Path | str) -> list[RunFolder]:
+    """The trained runs under an experiment folder (or the run itself when it is one).
+
+    Raises:
+        FileNotFoundError: nothing trained there.
+    """
+    experiment = Path(experiment)
+    if (experiment / "config.yaml").is_file():
+        return [RunFolder(experiment)]
+    runs = [RunFolder(path) for path in sorted(experiment.glob("*/")) if (path / "config.yaml").is_file()]
+    if not runs:
+        raise FileNotFoundError(f"{experiment} holds no run (no config.yaml there or one level below); train first")
+    return runs
+
+
+def git_commit() -> str | None:
+    """The commit of the code, with `+changes` where files differ from it; None outside a git checkout."""
+    folder = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout
+
+    try:
+        commit = git("rev-parse", "HEAD").strip()
+        return commit + ("+changes" if git("status", "--porcelain", "--untracked-files=no").strip() else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,55 @@
+"""Write what a run needs to be repeated, when a fit starts."""
+
+import os
+from typing import Any
+
+import pytorch_lightning as pl
+
+from experiments.run_folder import RunFolder
+
+
+class SaveRun(pl.Callback):
+    """Write `config.yaml` and `run.json` when a fit starts; no other verb touches them.
+
+    Every checkpoint gets the hash of the folds it was trained with.
+
+    Args:
+        run: the run folder.
+        config: the whole resolved config as YAML text.
+        facts: commit, command and config hash of the run.
+    """
+
+    def __init__(self, run: RunFolder, config: str, facts: dict[str, Any]) -> None:
+        self.run, self.config, self.start_facts = run, config, facts
+        self.folds_hash: str | None = None
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage != "fit":
+            return
+        self.folds_hash = trainer.datamodule.folds_hash()
+        if trainer.is_global_zero:
+            self.run.path.mkdir(parents=True, exist_ok=True)
+            temporary = self.run.path / "config.yaml.tmp"
+            temporary.write_text(self.config)
+            os.replace(temporary, self.run.config)
+            self.run.write_facts(**self.start_facts, folds_hash=self.folds_hash, state="started")
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["folds_hash"] = self.folds_hash
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        before = checkpoint.get("folds_hash")
+        if before is not None and before != self.folds_hash:
+            raise ValueError(
+                f"the folds have changed since this run started (hash {before} then, {self.folds_hash} now): going on "
+                "would validate on images it was trained on. Put the old folds file back, or start again with "
+                "--overwrite true"
+            )
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            self.run.write_facts(state="finished", steps=trainer.global_step, epochs=trainer.current_epoch)

@@ -1,0 +1,243 @@
+"""The four training verbs: LightningCLI with its traps settled."""
+
+import sys
+import warnings
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import yaml
+from jsonargparse import Namespace
+from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar, TQDMProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities import rank_zero_only
+
+from callbacks import CompetitionScore, EarlyStopping, ExponentialMovingAverage, PredictionWriter
+from experiments.save_run import SaveRun
+from datamodules import BaseDataModule
+from evaluation.folds import CrossValidation
+from experiments.arguments import changes, check_order, expand_run, experiment_name
+from experiments.errors import cause_first
+from experiments.metrics_csv import MetricsCSV
+from experiments.run_folder import RunFolder, fold_name, git_commit
+from lightning_modules import BaseModule
+from lightning_modules.weights import without_hub
+from postprocessing.competition import Competition
+from preprocessing.files import file_hash, text_hash
+
+CHECKPOINT_DEFAULTS = {
+    "monitor": "val/score",
+    "mode": "max",
+    "filename": "best",
+    "save_last": True,
+    "auto_insert_metric_name": False,
+    "enable_version_counter": False,
+}
+
+
+class Parser(LightningArgumentParser):
+    """Lightning's parser, with errors whose first line is the cause."""
+
+    def error(self, message: str, ex: Exception | None = None) -> None:
+        if not self.exit_on_error:  # a nested attempt of jsonargparse's own, which it may recover from
+            super().error(message, ex)
+        print(cause_first(message), file=sys.stderr)
+        raise SystemExit(2)
+
+
+class CompetitionCLI(LightningCLI):
+    """One verb of fit, validate, test and predict.
+
+    Args:
+        verb: the verb; only its parser is built.
+        arguments: what follows the verb on the command line.
+    """
+
+    def __init__(self, verb: str, arguments: list[str]) -> None:
+        self.verb, self.arguments = verb, arguments
+        super().__init__(
+            BaseModule,
+            BaseDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=None,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            seed_everything_default=0,
+            parser_class=Parser,
+            trainer_defaults={"log_every_n_steps": 10},
+            args=[verb, *arguments],
+        )
+
+    def subcommands(self) -> dict[str, set[str]]:
+        return {self.verb: LightningCLI.subcommands()[self.verb]}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        add_experiment_arguments(parser)
+        parser.add_argument(
+            "--overwrite", type=bool, default=False, help="Let fit replace the run that is already in the run folder."
+        )
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.set_defaults({f"checkpoint.{key}": value for key, value in CHECKPOINT_DEFAULTS.items()})
+        parser.add_argument(
+            "--early_stopping", type=EarlyStopping | None, default=None, help="Stop when the monitored value stalls."
+        )
+        parser.add_argument(
+            "--ema", type=ExponentialMovingAverage | None, default=None, help="Moving average of the weights."
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        self.config = parser.parse_args(args)
+
+    def _parse_ckpt_path(self) -> None:
+        """Do nothing: the stock method lets a checkpoint's settings override flags and config without a word."""
+
+    def before_instantiate_classes(self) -> None:
+        config = self.config[self.verb]
+        config.experiment = config.experiment or experiment_name(self.arguments)
+        data = config.data.init_args
+        self.run = RunFolder(config.run_folder or Path(config.runs) / config.experiment / fold_name(data.fold))
+        if data.folds is None and data.fold != "all":
+            data.folds = f"folds/{config.experiment}.csv"
+        config.checkpoint.dirpath = str(self.run.checkpoints)
+        config.trainer.default_root_dir = config.trainer.default_root_dir or str(self.run.path)
+        config.trainer.use_distributed_sampler = False  # the datamodule shards; a second sampler would break that
+        resolve_monitors(config)
+        # What is saved repeats the run; the checkpoint to start from and the folder belong to this call alone.
+        saved = config.clone()
+        saved.ckpt_path, saved.run_folder, saved.overwrite = None, None, False
+        with warnings.catch_warnings():  # a tuple becomes a list in YAML, which every library here takes as well
+            warnings.filterwarnings("ignore", "(?s).*does not round-trip.*")
+            self.text = self._parser(self.verb).dump(saved, skip_none=False)
+        self.model_config = yaml.safe_load(self.text)["model"]
+        self.checkpoint = self._find_checkpoint(config)
+        if self.checkpoint is not None or config.model.init_args.init_from is not None:
+            config.model = Namespace(without_hub(config.model.as_dict()))
+
+    def _find_checkpoint(self, config: Namespace) -> Path | None:
+        """Turn `best`, `last` or a path into a file; every verb but fit takes the best unless told otherwise."""
+        name = config.ckpt_path if self.verb == "fit" else config.ckpt_path or "best"
+        checkpoint = None if name is None else self.run.checkpoint(str(name))
+        config.ckpt_path = None if checkpoint is None else str(checkpoint)
+        if self.verb == "fit" and checkpoint is None and not config.trainer.fast_dev_run:
+            make_room(self.run, config.overwrite)
+        return checkpoint
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        config = self.config_init[self.verb].trainer
+        given = config.logger
+        others = given if isinstance(given, list) else [] if given is None or isinstance(given, bool) else [given]
+        own = [] if given is False or config.fast_dev_run else [MetricsCSV(self.run.path, self.verb)]
+        return super().instantiate_trainer(**{"logger": [*own, *others] or False, **kwargs})
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[pl.Callback]) -> pl.Trainer:
+        given = config.get("callbacks") or []
+        bar = [] if any(isinstance(callback, ProgressBar) for callback in given) else [TQDMProgressBar(refresh_rate=5)]
+        bar = bar if config.get("enable_progress_bar") is not False else []
+        return super()._instantiate_trainer(config, [*bar, *callbacks, *self._own_callbacks()])
+
+    def _own_callbacks(self) -> list[pl.Callback]:
+        config = self.config_init[self.verb]
+        quick = bool(config.trainer.fast_dev_run)
+        self.score = CompetitionScore(config.competition, None if quick else self.run.path)
+        callbacks = [self.score, config.ema, config.early_stopping]
+        if self.verb == "fit" and not quick:
+            facts = {"commit": git_commit(), "command": ["cli.py", *sys.argv[1:]], "config_hash": text_hash(self.text)}
+            callbacks.append(SaveRun(self.run, self.text, facts))
+        if self.verb == "predict":
+            fingerprint = text_hash(f"{file_hash(self.checkpoint)} {self.model.inference.fingerprint()}")
+            callbacks.append(PredictionWriter(self.run.predictions, fingerprint))
+        return [callback for callback in callbacks if callback is not None]
+
+    def after_instantiate_classes(self) -> None:
+        self.model.config = self.model_config
+
+    def before_fit(self) -> None:
+        print_start(self)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        settings = super()._prepare_subcommand_kwargs(subcommand)
+        if subcommand == "predict":
+            settings["return_predictions"] = False  # they are on disk; keeping them would fill the memory
+        return settings
+
+
+def add_experiment_arguments(parser: LightningArgumentParser) -> None:
+    """The keys that training and offline verbs share, beside `data`."""
+    parser.add_argument(
+        "--experiment", type=str | None, default=None, help="Name of the experiment; by default the config file's."
+    )
+    parser.add_argument("--runs", type=str, default="runs", help="Folder of all experiments.")
+    parser.add_argument(
+        "--run_folder", type=str | None, default=None, help="Folder of this run; <runs>/<experiment>/fold<k>."
+    )
+    parser.add_class_arguments(Competition, "competition")
+    parser.add_class_arguments(CrossValidation, "cv")
+
+
+def resolve_monitors(config: Namespace) -> None:
+    """The direction of `val/score` is the metric's own; without validation nothing can be monitored."""
+    module, _, name = config.competition.metric.class_path.rpartition(".")
+    mode = "max" if getattr(import_module(module), name).higher_is_better else "min"
+    if config.checkpoint.monitor == "val/score":
+        config.checkpoint.mode = mode
+    stopping = config.early_stopping
+    if stopping is not None and stopping.init_args.monitor == "val/score":
+        stopping.init_args.mode = mode
+    if config.data.init_args.fold == "all":
+        config.checkpoint.monitor, config.checkpoint.save_top_k, config.early_stopping = None, 0, None
+
+
+def make_room(run: RunFolder, overwrite: bool) -> None:
+    """Refuse to train over another run's checkpoints, or clear them when told to."""
+    left = sorted(path.name for path in run.checkpoints.glob("*.ckpt"))
+    if left and not overwrite:
+        raise SystemExit(
+            f"error: {run.path} already holds a trained run ({', '.join(left)})\n"
+            "  go on with it:  --ckpt_path last\n"
+            "  replace it:     --overwrite true\n"
+            "  keep both:      --experiment ANOTHER_NAME"
+        )
+    if rank_zero_only.rank == 0:
+        for path in (*run.checkpoints.glob("*.ckpt"), run.path / "metrics.csv", run.path / "scores.csv"):
+            path.unlink(missing_ok=True)
+
+
+@rank_zero_only
+def print_start(cli: CompetitionCLI) -> None:
+    """What differs from the first config, what is minimised, which callbacks watch."""
+    for line in changes(cli.arguments):
+        print(f"changed  {line}")
+    for term in cli.model.loss.terms_text():
+        print(f"loss     {term}")
+    print(f"runs to  {cli.run.path}")
+    print("watched  " + ", ".join(type(callback).__name__ for callback in cli.trainer.callbacks))
+
+
+@rank_zero_only
+def print_end(cli: CompetitionCLI) -> None:
+    """The score, where everything lies, the exact next commands."""
+    experiment = cli.run.path.parent
+    print()
+    if cli.verb == "predict":
+        for split in cli.datamodule.predict_splits():
+            print(f"predictions of {split}: {cli.run.predictions / Path(split).name}")
+        print(f"next:  python cli.py search {experiment}\n       python cli.py submit {experiment}")
+        return
+    values = ", ".join(f"{name} {value:.4f}" for name, value in cli.score.latest.items())
+    if values:
+        print(f"{cli.verb}: {values}  ({type(cli.score.competition.metric).__name__} is the score)")
+    print(f"everything lies in {cli.run.path}: config.yaml, metrics.csv, scores.csv, checkpoints/")
+    if cli.verb == "fit":
+        best = cli.trainer.checkpoint_callback.best_model_score
+        if best is not None:
+            print(f"best checkpoint: {cli.trainer.checkpoint_callback.best_model_path} ({float(best):.4f})")
+        print(f"next:  python cli.py predict {cli.run.path}")
+
+
+def main(verb: str, arguments: list[str]) -> None:
+    """Run one training verb; `arguments` is what follows it on the command line."""
+    arguments = expand_run(arguments)
+    check_order(arguments)
+    print_end(CompetitionCLI(verb, arguments))

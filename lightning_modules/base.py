@@ -1,0 +1,205 @@
+"""What every task shares: network, normalisation, loss formula, optimizer, checkpoint."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from lightning_modules.outputs import activate, flat_names, name_outputs
+from lightning_modules.weights import load_weights
+from losses import LossFormula
+from postprocessing.inference import Inference
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+Activation = Literal["sigmoid", "softmax", "none"]
+
+
+class BaseModule(pl.LightningModule):
+    """A network with its normalisation, its loss formula and its optimizer.
+
+    Args:
+        network: any `nn.Module` of any library by `class_path`; takes `(N, C, H, W)` float and returns logits: a
+            tensor, a tuple or a dict.
+        outputs: names of what the network returns, one entry per tensor; a list entry splits the channels of one
+            tensor by name: `[[body, border], empty]`. The first name is the task's main output.
+        loss: the loss formula, for example `bce(mask) + 0.5 * dice(mask)`; a bare `bce + dice` means the main output.
+        loss_terms: library losses under a name of yours for the formula.
+        inputs: keys of the batch that the network is called with, in order; more than `image` for side inputs.
+        activations: per output `sigmoid` (the default), `softmax` (one class per pixel or image) or `none`
+            (regression).
+        optimizer: any optimizer class without its parameters. Norm layers and biases get no weight decay; AdamW and
+            Adam use their fused kernels where the precision allows it.
+        scheduler: any scheduler class without its optimizer, or None for a constant learning rate.
+        scheduler_interval: `step` or `epoch`: when the scheduler moves. `WarmupCosine` wants `step`.
+        scheduler_monitor: logged value that a plateau scheduler watches.
+        input_range: pixel value that means 1.0: 255 for 8-bit files, 65535 for 16-bit, 1 for float images.
+        mean: mean of each channel of the image in 0..1; ImageNet's, because most encoder weights expect it. One number
+            serves any channel count.
+        std: standard deviation of each channel in 0..1.
+        channels_last: memory format of network and images; 1.5 times faster in convolutions on CPU and tensor cores.
+        inference: tiles and test-time augmentation; the same object in validation and prediction.
+        validate_with_tta: use the test-time augmentation inside `fit` too. Off, because it multiplies the time of
+            every validation by the number of views.
+        init_from: checkpoint or weights file (or a run folder) to start from: weights only, no optimizer state.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        outputs: list[str | list[str]],
+        loss: str,
+        loss_terms: dict[str, nn.Module] | None = None,
+        inputs: list[str] | None = None,
+        activations: dict[str, Activation] | None = None,
+        optimizer: Callable[[Iterable], Optimizer] = torch.optim.AdamW,
+        scheduler: Callable[[Optimizer], LRScheduler | ReduceLROnPlateau] | None = None,
+        scheduler_interval: Literal["step", "epoch"] = "step",
+        scheduler_monitor: str = "val/score",
+        input_range: float = 255.0,
+        mean: list[float] | float = list(IMAGENET_MEAN),  # noqa: B006 - never changed; jsonargparse prints it in --help
+        std: list[float] | float = list(IMAGENET_STD),  # noqa: B006
+        channels_last: bool = True,
+        inference: Inference | None = None,
+        validate_with_tta: bool = False,
+        init_from: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.outputs = outputs
+        self.inputs = inputs or ["image"]
+        self.names = flat_names(outputs)
+        self.activations = {name: "sigmoid" for name in self.names} | (activations or {})
+        unknown = sorted(set(self.activations) - set(self.names))
+        if unknown:
+            raise ValueError(f"model.activations names {unknown}, but model.outputs are {self.names}")
+        self.loss = LossFormula(loss, loss_terms)
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.scheduler_interval, self.scheduler_monitor = scheduler_interval, scheduler_monitor
+        # Normalisation belongs to the network: as buffers it travels in every checkpoint.
+        self.register_buffer("input_range", torch.tensor(float(input_range)))
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(-1, 1, 1))
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.network.to(memory_format=self.memory_format)
+        self.inference = inference or Inference()
+        self.validate_with_tta = validate_with_tta
+        self.config: dict[str, Any] = {}  # class_path and init_args of this module, set by whoever built it from YAML
+        if init_from is not None:
+            load_weights(self, init_from)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """`(N, C, H, W)` in the files' own type and range -> float32, zero mean and unit variance."""
+        channels = images.shape[-3]
+        if self.mean.shape[0] not in (1, channels):
+            raise ValueError(
+                f"model.mean has {self.mean.shape[0]} values, but the images have {channels} channels; "
+                "give model.mean and model.std one value per channel, or a single number for all"
+            )
+        images = images.to(self.mean.dtype) if images.dtype != torch.uint16 else images.int().to(self.mean.dtype)
+        images = (images / self.input_range - self.mean) / self.std
+        return images.contiguous(memory_format=self.memory_format) if images.dim() == 4 else images
+
+    def forward(self, *inputs: Tensor) -> dict[str, Tensor | list[Tensor]]:
+        """Normalised inputs -> logits by output name."""
+        return name_outputs(self.network(*inputs), self.outputs)
+
+    def probabilities(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """Normalised inputs -> probabilities by output name, float32."""
+        outputs = self(*inputs)
+        finest = {name: value[0] if isinstance(value, list) else value for name, value in outputs.items()}
+        return {name: activate(value, self.activations[name]) for name, value in finest.items()}
+
+    def check_inputs(self, batch: dict[str, Any]) -> None:
+        """Raise when the batch lacks something the network is called with."""
+        missing = [name for name in self.inputs if name not in batch]
+        if missing:
+            raise ValueError(f"model.inputs names {missing}, but the batch holds {sorted(batch)}")
+
+    def network_inputs(self, batch: dict[str, Any]) -> list[Tensor]:
+        """The tensors of a training batch that the network is called with; the image normalised."""
+        self.check_inputs(batch)
+        return [self.normalise(batch[name]) if name == "image" else batch[name] for name in self.inputs]
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        outputs = self(*self.network_inputs(batch))
+        total, parts = self.loss(outputs, batch, weight=batch.get("weight"))
+        size = len(batch["image_id"])
+        self.log("train/loss", total.detach(), prog_bar=True, batch_size=size)
+        if len(parts) > 1 and self.trainer._logger_connector.should_update_logs:
+            self.log_dict({f"train/{name}": value for name, value in parts.items()}, batch_size=size)
+        return total
+
+    @torch.inference_mode()
+    def predict_image(self, inputs: list[Tensor], tta: bool = True) -> dict[str, Tensor]:
+        """Probabilities of one image of any size.
+
+        Args:
+            inputs: the network's inputs for this image, without the batch axis; the first is the image
+                `(C, H, W)` in the file's own type and range.
+            tta: whether to use the test-time augmentation of `inference`.
+
+        Returns:
+            float32 by output name: `(K, H, W)` at the image's size, or `(K,)` for image-level outputs.
+        """
+        image = self.normalise(inputs[0].unsqueeze(0))
+        side = [value.unsqueeze(0) for value in inputs[1:]]
+
+        def forward(batch: Tensor) -> dict[str, Tensor]:
+            return self.probabilities(batch, *(value.expand(len(batch), *value.shape[1:]) for value in side))
+
+        return {name: value[0] for name, value in self.inference(forward, image, tta=tta).items()}
+
+    def progress(self) -> float:
+        """Share of the run that is over: max(step / total steps, elapsed / time budget)."""
+        trainer = self.trainer
+        total = trainer.estimated_stepping_batches
+        share = trainer.global_step / total if total and total != float("inf") else 0.0
+        timer = next((callback for callback in trainer.callbacks if isinstance(callback, pl.callbacks.Timer)), None)
+        if timer is not None and timer.time_remaining() is not None:
+            elapsed = timer.time_elapsed()
+            share = max(share, elapsed / max(elapsed + timer.time_remaining(), 1e-9))
+        return min(1.0, share)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Decay the weights of the network; neither its norms and biases nor the parameters of the loss."""
+        trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        return [
+            group
+            for group in (
+                {"params": [parameter for parameter in trained if parameter.ndim > 1]},
+                {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
+                {"params": list(self.loss.parameters()), "weight_decay": 0.0},
+            )
+            if group["params"]
+        ]
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer(self.parameter_groups())
+        if isinstance(optimizer, torch.optim.Adam) and self._may_fuse():
+            for group in optimizer.param_groups:
+                if group.get("fused") is None and not group.get("foreach"):
+                    group["fused"] = True
+        if self.scheduler is None:
+            return optimizer
+        scheduler = self.scheduler(optimizer)
+        settings = {"scheduler": scheduler, "interval": self.scheduler_interval, "monitor": self.scheduler_monitor}
+        return {"optimizer": optimizer, "lr_scheduler": settings}
+
+    def _may_fuse(self) -> bool:
+        # Under 16-bit with a gradient scaler the fused kernel unscales by itself, and Lightning then refuses to clip.
+        return getattr(self.trainer.precision_plugin, "scaler", None) is None
+
+    def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any | None) -> None:
+        if hasattr(scheduler, "progress"):
+            scheduler.progress = self.progress()
+        super().lr_scheduler_step(scheduler, metric)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # A checkpoint loads by itself: it says which class it is and how it was built.
+        checkpoint["model"] = self.config
+

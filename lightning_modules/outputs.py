@@ -1,0 +1,75 @@
+"""Names for what a network returns, and the activation of each."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+Names = Sequence[str | Sequence[str]]
+
+
+def flat_names(names: Names) -> list[str]:
+    """`[[body, border], empty]` -> `[body, border, empty]`."""
+    return [name for entry in names for name in ([entry] if isinstance(entry, str) else entry)]
+
+
+def name_outputs(result: Tensor | Sequence[Tensor] | dict, names: Names) -> dict[str, Tensor | list[Tensor]]:
+    """Turn whatever a network returned into a dict of logits.
+
+    Args:
+        result: a tensor `(N, C, *spatial)` or `(N, C)`, a tuple or list of such (smp with `aux_params` returns
+            `(mask, label)`), or a dict, which is passed through when it holds the flat names.
+        names: one entry per returned tensor. A plain string names the whole tensor; a list of strings splits its
+            channels evenly, one name each: `[[body, border], empty]`.
+
+    Raises:
+        ValueError: another number of tensors than names, or channels that do not split evenly.
+    """
+    flat = flat_names(names)
+    if isinstance(result, dict):
+        missing = [name for name in flat if name not in result]
+        if missing:
+            raise ValueError(f"model.outputs names {missing}, but the network returned {sorted(result)}")
+        return {name: result[name] for name in flat}
+    tensors = [result] if isinstance(result, Tensor) else list(result)
+    if len(names) == 1 and len(tensors) > 1:
+        # one name and several tensors of one output: deep supervision
+        return {flat[0]: tensors}
+    if len(tensors) != len(names):
+        shapes = [tuple(tensor.shape) for tensor in tensors]
+        raise ValueError(
+            f"model.outputs has {len(names)} entries ({list(names)}), but the network returned {len(tensors)} "
+            f"tensors of shapes {shapes}; give one entry per tensor (a list entry splits one tensor's channels)"
+        )
+    outputs: dict[str, Tensor | list[Tensor]] = {}
+    for tensor, entry in zip(tensors, names, strict=True):
+        if isinstance(entry, str):
+            outputs[entry] = tensor
+            continue
+        if tensor.shape[1] % len(entry):
+            raise ValueError(
+                f"model.outputs splits {list(entry)} from a tensor with {tensor.shape[1]} channels; "
+                f"the channels must be a multiple of {len(entry)} (set the network's `classes` accordingly)"
+            )
+        for name, part in zip(entry, tensor.chunk(len(entry), dim=1), strict=True):
+            outputs[name] = part
+    return outputs
+
+
+def activate(logits: Tensor, activation: str) -> Tensor:
+    """Probabilities of logits `(N, C, ...)`: `sigmoid`, `softmax` over the channels, or `none` (regression)."""
+    logits = logits.float()
+    if activation == "sigmoid":
+        return logits.sigmoid()
+    if activation == "softmax":
+        return logits.softmax(dim=1)
+    return logits
+
+
+def deactivate(probabilities: Tensor, activation: str) -> Tensor:
+    """Logits that give these probabilities: tiles and views are averaged as probabilities, losses want logits."""
+    if activation == "sigmoid":
+        return torch.logit(probabilities, eps=1e-6)
+    if activation == "softmax":
+        return probabilities.clamp_min(1e-6).log()
+    return probabilities

@@ -1,0 +1,42 @@
+"""Binary cross-entropy."""
+
+import torch
+from torch import Tensor, nn
+
+from losses.inputs import Logits, check
+
+
+class BceLoss(nn.Module):
+    """Mean of −[y log p + (1 − y) log(1 − p)].
+
+    Args:
+        balance: weigh positives and negatives so that both have the same total weight in the batch (Xie & Tu 2015,
+            HED: positives by the share of negatives and the other way round).
+        pos_weight: factor on the positives, one number or one per channel.
+        smoothing: label smoothing: truth is drawn towards 0.5 by this share.
+    """
+
+    def __init__(self, balance: bool = False, pos_weight: float | list[float] = 1.0, smoothing: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= smoothing < 1:
+            raise ValueError(f"bce: smoothing is a share in [0, 1), got {smoothing}")
+        self.balance, self.smoothing = balance, smoothing
+        self.register_buffer("pos_weight", torch.tensor(pos_weight), persistent=False)
+
+    def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        inputs = check(logits, target, weight)
+        view, truth = inputs.logits, inputs.target
+        truth = truth * (1 - self.smoothing) + 0.5 * self.smoothing if self.smoothing else truth
+        factor = self.pos_weight.to(truth.dtype)
+        if factor.dim() == 1:
+            if len(factor) != truth.shape[1]:
+                raise ValueError(f"bce: pos_weight has {len(factor)} values for {truth.shape[1]} channels")
+            factor = factor.reshape(-1, *[1] * (truth.dim() - 2))
+        # log(1 − p) = log p − x, so one log-sigmoid serves both terms and every other loss.
+        positive = truth * view.log_sigmoid * factor
+        negative = (1 - truth) * (view.log_sigmoid - view.value)
+        if not self.balance:
+            return inputs.mean(-(positive + negative))
+        counted = torch.ones_like(truth) if inputs.weight is None else inputs.weight.expand_as(truth)
+        share = (inputs.target * counted).sum() / counted.sum().clamp_min(1e-12)
+        return inputs.mean(-(positive * (1 - share) + negative * share))

@@ -1,0 +1,42 @@
+"""Soft Dice."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from losses.inputs import Logits, check, overlap
+
+
+class DiceLoss(nn.Module):
+    """1 − (2 Σpy + s) / (Σp + Σy + s), mean over classes (Milletari et al. 2016, V-Net).
+
+    Args:
+        per_image: one Dice per image, then their mean; else one over the whole batch (selim_sef).
+        empty: `penalise` counts classes without truth too, so that false positives cost; `ignore` leaves them out
+            (smp does, over the whole batch: an all-empty batch then costs nothing whatever is predicted).
+        smooth: s; keeps empty classes finite.
+        log: −log of the coefficient instead of one minus it (Carvana, 5th place).
+    """
+
+    def __init__(
+        self,
+        per_image: bool = False,
+        empty: Literal["penalise", "ignore"] = "penalise",
+        smooth: float = 1.0,
+        log: bool = False,
+    ) -> None:
+        super().__init__()
+        if empty not in ("penalise", "ignore"):
+            raise ValueError(f"dice: empty is 'penalise' or 'ignore', got {empty!r}")
+        self.per_image, self.empty, self.smooth, self.log = per_image, empty, smooth, log
+
+    def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        inside, predicted, true = overlap(check(logits, target, weight), self.per_image)
+        # The clamp only matters for smooth = 0, where an empty class would be 0 / 0.
+        score = ((2 * inside + self.smooth) / (predicted + true + self.smooth).clamp_min(1e-7)).clamp_min(1e-7)
+        losses = -score.log() if self.log else 1 - score
+        if self.empty == "penalise":
+            return losses.mean()
+        present = (true > 0).to(losses.dtype)
+        return (losses * present).sum() / present.sum().clamp_min(1)

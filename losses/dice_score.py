@@ -1,0 +1,22 @@
+"""The soft Dice coefficient, for formulas written with it."""
+
+from torch import Tensor, nn
+
+from losses.dice import DiceLoss
+from losses.inputs import Logits
+
+
+class DiceScoreLoss(nn.Module):
+    """The coefficient itself, 1 when perfect: `1 + bce - dice_score`, `bce - log(dice_score)`.
+
+    Args:
+        per_image: one coefficient per image, then their mean; else one over the whole batch.
+        smooth: keeps empty classes finite.
+    """
+
+    def __init__(self, per_image: bool = False, smooth: float = 1.0) -> None:
+        super().__init__()
+        self.dice = DiceLoss(per_image=per_image, smooth=smooth)
+
+    def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        return 1 - self.dice(logits, target, weight)

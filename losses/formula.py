@@ -1,0 +1,268 @@
+"""The loss formula: `2.7 * bce(mask) + 0.9 * dice(mask) + 0.1 * bce(empty)`."""
+
+import ast
+import difflib
+import inspect
+import operator
+import pkgutil
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from losses.inputs import Logits
+
+NOT_LOSSES = {"formula", "inputs"}
+OPERATORS: dict[type, tuple[str, Callable]] = {
+    ast.Add: ("+", operator.add),
+    ast.Sub: ("-", operator.sub),
+    ast.Mult: ("*", operator.mul),
+    ast.Div: ("/", operator.truediv),
+}
+Outputs = Mapping[str, Tensor | list[Tensor]]
+
+
+def known_losses() -> list[str]:
+    """Names of all losses: the files of this folder."""
+    return sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if m.name not in NOT_LOSSES)
+
+
+def loss_class(name: str) -> type[nn.Module]:
+    """The class of a loss file: `dice_score` → `losses.dice_score.DiceScoreLoss`."""
+    words = name.split("_")
+    return getattr(import_module(f"losses.{name}"), "".join(word.capitalize() for word in words) + "Loss")
+
+
+class FormulaError(ValueError):
+    """A mistake in a loss formula; shows where."""
+
+
+class LossFormula(nn.Module):
+    """A weighted sum of losses over named outputs, parsed once from text.
+
+    `name(output[, target], key=value)` is the loss of `losses/name.py` between that output and the target of the same
+    name unless another is given; a bare `name`, or one with keys only, takes the main output (the first). Numbers,
+    `+ - * /`, `log(…)`, and `side`, the image's side length in pixels, combine them.
+
+    Args:
+        text: the formula.
+        terms: losses under names of your own, for example a library's; called as `(logits, target)`.
+
+    Raises:
+        FormulaError: unknown names (with the nearest known one), wrong keys, anything but the grammar above; a formula
+            in which no loss is left.
+    """
+
+    def __init__(self, text: str, terms: Mapping[str, nn.Module] | None = None) -> None:
+        super().__init__()
+        self.text = text
+        self.named_terms = nn.ModuleDict(dict(terms or {}))
+        self.losses = nn.ModuleList()
+        # Indexed by an attribute of the tree's nodes, which survives the deep copy that averages weights.
+        self._calls: list[tuple[int, str | None, str | None, bool]] = []
+        try:
+            tree = ast.parse(text.strip(), mode="eval").body
+        except SyntaxError as error:
+            raise FormulaError(f"loss formula: {error.msg}, at column {error.offset}: {text}") from None
+        self._summands = [
+            (ast.unparse(node) if sign > 0 else f"-{ast.unparse(node)}", node, sign)
+            for node, sign in _summands(tree, 1)
+            if not _is_zero(node)
+        ]
+        for _, node, _ in self._summands:
+            self._compile(node)
+        if not self._calls:
+            raise FormulaError(f"loss formula: no loss is left in {text!r}; it needs a term with a weight that is not 0")
+
+    def terms_text(self) -> list[str]:
+        """The summands as they are logged."""
+        return [text for text, _, _ in self._summands]
+
+    def forward(
+        self, outputs: Outputs | Tensor, targets: Mapping[str, Any] | Tensor, weight: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The total and its parts.
+
+        Args:
+            outputs: logits by name, each `(N, C, *spatial)` or `(N, C)`, or a list of such from fine to coarse (deep
+                supervision; averaged with weights 2^-k); or one tensor.
+            targets: truth by name, or one tensor. Its entry `valid` `(N, *spatial)`, if any, says which pixels count.
+            weight: `(N,)` per image, or broadcastable to each output.
+
+        Returns:
+            The total, and the value of each summand under its own text; they sum to the total.
+        """
+        outputs = {"output": outputs} if isinstance(outputs, Tensor) else outputs
+        if isinstance(targets, Tensor):
+            targets = {next(iter(outputs)): targets}
+        call = _Call(self, outputs, targets, weight)
+        parts = {text: call.value(node) * sign for text, node, sign in self._summands}
+        total = sum(parts.values())
+        if not isinstance(total, Tensor):
+            total = torch.as_tensor(total)
+        return total, {text: torch.as_tensor(value).detach() for text, value in parts.items()}
+
+    # --- parsing -----------------------------------------------------------------------------------------------------
+
+    def _error(self, node: ast.AST, message: str) -> FormulaError:
+        column = getattr(node, "col_offset", 0)
+        return FormulaError(f"loss formula: {message}, at column {column + 1}:\n  {self.text.strip()}\n  {' ' * column}^")
+
+    def _compile(self, node: ast.expr) -> None:
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
+            return
+        if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
+            self._compile(node.left)
+            self._compile(node.right)
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+            self._compile(node.operand)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "log":
+            if len(node.args) != 1 or node.keywords:
+                raise self._error(node, "log takes one value")
+            self._compile(node.args[0])
+        elif isinstance(node, ast.Name) and node.id == "side":
+            return
+        elif isinstance(node, ast.Name):
+            self._add_loss(node, node.id, [], {})
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            names = [self._name(argument) for argument in node.args]
+            if len(names) > 2:
+                raise self._error(node, f"{node.func.id} takes an output and a target, got {len(names)} names")
+            self._add_loss(node, node.func.id, names, {str(k.arg): self._option(k.value) for k in node.keywords})
+        else:
+            raise self._error(node, f"{ast.unparse(node)!r} is not part of the grammar (names, numbers, + - * /, log)")
+
+    def _name(self, node: ast.expr) -> str:
+        if not isinstance(node, ast.Name):
+            raise self._error(node, f"expected the name of an output, found {ast.unparse(node)!r}")
+        return node.id
+
+    def _option(self, node: ast.expr) -> Any:
+        if isinstance(node, ast.Name):
+            return {"true": True, "false": False, "none": None}.get(node.id, node.id)
+        try:
+            return ast.literal_eval(node)
+        except ValueError:
+            raise self._error(node, f"expected a number, a word or a list, found {ast.unparse(node)!r}") from None
+
+    def _add_loss(self, node: ast.expr, name: str, names: list[str], options: dict[str, Any]) -> None:
+        if name in self.named_terms:
+            if options:
+                raise self._error(node, f"{name} comes from loss_terms, its options are set there")
+            self.losses.append(self.named_terms[name])
+        else:
+            known = known_losses()
+            if name not in known:
+                near = difflib.get_close_matches(name, [*known, *self.named_terms], n=1)
+                hint = f", did you mean {near[0]!r}?" if near else ""
+                raise self._error(node, f"no loss {name!r}{hint} Known: {', '.join([*known, *self.named_terms])}")
+            kind = loss_class(name)
+            accepted = list(inspect.signature(kind).parameters)
+            wrong = [key for key in options if key not in accepted]
+            if wrong:
+                raise self._error(node, f"{name} has no option {wrong[0]!r}, only {', '.join(accepted) or 'none'}")
+            self.losses.append(kind(**options))
+        output = names[0] if names else None
+        target = names[1] if len(names) > 1 else output
+        node.call = len(self._calls)
+        self._calls.append((len(self.losses) - 1, output, target, name in self.named_terms))
+
+
+class _Call:
+    """One evaluation of a formula; holds the views of the logits that its losses share."""
+
+    def __init__(
+        self, formula: LossFormula, outputs: Outputs, targets: Mapping[str, Any], weight: Tensor | None
+    ) -> None:
+        self.formula, self.outputs, self.targets, self.weight = formula, outputs, targets, weight
+        self.main = next(iter(outputs))
+        self.views: dict[tuple[str, int], Logits] = {}
+
+    def value(self, node: ast.expr) -> Tensor | float:
+        if hasattr(node, "call"):
+            return self.loss(node)
+        if isinstance(node, ast.Constant):
+            return node.value
+        if isinstance(node, ast.BinOp):
+            return OPERATORS[type(node.op)][1](self.value(node.left), self.value(node.right))
+        if isinstance(node, ast.UnaryOp):
+            inner = self.value(node.operand)
+            return -inner if isinstance(node.op, ast.USub) else inner
+        if isinstance(node, ast.Name):
+            return float(self.side())
+        return torch.log(torch.as_tensor(self.value(node.args[0])))
+
+    def side(self) -> int:
+        """Height of the first spatial output, or of the image."""
+        tensors = [value[0] if isinstance(value, list) else value for value in self.outputs.values()]
+        if isinstance(self.targets.get("image"), Tensor):
+            tensors.append(self.targets["image"])
+        spatial = [tensor.shape[-2] for tensor in tensors if tensor.dim() >= 4]
+        if not spatial:
+            raise ValueError("loss formula: `side` needs a spatial output or an image")
+        return spatial[0]
+
+    def loss(self, node: ast.expr) -> Tensor:
+        number, output, target, foreign = self.formula._calls[node.call]
+        module = self.formula.losses[number]
+        name = output or self.main
+        if name not in self.outputs:
+            raise self.formula._error(node, f"no output {name!r}, the network has {', '.join(self.outputs)}")
+        truth = self.targets.get(target or self.main)
+        if not isinstance(truth, Tensor):
+            have = ", ".join(key for key, value in self.targets.items() if isinstance(value, Tensor))
+            raise self.formula._error(node, f"no target {target or self.main!r}, the batch has {have}")
+        value = self.outputs[name]
+        levels = value if isinstance(value, list | tuple) else [value]
+        shares = [2.0**-level for level in range(len(levels))]
+        losses = []
+        for level, logits in enumerate(levels):
+            resized = resize_target(truth, logits) if len(levels) > 1 else truth
+            if foreign:
+                losses.append(module(logits, resized))
+                continue
+            view = self.views.setdefault((name, level), Logits(logits))
+            losses.append(module(view, resized, weight=self.weights(logits)))
+        return sum(share * loss for share, loss in zip(shares, losses, strict=True)) / sum(shares)
+
+    def weights(self, logits: Tensor) -> Tensor | None:
+        """Image weights times valid pixels, for one output."""
+        valid = self.targets.get("valid")
+        if not isinstance(valid, Tensor) or logits.dim() < 3:
+            return self.weight
+        valid = resize_target(valid.unsqueeze(1).float(), logits)
+        if self.weight is None:
+            return valid
+        weight = self.weight.reshape(-1, *[1] * (logits.dim() - 1)) if self.weight.dim() == 1 else self.weight
+        return valid * weight
+
+
+def resize_target(target: Tensor, logits: Tensor) -> Tensor:
+    """A target at the size of a coarser output, nearest pixel."""
+    size = logits.shape[2:]
+    if target.shape[-len(size) :] == size:
+        return target
+    channels = target.dim() == logits.dim()
+    shaped = target if channels else target.unsqueeze(1)
+    small = F.interpolate(shaped.double(), size=size, mode="nearest").to(target.dtype)
+    return small if channels else small.squeeze(1)
+
+
+def _summands(node: ast.expr, sign: int) -> list[tuple[ast.expr, int]]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
+        right = sign if isinstance(node.op, ast.Add) else -sign
+        return _summands(node.left, sign) + _summands(node.right, right)
+    return [(node, sign)]
+
+
+def _is_zero(node: ast.expr) -> bool:
+    """Whether a summand has a literal weight of 0: it is then not even computed."""
+    if isinstance(node, ast.Constant):
+        return node.value == 0
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        return _is_zero(node.left) or _is_zero(node.right)
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and _is_zero(node.left)

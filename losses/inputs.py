@@ -1,0 +1,127 @@
+"""What every loss does to its inputs first: shared activations, types, shapes, weights."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+IGNORE = 255  # class number that does not count, as in torchvision, Pascal VOC and Cityscapes
+
+
+class Logits:
+    """Logits of one output with their activations, each computed once however many losses want it.
+
+    Args:
+        value: `(N, C, *spatial)` or `(N, C)`; half types are raised to float32, float64 is left.
+    """
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+
+    @cached_property
+    def sigmoid(self) -> Tensor:
+        return self.value.sigmoid()
+
+    @cached_property
+    def log_sigmoid(self) -> Tensor:
+        return F.logsigmoid(self.value)
+
+    @cached_property
+    def softmax(self) -> Tensor:
+        return self.log_softmax.exp()
+
+    @cached_property
+    def log_softmax(self) -> Tensor:
+        return self.value.log_softmax(dim=1)
+
+
+@dataclass
+class Inputs:
+    """Inputs of a loss, checked.
+
+    Args:
+        logits: shared view of the logits.
+        target: `(N, C, *spatial)` in the logits' type; class numbers as one-hot.
+        weight: broadcastable to the target, None when all count the same. Pixels of the ignored class weigh 0.
+        index: class numbers `(N, *spatial)` int64 of a multi-class target, with ignored ones as 0; else None.
+    """
+
+    logits: Logits
+    target: Tensor
+    weight: Tensor | None
+    index: Tensor | None
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Softmax for multi-class targets, else sigmoid."""
+        return self.logits.sigmoid if self.index is None else self.logits.softmax
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Weighted mean of values shaped like the target; 0 when nothing counts."""
+        if self.weight is None:
+            return values.mean()
+        weight = self.weight.expand_as(values)
+        return (values * weight).sum() / weight.sum().clamp_min(1e-12)
+
+
+def check(logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None, ignore: int = IGNORE) -> Inputs:
+    """Check and prepare the inputs of a loss.
+
+    Args:
+        logits: `(N, C, *spatial)` or `(N, C)`.
+        target: the logits' shape with values in 0..1 of any type, or integer class numbers `(N, *spatial)` when there
+            is more than one channel.
+        weight: `(N,)` per image, or broadcastable to the target; 0 = ignored.
+        ignore: class number of pixels that do not count.
+
+    Raises:
+        ValueError: shapes that do not match, with both.
+    """
+    view = logits if isinstance(logits, Logits) else Logits(logits)
+    shape = view.value.shape
+    whole = not target.is_floating_point()
+    if whole and len(shape) > 1 and shape[1] > 1 and target.shape == (shape[0], *shape[2:]):
+        return _multiclass(view, target.long(), weight, ignore)
+    if target.shape != shape:
+        index = f" or class numbers {(shape[0], *shape[2:])}" if len(shape) > 1 and shape[1] > 1 else ""
+        raise ValueError(
+            f"the target must have the logits' shape{index}. Got: logits {tuple(shape)}, target {tuple(target.shape)}"
+        )
+    return Inputs(view, target.to(view.value.dtype), _weight(weight, view.value), None)
+
+
+def _multiclass(view: Logits, target: Tensor, weight: Tensor | None, ignore: int) -> Inputs:
+    classes = view.value.shape[1]
+    counted = target != ignore
+    index = torch.where(counted, target, 0)
+    one_hot = F.one_hot(index, classes).movedim(-1, 1).to(view.value.dtype)
+    shaped = _weight(weight, view.value)
+    keep = counted.unsqueeze(1).to(view.value.dtype)
+    return Inputs(view, one_hot, keep if shaped is None else keep * shaped, index)
+
+
+def _weight(weight: Tensor | None, value: Tensor) -> Tensor | None:
+    if weight is None:
+        return None
+    if weight.dim() == 1 and value.dim() > 1:
+        weight = weight.reshape(-1, *[1] * (value.dim() - 1))
+    try:
+        torch.broadcast_shapes(weight.shape, value.shape)
+    except RuntimeError:
+        raise ValueError(
+            f"the weight must be (N,) or broadcastable to the logits. Got: weight {tuple(weight.shape)}, "
+            f"logits {tuple(value.shape)}"
+        ) from None
+    return weight.to(value.dtype)
+
+
+def overlap(inputs: Inputs, per_image: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Soft intersection, sum of probabilities and sum of truth per class: `(C,)`, or `(N, C)` per image."""
+    axes = tuple(range(2, inputs.target.dim())) if per_image else (0, *range(2, inputs.target.dim()))
+    probabilities, target = inputs.probabilities, inputs.target
+    if inputs.weight is not None:
+        probabilities, target = probabilities * inputs.weight, target * inputs.weight
+        return (probabilities * inputs.target).sum(axes), probabilities.sum(axes), target.sum(axes)
+    return (probabilities * target).sum(axes), probabilities.sum(axes), target.sum(axes)

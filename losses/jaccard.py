@@ -1,0 +1,24 @@
+"""Soft Jaccard (intersection over union)."""
+
+from torch import Tensor, nn
+
+from losses.inputs import Logits, check, overlap
+
+
+class JaccardLoss(nn.Module):
+    """1 − (Σpy + s) / (Σp + Σy − Σpy + s), mean over classes.
+
+    Args:
+        per_image: one per image, then their mean; else one over the whole batch.
+        smooth: s; keeps empty classes finite.
+        log: −log of the coefficient instead of one minus it (TernausNet).
+    """
+
+    def __init__(self, per_image: bool = False, smooth: float = 1.0, log: bool = False) -> None:
+        super().__init__()
+        self.per_image, self.smooth, self.log = per_image, smooth, log
+
+    def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        inside, predicted, true = overlap(check(logits, target, weight), self.per_image)
+        score = ((inside + self.smooth) / (predicted + true - inside + self.smooth).clamp_min(1e-7)).clamp_min(1e-7)
+        return -score.log().mean() if self.log else 1 - score.mean()

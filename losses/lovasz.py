@@ -1,0 +1,67 @@
+"""The Lovász extension of the Jaccard loss."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from losses.inputs import Inputs, Logits, check
+
+
+class LovaszLoss(nn.Module):
+    """Surrogate that optimises intersection over union itself (Berman et al. 2018, https://arxiv.org/abs/1705.08790).
+
+    Class numbers as target: Lovász-softmax, mean over the classes present. Masks as target: each channel by itself.
+
+    Args:
+        symmetric: mean of L(x, y) and L(−x, 1 − y), so that the background counts as much (selim_sef; HPA, 1st place).
+        per_image: one loss per image, then their mean; else over the whole batch.
+        form: `hinge` on the logits, or `sigmoid` on probabilities; for masks only.
+    """
+
+    def __init__(
+        self, symmetric: bool = False, per_image: bool = False, form: Literal["hinge", "sigmoid"] = "hinge"
+    ) -> None:
+        super().__init__()
+        if form not in ("hinge", "sigmoid"):
+            raise ValueError(f"lovasz: form is 'hinge' or 'sigmoid', got {form!r}")
+        self.symmetric, self.per_image, self.form = symmetric, per_image, form
+
+    def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        inputs = check(logits, target, weight)
+        losses = [self._errors(inputs, inverted=False)]
+        if self.symmetric and inputs.index is None:
+            losses.append(self._errors(inputs, inverted=True))
+        return torch.stack(losses).mean()
+
+    def _errors(self, inputs: Inputs, inverted: bool) -> Tensor:
+        truth = 1 - inputs.target if inverted else inputs.target
+        if inputs.index is not None:
+            errors = (truth - inputs.logits.softmax).abs()
+        elif self.form == "hinge":
+            value = -inputs.logits.value if inverted else inputs.logits.value
+            errors = (1 - value * (2 * truth - 1)).relu()
+        else:
+            errors = (inputs.target - inputs.logits.sigmoid).abs()
+        keep = torch.ones_like(truth) if inputs.weight is None else (inputs.weight > 0).to(truth.dtype).expand_as(truth)
+        groups = (truth.shape[0], truth.shape[1], -1)
+        errors, truth, keep = (part.reshape(groups) for part in (errors, truth, keep))
+        if not self.per_image:
+            errors, truth, keep = (part.transpose(0, 1).flatten(1)[None] for part in (errors, truth, keep))
+        losses = _lovasz(errors * keep, truth * keep)
+        if inputs.index is None:
+            return losses.mean()
+        present = ((truth * keep).sum(-1) > 0).to(losses.dtype)
+        return ((losses * present).sum(-1) / present.sum(-1).clamp_min(1)).mean()
+
+
+def _lovasz(errors: Tensor, truth: Tensor) -> Tensor:
+    """Lovász extension along the last axis. A pixel with error 0 and truth 0 changes nothing, so ignored ones are so."""
+    ordered, order = errors.sort(dim=-1, descending=True)
+    truth = truth.gather(-1, order)
+    total = truth.sum(-1, keepdim=True)
+    intersection = total - truth.cumsum(-1)
+    union = total + (1 - truth).cumsum(-1)
+    jaccard = 1 - intersection / union.clamp_min(1e-7)
+    steps = torch.cat([jaccard[..., :1], jaccard[..., 1:] - jaccard[..., :-1]], dim=-1)
+    return (ordered * steps.detach()).sum(-1)

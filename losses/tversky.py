@@ -1,0 +1,31 @@
+"""Tversky and focal Tversky."""
+
+from torch import Tensor, nn
+
+from losses.inputs import Logits, check, overlap
+
+
+class TverskyLoss(nn.Module):
+    """(1 − TP / (TP + α FP + β FN))^γ, mean over classes (Salehi et al. 2017; Abraham & Khan 2019 for γ).
+
+    Args:
+        alpha: cost of false positives; α = β = 0.5 is Dice.
+        beta: cost of false negatives; above α it favours recall.
+        gamma: exponent; below 1 it stresses classes that are nearly right, above 1 those that are not.
+        per_image: one per image, then their mean; else one over the whole batch.
+        smooth: keeps empty classes finite.
+    """
+
+    def __init__(
+        self, alpha: float = 0.5, beta: float = 0.5, gamma: float = 1.0, per_image: bool = False, smooth: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.alpha, self.beta, self.gamma, self.per_image, self.smooth = alpha, beta, gamma, per_image, smooth
+
+    def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        inside, predicted, true = overlap(check(logits, target, weight), self.per_image)
+        false_positive, false_negative = predicted - inside, true - inside
+        below = inside + self.alpha * false_positive + self.beta * false_negative + self.smooth
+        loss = 1 - (inside + self.smooth) / below.clamp_min(1e-7)
+        # A power below 1 has an infinite slope at 0.
+        return (loss.clamp_min(1e-7) ** self.gamma if self.gamma != 1 else loss).mean()

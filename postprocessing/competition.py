@@ -1,0 +1,40 @@
+"""What a competition asks for: its metric, the post-processing that suits it, the file it wants."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from evaluation.metrics.base import CompetitionMetric
+from postprocessing.step import Step
+from postprocessing.submissions.base import Submission
+
+
+@dataclass
+class Competition:
+    """Metric, post-processing chain and submission format of one competition.
+
+    Args:
+        metric: the competition's own metric, logged as `val/score`.
+        report: further metrics that are computed on the same post-processed predictions and logged as
+            `val/<class name>`.
+        postprocess: steps applied to the probabilities of each image, in order.
+        submission: writer and validator of the submission file.
+        solution: truth of the test images in the submission's format, relative to `data.root`, where it is known
+            (a generated or a past competition).
+    """
+
+    metric: CompetitionMetric
+    report: list[CompetitionMetric] = field(default_factory=list)
+    postprocess: list[Step] = field(default_factory=list)
+    submission: Submission | None = None
+    solution: str | None = None
+
+    def metrics(self) -> dict[str, CompetitionMetric]:
+        """The competition's metric as `score`, then those of `report` under their class names."""
+        return {"score": self.metric} | {type(metric).__name__: metric for metric in self.report}
+
+    def process(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Probabilities of one image -> the same with the results of every step."""
+        for step in self.postprocess:
+            prediction = step(prediction)
+        return prediction

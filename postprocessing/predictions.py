@@ -1,0 +1,222 @@
+"""The prediction store: arrays of every image on disk, between the network and everything after it."""
+
+import io
+import json
+import logging
+import os
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote, unquote
+
+import numpy as np
+
+log = logging.getLogger(__name__)
+FORMAT = 1
+STRIP_ROWS = 256
+Window = tuple[int, int, int, int]
+
+
+class PredictionStore:
+    """A folder with one compressed file per image and a manifest.
+
+    Each file is a zip that `numpy.load` opens: arrays of more than `STRIP_ROWS` rows are cut into strips, so that
+    reading a window touches only its strips. Files appear complete or not at all; processes may write side by side.
+
+    Args:
+        path: the folder; made on the first write.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.manifest_path = self.path / "manifest.json"
+
+    @classmethod
+    def open(cls, path: Path | str) -> "PredictionStore":
+        """A complete store, for the verbs that read it.
+
+        Raises:
+            FileNotFoundError: no store there.
+            ValueError: it is empty, or `predict` has not finished it.
+        """
+        store = cls(path)
+        if not store.manifest_path.is_file():
+            raise FileNotFoundError(f"no predictions in {store.path}; write them first: python cli.py predict RUN")
+        manifest, present = store.manifest(), len(store.ids())
+        expected = len(manifest["ids"])
+        if not manifest.get("complete") or present < expected:
+            raise ValueError(f"{store.path} holds {present} of {expected} images; run predict again, it will go on")
+        if not present:
+            raise ValueError(f"{store.path} holds no image; were there any to predict?")
+        return store
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def begin(self, expected_ids: Sequence[str], fingerprint: str) -> list[str]:
+        """Start the store, or go on with it.
+
+        Args:
+            expected_ids: every image the finished store must hold.
+            fingerprint: hash of all that the predictions depend on. Entries of another fingerprint are dropped.
+
+        Returns:
+            The ids that are still to be predicted.
+        """
+        ids = [str(image_id) for image_id in expected_ids]
+        if len(set(ids)) < len(ids):
+            twice = next(image_id for image_id in ids if ids.count(image_id) > 1)
+            raise ValueError(f"image {twice!r} is to be predicted twice; ids must be unique")
+        for temporary in self.path.glob("*.tmp"):
+            temporary.unlink()
+        before = self.manifest() if self.manifest_path.is_file() else {}
+        if before and before.get("fingerprint") != fingerprint:
+            log.warning("%s was predicted by another checkpoint or other settings and is written anew", self.path)
+            for entry in self.path.glob("*.npz"):
+                entry.unlink()
+        for image_id in set(self.ids()) - set(ids):
+            self._file(image_id).unlink()
+        missing = sorted(set(ids) - set(self.ids()))
+        self._write_manifest({"format": FORMAT, "fingerprint": fingerprint, "complete": False, "ids": sorted(ids)})
+        return missing
+
+    def finish(self) -> None:
+        """Mark the store complete.
+
+        Raises:
+            ValueError: images are missing; names some.
+        """
+        manifest = self.manifest()
+        missing = sorted(set(manifest["ids"]) - set(self.ids()))
+        if missing:
+            raise ValueError(
+                f"{self.path} lacks {len(missing)} of {len(manifest['ids'])} images ({', '.join(missing[:3])}, …); "
+                "run predict again, it will go on"
+            )
+        self._write_manifest(manifest | {"complete": True})
+
+    def write(
+        self,
+        image_id: str,
+        arrays: dict[str, np.ndarray],
+        dtype: Literal["uint8", "float16", "float32"] = "uint8",
+    ) -> None:
+        """Write the arrays of one image; an entry that is there is replaced.
+
+        Args:
+            image_id: any text; the file's name is derived from it reversibly.
+            arrays: any rank and type. Floats become `dtype`.
+            dtype: `uint8` keeps maps `(C, H, W)` with values in 0..1 in steps of 1/255, and all other floats (image-level
+                outputs, boxes, embeddings) as float32; `float16` and `float32` keep all floats so.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        header: dict[str, dict] = {}
+        parts: dict[str, np.ndarray] = {}
+        for name, array in arrays.items():
+            stored, scale = _stored(np.asarray(array), dtype)
+            axis = stored.ndim - 2 if stored.ndim >= 2 else 0
+            rows = stored.shape[axis] if stored.ndim else 1
+            strips = max(1, -(-rows // STRIP_ROWS)) if stored.ndim >= 2 else 1
+            header[name] = {"shape": list(stored.shape), "dtype": str(stored.dtype), "scale": scale, "strips": strips}
+            for strip in range(strips):
+                cut = [slice(None)] * stored.ndim
+                if stored.ndim >= 2:
+                    cut[axis] = slice(strip * STRIP_ROWS, (strip + 1) * STRIP_ROWS)
+                parts[f"{name}.{strip}"] = stored[tuple(cut)]
+        handle, temporary = tempfile.mkstemp(suffix=".tmp", dir=self.path)
+        try:
+            with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z:
+                z.writestr("header.json", json.dumps({"image_id": image_id, "arrays": header}))
+                for name, part in parts.items():
+                    buffer = io.BytesIO()
+                    np.lib.format.write_array(buffer, np.ascontiguousarray(part), allow_pickle=False)
+                    z.writestr(f"{name}.npy", buffer.getvalue())
+            os.replace(temporary, self._file(image_id))
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def ids(self) -> list[str]:
+        """Ids of the images that are there, sorted."""
+        return sorted(unquote(file.stem) for file in self.path.glob("*.npz"))
+
+    def __contains__(self, image_id: str) -> bool:
+        return self._file(image_id).is_file()
+
+    def __len__(self) -> int:
+        return len(self.ids())
+
+    def manifest(self) -> dict:
+        """Format version, fingerprint, expected ids, whether complete."""
+        return json.loads(self.manifest_path.read_text())
+
+    def read(
+        self, image_id: str, names: Sequence[str] | None = None, window: Window | None = None
+    ) -> dict[str, np.ndarray]:
+        """Arrays of one image as float32 (integers that were written as integers stay so).
+
+        Args:
+            image_id: the image.
+            names: which arrays; all by default.
+            window: `(top, left, bottom, right)` in pixels, cut from every array with rows and columns; only the strips
+                it touches are read.
+
+        Raises:
+            KeyError: no such image or array.
+            ValueError: the file is damaged; names it.
+        """
+        file = self._file(image_id)
+        try:
+            with zipfile.ZipFile(file) as content:
+                header = json.loads(content.read("header.json"))["arrays"]
+                unknown = sorted(set(names or []) - set(header))
+                if unknown:
+                    raise KeyError(f"{self.path} has no {unknown} for image {image_id!r}, only {sorted(header)}")
+                return {name: _read_array(content, name, header[name], window) for name in names or header}
+        except FileNotFoundError:
+            raise KeyError(f"{self.path} has no prediction of image {image_id!r}") from None
+        except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+            raise ValueError(
+                f"the prediction of image {image_id!r} is damaged: {file} ({error}); delete it and run predict again"
+            ) from error
+
+    def _file(self, image_id: str) -> Path:
+        # Quoting leaves letters, digits, `_`, `-` and `~`; a dot could make `..` or a hidden file.
+        return self.path / (quote(image_id, safe="").replace(".", "%2E") + ".npz")
+
+    def _write_manifest(self, content: dict) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        temporary = self.path / "manifest.json.new"
+        temporary.write_text(json.dumps(content))
+        os.replace(temporary, self.manifest_path)
+
+
+def _stored(array: np.ndarray, dtype: str) -> tuple[np.ndarray, float | None]:
+    """The array in the type it is stored in, and the factor that restores it."""
+    if array.dtype.kind != "f":
+        return array, None
+    if dtype != "uint8":
+        return array.astype(dtype), None
+    if array.ndim == 3 and array.size and np.nanmin(array) >= 0 and np.nanmax(array) <= 1 and not np.isnan(array).any():
+        return np.round(array * 255).astype(np.uint8), 255.0
+    return array.astype(np.float32), None
+
+
+def _read_array(content: zipfile.ZipFile, name: str, entry: dict, window: Window | None) -> np.ndarray:
+    shape = entry["shape"]
+    strips = range(entry["strips"])
+    spatial = len(shape) >= 2 and window is not None
+    if spatial:
+        top, left, bottom, right = window
+        strips = range(top // STRIP_ROWS, max(top // STRIP_ROWS + 1, -(-min(bottom, shape[-2]) // STRIP_ROWS)))
+    parts = [np.lib.format.read_array(io.BytesIO(content.read(f"{name}.{strip}.npy"))) for strip in strips]
+    array = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-2)
+    if spatial:
+        offset = strips.start * STRIP_ROWS
+        array = array[..., top - offset : bottom - offset, left:right]
+    if entry["scale"] is not None:
+        return array.astype(np.float32) / np.float32(entry["scale"])
+    return array.astype(np.float32) if array.dtype.kind == "f" else array

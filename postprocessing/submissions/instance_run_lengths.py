@@ -1,0 +1,50 @@
+"""One row per object: the 2018 Data Science Bowl and Airbus ships."""
+
+import numpy as np
+
+from postprocessing import rle
+from postprocessing.submissions.base import Submission
+
+
+class InstanceRunLengths(Submission):
+    """`ImageId,EncodedPixels` with one row per object and no overlaps; an image without objects has one empty row.
+
+    Args:
+        id_column: name of the id column.
+        value_column: name of the run-length column.
+        order: `column` (both competitions) or `row`.
+        base: number of the first pixel.
+        empty: what an image without objects is written as.
+        output: name of the instance ids `(H, W)` in the post-processed prediction.
+    """
+
+    several_rows = True
+
+    def __init__(
+        self,
+        id_column: str = "ImageId",
+        value_column: str = "EncodedPixels",
+        order: rle.Order = "column",
+        base: int = 1,
+        empty: str = "",
+        output: str = "instances",
+    ) -> None:
+        self.columns = (id_column, value_column)
+        self.order, self.base, self.empty, self.output = order, base, empty, output
+
+    def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
+        texts = rle.encode_instances(prediction[self.output], order=self.order, base=self.base).values()
+        return [(image_id, text) for text in texts] or [(image_id, self.empty)]
+
+    def image(self, texts: list[tuple[str, ...]], size: tuple[int, int]) -> dict[str, np.ndarray]:
+        labels = np.zeros(size, np.int32)
+        for number, (_, text) in enumerate(texts, 1):
+            if text == self.empty and len(texts) == 1:
+                break
+            if not text.strip():
+                raise ValueError(f"object {number} of {len(texts)} is empty")
+            mask = rle.decode(text, size, order=self.order, base=self.base)
+            if labels[mask].any():
+                raise ValueError(f"object {number} overlaps object {labels[mask].max()}")
+            labels[mask] = number
+        return {self.output: labels}

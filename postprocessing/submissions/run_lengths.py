@@ -1,0 +1,47 @@
+"""One row per image: its mask as run lengths."""
+
+import numpy as np
+
+from postprocessing import rle
+from postprocessing.submissions.base import Submission
+
+
+class RunLengths(Submission):
+    """`ImageId,EncodedPixels` with one mask an image: SIIM-ACR, TGS salt, Carvana, HuBMAP.
+
+    Args:
+        id_column: name of the id column.
+        value_column: name of the run-length column.
+        order: `column` (most competitions) or `row` (Carvana).
+        base: number of the first pixel; 1, in SIIM-ACR 0.
+        relative: SIIM-ACR's gap and length pairs.
+        empty: what an empty mask is written as: "" or "-1".
+        output: name of the bool mask `(1, H, W)` in the post-processed prediction.
+    """
+
+    def __init__(
+        self,
+        id_column: str = "ImageId",
+        value_column: str = "EncodedPixels",
+        order: rle.Order = "column",
+        base: int = 1,
+        relative: bool = False,
+        empty: str = "",
+        output: str = "mask",
+    ) -> None:
+        self.columns = (id_column, value_column)
+        self.order, self.base, self.relative = order, base, relative
+        self.empty, self.output = empty, output
+
+    def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
+        mask = prediction[self.output]
+        mask = mask[0] if mask.ndim == 3 else mask
+        text = rle.encode(mask, order=self.order, base=self.base, relative=self.relative)
+        return [(image_id, text or self.empty)]
+
+    def image(self, texts: list[tuple[str, ...]], size: tuple[int, int]) -> dict[str, np.ndarray]:
+        mask = np.zeros(size, bool)
+        for _, text in texts:
+            if text != self.empty:
+                mask |= rle.decode(text, size, order=self.order, base=self.base, relative=self.relative)
+        return {self.output: mask[None]}

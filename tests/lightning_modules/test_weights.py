@@ -1,0 +1,66 @@
+import pytest
+import torch
+from torch import nn
+
+from lightning_modules.weights import find_weights, load_weights, read_checkpoint, without_hub
+
+
+class Holder(nn.Module):
+    def __init__(self, channels: int = 2) -> None:
+        super().__init__()
+        self.network = nn.Conv2d(3, channels, 1)
+        self.register_buffer("mean", torch.zeros(1))
+
+
+def test_hub_arguments_are_nulled_at_any_depth():
+    config = {
+        "network": {
+            "class_path": "x",
+            "init_args": {"encoder_weights": "imagenet", "parts": [{"pretrained": True, "depth": 5}]},
+        }
+    }
+    clean = without_hub(config)
+    assert clean["network"]["init_args"] == {"encoder_weights": None, "parts": [{"pretrained": False, "depth": 5}]}
+    assert config["network"]["init_args"]["encoder_weights"] == "imagenet"
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_weights_of_a_checkpoint_or_of_the_bare_network(tmp_path, wrapped):
+    source, target = Holder(), Holder()
+    content = {"state_dict": source.state_dict()} if wrapped else source.network.state_dict()
+    torch.save(content, tmp_path / "w.ckpt")
+    load_weights(target, str(tmp_path / "w.ckpt"))
+    assert torch.equal(target.network.weight, source.network.weight)
+
+
+def test_misfits_are_listed(tmp_path):
+    torch.save({"state_dict": Holder(4).state_dict()}, tmp_path / "w.ckpt")
+    with pytest.raises(ValueError, match=r"network\.weight: file \(4, 3, 1, 1\), network \(2, 3, 1, 1\)"):
+        load_weights(Holder(), str(tmp_path / "w.ckpt"))
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"PK\x03\x04 broken"])
+def test_a_damaged_checkpoint_names_the_file_and_another(tmp_path, content):
+    (tmp_path / "best.ckpt").write_bytes(content)
+    torch.save({}, tmp_path / "last.ckpt")
+    with pytest.raises(ValueError, match=r"best\.ckpt is damaged.*try last\.ckpt"):
+        read_checkpoint(tmp_path / "best.ckpt")
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "pwned"), "w"))
+
+    torch.save({"state_dict": {}, "x": Evil()}, tmp_path / "evil.ckpt")
+    with pytest.raises(ValueError, match="evil"):
+        read_checkpoint(tmp_path / "evil.ckpt")
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_weights_folder(tmp_path, monkeypatch):
+    (tmp_path / "r.pth").touch()
+    monkeypatch.setenv("WEIGHTS_DIR", str(tmp_path))
+    assert find_weights("r.pth") == tmp_path / "r.pth"
+    with pytest.raises(FileNotFoundError, match=r"missing\.pth"):
+        find_weights("missing.pth")
