@@ -108,7 +108,7 @@ def main(verb: str, arguments: list[str]) -> None:
     name = setting(files, arguments, "experiment", None) or experiment_name(arguments)
     experiment = Path(setting(files, arguments, "runs", "runs")) / name
     fold = setting(files, arguments, "data.fold", 0)
-    folds = Path(setting(files, arguments, "data.folds", None) or f"folds/{name}.csv")
+    folds = Path(setting(files, arguments, "data.folds", None) or f"folds/{experiment_name(arguments)}.csv")
     run = RunFolder(experiment / fold_name(fold))
     submission = experiment / "submission.csv"
     offline = flags_for_offline(arguments)

@@ -99,7 +99,7 @@ class CompetitionCLI(LightningCLI):
         data = config.data.init_args
         self.run = RunFolder(config.run_folder or Path(config.runs) / config.experiment / fold_name(data.fold))
         if data.folds is None and data.fold != "all":
-            data.folds = f"folds/{config.experiment}.csv"
+            data.folds = f"folds/{experiment_name(self.arguments)}.csv"
         config.checkpoint.dirpath = str(self.run.checkpoints)
         config.trainer.default_root_dir = config.trainer.default_root_dir or str(self.run.path)
         config.trainer.use_distributed_sampler = False  # the datamodule shards; a second sampler would break that

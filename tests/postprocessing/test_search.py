@@ -6,7 +6,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evaluation.metrics import DicePerImage
 from evaluation.metrics.base import CompetitionMetric
+from postprocessing import MinimumArea, Threshold
+from postprocessing.predictions import PredictionStore
 from postprocessing.search import Case, SearchResult, search
 from postprocessing.step import Step
 
@@ -84,6 +87,9 @@ class SquaredError(CompetitionMetric):
     def reduce(self, rows):
         return float(rows.mean())
 
+    def arrays(self, predicted, target):
+        return {"x": predicted}, {"x": target}
+
 
 class Closeness(SquaredError):
     higher_is_better = True
@@ -92,7 +98,7 @@ class Closeness(SquaredError):
         return float(-np.sqrt(rows.mean()))
 
 
-class Table(CompetitionMetric):
+class Table(SquaredError):
     """Score of an image for each value, looked up in its truth; counts what it is asked."""
 
     higher_is_better = True
@@ -104,9 +110,6 @@ class Table(CompetitionMetric):
     def image(self, prediction, truth):
         self.asked.append((int(truth["number"]), int(prediction["value"])))
         return truth["scores"][int(prediction["value"])][None]
-
-    def reduce(self, rows):
-        return float(rows.mean())
 
 
 def constant(name, value):
@@ -318,6 +321,50 @@ def test_the_overlay_is_plain_yaml_with_every_argument():
 def test_bad_input_is_told(chain, cases, sweeps, message):
     with pytest.raises(ValueError, match=message):
         search(chain, SquaredError(), cases, sweeps=sweeps, processes=1)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16"])
+def test_a_real_chain_is_tuned_on_a_store(tmp_path, dtype):
+    # squares of probability 0.8 in a haze of 0.6, and specks of 0.9 that are nothing
+    generator = np.random.default_rng(0)
+    store, truths, cases = PredictionStore(tmp_path), {}, []
+    for number in range(6):
+        probabilities = np.full((1, 48, 48), 0.6, np.float32) + generator.normal(0, 0.02, (1, 48, 48)).astype("f")
+        truth = np.zeros((1, 48, 48), np.uint8)
+        top, left = generator.integers(2, 20, 2)
+        truth[0, top : top + 20, left : left + 20] = 1
+        probabilities[truth > 0] = 0.8
+        probabilities[0, 45:47, 2:40:6] = 0.9
+        store.write(f"image {number}", {"mask": probabilities}, dtype)
+        truths[f"image {number}"] = {"mask": truth}
+        cases.append(
+            Case(
+                f"image {number}",
+                lambda name=f"image {number}": store.read(name),
+                lambda name=f"image {number}": truths[name],
+            )
+        )
+    chain = [Threshold(0.5), MinimumArea(4)]
+    metric = DicePerImage()
+    result = search(chain, metric, cases, processes=2)
+    assert result.before < 0.5
+    assert result.cross_fitted == result.in_sample == 1
+    assert 0.7 <= result.steps[0].value < 0.8
+
+    def score(steps):
+        for case in cases:
+            prediction = case.prediction()
+            for step in steps:
+                prediction = step(prediction)
+            metric.add(case.image_id, prediction, case.truth())
+        return float(metric.compute())
+
+    # what the search says is what validation would say
+    assert score(chain) == result.before
+    assert score(result.recommended) == result.in_sample
+    first = result.as_overlay()["competition"]["postprocess"][0]
+    assert first["class_path"] == "postprocessing.Threshold"
+    assert first["init_args"] == {"value": result.steps[0].value, "output": "mask", "result": None}
 
 
 def test_a_search_that_cannot_be_scored_keeps_the_configured_values():

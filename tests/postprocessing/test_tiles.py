@@ -122,7 +122,13 @@ def merged(tiles, rows, columns, dtype=torch.float32):
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize(
     ("height", "width", "tile", "overlap", "margin"),
-    [(37, 53, 16, 0.25, False), (37, 53, 16, 0.8, False), (40, 16, 16, 0.5, True), (9, 61, 16, 0.6, False), (37, 53, 16, 0.0, False)],
+    [
+        (37, 53, 16, 0.25, False),
+        (37, 53, 16, 0.8, False),
+        (40, 16, 16, 0.5, True),
+        (9, 61, 16, 0.6, False),
+        (37, 53, 16, 0.0, False),
+    ],
 )
 def test_merge_equals_a_full_map_with_a_count_map(window, height, width, tile, overlap, margin):
     rows, columns = (plan_axis(size, tile, overlap, window, margin) for size in (height, width))
