@@ -42,6 +42,8 @@ class BaseDataModule(pl.LightningDataModule):
         eval_batch_size: images in an evaluation batch; images of any sizes are predicted one after the other.
         num_workers: loader processes; `auto` is one per CPU of this process up to 8, none on a single CPU.
         repeats: training samples drawn from each image an epoch; above 1 where images are few or large.
+        cache: `ram` keeps decoded training images and their truth in memory after the first epoch, once per loader
+            process; with a mask file per object decoding costs more than training.
         limit: take only that many images of each split, for a quick look.
         predict_split: what `predict` predicts: `val`, `test`, or folders of images. `test` is left out where the config
             names no test images.
@@ -64,6 +66,7 @@ class BaseDataModule(pl.LightningDataModule):
         eval_batch_size: int = 1,
         num_workers: int | Literal["auto"] = "auto",
         repeats: int = 1,
+        cache: Literal["none", "ram"] = "none",
         limit: int | None = None,
         predict_split: list[str] | None = None,
         sample_submission: str | None = None,
@@ -76,7 +79,7 @@ class BaseDataModule(pl.LightningDataModule):
         self.folds, self.fold = folds, fold
         self.augmentation = augmentation or []
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
-        self.repeats, self.limit, self.seed = repeats, limit, seed
+        self.repeats, self.cache, self.limit, self.seed = repeats, cache, limit, seed
         self.predict_split = predict_split if predict_split is not None else ["val", "test"]
         self.sample_submission, self.generator = sample_submission, generator
         self._tables: dict[str, pd.DataFrame] = {}
@@ -124,7 +127,8 @@ class BaseDataModule(pl.LightningDataModule):
         if known != present:
             raise ValueError(
                 f"{self.folds} and the images disagree: {len(present - known)} images are in no fold "
-                f"{sorted(present - known)[:3]}, {len(known - present)} ids have no image {sorted(known - present)[:3]}; "
+                f"{sorted(present - known)[:3]}, {len(known - present)} ids have no image "
+                f"{sorted(known - present)[:3]}; "
                 "make the folds again: python cli.py folds --config … --overwrite true"
             )
         if self.fold not in set(folds["fold"]):
@@ -199,7 +203,7 @@ class BaseDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         table = self.split_table("train")
-        dataset = TrainingDataset(table, self.reader, self.targets, self.augmentation)
+        dataset = TrainingDataset(table, self.reader, self.targets, self.augmentation, self.cache == "ram")
         sampler = TrainingSampler(len(dataset), self.repeats, self.seed)
         # A lone last sample would stop batch norm ("expected more than 1 value per channel").
         drop_last = len(sampler) % self.batch_size == 1 and len(sampler) > 1

@@ -21,11 +21,15 @@ class TrainingDataset(Dataset):
         reader: reads images.
         targets: sources of truth, already prepared.
         augmentation: albumentations transforms, in order.
+        keep: keep decoded images and truth in memory after the first epoch, in each loader process.
     """
 
-    def __init__(self, table: pd.DataFrame, reader: Reader, targets: list[Target], augmentation: list) -> None:
+    def __init__(
+        self, table: pd.DataFrame, reader: Reader, targets: list[Target], augmentation: list, keep: bool = False
+    ) -> None:
         self.rows = list(table.itertuples(index=False))
-        self.reader, self.targets = reader, targets
+        self.reader, self.targets, self.keep = reader, targets, keep
+        self.decoded: dict[int, tuple[np.ndarray, dict[str, np.ndarray]]] = {}
         self.augmentation = albumentations.Compose(augmentation)
 
     def __len__(self) -> int:
@@ -33,7 +37,13 @@ class TrainingDataset(Dataset):
 
     def __getitem__(self, draw: Draw) -> dict[str, Any]:
         row = self.rows[draw.index]
-        image, arrays = read_arrays(row, self.reader, self.targets)
+        if draw.index in self.decoded:
+            image, arrays = self.decoded[draw.index]
+        else:
+            image, arrays = read_arrays(row, self.reader, self.targets)
+            if self.keep:
+                self.decoded[draw.index] = image, arrays
+        arrays = dict(arrays)
         self.augmentation.set_random_seed(draw.seed)
         image, arrays = augment(self.augmentation, image, arrays)
         for target in self.targets:
@@ -81,9 +91,7 @@ def augment(
     """Move image and spatial targets together; masks by the nearest pixel, so that no value is invented."""
     spatial = {name: array for name, array in arrays.items() if array.ndim >= 2}
     # cv2 has no 64-bit remapping; class numbers fit into 16 bits.
-    masks = [
-        array.transpose(1, 2, 0) if array.ndim == 3 else array.astype(np.uint16) for array in spatial.values()
-    ]
+    masks = [array.transpose(1, 2, 0) if array.ndim == 3 else array.astype(np.uint16) for array in spatial.values()]
     result = augmentation(image=image, masks=masks) if masks else augmentation(image=image)
     for (name, before), after in zip(spatial.items(), result.get("masks", []), strict=True):
         after = after if after.ndim == before.ndim else after[..., None]

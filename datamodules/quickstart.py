@@ -22,7 +22,7 @@ class Generator(ABC):
 
 
 class Nuclei(Generator):
-    """Fluorescence-like pictures of nuclei: uneven light, textured and blurred cells of differing brightness that touch.
+    """Pictures like fluorescence: uneven light, textured and blurred nuclei of differing brightness that touch.
 
     Otsu's threshold does badly on them, as on real ones; a small U-Net learns them within minutes.
 
@@ -103,7 +103,9 @@ def draw_nuclei(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     light = np.where(labels > 0, light, 0)
     light = cv2.GaussianBlur(light, (0, 0), random.uniform(0.8, 1.6))
     glow = 0.22 * cv2.GaussianBlur(light, (0, 0), 10)
-    background = 0.17 + 0.06 * _smooth_noise(random, (height, width), 40) + 0.02 * _smooth_noise(random, (height, width), 5)
+    background = (
+        0.17 + 0.06 * _smooth_noise(random, (height, width), 40) + 0.02 * _smooth_noise(random, (height, width), 5)
+    )
     slope = np.linspace(-0.5, 0.5, width)[None] * random.uniform(-0.22, 0.22)
     slope = slope + np.linspace(-0.5, 0.5, height)[:, None] * random.uniform(-0.22, 0.22)
     signal = background + glow + slope + random.uniform(0.4, 0.62) * light
@@ -136,7 +138,9 @@ def _largest_pieces(labels: np.ndarray) -> np.ndarray:
     result = np.zeros_like(labels)
     number = 0
     for instance in range(1, labels.max() + 1):
-        count, pieces, facts, _ = cv2.connectedComponentsWithStats((labels == instance).astype(np.uint8), connectivity=4)
+        count, pieces, facts, _ = cv2.connectedComponentsWithStats(
+            (labels == instance).astype(np.uint8), connectivity=4
+        )
         if count < 2:
             continue
         piece = 1 + int(facts[1:, cv2.CC_STAT_AREA].argmax())

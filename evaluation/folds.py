@@ -57,7 +57,7 @@ def make_folds(table: pd.DataFrame, cv: CrossValidation) -> pd.DataFrame:
         rare = rare[rare < cv.k]
         if len(rare):
             warnings.warn(
-                f"{len(rare)} values of {cv.stratify!r} have fewer images than there are folds and will be missing from "
+                f"{len(rare)} values of {cv.stratify!r} have fewer images than folds and will be missing from "
                 f"some: {rare.index.tolist()[:5]}",
                 stacklevel=2,
             )
@@ -68,7 +68,9 @@ def make_folds(table: pd.DataFrame, cv: CrossValidation) -> pd.DataFrame:
     folds = pd.Series(-1, index=range(len(table)))
     for fold, (_, held) in enumerate(splitter.split(table, labels, groups if grouped else None)):
         folds.iloc[held] = fold
-    return pd.DataFrame({"image_id": table["image_id"].to_numpy(), "fold": folds.to_numpy(), "group": groups.to_numpy()})
+    return pd.DataFrame(
+        {"image_id": table["image_id"].to_numpy(), "fold": folds.to_numpy(), "group": groups.to_numpy()}
+    )
 
 
 def _splitter(cv: CrossValidation, grouped: bool, stratified: bool) -> KFold:

@@ -23,12 +23,13 @@ def check_order(arguments: list[str]) -> None:
     """Refuse flags before `--config`: the config would override them without a word."""
     seen: list[str] = []
     for argument in arguments:
-        if argument.split("=")[0] in CONFIG_FLAGS and seen:
+        is_config = argument.split("=")[0] in CONFIG_FLAGS
+        if is_config and seen:
             raise SystemExit(
                 f"error: {seen[0]} stands before --config, which would override it; put it after: "
                 f"--config … {' '.join(seen)}"
             )
-        if argument.startswith("--"):
+        if argument.startswith("--") and not is_config:
             seen.append(argument)
 
 

@@ -125,5 +125,7 @@ def main(verb: str, arguments: list[str]) -> None:
     inputs = [*predictions, run.config, *searched]
     run_step(ChainStep("submit", [str(experiment)], inputs, [submission]), record, [])
     if setting(files, arguments, "competition.solution", None) is not None:
-        run_step(ChainStep("score", [str(submission), "--config", str(run.config)], [submission], [Path("-")]), record, [])
+        run_step(
+            ChainStep("score", [str(submission), "--config", str(run.config)], [submission], [Path("-")]), record, []
+        )
     print(f"\n{submission} is ready after {time.monotonic() - begin:.0f} s; everything of the run lies in {run.path}")

@@ -19,7 +19,9 @@ def cause_first(message: str) -> str:
 
 def _is_cause(line: str) -> bool:
     phrases = ("not expected", "is required", "does not accept", "No module named", "not a subclass", "Unable to load")
-    return any(phrase in line for phrase in (*phrases, "Expected a", "has no attribute", "No such file", "not correspond"))
+    return any(
+        phrase in line for phrase in (*phrases, "Expected a", "has no attribute", "No such file", "not correspond")
+    )
 
 
 def _shorten(line: str, longest: int = 300) -> str:

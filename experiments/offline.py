@@ -162,7 +162,9 @@ def submit(arguments: list[str]) -> None:
     """Post-process the test predictions (averaged over folds) and write the checked submission."""
 
     def options(parser: Any) -> None:
-        parser.add_argument("--output", type=str | None, default=None, help="Where to write; <experiment>/submission.csv.")
+        parser.add_argument(
+            "--output", type=str | None, default=None, help="Where to write; <experiment>/submission.csv."
+        )
 
     config = read_config("submit", arguments, options)
     if config.competition.submission is None:

@@ -14,13 +14,13 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_only
 
 from callbacks import CompetitionScore, EarlyStopping, ExponentialMovingAverage, PredictionWriter
-from experiments.save_run import SaveRun
 from datamodules import BaseDataModule
 from evaluation.folds import CrossValidation
 from experiments.arguments import changes, check_order, expand_run, experiment_name
 from experiments.errors import cause_first
 from experiments.metrics_csv import MetricsCSV
 from experiments.run_folder import RunFolder, fold_name, git_commit
+from experiments.save_run import SaveRun
 from lightning_modules import BaseModule
 from lightning_modules.weights import without_hub
 from postprocessing.competition import Competition

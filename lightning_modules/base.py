@@ -202,4 +202,3 @@ class BaseModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # A checkpoint loads by itself: it says which class it is and how it was built.
         checkpoint["model"] = self.config
-

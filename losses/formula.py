@@ -76,7 +76,9 @@ class LossFormula(nn.Module):
         for _, node, _ in self._summands:
             self._compile(node)
         if not self._calls:
-            raise FormulaError(f"loss formula: no loss is left in {text!r}; it needs a term with a weight that is not 0")
+            raise FormulaError(
+                f"loss formula: no loss is left in {text!r}; it needs a term with a weight that is not 0"
+            )
 
     def terms_text(self) -> list[str]:
         """The summands as they are logged."""
@@ -110,7 +112,9 @@ class LossFormula(nn.Module):
 
     def _error(self, node: ast.AST, message: str) -> FormulaError:
         column = getattr(node, "col_offset", 0)
-        return FormulaError(f"loss formula: {message}, at column {column + 1}:\n  {self.text.strip()}\n  {' ' * column}^")
+        return FormulaError(
+            f"loss formula: {message}, at column {column + 1}:\n  {self.text.strip()}\n  {' ' * column}^"
+        )
 
     def _compile(self, node: ast.expr) -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):

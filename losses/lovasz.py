@@ -56,7 +56,7 @@ class LovaszLoss(nn.Module):
 
 
 def _lovasz(errors: Tensor, truth: Tensor) -> Tensor:
-    """Lovász extension along the last axis. A pixel with error 0 and truth 0 changes nothing, so ignored ones are so."""
+    """Lovász extension along the last axis. Ignored pixels have error 0 and truth 0, which changes nothing."""
     ordered, order = errors.sort(dim=-1, descending=True)
     truth = truth.gather(-1, order)
     total = truth.sum(-1, keepdim=True)

@@ -24,7 +24,9 @@ class MinimumArea(Step):
             channels = [self._mask(channel) for channel in array]
             return prediction | {self.output: np.stack(channels)}
         if array.dtype.kind == "f":
-            raise ValueError(f"MinimumArea wants a mask or instances, {self.output!r} holds probabilities: threshold it")
+            raise ValueError(
+                f"MinimumArea wants a mask or instances, {self.output!r} holds probabilities: threshold it"
+            )
         small = np.bincount(array.ravel()) < self.pixels
         small[0] = False
         return prediction | {self.output: np.where(small[array], 0, array)}

@@ -107,7 +107,7 @@ class PredictionStore:
         Args:
             image_id: any text; the file's name is derived from it reversibly.
             arrays: any rank and type. Floats become `dtype`.
-            dtype: `uint8` keeps maps `(C, H, W)` with values in 0..1 in steps of 1/255, and all other floats (image-level
+            dtype: `uint8` keeps maps `(C, H, W)` with values in 0..1 in steps of 1/255, and other floats (image-level
                 outputs, boxes, embeddings) as float32; `float16` and `float32` keep all floats so.
         """
         self.path.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,10 @@ class PredictionStore:
                 parts[f"{name}.{strip}"] = stored[tuple(cut)]
         handle, temporary = tempfile.mkstemp(suffix=".tmp", dir=self.path)
         try:
-            with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z:
+            with (
+                os.fdopen(handle, "wb") as file,
+                zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z,
+            ):
                 z.writestr("header.json", json.dumps({"image_id": image_id, "arrays": header}))
                 for name, part in parts.items():
                     buffer = io.BytesIO()

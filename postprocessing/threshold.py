@@ -23,7 +23,9 @@ class Threshold(Step):
         value = np.asarray(self.value, np.float32)
         if value.ndim and len(value) != len(probabilities):
             raise ValueError(f"Threshold has {len(value)} values for {len(probabilities)} channels of {self.output!r}")
-        mask = probabilities > value.reshape(-1, *[1] * (probabilities.ndim - 1)) if value.ndim else probabilities > value
+        mask = (
+            probabilities > value.reshape(-1, *[1] * (probabilities.ndim - 1)) if value.ndim else probabilities > value
+        )
         return prediction | {self.result or self.output: mask}
 
     def search_space(self) -> dict[str, list]:

@@ -246,8 +246,10 @@ def test_predict_goes_on_where_it_was_killed(here, monkeypatch):
 
     run("predict", "runs/quickstart/fold0", *SMALL[-6:])
     folder = Path("runs/quickstart/fold0/predictions")
-    whole = {split: {i: PredictionStore.open(folder / split).read(i) for i in PredictionStore.open(folder / split).ids()}
-             for split in ("val", "test")}
+    whole = {
+        split: {i: PredictionStore.open(folder / split).read(i) for i in PredictionStore.open(folder / split).ids()}
+        for split in ("val", "test")
+    }
     for path in folder.rglob("*"):
         if path.is_file():
             path.unlink()

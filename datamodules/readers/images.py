@@ -21,9 +21,7 @@ class ImageReader(Reader):
         pixel_limit: largest picture in pixels; a small file can otherwise decode to many gigabytes.
     """
 
-    def __init__(
-        self, channels: Literal["rgb", "gray", "unchanged"] = "rgb", pixel_limit: int = 300_000_000
-    ) -> None:
+    def __init__(self, channels: Literal["rgb", "gray", "unchanged"] = "rgb", pixel_limit: int = 300_000_000) -> None:
         self.channels, self.pixel_limit = channels, pixel_limit
 
     def read(self, row: Any) -> np.ndarray:
@@ -90,5 +88,7 @@ def _open(path: Path | str, pixel_limit: int) -> Image.Image:
     if picture.width * picture.height > pixel_limit:
         size = f"{picture.width} x {picture.height}"
         picture.close()
-        raise ImageReadError(f"{path} is {size} pixels, more than reader.pixel_limit {pixel_limit}; raise it if it is real")
+        raise ImageReadError(
+            f"{path} is {size} pixels, more than reader.pixel_limit {pixel_limit}; raise it if it is real"
+        )
     return picture

@@ -29,7 +29,9 @@ class InstanceFolders(Target):
         folders = {row.image_id: self._glob(row.image_id).parent for row in table.itertuples(index=False)}
         missing = [(image_id, folder) for image_id, folder in folders.items() if not folder.is_dir()]
         if missing:
-            raise FileNotFoundError(f"{len(missing)} images have no masks; the first is {missing[0][0]!r}: {missing[0][1]}")
+            raise FileNotFoundError(
+                f"{len(missing)} images have no masks; the first is {missing[0][0]!r}: {missing[0][1]}"
+            )
 
     def _glob(self, image_id: str) -> Path:
         return confined(self.root, self.pattern.format(image_id=image_id))

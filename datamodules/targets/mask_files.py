@@ -37,7 +37,7 @@ class MaskFiles(Target):
         mask = read_picture(path, "unchanged")
         if mask.shape[:2] != size:
             raise ValueError(
-                f"mask {path} is {mask.shape[:2]}, its image {row.image_id!r} is {size}; if one of them is turned, look "
+                f"mask {path} is {mask.shape[:2]}, its image {row.image_id!r} is {size}; if one is turned, look "
                 "at its EXIF orientation"
             )
         if mask.shape[2] > 1 and (mask == mask[..., :1]).all():

@@ -19,9 +19,7 @@ class TouchingBorders(Target):
         border: name of the border mask, uint8 `(1, H, W)`.
     """
 
-    def __init__(
-        self, source: str = "instances", width: int = 2, body: str = "body", border: str = "border"
-    ) -> None:
+    def __init__(self, source: str = "instances", width: int = 2, body: str = "body", border: str = "border") -> None:
         if width < 1:
             raise ValueError(f"TouchingBorders: width is {width}, expected 1 or more pixels")
         self.source, self.width, self.body, self.border = source, width, body, border

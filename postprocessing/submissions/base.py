@@ -64,7 +64,7 @@ class Submission(ABC):
         if missing or extra:
             raise SubmissionError(
                 f"predictions and {sample or 'ids'} disagree: {len(missing)} ids without a prediction "
-                f"{missing[:3]}, {len(extra)} predictions without an id {extra[:3]}; predict the images of this test set"
+                f"{missing[:3]}, {len(extra)} predictions without an id {extra[:3]}; predict this test set"
             )
         output.parent.mkdir(parents=True, exist_ok=True)
         temporary = output.with_name(output.name + ".tmp")
@@ -105,7 +105,9 @@ class Submission(ABC):
                 missing, extra = set(expected) - seen, seen - set(expected)
                 if not missing and not extra:
                     place = next(i for i, (one, other) in enumerate(zip(order, expected, strict=True)) if one != other)
-                    raise SubmissionError(f"{path}: image {order[place]!r} stands where the sample has {expected[place]!r}")
+                    raise SubmissionError(
+                        f"{path}: image {order[place]!r} stands where the sample has {expected[place]!r}"
+                    )
                 raise SubmissionError(
                     f"{path}: {len(missing)} ids of the sample are missing {sorted(missing)[:3]}, "
                     f"{len(extra)} are not in it {sorted(extra)[:3]}"
