@@ -11,6 +11,8 @@ def cause_first(message: str) -> str:
     failed … Key … is not expected"); people read the first line only.
     """
     lines = [line.strip(" -") for line in message.splitlines() if line.strip()]
+    # "or nothing at all" is an alternative of every optional argument, never the cause.
+    lines = [line for line in lines if "NoneType" not in line]
     causes = [line for line in lines if _is_cause(line)]
     cause = _shorten(causes[-1] if causes else lines[-1] if lines else message)
     context = [_shorten(line) for line in lines if _shorten(line) != cause][:6]

@@ -37,7 +37,11 @@ CHECKPOINT_DEFAULTS = {
 
 
 class Parser(LightningArgumentParser):
-    """Lightning's parser, with errors whose first line is the cause."""
+    """Lightning's parser, with errors whose first line is the cause and no guessing of abbreviated flags."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(*args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> None:
         if not self.exit_on_error:  # a nested attempt of jsonargparse's own, which it may recover from

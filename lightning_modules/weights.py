@@ -60,7 +60,7 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
         advice = f"try {', '.join(others)} beside it" if others else "train again, or copy the file again"
         raise ValueError(
             f"checkpoint {path} is damaged or not a checkpoint ({path.stat().st_size} bytes): "
-            f"{str(error).splitlines()[0]}; {advice}"
+            f"{(str(error) or repr(error)).splitlines()[0]}; {advice}"
         ) from error
     return content if "state_dict" in content else {"state_dict": content}
 

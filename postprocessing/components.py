@@ -5,12 +5,14 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from postprocessing.step import Step, named, plane
+from postprocessing.step import Step, mask_map
 
 
 def label(mask: np.ndarray, connectivity: Literal[1, 2] = 1) -> np.ndarray:
-    """Components of a bool mask `(H, W)` as int32 ids; connectivity 1 joins edges, 2 corners too."""
-    _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4 if connectivity == 1 else 8)
+    """Components of a bool mask `(H, W)` as int32 ids 1, 2, …; connectivity 1 joins edges, 2 corners too."""
+    if not mask.any():
+        return np.zeros(mask.shape, np.int32)
+    _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity={1: 4, 2: 8}[connectivity])
     return labels
 
 
@@ -27,7 +29,7 @@ class ConnectedComponents(Step):
         self.source, self.connectivity, self.result = source, connectivity, result
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        mask = plane(named(prediction, self.source, self), self.source, self)
-        if mask.dtype != bool:
-            raise ValueError(f"ConnectedComponents wants a bool mask, {self.source!r} is {mask.dtype}: threshold it")
-        return prediction | {self.result: label(mask, self.connectivity)}
+        return prediction | {self.result: label(mask_map(prediction, self.source, self), self.connectivity)}
+
+    def search_space(self) -> dict[str, list]:
+        return {"connectivity": [1, 2]}

@@ -3,25 +3,32 @@
 import numpy as np
 
 from postprocessing.components import label
-from postprocessing.step import Step, named
+from postprocessing.step import Step, mask_or_instances
 
 
 def holes(mask: np.ndarray, maximum: int | None = None) -> np.ndarray:
-    """Background of a bool mask `(H, W)` that does not reach the border, where no larger than `maximum` pixels."""
+    """Holes of a bool mask `(H, W)` as int32 ids: its background where that does not reach the border.
+
+    Args:
+        mask: `(H, W)` bool; pixels that touch at a corner close a ring.
+        maximum: holes of more pixels are left out; None: none are.
+    """
     background = label(np.pad(~mask, 1, constant_values=True))
     sizes = np.bincount(background.ravel())
     inside = np.ones(len(sizes), bool)
     inside[[0, background[0, 0]]] = False
     if maximum is not None:
         inside &= sizes <= maximum
-    return inside[background[1:-1, 1:-1]]
+    background = background[1:-1, 1:-1]
+    return np.where(inside[background], background, 0)
 
 
 class FillHoles(Step):
     """Fill background that is enclosed by the mask, or by one instance.
 
     Args:
-        output: a bool mask `(C, H, W)`, or instance ids `(H, W)`; a hole between several instances stays.
+        output: a bool mask `(C, H, W)`, or instance ids `(H, W)`. A gap that several instances enclose together stays;
+            other instances inside a hole stay too.
         maximum: largest hole in pixels that is filled; None fills all.
     """
 
@@ -29,25 +36,35 @@ class FillHoles(Step):
         self.output, self.maximum = output, maximum
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        array = named(prediction, self.output, self)
+        array = mask_or_instances(prediction, self.output, self)
         if array.dtype == bool:
-            return prediction | {self.output: np.stack([c | holes(c, self.maximum) for c in array])}
-        if array.dtype.kind == "f":
-            raise ValueError(f"FillHoles wants a mask or instances, {self.output!r} holds probabilities: threshold it")
-        return prediction | {self.output: self._instances(array)}
+            filled = [channel | (holes(channel, self.maximum) > 0) for channel in array]
+            return prediction | {self.output: np.stack(filled).reshape(array.shape)}
+        return prediction | {self.output: fill_instances(array, self.maximum)}
 
-    def _instances(self, labels: np.ndarray) -> np.ndarray:
-        inside = label(holes(labels > 0, self.maximum), 1)
-        if not inside.any():
-            return labels
-        # The instances around each hole: smallest and largest id among its neighbours must be the same one.
-        number = int(inside.max()) + 1
-        lowest, highest = np.full(number, np.iinfo(np.int64).max), np.zeros(number, np.int64)
-        for one, other in ((np.s_[1:, :], np.s_[:-1, :]), (np.s_[:, 1:], np.s_[:, :-1])):
-            for hole, neighbour in ((one, other), (other, one)):
-                touching = (inside[hole] > 0) & (labels[neighbour] > 0)
-                np.minimum.at(lowest, inside[hole][touching], labels[neighbour][touching])
-                np.maximum.at(highest, inside[hole][touching], labels[neighbour][touching])
-        owner = np.where(lowest == highest, highest, 0)
-        owner[0] = 0
-        return np.where(inside > 0, owner[inside], labels).astype(labels.dtype)
+
+def fill_instances(labels: np.ndarray, maximum: int | None = None) -> np.ndarray:
+    """Instance ids `(H, W)` in which the background enclosed by an instance belongs to it."""
+    hole = holes(labels > 0, maximum)
+    if not hole.any():
+        return labels
+    hole_ids, instances = _neighbours(hole, labels)
+    owner = np.zeros(int(hole.max()) + 1, labels.dtype)
+    alone = np.bincount(hole_ids)[hole_ids] == 1
+    owner[hole_ids[alone]] = instances[alone]
+    # A hole with several neighbours: one may enclose it and the others, which then lie in it as islands.
+    for number, instance in zip(hole_ids[~alone], instances[~alone], strict=True):
+        if ((hole == number) <= (holes(labels == instance) > 0)).all():
+            owner[number] = instance
+    return np.where(hole > 0, owner[hole], labels)
+
+
+def _neighbours(hole: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every pair of a hole and an instance that share an edge, once: two arrays `(P,)`."""
+    pairs = []
+    for one, other in ((np.s_[1:, :], np.s_[:-1, :]), (np.s_[:, 1:], np.s_[:, :-1])):
+        for here, there in ((one, other), (other, one)):
+            touching = (hole[here] > 0) & (labels[there] > 0)
+            pairs.append(np.stack([hole[here][touching], labels[there][touching].astype(np.int64)]))
+    hole_ids, instances = np.unique(np.concatenate(pairs, axis=1), axis=1)
+    return hole_ids, instances

@@ -78,7 +78,9 @@ class PredictionStore:
         for image_id in set(self.ids()) - set(ids):
             self._file(image_id).unlink()
         missing = sorted(set(ids) - set(self.ids()))
-        self._write_manifest({"format": FORMAT, "fingerprint": fingerprint, "complete": False, "ids": sorted(ids)})
+        # Nothing left to predict is a finished store: the Trainer does not even start on empty loaders.
+        content = {"format": FORMAT, "fingerprint": fingerprint, "complete": not missing, "ids": sorted(ids)}
+        self._write_manifest(content)
         return missing
 
     def finish(self) -> None:

@@ -39,10 +39,44 @@ def named(prediction: dict[str, np.ndarray], name: str, step: Step) -> np.ndarra
     return prediction[name]
 
 
-def plane(array: np.ndarray, name: str, step: Step) -> np.ndarray:
-    """A single map `(H, W)` of `(1, H, W)` or `(H, W)`."""
+def probability_map(prediction: dict[str, np.ndarray], name: str, step: Step) -> np.ndarray:
+    """A single map of probabilities `(H, W)`, stored as `(1, H, W)` or `(H, W)`."""
+    array = named(prediction, name, step)
+    if array.dtype.kind != "f":
+        raise ValueError(
+            f"{type(step).__name__} wants probabilities in {name!r}, got {array.dtype}; put it before what made that"
+        )
+    return _plane(array, name, step)
+
+
+def mask_or_instances(prediction: dict[str, np.ndarray], name: str, step: Step) -> np.ndarray:
+    """A bool mask `(C, H, W)`, or integer instance ids `(H, W)`; their types tell them apart."""
+    array = named(prediction, name, step)
+    if array.dtype.kind not in "biu":
+        raise ValueError(
+            f"{type(step).__name__} wants a mask or instances, {name!r} holds {array.dtype}: "
+            "put postprocessing.Threshold before it"
+        )
+    dimensions = 3 if array.dtype == bool else 2
+    if array.ndim != dimensions:
+        expected = "a bool mask (C, H, W)" if array.dtype == bool else "instance ids (H, W)"
+        raise ValueError(f"{type(step).__name__} wants {expected} in {name!r}, got {array.dtype} {array.shape}")
+    return array
+
+
+def mask_map(prediction: dict[str, np.ndarray], name: str, step: Step) -> np.ndarray:
+    """A single bool mask `(H, W)`, stored as `(1, H, W)` or `(H, W)`."""
+    array = named(prediction, name, step)
+    if array.dtype != bool:
+        raise ValueError(
+            f"{type(step).__name__} wants a bool mask, {name!r} is {array.dtype}: put postprocessing.Threshold before it"
+        )
+    return _plane(array, name, step)
+
+
+def _plane(array: np.ndarray, name: str, step: Step) -> np.ndarray:
     if array.ndim == 3 and array.shape[0] == 1:
         return array[0]
     if array.ndim != 2:
-        raise ValueError(f"{type(step).__name__} wants one map for {name!r}, got {array.shape}")
+        raise ValueError(f"{type(step).__name__} wants one map (1, H, W) in {name!r}, got {array.shape}")
     return array

@@ -11,8 +11,8 @@ class Threshold(Step):
     Args:
         value: one threshold, or one per channel.
         output: probabilities to threshold, `(C, H, W)` or `(C,)`.
-        result: name of the bool mask; by default it replaces the probabilities, so that a metric of the same output
-            finds a mask.
+        result: name of the bool mask. By default it takes the place of the probabilities, so that metrics, submissions
+            and further steps find the mask under the name that the output has everywhere else.
     """
 
     def __init__(self, value: float | list[float] = 0.5, output: str = "mask", result: str | None = None) -> None:
@@ -20,13 +20,18 @@ class Threshold(Step):
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         probabilities = named(prediction, self.output, self)
+        if probabilities.dtype.kind != "f":
+            raise ValueError(
+                f"Threshold wants probabilities, {self.output!r} is {probabilities.dtype}: has it been thresholded before?"
+            )
         value = np.asarray(self.value, np.float32)
-        if value.ndim and len(value) != len(probabilities):
-            raise ValueError(f"Threshold has {len(value)} values for {len(probabilities)} channels of {self.output!r}")
-        mask = (
-            probabilities > value.reshape(-1, *[1] * (probabilities.ndim - 1)) if value.ndim else probabilities > value
-        )
-        return prediction | {self.result or self.output: mask}
+        if value.ndim:
+            if len(value) != len(probabilities):
+                raise ValueError(
+                    f"Threshold has {len(value)} values for the {len(probabilities)} channels of {self.output!r}"
+                )
+            value = value.reshape(-1, *[1] * (probabilities.ndim - 1))
+        return prediction | {self.result or self.output: probabilities > value}
 
     def search_space(self) -> dict[str, list]:
         return {} if isinstance(self.value, list) else {"value": [round(0.05 * n, 2) for n in range(2, 19)]}

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from evaluation.metrics import IoUPerImage, IoUGlobal
+
+
+def reference(predicted, true):
+    inside, union = (predicted & true).sum(), (predicted | true).sum()
+    return inside / union
+
+
+def images(count=9):
+    random = np.random.default_rng(0)
+    for number in range(count):
+        share = 0 if number in (2, 5) else random.random()
+        false = 0 if number == 2 else random.random()
+        yield random.random((1, 9, 7)) < false, random.random((1, 9, 7)) < share
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_per_image_equals_numpy(size):
+    pairs = list(images())
+    expected = np.mean([reference(p, t) if (p | t).any() else 1.0 for p, t in pairs])
+    metric = IoUPerImage()
+    for start in range(0, len(pairs), size):
+        predicted, true = zip(*pairs[start : start + size], strict=True)
+        metric.update(np.stack(predicted), np.stack(true).astype(np.uint8))
+    assert float(metric.compute()) == pytest.approx(expected)
+
+
+def test_over_the_set_equals_numpy():
+    pairs = list(images())
+    metric = IoUGlobal()
+    for predicted, true in pairs:
+        metric.update([predicted], [true.astype(np.uint8)])
+    whole = reference(np.concatenate([p for p, _ in pairs]), np.concatenate([t for _, t in pairs]))
+    assert float(metric.compute()) == pytest.approx(whole)
+
+
+def test_empty_convention_is_an_argument():
+    nothing = np.zeros((1, 4, 4), bool)
+    for empty in (0.0, 1.0):
+        metric = IoUPerImage(empty=empty)
+        metric.update([nothing], [nothing])
+        assert float(metric.compute()) == empty
+
+
+def test_classes_and_ignored_pixels():
+    random = np.random.default_rng(1)
+    predicted, true = random.integers(0, 3, (2, 12, 12))
+    true[0] = 255
+    counted = true != 255
+    expected = np.mean([reference((predicted == c) & counted, (true == c) & counted) for c in range(3)])
+    metric = IoUPerImage(classes=3, ignore=255)
+    metric.update([predicted], [true])
+    assert float(metric.compute()) == pytest.approx(expected)
+
+
+def test_probabilities_are_refused():
+    with pytest.raises(ValueError, match="Threshold"):
+        IoUPerImage().image({"mask": np.full((1, 2, 2), 0.5)}, {"mask": np.ones((1, 2, 2), bool)})
+
+
+def test_missing_output_lists_what_is_there():
+    with pytest.raises(ValueError, match=r"'mask'.*\['body'\]"):
+        IoUPerImage().image({"body": np.ones((1, 2, 2), bool)}, {"mask": np.ones((1, 2, 2), bool)})

@@ -1,0 +1,112 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from losses import LossFormula, known_losses
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    outputs = {"mask": torch.randn(2, 1, 16, 16, generator=generator), "empty": torch.randn(2, 1, generator=generator)}
+    targets = {
+        "mask": (torch.rand(2, 1, 16, 16, generator=generator) < 0.3).to(torch.uint8),
+        "empty": torch.tensor([[0.0], [1.0]]),
+    }
+    return outputs, targets
+
+
+def value(text, batch, **arguments):
+    return LossFormula(text)(*batch, **arguments)[0].item()
+
+
+def test_identities_of_the_article(batch):
+    assert value("1 + bce - dice_score", batch) == pytest.approx(value("bce + dice", batch))
+    assert value("bce - log(dice_score)", batch) == pytest.approx(value("bce + dice(log=true)", batch))
+    ours = value("2.7 * bce(mask) + 0.9 * dice(mask) + 0.1 * bce(empty)", batch)
+    parts = [value(text, batch) for text in ("bce(mask)", "dice(mask)", "bce(empty)")]
+    assert ours == pytest.approx(0.9 * (3 * parts[0] + parts[1]) + 0.1 * parts[2], abs=1e-6)
+    assert value("side * bce(mask) + bce(empty)", batch) == pytest.approx(16 * parts[0] + parts[2], rel=1e-5)
+    assert value("3 * bce + dice + 4 * focal", batch) == pytest.approx(3 * parts[0] + parts[1] + 4 * value("focal", batch))
+    assert value("focal(gamma=2) + lovasz", batch) == pytest.approx(value("focal", batch) + value("lovasz", batch))
+
+
+def test_parts_are_the_summands_and_sum_to_the_total(batch):
+    total, parts = LossFormula("2.7*bce(mask) - 0.5 * dice_score(mask) + bce(empty)/2")(*batch)
+    assert list(parts) == ["2.7 * bce(mask)", "-0.5 * dice_score(mask)", "bce(empty) / 2"]
+    assert sum(parts.values()).item() == pytest.approx(total.item(), rel=1e-6)
+
+
+def test_a_bare_name_is_the_main_output_and_a_target_may_be_another(batch):
+    outputs, targets = batch
+    assert value("dice", batch) == value("dice(mask)", batch)
+    renamed = outputs, {"truth": targets["mask"]}
+    assert value("dice(mask, truth)", renamed) == value("dice(mask)", batch)
+    assert LossFormula("dice")(outputs["mask"], targets["mask"])[0].item() == value("dice", batch)
+
+
+def test_deep_supervision_is_averaged_with_halving_weights(batch):
+    outputs, targets = batch
+    levels = [outputs["mask"], outputs["mask"][..., ::2, ::2]]
+    coarse = LossFormula("bce")(levels[1], targets["mask"][..., ::2, ::2])[0]
+    expected = (value("bce", batch) + 0.5 * coarse.item()) / 1.5
+    assert LossFormula("bce")({"mask": levels}, targets)[0].item() == pytest.approx(expected)
+
+
+def test_weights_and_valid_pixels(batch):
+    outputs, targets = batch
+    first = value("bce", ({"mask": outputs["mask"][:1]}, {"mask": targets["mask"][:1]}))
+    assert value("bce", batch, weight=torch.tensor([1.0, 0.0])) == pytest.approx(first, rel=1e-5)
+    valid = torch.zeros(2, 16, 16, dtype=torch.bool)
+    valid[:, :4] = True
+    top = value("bce", ({"mask": outputs["mask"][:, :, :4]}, {"mask": targets["mask"][:, :, :4]}))
+    assert value("bce(mask)", (outputs, targets | {"valid": valid})) == pytest.approx(top, rel=1e-5)
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, logits, target):
+        return self.factor * logits.mean()
+
+
+def test_named_terms_are_trained_and_survive_a_copy(batch):
+    formula = LossFormula("bce + 0.5 * mine(mask)", {"mine": Scaled()})
+    formula(*batch)[0].backward()
+    assert [p.grad is not None for p in formula.parameters()] == [True]
+    assert "named_terms.mine.factor" in formula.state_dict()
+    assert copy.deepcopy(formula)(*batch)[0].item() == pytest.approx(formula(*batch)[0].item())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("bcee(mask)", "did you mean 'bce'.*Known: bce"),
+        ("bce(mask, gama=1)", "no option 'gama', only balance"),
+        ("bce +", "loss formula"),
+        ("__import__('os')", "expected the name of an output"),
+        ("bce.x", "not part of the grammar"),
+        ("bce ** 2", "not part of the grammar"),
+        ("0 * bce", "no loss is left"),
+        ("3", "no loss is left"),
+        ("bce(a, b, c)", "takes an output and a target"),
+    ],
+)
+def test_mistakes_are_explained(text, message):
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        LossFormula(text)
+
+
+def test_unknown_outputs_and_targets_list_what_there_is(batch):
+    with pytest.raises(ValueError, match="no output 'body', the network has mask, empty"):
+        LossFormula("bce(body)")(*batch)
+    with pytest.raises(ValueError, match="no target 'truth', the batch has mask, empty"):
+        LossFormula("bce(mask, truth)")(*batch)
+
+
+def test_losses_are_found_by_their_files():
+    assert {"bce", "dice", "dice_score", "focal", "jaccard", "lovasz", "mse", "smooth_l1", "tversky"} <= set(known_losses())

@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+
+from postprocessing.predictions import STRIP_ROWS, PredictionStore
+
+RANDOM = np.random.default_rng(0)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return PredictionStore(tmp_path / "store")
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("uint8", 0.5 / 255 + 1e-6), ("float16", 1e-3), ("float32", 0)])
+def test_probabilities_come_back(store, dtype, error):
+    mask = RANDOM.random((2, 600, 37), dtype=np.float32)
+    store.write("a", {"mask": mask}, dtype=dtype)
+    again = store.read("a")["mask"]
+    assert again.dtype == np.float32
+    assert np.abs(again - mask).max() <= error
+
+
+def test_other_arrays_are_kept_exactly(store):
+    arrays = {
+        "label": np.array([0.123456, 0.9], np.float32),
+        "boxes": RANDOM.random((0, 4), dtype=np.float32),
+        "map": RANDOM.normal(size=(1, 5, 5)).astype(np.float32),
+        "instances": np.arange(12, dtype=np.int32).reshape(3, 4),
+    }
+    store.write("a", arrays)
+    for name, array in store.read("a").items():
+        np.testing.assert_array_equal(array, arrays[name])
+
+
+@pytest.mark.parametrize("window", [(0, 0, 10, 10), (250, 3, 520, 30), (STRIP_ROWS, 0, STRIP_ROWS + 1, 40), (590, 0, 600, 40)])
+def test_a_window_is_the_cut_of_the_whole(store, window):
+    store.write("a", {"mask": RANDOM.random((3, 600, 40), dtype=np.float32)})
+    top, left, bottom, right = window
+    whole = store.read("a")["mask"]
+    np.testing.assert_array_equal(store.read("a", window=window)["mask"], whole[:, top:bottom, left:right])
+
+
+@pytest.mark.parametrize("image_id", ["001", "NA", "a/b", "../up", ".hidden", "ünï 1", "x.jpg", "%41"])
+def test_any_id_stays_in_the_folder(store, image_id):
+    store.write(image_id, {"label": np.zeros(1, np.float32)})
+    assert store.ids() == [image_id]
+    assert image_id in store
+    assert [path.parent for path in store.path.rglob("*.npz")] == [store.path]
+
+
+def test_numpy_opens_an_entry(store):
+    store.write("a", {"label": np.ones(3, np.float32)})
+    with np.load(next(store.path.glob("*.npz"))) as content:
+        np.testing.assert_array_equal(content["label.0"], np.ones(3))
+
+
+def entry(value=0.0):
+    return {"label": np.full(1, value, np.float32)}
+
+
+def test_begin_resumes_and_finish_completes(store):
+    assert store.begin(["b", "a"], "one") == ["a", "b"]
+    store.write("a", entry(1))
+    with pytest.raises(ValueError, match=r"1 of 2.*run predict again"):
+        PredictionStore.open(store.path)
+    with pytest.raises(ValueError, match="lacks 1 of 2"):
+        store.finish()
+    assert store.begin(["b", "a"], "one") == ["b"]
+    store.write("b", entry(2))
+    store.finish()
+    assert PredictionStore.open(store.path).ids() == ["a", "b"]
+
+
+def test_another_fingerprint_starts_anew(store):
+    store.begin(["a"], "one")
+    store.write("a", entry())
+    assert store.begin(["a"], "two") == ["a"]
+    assert store.ids() == []
+
+
+def test_half_written_and_damaged_entries(store):
+    store.begin(["a"], "one")
+    (store.path / "xyz.tmp").write_bytes(b"half")
+    assert store.ids() == []
+    store.write("a", entry())
+    file = next(store.path.glob("*.npz"))
+    file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"'a' is damaged.*a\.npz"):
+        store.read("a")
+
+
+def test_absent_and_empty_stores_are_refused(store):
+    with pytest.raises(FileNotFoundError, match="predict"):
+        PredictionStore.open(store.path)
+    store.begin([], "one")
+    store.finish()
+    with pytest.raises(ValueError, match="no image"):
+        PredictionStore.open(store.path)
+    with pytest.raises(KeyError, match="'zz'"):
+        store.read("zz")
