@@ -12,7 +12,7 @@ def cause_first(message: str) -> str:
     """
     lines = [line.strip(" -") for line in message.splitlines() if line.strip()]
     # "or nothing at all" is an alternative of every optional argument, never the cause.
-    lines = [line for line in lines if "NoneType" not in line]
+    lines = [line for line in lines if "NoneType" not in line and not line.startswith("Given value")]
     causes = [line for line in lines if _is_cause(line)]
     cause = _shorten(causes[-1] if causes else lines[-1] if lines else message)
     context = [_shorten(line) for line in lines if _shorten(line) != cause][:6]
@@ -20,7 +20,15 @@ def cause_first(message: str) -> str:
 
 
 def _is_cause(line: str) -> bool:
-    phrases = ("not expected", "is required", "does not accept", "No module named", "not a subclass", "Unable to load")
+    phrases = (
+        "not expected",
+        "is required",
+        "does not accept",
+        "is not accepted",
+        "No module named",
+        "not a subclass",
+        "Unable to load",
+    )
     return any(
         phrase in line for phrase in (*phrases, "Expected a", "has no attribute", "No such file", "not correspond")
     )

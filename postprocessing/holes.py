@@ -1,6 +1,7 @@
 """Fill holes of masks and of instances."""
 
 import numpy as np
+from scipy.ndimage import find_objects
 
 from postprocessing.components import label
 from postprocessing.step import Step, mask_or_instances
@@ -24,7 +25,7 @@ def holes(mask: np.ndarray, maximum: int | None = None) -> np.ndarray:
 
 
 class FillHoles(Step):
-    """Fill background that is enclosed by the mask, or by one instance.
+    """Fill background that is enclosed by the mask, or by one instance that it touches.
 
     Args:
         output: a bool mask `(C, H, W)`, or instance ids `(H, W)`. A gap that several instances enclose together stays;
@@ -53,9 +54,15 @@ def fill_instances(labels: np.ndarray, maximum: int | None = None) -> np.ndarray
     alone = np.bincount(hole_ids)[hole_ids] == 1
     owner[hole_ids[alone]] = instances[alone]
     # A hole with several neighbours: one may enclose it and the others, which then lie in it as islands.
+    hole_boxes, instance_boxes = (find_objects(hole), find_objects(labels)) if not alone.all() else ([], [])
     for number, instance in zip(hole_ids[~alone], instances[~alone], strict=True):
-        if ((hole == number) <= (holes(labels == instance) > 0)).all():
-            owner[number] = instance
+        box = instance_boxes[instance - 1]
+        if all(
+            one.start < two.start and two.stop < one.stop for one, two in zip(box, hole_boxes[number - 1], strict=True)
+        ):
+            enclosed = holes(labels[box] == instance) > 0
+            if enclosed[hole[box] == number].all():
+                owner[number] = instance
     return np.where(hole > 0, owner[hole], labels)
 
 

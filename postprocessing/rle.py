@@ -182,9 +182,7 @@ def parse(
         if overlapping.any():
             place = int(overlapping.argmax())
             one, other = sorted(owners[place : place + 2].tolist())
-            raise RunLengthError(
-                f"object {other} overlaps object {one} at pixel {starts[place + 1] + base}", other - 1
-            )
+            raise RunLengthError(f"object {other} overlaps object {one} at pixel {starts[place + 1] + base}", other - 1)
     return Runs(starts, lengths, owners)
 
 
@@ -197,7 +195,9 @@ def _numbers(text: str | float | None, number: int) -> tuple[np.ndarray, np.ndar
         values = np.fromstring(" ".join(words), np.int64, sep=" ")
     except ValueError:
         values = np.zeros(0, np.int64)
-    if len(values) != len(words):  # numpy stops at what it cannot read, and reads "1-2" as two numbers
+    if len(values) != len(words) or "+" in str(
+        text
+    ):  # numpy takes "+1", stops at what it cannot read, and reads "1-2" as two numbers
         wrong = next((w for w in words if not (w.isascii() and w.removeprefix("-").isdigit())), words[0])
         raise RunLengthError(f"run lengths are whole numbers, found {wrong[:40]!r}", number)
     if len(values) % 2:
@@ -205,9 +205,7 @@ def _numbers(text: str | float | None, number: int) -> tuple[np.ndarray, np.ndar
     return values[::2], values[1::2]
 
 
-def _check(
-    first: np.ndarray, lengths: np.ndarray, pixels: int | None, base: int, relative: bool, number: int
-) -> None:
+def _check(first: np.ndarray, lengths: np.ndarray, pixels: int | None, base: int, relative: bool, number: int) -> None:
     """Refuse what is no runs of a mask; the first wrong pair is named."""
     # Numbers beyond any image are cut, or the sums below overflow; what is left of them is still beyond.
     small_first, small_lengths = np.clip(first, -LIMIT, LIMIT), np.clip(lengths, -LIMIT, LIMIT)

@@ -55,7 +55,7 @@ def mask_or_instances(prediction: dict[str, np.ndarray], name: str, step: Step) 
     if array.dtype.kind not in "biu":
         raise ValueError(
             f"{type(step).__name__} wants a mask or instances, {name!r} holds {array.dtype}: "
-            "put postprocessing.Threshold before it"
+            "add postprocessing.Threshold before"
         )
     dimensions = 3 if array.dtype == bool else 2
     if array.ndim != dimensions:
@@ -69,7 +69,7 @@ def mask_map(prediction: dict[str, np.ndarray], name: str, step: Step) -> np.nda
     array = named(prediction, name, step)
     if array.dtype != bool:
         raise ValueError(
-            f"{type(step).__name__} wants a bool mask, {name!r} is {array.dtype}: put postprocessing.Threshold before it"
+            f"{type(step).__name__} wants a bool mask, {name!r} is {array.dtype}: add postprocessing.Threshold before"
         )
     return _plane(array, name, step)
 

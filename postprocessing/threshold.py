@@ -22,7 +22,7 @@ class Threshold(Step):
         probabilities = named(prediction, self.output, self)
         if probabilities.dtype.kind != "f":
             raise ValueError(
-                f"Threshold wants probabilities, {self.output!r} is {probabilities.dtype}: has it been thresholded before?"
+                f"Threshold wants probabilities, {self.output!r} is {probabilities.dtype}: is it a mask already?"
             )
         value = np.asarray(self.value, np.float32)
         if value.ndim:

@@ -29,7 +29,9 @@ def test_identities_of_the_article(batch):
     parts = [value(text, batch) for text in ("bce(mask)", "dice(mask)", "bce(empty)")]
     assert ours == pytest.approx(0.9 * (3 * parts[0] + parts[1]) + 0.1 * parts[2], abs=1e-6)
     assert value("side * bce(mask) + bce(empty)", batch) == pytest.approx(16 * parts[0] + parts[2], rel=1e-5)
-    assert value("3 * bce + dice + 4 * focal", batch) == pytest.approx(3 * parts[0] + parts[1] + 4 * value("focal", batch))
+    assert value("3 * bce + dice + 4 * focal", batch) == pytest.approx(
+        3 * parts[0] + parts[1] + 4 * value("focal", batch)
+    )
     assert value("focal(gamma=2) + lovasz", batch) == pytest.approx(value("focal", batch) + value("lovasz", batch))
 
 
@@ -109,4 +111,6 @@ def test_unknown_outputs_and_targets_list_what_there_is(batch):
 
 
 def test_losses_are_found_by_their_files():
-    assert {"bce", "dice", "dice_score", "focal", "jaccard", "lovasz", "mse", "smooth_l1", "tversky"} <= set(known_losses())
+    assert {"bce", "dice", "dice_score", "focal", "jaccard", "lovasz", "mse", "smooth_l1", "tversky"} <= set(
+        known_losses()
+    )

@@ -32,7 +32,9 @@ def test_other_arrays_are_kept_exactly(store):
         np.testing.assert_array_equal(array, arrays[name])
 
 
-@pytest.mark.parametrize("window", [(0, 0, 10, 10), (250, 3, 520, 30), (STRIP_ROWS, 0, STRIP_ROWS + 1, 40), (590, 0, 600, 40)])
+@pytest.mark.parametrize(
+    "window", [(0, 0, 10, 10), (250, 3, 520, 30), (STRIP_ROWS, 0, STRIP_ROWS + 1, 40), (590, 0, 600, 40)]
+)
 def test_a_window_is_the_cut_of_the_whole(store, window):
     store.write("a", {"mask": RANDOM.random((3, 600, 40), dtype=np.float32)})
     top, left, bottom, right = window

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evaluation.metrics import DicePerImage, DiceGlobal
+from evaluation.metrics import DiceGlobal, DicePerImage
 
 
 def reference(predicted, true):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evaluation.metrics import IoUPerImage, IoUGlobal
+from evaluation.metrics import IoUGlobal, IoUPerImage
 
 
 def reference(predicted, true):

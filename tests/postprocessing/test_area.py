@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scipy import ndimage
+
+from postprocessing import MinimumArea
+
+MASKS = arrays.arrays(bool, st.tuples(st.integers(1, 3), st.integers(1, 12), st.integers(1, 12)))
+
+
+def one_by_one(mask, pixels):
+    result = np.zeros_like(mask)
+    for channel, plane in enumerate(mask):
+        labels, number = ndimage.label(plane)
+        for component in range(1, number + 1):
+            if (labels == component).sum() >= pixels:
+                result[channel] |= labels == component
+    return result
+
+
+@settings(max_examples=200, deadline=None)
+@given(MASKS, st.integers(0, 12))
+def test_components_one_by_one(mask, pixels):
+    result = MinimumArea(pixels)({"mask": mask})["mask"]
+    assert result.dtype == bool
+    np.testing.assert_array_equal(result, one_by_one(mask, pixels))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    arrays.arrays(np.int32, st.tuples(st.integers(1, 10), st.integers(1, 10)), elements=st.sampled_from([0, 1, 2, 70])),
+    st.integers(0, 12),
+)
+def test_instances_one_by_one(labels, pixels):
+    result = MinimumArea(pixels, "instances")({"instances": labels})["instances"]
+    wanted = labels.copy()
+    for number in np.unique(labels):
+        if (labels == number).sum() < pixels:
+            wanted[labels == number] = 0
+    assert result.dtype == np.int32
+    np.testing.assert_array_equal(result, wanted)
+
+
+def test_an_instance_in_two_pieces_is_one_object():
+    labels = np.array([[5, 0, 5], [0, 0, 0], [7, 0, 5]], np.int32)
+    result = MinimumArea(3, "instances")({"instances": labels})["instances"]
+    assert result.tolist() == [[5, 0, 5], [0, 0, 0], [0, 0, 5]]
+
+
+def test_the_whole_mask_is_emptied_channel_by_channel():
+    mask = np.zeros((2, 4, 4), bool)
+    mask[0, :2, :2] = True  # one piece of 4
+    mask[1, ::2, ::2] = mask[1, 3, 3] = True  # five pieces of 1
+    result = MinimumArea(5, total=True)({"mask": mask})["mask"]
+    assert not result[0].any()
+    np.testing.assert_array_equal(result[1], mask[1])
+    assert not MinimumArea(5)({"mask": mask})["mask"].any()
+
+
+@pytest.mark.parametrize(("pixels", "left"), [(6, 6), (7, 0)])
+def test_the_whole_label_image_is_emptied(pixels, left):
+    labels = np.array([[1, 1, 0, 2, 2, 2, 0, 3]], np.int32)
+    result = MinimumArea(pixels, "instances", total=True)({"instances": labels})["instances"]
+    assert np.count_nonzero(result) == left
+    assert result.dtype == np.int32
+
+
+def test_a_negative_area_is_refused():
+    with pytest.raises(ValueError, match="pixels is -1"):
+        MinimumArea(-1)
+
+
+def test_the_search_tries_areas_around_the_configured_one():
+    assert MinimumArea(100).search_space() == {"pixels": [0, 25, 50, 75, 100, 150, 200, 300, 400]}
+    assert max(MinimumArea(0).search_space()["pixels"]) == 80
