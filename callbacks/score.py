@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
+from evaluation.panels import Gallery, write_panel
 from postprocessing.competition import Competition
 
 
@@ -26,20 +28,25 @@ class CompetitionScore(pl.Callback):
     """Post-process every validated image, score it with the competition's metric, log `val/score`.
 
     The very same chain and metric serve `search`, `score` and `submit`. Further metrics of `competition.report` are
-    logged as `val/<name>`. Each image's score goes to `scores.csv` in the run folder.
+    logged as `val/<name>`. Each image's score goes to `scores.csv` in the run folder, and a few images with truth,
+    prediction and errors to `panels/<epoch>.png`.
 
     Args:
         competition: metric, post-processing and submission of the config.
-        folder: run folder for `scores.csv`; None writes none.
+        folder: run folder for `scores.csv` and `panels/`; None writes none.
+        panels: images in a panel, half of them always the same, half the worst of this rank; 0 draws none.
     """
 
-    def __init__(self, competition: Competition, folder: Path | None = None) -> None:
-        self.competition, self.folder = competition, folder
+    def __init__(self, competition: Competition, folder: Path | None = None, panels: int = 8) -> None:
+        self.competition, self.folder, self.panels = competition, folder, panels
         self.latest: dict[str, float] = {}
+        self.gallery = Gallery(0)
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for metric in self.competition.metrics().values():
             metric.reset()
+        drawn = self.folder is not None and trainer.is_global_zero and not trainer.sanity_checking
+        self.gallery = Gallery(self.panels if drawn else 0, self.competition.metric.higher_is_better)
 
     def on_validation_batch_end(
         self,
@@ -53,24 +60,38 @@ class CompetitionScore(pl.Callback):
         for index, probabilities in enumerate(outputs):
             prediction = self.competition.process(as_arrays(probabilities))
             truth = truth_of(batch, index)
-            for metric in self.competition.metrics().values():
-                metric.add(batch["image_id"][index], prediction, truth)
+            image_id, metric = batch["image_id"][index], self.competition.metric
+            for each in self.competition.metrics().values():
+                each.add(image_id, prediction, truth)
+            shown, true = prediction.get(metric.output), truth.get(metric.truth)
+            if self.gallery.count and all(array is not None and array.ndim >= 2 for array in (shown, true)):
+                score = metric.image_score(metric.rows[image_id])
+                self.gallery.add(image_id, score, batch["image"][index].cpu().numpy(), true, shown)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.latest = {name: float(metric.compute()) for name, metric in self.competition.metrics().items()}
-        for name, value in self.latest.items():
-            # Every rank holds the same number, gathered by the metric itself.
-            pl_module.log(f"val/{name}", value, prog_bar=True, rank_zero_only=False, sync_dist=False)
-        if self.folder is not None and trainer.is_global_zero and not trainer.sanity_checking:
-            write_scores(self.folder / "scores.csv", self.competition)
+        fitting = trainer.state.fn == TrainerFn.FITTING
+        self._finish(
+            trainer, pl_module, "val", "scores.csv", f"epoch_{trainer.current_epoch:03d}" if fitting else "val"
+        )
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._finish(trainer, pl_module, "test", "test_scores.csv", "test")
 
     on_test_epoch_start = on_validation_epoch_start
     on_test_batch_end = on_validation_batch_end
 
-    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def _finish(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str, scores: str, panel: str) -> None:
         self.latest = {name: float(metric.compute()) for name, metric in self.competition.metrics().items()}
         for name, value in self.latest.items():
-            pl_module.log(f"test/{name}", value, sync_dist=False)
+            # Every rank holds the same number, gathered by the metric itself.
+            module.log(f"{stage}/{name}", value, prog_bar=True, rank_zero_only=False, sync_dist=False)
+        if self.folder is None or not trainer.is_global_zero or trainer.sanity_checking:
+            return
+        write_scores(self.folder / scores, self.competition)
+        rows = self.gallery.rows()
+        if rows:
+            title = f"{panel}   {type(self.competition.metric).__name__} {self.latest['score']:.4f}"
+            write_panel(self.folder / "panels" / f"{panel}.png", rows, title)
 
 
 def write_scores(path: Path, competition: Competition) -> None:

@@ -14,12 +14,14 @@ import torch
 from albumentations import BaseCompose, BasicTransform
 from torch.utils.data import DataLoader
 
+from datamodules.cache import DecodedCache
 from datamodules.collate import collate_evaluation, collate_training
-from datamodules.dataset import EvaluationDataset, TrainingDataset, read_arrays
+from datamodules.dataset import EvaluationDataset, TrainingDataset, derive
+from datamodules.decoder import Decoder
 from datamodules.quickstart import Generator
 from datamodules.readers import ImageReader, Reader
-from datamodules.samplers import EvaluationSampler, TrainingSampler
-from datamodules.table import find_images
+from datamodules.samplers import EvaluationSampler, TrainingSampler, rank_and_world
+from datamodules.table import find_images, join_columns, rows_of
 from datamodules.targets import Target
 from evaluation.folds import CrossValidation, folds_hash, read_folds
 from preprocessing.files import confined
@@ -34,7 +36,15 @@ class BaseDataModule(pl.LightningDataModule):
         images: glob under `root` of the training images: `stage1_train/*/images/*.png`.
         test_images: glob under `root` of the images to submit.
         targets: sources of truth and what is derived from them, in order.
+        test_targets: the same for the test images, where their truth is known (a finished competition, a held-back
+            set); `test` scores them.
         reader: how images are read; plain pictures as RGB unless given.
+        metadata: CSV under `root` with more about the training images; its columns serve `cv.group`, `cv.stratify`
+            and `features`.
+        test_metadata: the same for the test images; needed for `features` alone.
+        id_column: column of the image id in these CSVs.
+        features: numeric columns that enter each sample as `features` `(F,)`, for a network with
+            `model.inputs: [image, features]`.
         folds: folds file; `folds/<config name>.csv` unless given.
         fold: the fold that is validated, or `all` to train on everything without validation.
         augmentation: albumentations transforms for training, in order. They must end in one size: a crop.
@@ -42,8 +52,10 @@ class BaseDataModule(pl.LightningDataModule):
         eval_batch_size: images in an evaluation batch; images of any sizes are predicted one after the other.
         num_workers: loader processes; `auto` is one per CPU of this process up to 8, none on a single CPU.
         repeats: training samples drawn from each image an epoch; above 1 where images are few or large.
-        cache: `ram` keeps decoded training images and their truth in memory after the first epoch, once per loader
-            process; with a mask file per object decoding costs more than training.
+        cache: decode every image and its truth once, in parallel, before training: `ram` keeps them in memory, `disk`
+            in memory-mapped files that the next run and all ranks share; `none` decodes each time. With a mask file
+            per object decoding costs more than training.
+        cache_dir: folder of `cache: disk`; it may be deleted at any time.
         limit: take only that many images of each split, for a quick look.
         predict_split: what `predict` predicts: `val`, `test`, or folders of images. `test` is left out where the config
             names no test images.
@@ -58,7 +70,12 @@ class BaseDataModule(pl.LightningDataModule):
         images: str,
         targets: list[Target],
         test_images: str | None = None,
+        test_targets: list[Target] | None = None,
         reader: Reader | None = None,
+        metadata: str | None = None,
+        test_metadata: str | None = None,
+        id_column: str = "image_id",
+        features: list[str] | None = None,
         folds: str | None = None,
         fold: int | Literal["all"] = 0,
         augmentation: list[BasicTransform | BaseCompose] | None = None,
@@ -66,7 +83,8 @@ class BaseDataModule(pl.LightningDataModule):
         eval_batch_size: int = 1,
         num_workers: int | Literal["auto"] = "auto",
         repeats: int = 1,
-        cache: Literal["none", "ram"] = "none",
+        cache: Literal["none", "ram", "disk"] = "none",
+        cache_dir: str = "cache",
         limit: int | None = None,
         predict_split: list[str] | None = None,
         sample_submission: str | None = None,
@@ -75,16 +93,20 @@ class BaseDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self.root, self.images, self.test_images = root, images, test_images
-        self.targets, self.reader = targets, reader or ImageReader()
+        self.targets, self.test_targets, self.reader = targets, test_targets or [], reader or ImageReader()
+        self.metadata, self.test_metadata, self.id_column = metadata, test_metadata, id_column
+        self.features = features or []
         self.folds, self.fold = folds, fold
         self.augmentation = augmentation or []
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
-        self.repeats, self.cache, self.limit, self.seed = repeats, cache, limit, seed
+        self.repeats, self.limit, self.seed = repeats, limit, seed
+        self.cache, self.cache_dir = cache, cache_dir
         self.predict_split = predict_split if predict_split is not None else ["val", "test"]
         self.sample_submission, self.generator = sample_submission, generator
         self._tables: dict[str, pd.DataFrame] = {}
         self._skipped: dict[str, set[str]] = {}
         self._prepared = False
+        self._decoded: Decoder | DecodedCache | None = None
 
     # --- what there is -----------------------------------------------------------------------------------------------
 
@@ -96,9 +118,16 @@ class BaseDataModule(pl.LightningDataModule):
     def test_table(self) -> pd.DataFrame | None:
         """The images to submit; None where the config names none."""
 
+    def with_metadata(self, table: pd.DataFrame, csv: str | None) -> pd.DataFrame:
+        """The table with the columns of a CSV under the root, if one is named."""
+        return table if csv is None else join_columns(table, confined(self.root, csv), self.id_column)
+
     def prepare_data(self) -> None:
         if self.generator is not None and not Path(self.root).exists():
             self.generator.write(Path(self.root))
+        verb = self.trainer.state.fn if self.trainer is not None else None
+        if self.cache == "disk" and verb is not None and verb != "predict":
+            self.setup(verb)  # one process decodes; the others then find it done
 
     def sample_submission_path(self) -> Path | None:
         """The competition's sample file, if the config names one."""
@@ -108,7 +137,7 @@ class BaseDataModule(pl.LightningDataModule):
         """The table with what the folds need of the pictures: `size`, and `pixels` to find duplicates."""
         table = self.table()
         if cv.stratify == "size" or cv.duplicates:
-            images = (self.reader.read(row) for row in table.itertuples(index=False))
+            images = (self.reader.read(row) for row in rows_of(table))
             facts = [(f"{image.shape[0]}x{image.shape[1]}", pixel_hash(image)) for image in images]
             table["size"], table["pixels"] = zip(*facts, strict=True)
         return table
@@ -174,15 +203,13 @@ class BaseDataModule(pl.LightningDataModule):
 
     def sizes(self, split: str) -> dict[str, tuple[int, int]]:
         """`(H, W)` of every image of a split, from the files' headers."""
-        return {row.image_id: self.reader.size(row) for row in self.split_table(split).itertuples(index=False)}
+        return {row.image_id: self.reader.size(row) for row in rows_of(self.split_table(split))}
 
     def truth(self, row: Any) -> dict[str, np.ndarray]:
         """Target arrays of a row at the image's size, as validation sees them."""
         self.prepare_targets()
-        _, arrays = read_arrays(row, self.reader, self.targets)
-        for target in self.targets:
-            arrays |= target.derive(arrays)
-        return arrays
+        _, arrays = Decoder(self.reader, self.targets).read(row)
+        return derive(self.targets, arrays)
 
     def prepare_targets(self) -> None:
         """Let the targets read their tables and report what is missing, once."""
@@ -197,31 +224,53 @@ class BaseDataModule(pl.LightningDataModule):
     def setup(self, stage: str) -> None:
         if stage == "predict":
             return
-        self.prepare_targets()
-        if self.fold != "all" or stage == "fit":
-            self.split_table("train" if stage == "fit" else "val")
+        if stage == "test":
+            self._prepare_test_targets()
+            self._decoded = self._decode(["test"], self.test_targets)
+        else:
+            self.prepare_targets()
+            self._decoded = self._decode(["train", "val"] if stage == "fit" else ["val"], self.targets)
+
+    def _prepare_test_targets(self) -> None:
+        if not self.test_targets:
+            raise ValueError(
+                "the truth of the test images is not known: data.test_targets is not set. `validate` scores the "
+                "validation fold"
+            )
+        table = self.split_table("test")
+        for target in self.test_targets:
+            target.prepare(table, Path(self.root))
+
+    def _decode(self, splits: list[str], targets: list[Target]) -> Decoder | DecodedCache:
+        tables = [self.split_table(split) for split in splits]
+        decoder = Decoder(self.reader, targets)
+        if self.cache == "none":
+            return decoder
+        folder = Path(self.cache_dir) if self.cache == "disk" else None
+        cache = DecodedCache(decoder, folder, self._workers())
+        cache.build(pd.concat(tables, ignore_index=True), show=rank_and_world()[0] == 0)
+        return cache
 
     def train_dataloader(self) -> DataLoader:
         table = self.split_table("train")
-        dataset = TrainingDataset(table, self.reader, self.targets, self.augmentation, self.cache == "ram")
+        dataset = TrainingDataset(table, self._decoded, self.targets, self.augmentation, self.features)
         sampler = TrainingSampler(len(dataset), self.repeats, self.seed)
         # A lone last sample would stop batch norm ("expected more than 1 value per channel").
         drop_last = len(sampler) % self.batch_size == 1 and len(sampler) > 1
         return self._loader(dataset, sampler, self.batch_size, collate_training, drop_last=drop_last)
 
     def val_dataloader(self) -> DataLoader | list:
-        return [] if self.fold == "all" else self._evaluation(self.split_table("val"), self.targets)
+        return [] if self.fold == "all" else self._evaluation(self.split_table("val"), self._decoded, self.targets)
 
     def test_dataloader(self) -> DataLoader:
-        """The validation fold: test images of a competition have no truth."""
-        return self._evaluation(self.split_table("val"), self.targets)
+        return self._evaluation(self.split_table("test"), self._decoded, self.test_targets)
 
     def predict_dataloader(self) -> list[DataLoader]:
         loaders = []
         for split in self.predict_splits():
             table = self.split_table(split)
             left = table[~table["image_id"].isin(self._skipped.get(split, set()))]
-            loaders.append(self._evaluation(left, []))
+            loaders.append(self._evaluation(left, Decoder(self.reader, []), []))
         return loaders
 
     def predict_splits(self) -> list[str]:
@@ -238,8 +287,8 @@ class BaseDataModule(pl.LightningDataModule):
         """Leave out images that are predicted already."""
         self._skipped[split] = set(image_ids)
 
-    def _evaluation(self, table: pd.DataFrame, targets: list[Target]) -> DataLoader:
-        dataset = EvaluationDataset(table, self.reader, targets)
+    def _evaluation(self, table: pd.DataFrame, source: Decoder | DecodedCache, targets: list[Target]) -> DataLoader:
+        dataset = EvaluationDataset(table, source, targets, self.features)
         return self._loader(dataset, EvaluationSampler(len(dataset)), self.eval_batch_size, collate_evaluation)
 
     def _loader(self, dataset: Any, sampler: Any, batch_size: int, collate: Any, drop_last: bool = False) -> DataLoader:

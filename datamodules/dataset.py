@@ -8,8 +8,10 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
-from datamodules.readers import Reader
+from datamodules.cache import DecodedCache
+from datamodules.decoder import Arrays, Decoder
 from datamodules.samplers import Draw
+from datamodules.table import numbers, rows_of
 from datamodules.targets import Target
 
 
@@ -18,18 +20,22 @@ class TrainingDataset(Dataset):
 
     Args:
         table: rows to draw from.
-        reader: reads images.
-        targets: sources of truth, already prepared.
+        source: reads a row: a decoder, or a cache that holds what it read.
+        targets: what derives truth from truth, after augmentation.
         augmentation: albumentations transforms, in order.
-        keep: keep decoded images and truth in memory after the first epoch, in each loader process.
+        features: numeric columns of the table that become `features`.
     """
 
     def __init__(
-        self, table: pd.DataFrame, reader: Reader, targets: list[Target], augmentation: list, keep: bool = False
+        self,
+        table: pd.DataFrame,
+        source: Decoder | DecodedCache,
+        targets: list[Target],
+        augmentation: list,
+        features: list[str],
     ) -> None:
-        self.rows = list(table.itertuples(index=False))
-        self.reader, self.targets, self.keep = reader, targets, keep
-        self.decoded: dict[int, tuple[np.ndarray, dict[str, np.ndarray]]] = {}
+        self.rows, self.features = rows_of(table), numbers(table, features)
+        self.source, self.targets = source, targets
         self.augmentation = albumentations.Compose(augmentation)
 
     def __len__(self) -> int:
@@ -37,19 +43,12 @@ class TrainingDataset(Dataset):
 
     def __getitem__(self, draw: Draw) -> dict[str, Any]:
         row = self.rows[draw.index]
-        if draw.index in self.decoded:
-            image, arrays = self.decoded[draw.index]
-        else:
-            image, arrays = read_arrays(row, self.reader, self.targets)
-            if self.keep:
-                self.decoded[draw.index] = image, arrays
-        arrays = dict(arrays)
+        image, arrays = self.source.read(row)
         self.augmentation.set_random_seed(draw.seed)
         image, arrays = augment(self.augmentation, image, arrays)
-        for target in self.targets:
-            arrays |= target.derive(arrays)
+        arrays = derive(self.targets, arrays)
         arrays.pop("instances", None)
-        return to_sample(row, image, arrays)
+        return to_sample(row, image, arrays, self.features[draw.index])
 
 
 class EvaluationDataset(Dataset):
@@ -57,37 +56,34 @@ class EvaluationDataset(Dataset):
 
     Args:
         table: rows.
-        reader: reads images.
-        targets: sources of truth, already prepared; empty for images without truth.
+        source: reads a row: a decoder, or a cache that holds what it read.
+        targets: what derives truth from truth; empty for images without truth.
+        features: numeric columns of the table that become `features`.
     """
 
-    def __init__(self, table: pd.DataFrame, reader: Reader, targets: list[Target]) -> None:
-        self.rows = list(table.itertuples(index=False))
-        self.reader, self.targets = reader, targets
+    def __init__(
+        self, table: pd.DataFrame, source: Decoder | DecodedCache, targets: list[Target], features: list[str]
+    ) -> None:
+        self.rows, self.features = rows_of(table), numbers(table, features)
+        self.source, self.targets = source, targets
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         row = self.rows[index]
-        image, arrays = read_arrays(row, self.reader, self.targets)
-        for target in self.targets:
-            arrays |= target.derive(arrays)
-        return to_sample(row, image, arrays)
+        image, arrays = self.source.read(row)
+        return to_sample(row, image, derive(self.targets, arrays), self.features[index])
 
 
-def read_arrays(row: Any, reader: Reader, targets: list[Target]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Image `(H, W, C)` and what the targets read for it."""
-    image = reader.read(row)
-    arrays: dict[str, np.ndarray] = {}
+def derive(targets: list[Target], arrays: Arrays) -> Arrays:
+    """The arrays and what the targets derive from them, in order."""
     for target in targets:
-        arrays |= target.read(row, image.shape[:2])
-    return image, arrays
+        arrays = arrays | target.derive(arrays)
+    return arrays
 
 
-def augment(
-    augmentation: albumentations.Compose, image: np.ndarray, arrays: dict[str, np.ndarray]
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def augment(augmentation: albumentations.Compose, image: np.ndarray, arrays: Arrays) -> tuple[np.ndarray, Arrays]:
     """Move image and spatial targets together; masks by the nearest pixel, so that no value is invented."""
     spatial = {name: array for name, array in arrays.items() if array.ndim >= 2}
     # cv2 has no 64-bit remapping; class numbers fit into 16 bits.
@@ -99,14 +95,16 @@ def augment(
     return result["image"], arrays
 
 
-def to_sample(row: Any, image: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The sample dict of one image."""
+def to_sample(row: Any, image: np.ndarray, arrays: Arrays, features: np.ndarray) -> dict[str, Any]:
+    """The sample dict of one image; `features` only where there are any."""
     sample: dict[str, Any] = {
         "image_id": row.image_id,
-        "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
-        "original_size": image.shape[:2],
+        "image": torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0))),
+        "original_size": image.shape[:-1],
         "weight": torch.tensor(float(row.weight)),
     }
+    if len(features):
+        sample["features"] = torch.from_numpy(features)
     for name, array in arrays.items():
         array = array.astype(np.int32) if array.dtype == np.uint16 else array
         sample[name] = torch.from_numpy(np.ascontiguousarray(array))

@@ -13,7 +13,9 @@ class ImageDataModule(BaseDataModule):
     """
 
     def table(self) -> pd.DataFrame:
-        return find_images(self.root, self.images)
+        return self.with_metadata(find_images(self.root, self.images), self.metadata)
 
     def test_table(self) -> pd.DataFrame | None:
-        return None if self.test_images is None else find_images(self.root, self.test_images, source="test")
+        if self.test_images is None:
+            return None
+        return self.with_metadata(find_images(self.root, self.test_images, source="test"), self.test_metadata)

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import yaml
 
+from datamodules.table import rows_of
 from evaluation.folds import make_folds, write_folds
 from evaluation.interval import bootstrap_interval
 from experiments.config import OfflineConfig, read_config
+from experiments.curves import draw_search
 from postprocessing.predictions import PredictionStore
 from postprocessing.search import Case, search
 from preprocessing.files import file_hash
@@ -57,7 +59,7 @@ def out_of_fold(config: OfflineConfig) -> list[Case]:
     """Every validated image of every fold: its prediction by the model that did not see it, and its truth."""
     images: dict[str, Case] = {}
     config.data.prepare_data()
-    rows = {row.image_id: row for row in config.data.table().itertuples(index=False)}
+    rows = {row.image_id: row for row in rows_of(config.data.table())}
     groups = config.data.groups()
     for run in config.runs:
         store = PredictionStore.open(run.predictions / "val")
@@ -106,8 +108,10 @@ def search_chain(arguments: list[str]) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(yaml.safe_dump(result.as_overlay(), sort_keys=False))
     os.replace(temporary, path)
+    draw_search(result, config.experiment / "search.png")
     print(result.summary())
-    print(f"the chain for later verbs: {path}\nnext:  python cli.py submit {config.experiment}")
+    print(f"the chain for later verbs: {path}; curves: {config.experiment / 'search.png'}")
+    print(f"next:  python cli.py submit {config.experiment}")
 
 
 # --- score -----------------------------------------------------------------------------------------------------------

@@ -9,14 +9,23 @@ from typing import Any
 import pytorch_lightning as pl
 import yaml
 from jsonargparse import Namespace
-from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar, TQDMProgressBar
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_only
 
-from callbacks import CompetitionScore, EarlyStopping, ExponentialMovingAverage, PredictionWriter
+from callbacks import (
+    CompetitionScore,
+    EarlyStopping,
+    ExponentialMovingAverage,
+    FinalValidation,
+    FiniteLoss,
+    PredictionWriter,
+)
 from datamodules import BaseDataModule
 from evaluation.folds import CrossValidation
+from evaluation.interval import bootstrap_interval
 from experiments.arguments import changes, check_order, expand_run, experiment_name
+from experiments.curves import Curves
 from experiments.errors import cause_first
 from experiments.metrics_csv import MetricsCSV
 from experiments.run_folder import RunFolder, fold_name, git_commit
@@ -82,6 +91,9 @@ class CompetitionCLI(LightningCLI):
         parser.add_argument(
             "--overwrite", type=bool, default=False, help="Let fit replace the run that is already in the run folder."
         )
+        parser.add_argument(
+            "--panels", type=int, default=8, help="Images in the panel that each validation draws; 0 draws none."
+        )
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.set_defaults({f"checkpoint.{key}": value for key, value in CHECKPOINT_DEFAULTS.items()})
         parser.add_argument(
@@ -144,11 +156,13 @@ class CompetitionCLI(LightningCLI):
     def _own_callbacks(self) -> list[pl.Callback]:
         config = self.config_init[self.verb]
         quick = bool(config.trainer.fast_dev_run)
-        self.score = CompetitionScore(config.competition, None if quick else self.run.path)
-        callbacks = [self.score, config.ema, config.early_stopping]
+        self.score = CompetitionScore(config.competition, None if quick else self.run.path, config.panels)
+        callbacks = [self.score, config.ema, config.early_stopping, FinalValidation(), FiniteLoss()]
         if self.verb == "fit" and not quick:
             facts = {"commit": git_commit(), "command": ["cli.py", *sys.argv[1:]], "config_hash": text_hash(self.text)}
-            callbacks.append(SaveRun(self.run, self.text, facts))
+            callbacks += [SaveRun(self.run, self.text, facts), Curves(self.run.path)]
+            if config.trainer.logger is not False:
+                callbacks.append(LearningRateMonitor("step"))
         if self.verb == "predict":
             fingerprint = text_hash(f"{file_hash(self.checkpoint)} {self.model.inference.fingerprint()}")
             callbacks.append(PredictionWriter(self.run.predictions, fingerprint))
@@ -229,10 +243,12 @@ def print_end(cli: CompetitionCLI) -> None:
             print(f"predictions of {split}: {cli.run.predictions / Path(split).name}")
         print(f"next:  python cli.py search {experiment}\n       python cli.py submit {experiment}")
         return
-    values = ", ".join(f"{name} {value:.4f}" for name, value in cli.score.latest.items())
-    if values:
-        print(f"{cli.verb}: {values}  ({type(cli.score.competition.metric).__name__} is the score)")
-    print(f"everything lies in {cli.run.path}: config.yaml, metrics.csv, scores.csv, checkpoints/")
+    for name, metric in cli.score.competition.metrics().items() if cli.score.latest else ():
+        low, high = bootstrap_interval(metric)
+        label = f"{name} ({type(metric).__name__})" if name == "score" else name
+        images = f"over {len(metric.rows)} images"
+        print(f"{cli.verb}: {label} {cli.score.latest[name]:.4f}  [{low:.4f}, {high:.4f}] {images}")
+    print(f"everything lies in {cli.run.path}: config.yaml, metrics.csv, curves.png, panels/, scores.csv, checkpoints/")
     if cli.verb == "fit":
         best = cli.trainer.checkpoint_callback.best_model_score
         if best is not None:

@@ -88,6 +88,7 @@ class BaseModule(pl.LightningModule):
         self.network.to(memory_format=self.memory_format)
         self.inference = inference or Inference()
         self.validate_with_tta = validate_with_tta
+        self.loss_parts: dict[str, Tensor] = {}  # of the last training step
         self.config: dict[str, Any] = {}  # class_path and init_args of this module, set by whoever built it from YAML
         if init_from is not None:
             load_weights(self, init_from)
@@ -128,6 +129,7 @@ class BaseModule(pl.LightningModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         outputs = self(*self.network_inputs(batch))
         total, parts = self.loss(outputs, batch, weight=batch.get("weight"))
+        self.loss_parts = parts
         size = len(batch["image_id"])
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=size)
         if len(parts) > 1 and self.trainer._logger_connector.should_update_logs:

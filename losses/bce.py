@@ -21,18 +21,21 @@ class BceLoss(nn.Module):
         if not 0 <= smoothing < 1:
             raise ValueError(f"bce: smoothing is a share in [0, 1), got {smoothing}")
         self.balance, self.smoothing = balance, smoothing
+        self.plain = not balance and pos_weight == 1.0
         self.register_buffer("pos_weight", torch.tensor(pos_weight), persistent=False)
 
     def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:
         inputs = check(logits, target, weight)
         view, truth = inputs.logits, inputs.target
         truth = truth * (1 - self.smoothing) + 0.5 * self.smoothing if self.smoothing else truth
+        if self.plain:
+            # log(1 − p) = log p − x: one log-sigmoid serves both terms, and every other loss.
+            return inputs.mean((1 - truth) * view.value - view.log_sigmoid)
         factor = self.pos_weight.to(truth.dtype)
         if factor.dim() == 1:
             if len(factor) != truth.shape[1]:
                 raise ValueError(f"bce: pos_weight has {len(factor)} values for {truth.shape[1]} channels")
             factor = factor.reshape(-1, *[1] * (truth.dim() - 2))
-        # log(1 − p) = log p − x, so one log-sigmoid serves both terms and every other loss.
         positive = truth * view.log_sigmoid * factor
         negative = (1 - truth) * (view.log_sigmoid - view.value)
         if not self.balance:

@@ -24,12 +24,15 @@ class FocalLoss(nn.Module):
         view, truth = inputs.logits, inputs.target
         if inputs.index is not None:
             cross = -(truth * view.log_softmax)
-            loss = cross * (1 - view.softmax).clamp_min(1e-12) ** self.gamma
+            loss = cross * self._discount(1 - view.softmax)
             return inputs.mean(loss) * truth.shape[1]
         p, log_p = view.sigmoid, view.log_sigmoid
-        # The clamp keeps the slope of the power finite where p is exactly 0 or 1 in floating point.
-        positive = -truth * log_p * (1 - p).clamp_min(1e-12) ** self.gamma
-        negative = -(1 - truth) * (log_p - view.value) * p.clamp_min(1e-12) ** self.gamma
+        positive = truth * log_p * self._discount(1 - p)
+        negative = (1 - truth) * (log_p - view.value) * self._discount(p)
         if self.alpha is not None:
             positive, negative = positive * self.alpha, negative * (1 - self.alpha)
-        return inputs.mean(positive + negative)
+        return -inputs.mean(positive + negative)
+
+    def _discount(self, share: Tensor) -> Tensor:
+        # Below a power of 1 the slope is infinite where p is exactly 0 or 1 in floating point.
+        return (share if self.gamma >= 1 else share.clamp_min(1e-12)) ** self.gamma

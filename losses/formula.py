@@ -101,12 +101,23 @@ class LossFormula(nn.Module):
         outputs = {"output": outputs} if isinstance(outputs, Tensor) else outputs
         if isinstance(targets, Tensor):
             targets = {next(iter(outputs)): targets}
-        call = _Call(self, outputs, targets, weight)
-        parts = {text: call.value(node) * sign for text, node, sign in self._summands}
-        total = sum(parts.values())
-        if not isinstance(total, Tensor):
-            total = torch.as_tensor(total)
-        return total, {text: torch.as_tensor(value).detach() for text, value in parts.items()}
+        names = [(name, level) for name, value in outputs.items() for level in range(len(_levels(value)))]
+        tensors = [_levels(outputs[name])[level] for name, level in names]
+
+        def evaluate(*tensors: Tensor) -> tuple[Tensor, ...]:
+            given: dict[str, list[Tensor]] = {name: [] for name in outputs}
+            for (name, _), tensor in zip(names, tensors, strict=True):
+                given[name].append(tensor)
+            call = _Call(self, given, targets, weight)
+            parts = [torch.as_tensor(call.value(node) * sign) for _, node, sign in self._summands]
+            return sum(parts[1:], parts[0]), *parts
+
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+            total, *parts = _WithGradient.apply(evaluate, len(tensors), *tensors, *trained)
+        else:
+            total, *parts = evaluate(*tensors)
+        return total, {text: part.detach() for (text, _, _), part in zip(self._summands, parts, strict=True)}
 
     # --- parsing -----------------------------------------------------------------------------------------------------
 
@@ -176,6 +187,43 @@ class LossFormula(nn.Module):
         self._calls.append((len(self.losses) - 1, output, target, name in self.named_terms))
 
 
+class _WithGradient(torch.autograd.Function):
+    """Takes the gradient of a formula together with its value.
+
+    Then one number per logit waits for the backward pass of the network, instead of every intermediate of every loss.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, evaluate: Callable, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        logits, parameters = tensors[:count], tensors[count:]
+        with torch.enable_grad():
+            # Half types are raised first: under a gradient scaler their tiny gradients would vanish before it acts.
+            half = (torch.float16, torch.bfloat16)
+            leaves = [value.detach().float() if value.dtype in half else value.detach() for value in logits]
+            for leaf, value in zip(leaves, logits, strict=True):
+                leaf.requires_grad_(value.requires_grad)
+            total, *parts = evaluate(*leaves)
+            wanted = [value for value in (*leaves, *parameters) if value.requires_grad]
+            found = (
+                torch.autograd.grad(total, wanted, allow_unused=True) if total.requires_grad else [None] * len(wanted)
+            )
+        grads = iter(found)
+        ctx.save_for_backward(*(next(grads) if value.requires_grad else None for value in (*leaves, *parameters)))
+        ctx.types = [value.dtype for value in tensors]
+        parts = [part.detach().clone() for part in parts]
+        ctx.mark_non_differentiable(*parts)
+        return total.detach(), *parts
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        grads = ctx.saved_tensors
+        scaled = [
+            None if grad is None else (grad * upstream).to(kind) for grad, kind in zip(grads, ctx.types, strict=True)
+        ]
+        return None, None, *scaled
+
+
 class _Call:
     """One evaluation of a formula; holds the views of the logits that its losses share."""
 
@@ -221,7 +269,7 @@ class _Call:
             have = ", ".join(key for key, value in self.targets.items() if isinstance(value, Tensor))
             raise self.formula._error(node, f"no target {target or self.main!r}, the batch has {have}")
         value = self.outputs[name]
-        levels = value if isinstance(value, list | tuple) else [value]
+        levels = _levels(value)
         shares = [2.0**-level for level in range(len(levels))]
         losses = []
         for level, logits in enumerate(levels):
@@ -243,6 +291,11 @@ class _Call:
             return valid
         weight = self.weight.reshape(-1, *[1] * (logits.dim() - 1)) if self.weight.dim() == 1 else self.weight
         return valid * weight
+
+
+def _levels(value: Tensor | list[Tensor] | tuple[Tensor, ...]) -> list[Tensor] | tuple[Tensor, ...]:
+    """An output from fine to coarse; most have one level."""
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def resize_target(target: Tensor, logits: Tensor) -> Tensor:

@@ -19,6 +19,13 @@ class Logits:
 
     def __init__(self, value: Tensor) -> None:
         self.value = value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+        self._truth: tuple[Tensor, Tensor] | None = None
+
+    def truth(self, target: Tensor) -> Tensor:
+        """A target in the logits' type; converted once for all losses that share this view."""
+        if self._truth is None or self._truth[0] is not target:
+            self._truth = target, target.to(self.value.dtype)
+        return self._truth[1]
 
     @cached_property
     def sigmoid(self) -> Tensor:
@@ -89,7 +96,7 @@ def check(logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None,
         raise ValueError(
             f"the target must have the logits' shape{index}. Got: logits {tuple(shape)}, target {tuple(target.shape)}"
         )
-    return Inputs(view, target.to(view.value.dtype), _weight(weight, view.value), None)
+    return Inputs(view, view.truth(target), _weight(weight, view.value), None)
 
 
 def _multiclass(view: Logits, target: Tensor, weight: Tensor | None, ignore: int) -> Inputs:

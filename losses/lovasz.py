@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from losses.inputs import Inputs, Logits, check
 
+BINS = 2**14
+
 
 class LovaszLoss(nn.Module):
     """Surrogate that optimises intersection over union itself (Berman et al. 2018, https://arxiv.org/abs/1705.08790).
@@ -57,6 +59,50 @@ class LovaszLoss(nn.Module):
 
 def _lovasz(errors: Tensor, truth: Tensor) -> Tensor:
     """Lovász extension along the last axis. Ignored pixels have error 0 and truth 0, which changes nothing."""
+    return _sorted(errors, truth) if errors.shape[-1] < BINS else _binned(errors, truth)
+
+
+def _binned(errors: Tensor, truth: Tensor) -> Tensor:
+    """The same without a sort: pixels whose errors fall into one of 2^14 bins share their step of the Jaccard index.
+
+    Within a bin errors differ by at most max / 2^14 and steps hardly at all, so the value is that of the sort to about
+    1e-8, and closer to the exact one than a float32 sum over millions of sorted pixels. No object and no truth at all
+    (the largest error alone counts) is taken as it is.
+    """
+    rows = errors.flatten(0, -2)
+    mask = truth.flatten(0, -2)
+    with torch.no_grad():
+        top = rows.amax(-1, keepdim=True).clamp_min(1e-30)
+        # Bin 0 holds the largest errors; the last one those of 0, whose step is of no account.
+        places = ((1 - rows / top) * BINS).clamp_(max=BINS - 1).to(torch.int64)
+        places.masked_fill_(rows <= 0, BINS)
+        offsets = torch.arange(len(rows), device=rows.device)[:, None] * (BINS + 1)
+        places = (places + offsets).flatten()
+        size = len(rows) * (BINS + 1)
+        count = torch.bincount(places, minlength=size).double().view(len(rows), -1)
+        inside = torch.bincount(places, weights=mask.flatten(), minlength=size).double().view(len(rows), -1)
+        outside = count - inside
+        found, invented = inside.cumsum(-1), outside.cumsum(-1)
+        total = found[:, -1:]
+
+        def jaccard(found: Tensor, invented: Tensor) -> Tensor:
+            return 1 - (total - found) / (total + invented).clamp_min(1e-7)
+
+        before = jaccard(found - inside, invented - outside)
+        after = jaccard(found, invented)
+        first, second = jaccard(found, invented - outside), jaccard(found - inside, invented)
+        # The step of a bin, divided between truth and background as the mean over both orders of the two.
+        step_inside = (first - before + after - second) / (2 * inside.clamp_min(1e-7))
+        step_outside = (second - before + after - first) / (2 * outside.clamp_min(1e-7))
+        lower = step_outside.to(rows.dtype).flatten()[places].view_as(rows)
+        upper = (step_inside - step_outside).to(rows.dtype).flatten()[places].view_as(rows)
+        steps = torch.addcmul(lower, mask, upper)
+    losses = (rows * steps).sum(-1)
+    losses = torch.where(total[:, 0] > 0, losses, rows.amax(-1))
+    return losses.view(errors.shape[:-1])
+
+
+def _sorted(errors: Tensor, truth: Tensor) -> Tensor:
     ordered, order = errors.sort(dim=-1, descending=True)
     truth = truth.gather(-1, order)
     total = truth.sum(-1, keepdim=True)

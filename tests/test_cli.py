@@ -128,6 +128,8 @@ def test_fit_writes_the_run_folder(here):
     assert {"train/loss", "train/dice(body)", "val/loss", "val/score", "val/DicePerImage"} <= names
     scores = list(csv.DictReader(open(run_folder / "scores.csv")))
     assert len(scores) in (3, 4)
+    assert (run_folder / "curves.png").is_file()
+    assert sorted(path.name for path in (run_folder / "panels").iterdir()) == ["epoch_000.png", "epoch_001.png"]
     assert [float(row["score"]) for row in scores] == sorted(float(row["score"]) for row in scores)
 
 
@@ -145,6 +147,8 @@ def test_later_verbs_run_and_leave_the_fit_alone(here, capsys):
     run("validate", "runs/quickstart/fold0", *SMALL[-6:])
     run("predict", "runs/quickstart/fold0", *SMALL[-6:])
     run("search", "runs/quickstart", "--sweeps", "1")
+    assert Path("runs/quickstart/search.png").is_file()
+    run("test", "runs/quickstart/fold0", *SMALL[-6:])
     run("score", "runs/quickstart")
     run("submit", "runs/quickstart", "--output", "sub.csv")
     run("score", "sub.csv", "--config", "runs/quickstart/fold0/config.yaml")

@@ -1,6 +1,7 @@
 """The base of every reader."""
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,11 @@ class ImageReadError(ValueError):
 
 
 class Reader(ABC):
-    """Reads the image of a table row."""
+    """Reads the image of a table row.
+
+    A subclass keeps each argument of its constructor under its own name: by them the decoded cache tells settings
+    apart.
+    """
 
     @abstractmethod
     def read(self, row: Any) -> np.ndarray:
@@ -27,3 +32,7 @@ class Reader(ABC):
     @abstractmethod
     def size(self, row: Any) -> tuple[int, int]:
         """`(H, W)`, from the header alone."""
+
+    def files(self, row: Any) -> list[Path | str]:
+        """The files that `read` opens, for the decoded cache to see when one changes."""
+        return [row.path]

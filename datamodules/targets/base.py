@@ -12,6 +12,8 @@ class Target:
 
     `read` looks at files, before augmentation, at the image's size. `derive` looks at the arrays that are there, after
     augmentation, so that what it makes fits the crop (is the crop empty? where do cells touch at this scale?).
+    A subclass that reads keeps each argument of its constructor under its own name and lists its `files`: so the
+    decoded cache knows when something has changed.
     """
 
     root: Path
@@ -23,6 +25,10 @@ class Target:
     def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """Arrays by name from the files of a table row; `size` is the image's `(H, W)`."""
         return {}
+
+    def files(self, row: Any) -> list[Path]:
+        """The files that `read` opens for a table row."""
+        return []
 
     def derive(self, sample: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Arrays by name from those of the sample."""

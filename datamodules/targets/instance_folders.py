@@ -36,15 +36,18 @@ class InstanceFolders(Target):
     def _glob(self, image_id: str) -> Path:
         return confined(self.root, self.pattern.format(image_id=image_id))
 
-    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def files(self, row: Any) -> list[Path]:
         glob = self._glob(row.image_id)
+        return sorted(glob.parent.glob(glob.name))
+
+    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
         labels = np.zeros(size, np.uint16)
-        for number, file in enumerate(sorted(glob.parent.glob(glob.name)), 1):
+        for number, file in enumerate(self.files(row), 1):
             mask = read_picture(file, "gray")[..., 0]
             if mask.shape != size:
                 raise ValueError(f"mask {file} is {mask.shape}, its image {row.image_id!r} is {size}")
-            values = np.unique(mask)
-            if len(values) > 2 or (len(values) == 2 and values[0] != 0):
-                raise ValueError(f"mask {file} holds {values[:5].tolist()}, expected 0 and one other value")
-            labels[mask > 0] = number
+            inside = mask > 0
+            if (mask != inside * mask.max()).any():
+                raise ValueError(f"mask {file} holds {np.unique(mask)[:5].tolist()}, expected 0 and one other value")
+            labels[inside] = number
         return {self.name: labels}

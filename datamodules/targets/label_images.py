@@ -29,6 +29,9 @@ class LabelImages(Target):
         super().prepare(table, root)
         missing_files({image_id: self._path(image_id) for image_id in table["image_id"]}, "label image")
 
+    def files(self, row: Any) -> list[Path]:
+        return [self._path(row.image_id)]
+
     def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
         labels = read_picture(self._path(row.image_id), "unchanged")
         if labels.shape[2] != 1:

@@ -32,6 +32,9 @@ class MaskFiles(Target):
         super().prepare(table, root)
         missing_files({image_id: self._path(image_id) for image_id in table["image_id"]}, "mask")
 
+    def files(self, row: Any) -> list[Path]:
+        return [self._path(row.image_id)]
+
     def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
         path = self._path(row.image_id)
         mask = read_picture(path, "unchanged")

@@ -59,6 +59,9 @@ class RunLengths(Target):
         if missing:
             raise ValueError(f"{path} has no row for {len(missing)} images; the first is {missing[0]!r}")
 
+    def files(self, row: Any) -> list[Path]:
+        return [confined(self.root, self.csv)]
+
     def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
         labels = np.zeros(size, np.uint16)
         for number, text in enumerate(self.texts[row.image_id], 1):

@@ -18,6 +18,8 @@ class CompetitionMetric(Metric):
     loader repeats counts once, and every image has a score of its own. Offline verbs call the two functions directly.
     """
 
+    output: str = "mask"
+    truth: str = "mask"
     higher_is_better: bool = True
     full_state_update: bool = False
 
@@ -60,9 +62,9 @@ class CompetitionMetric(Metric):
             prediction, truth = self.arrays(_numpy(one), _numpy(other))
             self.rows[name] = self.image(prediction, truth)
 
-    @abstractmethod
     def arrays(self, predicted: np.ndarray, target: np.ndarray) -> tuple[Arrays, Arrays]:
-        """One image's arrays of `update` under the names that `image` reads."""
+        """One image's arrays of `update` under the names that `image` reads, kept as `output` and `truth`."""
+        return {self.output: predicted}, {self.truth: target}
 
     def scores(self) -> dict[str, float]:
         """Score of every image."""

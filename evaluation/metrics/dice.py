@@ -42,9 +42,6 @@ class DicePerImage(CompetitionMetric):
     def reduce(self, rows: np.ndarray) -> float:
         return float(rows.mean())
 
-    def arrays(self, predicted: np.ndarray, target: np.ndarray) -> tuple[Arrays, Arrays]:
-        return {self.output: predicted}, {self.truth: target}
-
 
 class DiceGlobal(CompetitionMetric):
     """Dice coefficient of all pixels of the set at once, mean over channels.
@@ -74,6 +71,3 @@ class DiceGlobal(CompetitionMetric):
 
     def reduce(self, rows: np.ndarray) -> float:
         return float(dice(rows.sum(0).reshape(-1, 3), self.empty).mean())
-
-    def arrays(self, predicted: np.ndarray, target: np.ndarray) -> tuple[Arrays, Arrays]:
-        return {self.output: predicted}, {self.truth: target}

@@ -72,6 +72,3 @@ class InstanceAveragePrecision(CompetitionMetric):
 
     def reduce(self, rows: np.ndarray) -> float:
         return float(rows.mean())
-
-    def arrays(self, predicted: np.ndarray, target: np.ndarray) -> tuple[Arrays, Arrays]:
-        return {self.output: predicted}, {self.truth: target}

@@ -42,9 +42,6 @@ class IoUPerImage(CompetitionMetric):
     def reduce(self, rows: np.ndarray) -> float:
         return float(rows.mean())
 
-    def arrays(self, predicted: np.ndarray, target: np.ndarray) -> tuple[Arrays, Arrays]:
-        return {self.output: predicted}, {self.truth: target}
-
 
 class IoUGlobal(CompetitionMetric):
     """Intersection over union of all pixels of the set at once, mean over channels.
@@ -74,6 +71,3 @@ class IoUGlobal(CompetitionMetric):
 
     def reduce(self, rows: np.ndarray) -> float:
         return float(iou(rows.sum(0).reshape(-1, 3), self.empty).mean())
-
-    def arrays(self, predicted: np.ndarray, target: np.ndarray) -> tuple[Arrays, Arrays]:
-        return {self.output: predicted}, {self.truth: target}

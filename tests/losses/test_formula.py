@@ -1,10 +1,12 @@
 import copy
+import weakref
 
 import pytest
 import torch
 from torch import nn
 
 from losses import LossFormula, known_losses
+from losses.formula import _Call
 
 
 @pytest.fixture
@@ -114,3 +116,66 @@ def test_losses_are_found_by_their_files():
     assert {"bce", "dice", "dice_score", "focal", "jaccard", "lovasz", "mse", "smooth_l1", "tversky"} <= set(
         known_losses()
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["bce + dice + focal", "2 * bce(mask) - log(dice_score(mask)) + lovasz(mask) / 3 + bce(empty)", "mine(mask)"],
+)
+def test_the_gradient_is_that_of_plain_autograd(text, batch):
+    """The formula takes its gradient ahead; scaled by what comes from above, it is autograd's."""
+    outputs, targets = batch
+
+    def gradients(call):
+        formula = LossFormula(text, {"mine": Scaled()}).double()
+        leaves = {name: value.double().clone().requires_grad_() for name, value in outputs.items()}
+        total = call(formula, leaves)
+        (3 * total).backward()
+        return total.item(), [value.grad for value in (*leaves.values(), *formula.parameters())]
+
+    def plainly(formula, leaves):
+        parts = _Call(formula, leaves, targets, None)
+        return sum(torch.as_tensor(parts.value(node) * sign) for _, node, sign in formula._summands)
+
+    ours, theirs = gradients(lambda formula, leaves: formula(leaves, targets)[0]), gradients(plainly)
+    assert ours[0] == pytest.approx(theirs[0], rel=1e-12)
+    for one, other in zip(ours[1], theirs[1], strict=True):
+        if other is None:
+            assert one is None or not one.any()
+        else:
+            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_one_number_a_pixel_waits_for_the_backward_pass(batch):
+    logits = batch[0]["mask"].clone().requires_grad_()
+    kept = weakref.WeakSet()
+
+    class Held:
+        def __init__(self, tensor):
+            self.tensor = tensor
+            kept.add(self)
+
+    with torch.autograd.graph.saved_tensors_hooks(Held, lambda held: held.tensor):
+        total = LossFormula("bce + dice + focal + lovasz")(logits, batch[1]["mask"])[0]
+    assert sum(held.tensor.nbytes for held in kept) == 4 * logits.numel()
+    total.backward()
+    assert logits.grad.any()
+
+
+def test_half_logits_keep_small_gradients(batch):
+    """1e-9 is nothing in float16; what arrives is scaled first, as a gradient scaler wants it."""
+    logits = batch[0]["mask"].half().requires_grad_()
+    (LossFormula("1e-7 * bce")(logits, batch[1]["mask"])[0] * 65536).backward()
+    reference = batch[0]["mask"].half().float().requires_grad_()
+    (LossFormula("1e-7 * bce")(reference, batch[1]["mask"])[0] * 65536).backward()
+    assert logits.grad.dtype == torch.float16
+    assert logits.grad.any()
+    torch.testing.assert_close(logits.grad.float(), reference.grad, rtol=2e-2, atol=1e-7)
+
+
+def test_without_gradients_nothing_is_kept(batch):
+    with torch.no_grad():
+        total, parts = LossFormula("bce + dice")(*batch)
+    assert not total.requires_grad
+    assert LossFormula("bce + dice")(*batch)[0].item() == pytest.approx(total.item())
+    assert not any(part.requires_grad for part in parts.values())

@@ -87,9 +87,6 @@ class SquaredError(CompetitionMetric):
     def reduce(self, rows):
         return float(rows.mean())
 
-    def arrays(self, predicted, target):
-        return {"x": predicted}, {"x": target}
-
 
 class Closeness(SquaredError):
     higher_is_better = True

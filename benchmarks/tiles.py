@@ -1,0 +1,118 @@
+"""Tiled inference against MONAI's sliding window, and test-time augmentation against its bare forwards.
+
+Needs MONAI: pip install -e ".[bench]".
+"""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import segmentation_models_pytorch as smp
+import torch
+from measure import Report, compare
+
+from postprocessing.inference import Inference
+
+SIDE, TILE, OVERLAP = 3000, 512, 0.25
+
+
+def network(channels_last: bool) -> torch.nn.Module:
+    torch.manual_seed(0)
+    module = smp.Unet(
+        "tu-tf_mobilenetv3_small_minimal_100", encoder_weights=None, decoder_channels=(64, 48, 32, 16, 8), classes=1
+    ).eval()
+    return module.to(memory_format=torch.channels_last) if channels_last else module
+
+
+def peak_of(variant: str) -> float:
+    """MiB by which a fresh process grows while it merges the tiles of an identity network."""
+    command = [sys.executable, str(Path(__file__)), variant]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+
+
+def measure_peak(variant: str) -> None:
+    from monai.inferers import sliding_window_inference
+
+    image = torch.rand(1, 3, SIDE, SIDE)
+
+    def identity(x: torch.Tensor) -> torch.Tensor:
+        return x[:, :1].clone()
+
+    small = image[..., :600, :600]
+    run = {
+        "forward": lambda x: [identity(x[..., top : top + TILE, :TILE]) for top in (0, 40)],
+        "MONAI": lambda x: sliding_window_inference(x, TILE, 4, identity, OVERLAP, mode="gaussian"),
+        "ours": lambda x: Inference(TILE, OVERLAP)(lambda tile: {"mask": identity(tile)}, x),
+        "ours, uint8": lambda x: Inference(TILE, OVERLAP)(lambda t: {"mask": identity(t)}, x, dtype=torch.uint8),
+    }[variant]
+    run(small)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run(image)
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+@torch.inference_mode()
+def main() -> None:
+    from monai.inferers import sliding_window_inference
+
+    report = Report("tiles", ["torch", "monai", "segmentation-models-pytorch"])
+    image = torch.rand(1, 3, SIDE, SIDE)
+    plain, fast = network(False), network(True)
+    image_last = image.contiguous(memory_format=torch.channels_last)
+    ours = Inference(TILE, OVERLAP)
+
+    def forward(tile: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"mask": fast(tile.contiguous(memory_format=torch.channels_last)).sigmoid()}
+
+    def half(tile: torch.Tensor) -> dict[str, torch.Tensor]:
+        with torch.autocast("cpu", torch.bfloat16):
+            return {"mask": fast(tile.contiguous(memory_format=torch.channels_last)).float().sigmoid()}
+
+    tiles = [
+        image_last[..., 100:612, left : left + TILE].contiguous(memory_format=torch.channels_last) for left in range(8)
+    ]
+    count = 64
+
+    def bare(call: callable) -> None:
+        for number in range(count):
+            call(tiles[number % 8])
+
+    variants = {
+        "MONAI": lambda: sliding_window_inference(
+            image, TILE, 4, lambda x: plain(x).sigmoid(), OVERLAP, mode="gaussian"
+        ),
+        "64 bare forwards": lambda: bare(forward),
+        "ours": lambda: ours(forward, image_last),
+        "64 bare forwards, bf16": lambda: bare(half),
+        "ours, bf16": lambda: ours(half, image_last),
+    }
+    calls = []
+    ours(lambda tile: calls.append(1) or {"mask": tile[:, :1]}, image)
+    assert len(calls) == count, len(calls)
+    one, other = ours(forward, image_last)["mask"] > 0.5, ours(half, image_last)["mask"] > 0.5
+    timings = compare(variants, "MONAI", rounds=5)
+    report.add(f"{SIDE} x {SIDE}, tile {TILE}, overlap {OVERLAP}, 64 tiles", timings)
+    for suffix in ("", ", bf16"):
+        own, alone = timings[f"ours{suffix}"], timings[f"64 bare forwards{suffix}"]
+        report.line(f"\nTiling costs {100 * (own.cpu / alone.cpu - 1):.1f} % CPU over its forwards{suffix}.")
+    report.line(f"\nMask pixels that bf16 decides otherwise: {100 * (one != other).double().mean():.3f} %.\n")
+
+    tile = torch.rand(4, 3, 256, 256).contiguous(memory_format=torch.channels_last)
+    views = Inference(tta="d4")
+
+    def eight() -> None:
+        for _ in range(8):
+            forward(tile)
+
+    timings = compare({"8 bare forwards": eight, "ours, d4": lambda: views(forward, tile)}, "8 bare forwards", rounds=9)
+    report.line("| work | variant | wall ms | CPU ms | faster (wall) | faster (CPU) |\n|---|---|---|---|---|---|")
+    report.add("TTA of (4, 3, 256, 256)", timings)
+    report.line("\n| merging with an identity network | peak growth MiB |\n|---|---|")
+    for variant in ("forward", "MONAI", "ours", "ours, uint8"):
+        report.line(f"| {variant} | {peak_of(variant):.0f} |")
+    report.save()
+
+
+if __name__ == "__main__":
+    measure_peak(sys.argv[1]) if len(sys.argv) > 1 else main()

@@ -1,0 +1,41 @@
+"""Stop a run whose loss is no longer a number."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+
+class FiniteLoss(pl.Callback):
+    """End training with an error when the loss is NaN or infinite; checkpoints from before stay as they are.
+
+    Steps that a gradient scaler skips do not count: there the loss is finite and only its gradient overflows.
+
+    Args:
+        every: steps between two looks. Looking makes a GPU wait for its own result; 10 steps are lost at most.
+    """
+
+    def __init__(self, every: int = 10) -> None:
+        self.every = every
+        self.sound: torch.Tensor | None = None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        loss = outputs["loss"].detach()
+        sound = torch.isfinite(loss)
+        self.sound = sound if self.sound is None else self.sound & sound
+        if (loss.device.type != "cpu" and trainer.global_step % self.every) or bool(self.sound):
+            return
+        parts = ", ".join(f"{name} = {float(value):.4g}" for name, value in pl_module.loss_parts.items())
+        rates = ", ".join(f"{group['lr']:.3g}" for group in trainer.optimizers[0].param_groups[:1])
+        when = (
+            f"step {trainer.global_step}"
+            if not bool(sound)
+            else f"one of the {self.every} steps to {trainer.global_step}"
+        )
+        raise FloatingPointError(
+            f"the loss is {float(loss):.4g} at {when} (epoch {trainer.current_epoch}): {parts}; learning rate {rates}; "
+            f"images {batch['image_id'][:4]}. Lower the learning rate, clip gradients (trainer.gradient_clip_val), or "
+            "look at these images and their truth; checkpoints from before are untouched"
+        )

@@ -1,0 +1,199 @@
+"""Decoded images and truth, kept in memory or in memory-mapped files."""
+
+import hashlib
+import inspect
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from datamodules.decoder import Arrays, Decoder
+from datamodules.table import rows_of
+from preprocessing.files import file_hash, text_hash
+
+FORMAT = 1  # raise it when the layout of a shard changes
+BITS = "bits"
+Field = tuple[str, str, list[int], int, str]  # name, type, shape, offset in the shard, type it is stored as
+
+
+class DecodedCache:
+    """Reads like a `Decoder`, from pixels that were decoded once.
+
+    Images stay in their own type, masks of 0 and 1 take a bit a pixel, ids the smallest type that holds them. An entry
+    is known by the identity of what made it (path, size and time of each file; settings and code of reader and
+    targets), so that a changed file or setting is decoded again and nothing else is. Entries lie in shards of some
+    images; on disk a shard counts once it is complete, so that a build that was killed goes on where it stopped.
+
+    Args:
+        decoder: reads what is not there yet.
+        folder: where shards lie, memory-mapped; None keeps them in this process, and loader processes that are forked
+            from it share them. With several GPUs take a folder: its pages exist once for all ranks.
+        workers: processes that decode.
+    """
+
+    def __init__(self, decoder: Decoder, folder: Path | None = None, workers: int = 0) -> None:
+        self.decoder, self.folder, self.workers = decoder, folder, workers
+        self.places: dict[str, tuple[str, list[Field]]] = {}
+        self._known: dict[str, tuple[str, list[Field]]] = {}
+        self._shards: dict[str, np.ndarray] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A memory map would be pickled as all its bytes.
+        return self.__dict__ | ({"_shards": {}} if self.folder is not None else {})
+
+    def read(self, row: Any) -> tuple[np.ndarray, Arrays]:
+        """Image `(H, W, C)` and the arrays of the targets, as fresh arrays that may be written to."""
+        shard, fields = self.places[row.image_id]
+        if shard not in self._shards:
+            self._shards[shard] = np.memmap(self.folder / f"{shard}.bin", np.uint8, mode="r")
+        buffer = self._shards[shard]
+        arrays = {field[0]: _unpack(buffer, field) for field in fields}
+        return arrays.pop("image"), arrays
+
+    def build(self, table: pd.DataFrame, show: bool = True) -> None:
+        """Decode the rows that are not there yet.
+
+        Args:
+            table: rows of `image_id, path, …`.
+            show: draw a progress bar.
+
+        Raises:
+            ImageReadError, ValueError: from reader and targets; names the file.
+            MemoryError: less memory or disk is free than all the rows need; says how much.
+        """
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for index in self.folder.glob("*.json"):
+                self._learn(index.stem, json.loads(index.read_text()))
+        settings = f"{FORMAT} {settings_of(self.decoder.reader)} {[settings_of(t) for t in self.decoder.targets]}"
+        rows = rows_of(table)
+        keys = [text_hash(f"{settings} {row.image_id} {identity(self.decoder.files(row))}") for row in rows]
+        missing = [(key, row) for key, row in zip(keys, rows, strict=True) if key not in self._known]
+        if missing:
+            self._decode(missing, show)
+        self.places |= {row.image_id: self._known[key] for key, row in zip(keys, rows, strict=True)}
+
+    def _decode(self, missing: list[tuple[str, Any]], show: bool) -> None:
+        step = max(8, len(missing) // 256)  # 256 shards at most: each holds a file open
+        chunks = [missing[start : start + step] for start in range(0, len(missing), step)]
+        build = _Chunks(chunks, self.decoder, self.folder)
+        loader = DataLoader(build, batch_size=None, num_workers=self.workers if len(chunks) > 1 else 0)
+        with tqdm(total=len(missing), desc="decoding", unit=" images", disable=not show) as bar:
+            for number, (shard, entries, content, size) in enumerate(loader):
+                if number == 0:
+                    self._check_room(size * len(chunks), size, len(missing))
+                if content is not None:
+                    self._shards[shard] = np.frombuffer(content, np.uint8)
+                self._learn(shard, entries)
+                bar.update(len(entries))
+
+    def _learn(self, shard: str, entries: dict[str, list]) -> None:
+        for key, fields in entries.items():
+            self._known[key] = shard, [tuple(field) for field in fields]
+
+    def _check_room(self, need: int, have: int, count: int) -> None:
+        free = free_memory() if self.folder is None else shutil.disk_usage(self.folder).free
+        if free is not None and need - have > free:
+            kind, where, other = (
+                ("ram", "memory", "disk") if self.folder is None else ("disk", str(self.folder), "none")
+            )
+            raise MemoryError(
+                f"data.cache: {kind} needs about {need / 1e9:.1f} GB for {count} images, {free / 1e9:.1f} GB are free "
+                f"in {where}; set data.cache: {other}"
+            )
+
+
+class _Chunks(Dataset):
+    """Decodes some rows into one shard: a file with its index beside it, or bytes."""
+
+    def __init__(self, chunks: list[list[tuple[str, Any]]], decoder: Decoder, folder: Path | None) -> None:
+        self.chunks, self.decoder, self.folder = chunks, decoder, folder
+
+    def __len__(self) -> int:
+        return len(self.chunks)
+
+    def __getitem__(self, number: int) -> tuple[str, dict[str, list[Field]], bytes | None, int]:
+        chunk = self.chunks[number]
+        shard = text_hash(" ".join(key for key, _ in chunk))
+        if self.folder is None:
+            content = bytearray()
+            entries, size = self._fill(chunk, content.extend)
+            return shard, entries, bytes(content), size
+        temporary = self.folder / f"{shard}.{os.getpid()}.tmp"
+        try:
+            with open(temporary, "wb") as handle:
+                entries, size = self._fill(chunk, handle.write)
+            os.replace(temporary, self.folder / f"{shard}.bin")
+            temporary.write_text(json.dumps(entries))
+            os.replace(temporary, self.folder / f"{shard}.json")
+        finally:
+            temporary.unlink(missing_ok=True)
+        return shard, entries, None, size
+
+    def _fill(self, chunk: list[tuple[str, Any]], write: Callable) -> tuple[dict[str, list[Field]], int]:
+        entries, offset = {}, 0
+        for key, row in chunk:
+            image, arrays = self.decoder.read(row)
+            fields = []
+            for name, array in {"image": image, **arrays}.items():
+                content, stored = (array, array.dtype.str) if name == "image" else _pack(array)
+                fields.append((name, array.dtype.str, list(array.shape), offset, stored))
+                content = content.tobytes()
+                padding = -len(content) % 64
+                write(content + bytes(padding))
+                offset += len(content) + padding
+            entries[key] = fields
+        return entries, offset
+
+
+def _pack(array: np.ndarray) -> tuple[np.ndarray, str]:
+    """The array in the smallest type that holds its values, and the name of that type."""
+    if array.dtype == bool or (array.dtype.kind in "ui" and array.size and array.min() >= 0 and array.max() <= 1):
+        return np.packbits(array.astype(bool)), BITS
+    if array.dtype.kind in "ui" and array.size and array.min() >= 0:
+        small = np.min_scalar_type(array.max())
+        return array.astype(small), np.dtype(small).str
+    return array, array.dtype.str
+
+
+def _unpack(buffer: np.ndarray, field: Field) -> np.ndarray:
+    _, dtype, shape, offset, stored = field
+    count = int(np.prod(shape))
+    if stored == BITS:
+        bits = np.unpackbits(buffer[offset : offset + -(-count // 8)], count=count).reshape(shape)
+        return bits.view(dtype) if np.dtype(dtype).itemsize == 1 else bits.astype(dtype)
+    length = count * np.dtype(stored).itemsize
+    return buffer[offset : offset + length].view(stored).reshape(shape).astype(dtype)
+
+
+def settings_of(thing: Any) -> str:
+    """Class, code and constructor arguments of a reader or target, as text."""
+    kind = type(thing)
+    names = [name for name in inspect.signature(kind).parameters if hasattr(thing, name)]
+    arguments = {name: getattr(thing, name) for name in names}
+    return f"{kind.__module__}.{kind.__qualname__} {file_hash(inspect.getfile(kind))} {arguments}"
+
+
+def identity(files: Sequence[Path | str]) -> str:
+    """Path, size and time of change of each file, as a hash."""
+    digest = hashlib.sha256()
+    for file in files:
+        facts = os.stat(file)
+        digest.update(f"{file} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def free_memory() -> int | None:
+    """Bytes of memory that can still be taken; None where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)

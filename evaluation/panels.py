@@ -1,0 +1,195 @@
+"""Pictures of predictions beside the truth, for people to look at."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+COLUMNS = ("image", "truth", "prediction", "errors")
+# Okabe and Ito's palette, which colour-blind people tell apart too; class or channel k takes colour k.
+PALETTE = np.array(
+    [(0, 158, 115), (230, 159, 0), (86, 180, 233), (204, 121, 167), (240, 228, 66), (0, 114, 178), (213, 94, 0)],
+    np.uint8,
+)
+MISSED, INVENTED = PALETTE[6], PALETTE[2]
+BAR, GAP = 18, 2
+
+
+class Row(NamedTuple):
+    """One image of a panel, already small: see `row_of`.
+
+    Attributes:
+        caption: what is written above it.
+        image: `(h, w, 3)` uint8.
+        truth: channel masks `(C, h, w)` bool, or ids `(h, w)` where ids are told apart by outlines only.
+        prediction: as the truth.
+    """
+
+    caption: str
+    image: np.ndarray
+    truth: np.ndarray
+    prediction: np.ndarray
+
+
+def row_of(caption: str, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray, side: int = 256) -> Row:
+    """Shrink an image, its truth and its prediction to at most `side` pixels.
+
+    Args:
+        caption: what is written above it.
+        image: `(C, H, W)` of any type; one or two channels are shown gray, of more the first three. Types other than
+            uint8 are stretched between their 1st and 99th percentile.
+        truth: `(C, H, W)` mask (anything above 0), or `(H, W)` instance ids or class numbers.
+        prediction: as the truth; floats are probabilities and cut at 0.5.
+        side: longer side of the result; smaller images are enlarged by a whole factor.
+    """
+    height, width = image.shape[-2:]
+    scale = side / max(height, width)
+    scale = max(1, int(scale)) if scale >= 1 else scale
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    picture = cv2.resize(_rgb(image), size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
+    return Row(caption, picture.reshape(size[1], size[0], 3), _small(truth, size), _small(prediction, size))
+
+
+def draw_panel(rows: list[Row], title: str = "") -> np.ndarray:
+    """One picture `(h, w, 3)` uint8: a row per image with the columns image, truth, prediction, errors.
+
+    Truth and prediction are outlined, and filled in the colour of their class or channel. Errors: missed pixels
+    orange, invented ones blue; where instances are told apart, outlines show splits and merges (truth white, prediction
+    yellow).
+    """
+    side = max(max(row.image.shape[:2]) for row in rows)
+    width = len(COLUMNS) * (side + GAP)
+    header = _text(np.full((BAR, width, 3), 32, np.uint8), title, 4)
+    for column, name in enumerate(COLUMNS):
+        _text(header, name, column * (side + GAP) + side - 8 * len(name))
+    parts = [header]
+    for row in rows:
+        parts.append(_text(np.full((BAR, width, 3), 32, np.uint8), row.caption, 4))
+        cells = [row.image, _drawn(row.image, row.truth), _drawn(row.image, row.prediction), _errors(row)]
+        line = np.full((row.image.shape[0] + GAP, width, 3), 32, np.uint8)
+        for column, cell in enumerate(cells):
+            left = column * (side + GAP)
+            line[: cell.shape[0], left : left + cell.shape[1]] = cell
+        parts.append(line)
+    return np.concatenate(parts)
+
+
+def write_panel(path: Path, rows: list[Row], title: str = "") -> None:
+    """Draw rows into a PNG file, at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done, content = cv2.imencode(".png", draw_panel(rows, title)[..., ::-1])
+    if not done:
+        raise OSError(f"panel {path} cannot be encoded")
+    temporary = path.with_suffix(".tmp")
+    temporary.write_bytes(content.tobytes())
+    os.replace(temporary, path)
+
+
+def _rgb(image: np.ndarray) -> np.ndarray:
+    """`(H, W, 3)` uint8."""
+    channels = image[:3] if len(image) >= 3 else np.repeat(image[:1], 3, axis=0)
+    if channels.dtype != np.uint8:
+        low, high = np.percentile(channels, (1, 99))
+        channels = np.clip((channels - low) / max(high - low, 1e-9), 0, 1) * 255
+    return np.ascontiguousarray(channels.astype(np.uint8).transpose(1, 2, 0))
+
+
+def _small(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Ids `(h, w)` int32 or masks `(C, h, w)` bool by the nearest pixel."""
+    if array.ndim == 2 and array.dtype.kind != "f":
+        return cv2.resize(array.astype(np.float64), size, interpolation=cv2.INTER_NEAREST).astype(np.int32)
+    masks = array if array.ndim == 3 else array[None]
+    masks = masks > (0.5 if masks.dtype.kind == "f" else 0)
+    return np.stack([cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0 for mask in masks])
+
+
+def _outlines(array: np.ndarray) -> np.ndarray:
+    """Pixels whose right or lower neighbour is something else, `(h, w)` bool."""
+    edges = np.zeros(array.shape[-2:], bool)
+    for plane in array if array.ndim == 3 else array[None]:
+        edges[:, :-1] |= plane[:, :-1] != plane[:, 1:]
+        edges[:-1] |= plane[:-1] != plane[1:]
+    return edges
+
+
+def _drawn(image: np.ndarray, array: np.ndarray) -> np.ndarray:
+    """The image with masks or ids laid over it."""
+    result = image.astype(np.float32)
+    masks = array if array.ndim == 3 else _by_colour(array)
+    for number, mask in enumerate(masks):
+        colour = PALETTE[number % len(PALETTE)].astype(np.float32)
+        result[mask] = 0.7 * result[mask] + 0.3 * colour
+        result[_outlines(mask[None]) & (mask | _grown(mask))] = colour
+    if array.ndim == 2:
+        result[_outlines(array)] = PALETTE[4]
+    return result.astype(np.uint8)
+
+
+def _by_colour(ids: np.ndarray) -> list[np.ndarray]:
+    """One mask per colour, so that neighbours differ: ids in turn take the colours."""
+    return [(ids > 0) & ((ids - 1) % len(PALETTE) == number) for number in range(len(PALETTE))]
+
+
+def _grown(mask: np.ndarray) -> np.ndarray:
+    return cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+
+
+def _errors(row: Row) -> np.ndarray:
+    """Missed and invented pixels over the grayed image, outlines where ids tell objects apart."""
+    gray = 0.5 * row.image.mean(axis=2, keepdims=True) + 40
+    result = np.repeat(gray, 3, axis=2).astype(np.uint8)
+    truth, prediction = row.truth, row.prediction
+    if truth.ndim == 2 and prediction.ndim == 2:
+        result[_outlines(truth)], result[_outlines(prediction)] = (255, 255, 255), PALETTE[4]
+        truth, prediction = truth[None] > 0, prediction[None] > 0
+    truth = truth[None] > 0 if truth.ndim == 2 else truth
+    prediction = prediction[None] > 0 if prediction.ndim == 2 else prediction
+    if len(truth) != len(prediction):  # class numbers against channels: foreground is all they share
+        truth, prediction = truth.any(0, keepdims=True), prediction.any(0, keepdims=True)
+    result[(truth & ~prediction).any(0)] = MISSED
+    result[(prediction & ~truth).any(0)] = INVENTED
+    return result
+
+
+def _text(image: np.ndarray, text: str, left: int) -> np.ndarray:
+    cv2.putText(image, text, (left, BAR - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (235, 235, 235), 1, cv2.LINE_AA)
+    return image
+
+
+class Gallery:
+    """Collects the images of one panel while a validation runs: always the same few, and the worst.
+
+    Args:
+        count: images in the panel; half of them are the first that come, half the worst.
+        higher_is_better: direction of the score.
+    """
+
+    def __init__(self, count: int, higher_is_better: bool = True) -> None:
+        self.count, self.fixed_count, self.worst_count = count, count - count // 2, count // 2
+        self.sign = 1 if higher_is_better else -1
+        self.fixed: dict[str, Row] = {}
+        self.worst: list[tuple[float, str, Row]] = []
+
+    def add(self, image_id: str, score: float, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> None:
+        """Look at one image; see `row_of` for the arrays."""
+        if image_id in self.fixed:
+            return
+        badness = -self.sign * score
+        fixed = len(self.fixed) < self.fixed_count
+        if not fixed and (
+            not self.worst_count or (len(self.worst) == self.worst_count and badness <= self.worst[-1][0])
+        ):
+            return
+        row = row_of(f"{image_id}   {score:.3f}", image, truth, prediction)
+        if fixed:
+            self.fixed[image_id] = row
+            return
+        kept = [entry for entry in self.worst if entry[1] != image_id]
+        self.worst = sorted([*kept, (badness, image_id, row)], key=lambda entry: -entry[0])[: self.worst_count]
+
+    def rows(self) -> list[Row]:
+        """The fixed images in the order they came, then the worst, worst first."""
+        worst = [row._replace(caption=f"worst: {row.caption}") for _, _, row in self.worst]
+        return [*self.fixed.values(), *worst]

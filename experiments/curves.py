@@ -1,0 +1,129 @@
+"""Curves of a run and of a search as PNG files."""
+
+import csv
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+
+from postprocessing.search import SearchResult
+
+Series = dict[str, list[tuple[int, float]]]
+
+
+class Curves(pl.Callback):
+    """Draw `curves.png` from `metrics.csv` after each validation and at the end of training.
+
+    Args:
+        folder: the run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero and not trainer.sanity_checking and (self.folder / "metrics.csv").is_file():
+            draw_curves(self.folder / "metrics.csv", self.folder / "curves.png")
+
+    on_train_end = on_validation_end
+
+
+def read_metrics(path: Path | str) -> Series:
+    """Name -> (step, value) of what `fit` logged; a step that was logged twice (a resumed run) keeps its last value."""
+    found: dict[str, dict[int, float]] = defaultdict(dict)
+    with open(path, newline="") as handle:
+        for row in csv.DictReader(handle):
+            if row["stage"] == "fit":
+                found[row["name"]][int(row["step"])] = float(row["value"])
+    return {name: sorted(values.items()) for name, values in found.items()}
+
+
+def smoothed(values: np.ndarray, window: int) -> np.ndarray:
+    """Centred running mean; shorter towards the ends."""
+    weights = np.ones(window)
+    return np.convolve(values, weights, "same") / np.convolve(np.ones(len(values)), weights, "same")
+
+
+def draw_curves(metrics: Path, output: Path) -> None:
+    """Loss and its parts, scores, and learning rate over optimizer steps.
+
+    Args:
+        metrics: a `metrics.csv`.
+        output: PNG file to write.
+    """
+    series = read_metrics(metrics)
+    groups = {
+        "loss": [name for name in series if name.endswith("/loss")],
+        "parts of the loss": [name for name in series if name.startswith("train/") and name != "train/loss"],
+        "score": [name for name in series if name.startswith("val/") and name != "val/loss"],
+        "learning rate": [name for name in series if name.startswith("lr-") and name.count("/") == 0],
+    }
+    groups = {title: names for title, names in groups.items() if names}
+    figure, axes = _grid(max(1, len(groups)))
+    for axis, (title, names) in zip(axes, groups.items(), strict=False):
+        for name in names:
+            steps, values = (np.array(column) for column in zip(*series[name], strict=True))
+            dense = name.startswith("train/") and len(values) > 20
+            line = axis.plot(
+                steps, smoothed(values, max(3, len(values) // 30)) if dense else values, lw=1.6, label=name,
+                marker=None if dense or name.startswith("lr-") else "o", ms=3.5,
+            )  # fmt: skip
+            if dense and title == "loss":
+                axis.plot(steps, values, lw=0.5, alpha=0.3, color=line[0].get_color())
+            if title == "score":
+                axis.annotate(f"{values[-1]:.3f}", (steps[-1], values[-1]), xytext=(4, 0), textcoords="offset points")
+        axis.set_title(title, loc="left")
+        axis.set_xlabel("optimizer step")
+        axis.legend(fontsize=8, frameon=False)
+    _save(figure, output)
+
+
+def draw_search(result: SearchResult, output: Path) -> None:
+    """Score of each tried value of each parameter, the others as found; configured and found values marked.
+
+    Args:
+        result: what `search` found.
+        output: PNG file to write.
+    """
+    figure, axes = _grid(max(1, len(result.curves)))
+    for axis, (label, points) in zip(axes, result.curves.items(), strict=False):
+        values, scores = [value for value, _ in points], [score for _, score in points]
+        configured, found, *halves = result.values[label]
+        places = values if all(isinstance(value, int | float) for value in values) else range(len(values))
+        where = dict(zip(map(str, values), places, strict=True))
+        axis.plot(places, scores, marker="o", ms=3.5, lw=1.6)
+        axis.axvline(where[str(configured)], color="0.6", ls=":", label=f"configured {configured}")
+        axis.axvline(where[str(found)], color="C1", label=f"found {found}; halves {halves[0]}, {halves[1]}")
+        if places is not values:
+            axis.set_xticks(list(places), [str(value) for value in values])
+        axis.set_title(label, loc="left")
+        axis.set_ylabel("score")
+        axis.legend(fontsize=8, frameon=False)
+    figure.suptitle(
+        f"before {result.before:.4f}, cross-fitted {result.cross_fitted:.4f}, in-sample {result.in_sample:.4f}",
+        fontsize=10,
+    )
+    _save(figure, output)
+
+
+def _grid(count: int) -> tuple[Any, list]:
+    # Imported here: two verbs draw, and the others need not wait for it.
+    from matplotlib.figure import Figure
+
+    columns = min(2, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(5.5 * columns, 3.2 * rows), dpi=110, layout="constrained")
+    axes = [figure.add_subplot(rows, columns, number + 1) for number in range(count)]
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.25)
+    return figure, axes
+
+
+def _save(figure: Any, output: Path) -> None:
+    temporary = Path(output).with_suffix(".tmp")
+    figure.savefig(temporary, format="png")
+    os.replace(temporary, output)

@@ -1,0 +1,71 @@
+"""Panels: what is drawn where, for every kind of image and mask."""
+
+import cv2
+import numpy as np
+import pytest
+
+from evaluation.panels import INVENTED, MISSED, Gallery, draw_panel, row_of, write_panel
+
+
+def ids():
+    labels = np.zeros((64, 48), np.int32)
+    labels[8:24, 8:24], labels[24:40, 8:24] = 1, 2
+    return labels
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_any_image_becomes_rgb(channels, dtype):
+    image = (np.random.default_rng(0).random((channels, 70, 300)) * (1 if dtype == np.float32 else 200)).astype(dtype)
+    row = row_of("x", image, np.ones((1, 70, 300), np.uint8), np.zeros((1, 70, 300), bool))
+    assert row.image.dtype == np.uint8
+    assert row.image.shape == (60, 256, 3)
+    assert row.truth.shape == (1, 60, 256)
+    assert row.image.max() > 150
+    assert draw_panel([row]).shape[2] == 3
+
+
+def test_errors_have_their_colours():
+    truth, prediction = np.zeros((1, 256, 256), np.uint8), np.zeros((1, 256, 256), bool)
+    truth[0, 50:100, 50:100] = 1
+    prediction[0, 50:100, 60:110] = True
+    picture = draw_panel([row_of("x", np.full((3, 256, 256), 99, np.uint8), truth, prediction)])
+    errors = picture[36:, 3 * 258 :][:256, :256]
+    assert (errors == MISSED).all(-1).sum() == 50 * 10
+    assert (errors == INVENTED).all(-1).sum() == 50 * 10
+    assert (errors[50:100, 50:60] == MISSED).all()
+    assert (picture[36:, :256][:256] == 99).all()
+
+
+def test_merged_objects_show_as_outlines():
+    merged = (ids() > 0).astype(np.int32)
+    image = np.full((3, 64, 48), 90, np.uint8)
+    same, other = (draw_panel([row_of("x", image, ids(), prediction)]) for prediction in (ids(), merged))
+    assert (same != other).any()
+    assert not (other == MISSED).all(-1).any()
+
+
+def test_masks_of_classes_and_probabilities():
+    probabilities = np.zeros((2, 64, 48), np.float32)
+    probabilities[1, 10:30, 10:30] = 0.9
+    row = row_of("x", np.zeros((3, 64, 48), np.uint8), ids(), probabilities)
+    assert row.prediction.shape == (2, 256, 192)
+    assert row.prediction[1].sum() == 80 * 80
+    assert draw_panel([row]).max() > 200
+
+
+def test_gallery_keeps_the_first_and_the_worst(tmp_path):
+    scores = {"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.1, "e": 0.95, "f": 0.3, "g": 0.2}
+    for higher, expected in ((True, ["d", "g"]), (False, ["e", "c"])):
+        gallery = Gallery(4, higher)
+        for name, score in scores.items():
+            gallery.add(name, score, np.zeros((3, 64, 48), np.uint8), ids(), ids())
+        assert list(gallery.fixed) == ["a", "b"]
+        assert [name for _, name, _ in gallery.worst] == expected
+    write_panel(tmp_path / "panels/x.png", gallery.rows(), "title")
+    picture = cv2.imread(str(tmp_path / "panels/x.png"))
+    assert picture.shape == (18 + 4 * (18 + 258 - 2 + 2), 4 * 258, 3)
+    assert [path.name for path in (tmp_path / "panels").iterdir()] == ["x.png"]
+    empty = Gallery(0)
+    empty.add("a", 1.0, np.zeros((3, 64, 48), np.uint8), ids(), ids())
+    assert empty.rows() == []
