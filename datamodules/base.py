@@ -105,7 +105,7 @@ class BaseDataModule(pl.LightningDataModule):
         self.sample_submission, self.generator = sample_submission, generator
         self._tables: dict[str, pd.DataFrame] = {}
         self._skipped: dict[str, set[str]] = {}
-        self._prepared = False
+        self._prepared = self._duplicates_checked = False
         self._decoded: Decoder | DecodedCache | None = None
 
     # --- what there is -----------------------------------------------------------------------------------------------
@@ -160,9 +160,25 @@ class BaseDataModule(pl.LightningDataModule):
                 f"{sorted(known - present)[:3]}; "
                 "make the folds again: python cli.py folds --config … --overwrite true"
             )
+        if not folds.attrs["grouped"] and not self._duplicates_checked:
+            self._check_duplicates(folds)
         if self.fold not in set(folds["fold"]):
             raise ValueError(f"data.fold is {self.fold}, {self.folds} has folds {sorted(set(folds['fold']))}")
         return folds
+
+    def _check_duplicates(self, folds: pd.DataFrame) -> None:
+        """Look for equal pixels in two folds where nobody has: a file of another origin, without groups."""
+        fold = dict(zip(folds["image_id"], folds["fold"], strict=True))
+        seen: dict[str, str] = {}
+        for row in rows_of(self.table()):
+            first = seen.setdefault(pixel_hash(self.reader.read(row)), row.image_id)
+            if fold[first] != fold[row.image_id]:
+                raise ValueError(
+                    f"{self.folds}: images {first!r} (fold {fold[first]}) and {row.image_id!r} (fold "
+                    f"{fold[row.image_id]}) have equal pixels, so validation would see what was trained on. Put them "
+                    "into one fold, or say that you mean it with a `group` column"
+                )
+        self._duplicates_checked = True
 
     def folds_hash(self) -> str:
         """Hash of the assignment of images to folds; `all` when everything is trained on."""

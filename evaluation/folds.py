@@ -122,12 +122,16 @@ def read_folds(path: Path | str) -> pd.DataFrame:
     Raises:
         FileNotFoundError: says how to make one.
         ValueError: columns are missing, a fold is no number, an id comes twice, or a group is split.
+
+    Returns:
+        `image_id, fold, group`; `attrs["grouped"]` says whether the file had groups.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no folds file {path}; make it with: python cli.py folds --config …")
     folds = pd.read_csv(path, dtype=str, keep_default_na=False).rename(columns=str.strip)
     if not {"image_id", "fold"} <= set(folds.columns):
         raise ValueError(f"{path}: columns are {list(folds.columns)}, expected image_id, fold and group")
+    folds.attrs["grouped"] = "group" in folds
     if "group" not in folds:
         folds["group"] = folds["image_id"]
     wrong = folds[~folds["fold"].str.fullmatch(r"\d+")]

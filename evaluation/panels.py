@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
 
 def row_of(caption: str, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray, side: int = 256) -> Row:
-    """Shrink an image, its truth and its prediction to at most `side` pixels.
+    """Bring an image, its truth and its prediction to `side` pixels.
 
     Args:
         caption: what is written above it.
@@ -42,13 +42,12 @@ def row_of(caption: str, image: np.ndarray, truth: np.ndarray, prediction: np.nd
             uint8 are stretched between their 1st and 99th percentile.
         truth: `(C, H, W)` mask (anything above 0), or `(H, W)` instance ids or class numbers.
         prediction: as the truth; floats are probabilities and cut at 0.5.
-        side: longer side of the result; smaller images are enlarged by a whole factor.
+        side: longer side of the result.
     """
     height, width = image.shape[-2:]
     scale = side / max(height, width)
-    scale = max(1, int(scale)) if scale >= 1 else scale
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    picture = cv2.resize(_rgb(image), size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
+    picture = cv2.resize(_rgb(image), size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     return Row(caption, picture.reshape(size[1], size[0], 3), _small(truth, size), _small(prediction, size))
 
 
@@ -61,10 +60,10 @@ def draw_panel(rows: list[Row], title: str = "") -> np.ndarray:
     """
     side = max(max(row.image.shape[:2]) for row in rows)
     width = len(COLUMNS) * (side + GAP)
-    header = _text(np.full((BAR, width, 3), 32, np.uint8), title, 4)
+    names = np.full((BAR, width, 3), 32, np.uint8)
     for column, name in enumerate(COLUMNS):
-        _text(header, name, column * (side + GAP) + side - 8 * len(name))
-    parts = [header]
+        _text(names, name, column * (side + GAP) + 4)
+    parts = [_text(np.full((BAR, width, 3), 32, np.uint8), title, 4), names]
     for row in rows:
         parts.append(_text(np.full((BAR, width, 3), 32, np.uint8), row.caption, 4))
         cells = [row.image, _drawn(row.image, row.truth), _drawn(row.image, row.prediction), _errors(row)]

@@ -59,7 +59,7 @@ def draw_curves(metrics: Path, output: Path) -> None:
         "loss": [name for name in series if name.endswith("/loss")],
         "parts of the loss": [name for name in series if name.startswith("train/") and name != "train/loss"],
         "score": [name for name in series if name.startswith("val/") and name != "val/loss"],
-        "learning rate": [name for name in series if name.startswith("lr-") and name.count("/") == 0],
+        "learning rate": [name for name in series if name.startswith("lr-") and not name.endswith(("/pg2", "/pg3"))],
     }
     groups = {title: names for title, names in groups.items() if names}
     figure, axes = _grid(max(1, len(groups)))

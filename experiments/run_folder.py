@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,21 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.predictions = self.path / "predictions"
         self.checkpoint_file = self.checkpoints / "last.ckpt"
+
+    def check_writable(self) -> None:
+        """Stop now rather than after the first epoch.
+
+        Raises:
+            SystemExit: nothing can be written there; says why.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            raise SystemExit(
+                f"error: cannot write to the run folder {self.path}: {error.strerror}; set --runs to another"
+            ) from None
 
     def checkpoint(self, name: str) -> Path:
         """The file of `best`, `last` or a path.

@@ -31,7 +31,7 @@ from experiments.metrics_csv import MetricsCSV
 from experiments.run_folder import RunFolder, fold_name, git_commit
 from experiments.save_run import SaveRun
 from lightning_modules import BaseModule
-from lightning_modules.weights import without_hub
+from lightning_modules.weights import check_whole, without_hub
 from postprocessing.competition import Competition
 from preprocessing.files import file_hash, text_hash
 
@@ -114,6 +114,8 @@ class CompetitionCLI(LightningCLI):
         config.experiment = config.experiment or experiment_name(self.arguments)
         data = config.data.init_args
         self.run = RunFolder(config.run_folder or Path(config.runs) / config.experiment / fold_name(data.fold))
+        if not config.trainer.fast_dev_run:
+            self.run.check_writable()
         if data.folds is None and data.fold != "all":
             data.folds = f"folds/{experiment_name(self.arguments)}.csv"
         config.checkpoint.dirpath = str(self.run.checkpoints)
@@ -136,6 +138,8 @@ class CompetitionCLI(LightningCLI):
         name = config.ckpt_path if self.verb == "fit" else config.ckpt_path or "best"
         checkpoint = None if name is None else self.run.checkpoint(str(name))
         config.ckpt_path = None if checkpoint is None else str(checkpoint)
+        if checkpoint is not None:
+            check_whole(checkpoint)
         if self.verb == "fit" and checkpoint is None and not config.trainer.fast_dev_run:
             make_room(self.run, config.overwrite)
         return checkpoint

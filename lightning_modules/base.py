@@ -107,7 +107,16 @@ class BaseModule(pl.LightningModule):
 
     def forward(self, *inputs: Tensor) -> dict[str, Tensor | list[Tensor]]:
         """Normalised inputs -> logits by output name."""
-        return name_outputs(self.network(*inputs), self.outputs)
+        try:
+            return name_outputs(self.network(*inputs), self.outputs)
+        except RuntimeError as error:
+            first = next((module for module in self.network.modules() if isinstance(module, nn.Conv2d)), None)
+            if first is None or inputs[0].dim() != 4 or first.in_channels == inputs[0].shape[1]:
+                raise
+            raise ValueError(
+                f"the network takes {first.in_channels} channels, the images have {inputs[0].shape[1]}; set in_channels"
+                " of model.network (its pretrained weights are then adapted), or channels of data.reader"
+            ) from error
 
     def probabilities(self, *inputs: Tensor) -> dict[str, Tensor]:
         """Normalised inputs -> probabilities by output name, float32."""

@@ -1,6 +1,7 @@
 """Where weights come from: a checkpoint of ours, a plain state dict, a file in `$WEIGHTS_DIR`."""
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,26 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     except FileNotFoundError:
         raise
     except Exception as error:
-        others = [other.name for other in sorted(path.parent.glob("*.ckpt")) if other != path]
-        advice = f"try {', '.join(others)} beside it" if others else "train again, or copy the file again"
-        raise ValueError(
-            f"checkpoint {path} is damaged or not a checkpoint ({path.stat().st_size} bytes): "
-            f"{(str(error) or repr(error)).splitlines()[0]}; {advice}"
-        ) from error
+        raise _damaged(path, (str(error) or repr(error)).splitlines()[0]) from error
     return content if "state_dict" in content else {"state_dict": content}
+
+
+def check_whole(path: Path) -> None:
+    """Raise when a checkpoint is no whole file; without reading its tensors.
+
+    Raises:
+        ValueError: truncated, empty or something else.
+    """
+    if path.suffix == ".ckpt" and not zipfile.is_zipfile(path):
+        raise _damaged(path, "its end is missing")
+
+
+def _damaged(path: Path, cause: str) -> ValueError:
+    others = [other.name for other in sorted(path.parent.glob("*.ckpt")) if other != path]
+    advice = f"try {', '.join(others)} beside it" if others else "train again, or copy the file again"
+    return ValueError(
+        f"checkpoint {path} is damaged or not a checkpoint ({path.stat().st_size} bytes): {cause}; {advice}"
+    )
 
 
 def load_weights(module: nn.Module, name: str) -> None:

@@ -202,6 +202,24 @@ def test_training_on_all_rows_monitors_nothing(here):
     assert names == ["last.ckpt"]
 
 
+def test_a_truncated_checkpoint_is_named(here):
+    whole = Path("runs/quickstart/fold0/checkpoints/best.ckpt").read_bytes()
+    Path("half.ckpt").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"half\.ckpt is damaged .* its end is missing"):
+        run("validate", "runs/quickstart/fold0", "--ckpt_path", "half.ckpt", *SMALL[-6:])
+
+
+def test_a_run_folder_that_cannot_be_written(here, capsys):
+    Path("occupied").write_text("a file where the folder should be")
+    arguments = ["fit", "--config", str(QUICKSTART), *SMALL, "--runs", "occupied"]
+    assert "cannot write to the run folder occupied" in first_line_of_error(capsys, *arguments)
+
+
+def test_wrong_channels_are_named_before_training(here):
+    with pytest.raises(ValueError, match="the network takes 4 channels, the images have 3; set in_channels"):
+        fit("--experiment", "four", "--model.network.init_args.in_channels", "4")
+
+
 # --- the checkpoint alone --------------------------------------------------------------------------------------------
 
 

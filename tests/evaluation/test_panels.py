@@ -30,11 +30,11 @@ def test_errors_have_their_colours():
     truth[0, 50:100, 50:100] = 1
     prediction[0, 50:100, 60:110] = True
     picture = draw_panel([row_of("x", np.full((3, 256, 256), 99, np.uint8), truth, prediction)])
-    errors = picture[36:, 3 * 258 :][:256, :256]
+    errors = picture[54:, 3 * 258 :][:256, :256]
     assert (errors == MISSED).all(-1).sum() == 50 * 10
     assert (errors == INVENTED).all(-1).sum() == 50 * 10
     assert (errors[50:100, 50:60] == MISSED).all()
-    assert (picture[36:, :256][:256] == 99).all()
+    assert (picture[54:, :256][:256] == 99).all()
 
 
 def test_merged_objects_show_as_outlines():
@@ -64,7 +64,7 @@ def test_gallery_keeps_the_first_and_the_worst(tmp_path):
         assert [name for _, name, _ in gallery.worst] == expected
     write_panel(tmp_path / "panels/x.png", gallery.rows(), "title")
     picture = cv2.imread(str(tmp_path / "panels/x.png"))
-    assert picture.shape == (18 + 4 * (18 + 258 - 2 + 2), 4 * 258, 3)
+    assert picture.shape == (36 + 4 * (18 + 258), 4 * 258, 3)
     assert [path.name for path in (tmp_path / "panels").iterdir()] == ["x.png"]
     empty = Gallery(0)
     empty.add("a", 1.0, np.zeros((3, 64, 48), np.uint8), ids(), ids())

@@ -14,7 +14,7 @@ def test_reading_drawing_and_the_last_value_of_a_step(tmp_path):
         writer.writerow(("time", "stage", "epoch", "step", "name", "value"))
         for step in range(100):
             writer.writerow((0, "fit", 0, step, "train/loss", 1 / (step + 1)))
-            writer.writerow((0, "fit", 0, step, "lr-AdamW", 0.1))
+            writer.writerow((0, "fit", 0, step, "lr-AdamW/pg1", 0.1))
         writer.writerow((0, "fit", 0, 50, "val/score", 0.5))
         writer.writerow((0, "fit", 0, 50, "val/score", 0.75))
         writer.writerow((0, "validate", 0, 50, "val/score", 0.1))
