@@ -5,8 +5,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from measure import Report, compare
 
+from benchmarks.measure import Report, compare
 from datamodules.cache import DecodedCache
 from datamodules.decoder import Decoder
 from datamodules.quickstart import Nuclei

@@ -4,8 +4,8 @@ import weakref
 
 import segmentation_models_pytorch as smp
 import torch
-from measure import Report, compare
 
+from benchmarks.measure import Report, compare
 from losses import LossFormula
 
 SHAPE = (8, 1, 512, 512)

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 import torchmetrics
-from measure import Report, compare
-from run_lengths import ellipses
 from torchmetrics.segmentation import DiceScore
 
+from benchmarks.measure import Report, compare
+from benchmarks.run_lengths import ellipses
 from evaluation.metrics import DicePerImage, InstanceAveragePrecision, IoUGlobal
 
 

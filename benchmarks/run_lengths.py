@@ -2,8 +2,8 @@
 
 import cv2
 import numpy as np
-from measure import Report, compare
 
+from benchmarks.measure import Report, compare
 from postprocessing import rle
 
 
@@ -41,7 +41,7 @@ def ellipses(side: int, count: int, seed: int = 0) -> np.ndarray:
 
 def main() -> None:
     report = Report("run_lengths", ["numpy", "opencv-python-headless"])
-    dense, sparse = blobs(1024, 2.0), np.zeros((1024, 1024), bool)
+    dense, sparse = blobs(1024, 3.0), np.zeros((1024, 1024), bool)
     sparse[300:340, 500:560] = True
     for name, mask in (("dense", dense), ("sparse", sparse)):
         text = notebook_encode(mask)

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from measure import Report
+from benchmarks.measure import Report
 
 ROOT = Path(__file__).resolve().parents[1]
 STOCK = """

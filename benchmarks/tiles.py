@@ -3,15 +3,10 @@
 Needs MONAI: pip install -e ".[bench]".
 """
 
-import resource
-import subprocess
-import sys
-from pathlib import Path
-
 import segmentation_models_pytorch as smp
 import torch
-from measure import Report, compare
 
+from benchmarks.measure import Report, compare
 from postprocessing.inference import Inference
 
 SIDE, TILE, OVERLAP = 3000, 512, 0.25
@@ -23,33 +18,6 @@ def network(channels_last: bool) -> torch.nn.Module:
         "tu-tf_mobilenetv3_small_minimal_100", encoder_weights=None, decoder_channels=(64, 48, 32, 16, 8), classes=1
     ).eval()
     return module.to(memory_format=torch.channels_last) if channels_last else module
-
-
-def peak_of(variant: str) -> float:
-    """MiB by which a fresh process grows while it merges the tiles of an identity network."""
-    command = [sys.executable, str(Path(__file__)), variant]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
-
-
-def measure_peak(variant: str) -> None:
-    from monai.inferers import sliding_window_inference
-
-    image = torch.rand(1, 3, SIDE, SIDE)
-
-    def identity(x: torch.Tensor) -> torch.Tensor:
-        return x[:, :1].clone()
-
-    small = image[..., :600, :600]
-    run = {
-        "forward": lambda x: [identity(x[..., top : top + TILE, :TILE]) for top in (0, 40)],
-        "MONAI": lambda x: sliding_window_inference(x, TILE, 4, identity, OVERLAP, mode="gaussian"),
-        "ours": lambda x: Inference(TILE, OVERLAP)(lambda tile: {"mask": identity(tile)}, x),
-        "ours, uint8": lambda x: Inference(TILE, OVERLAP)(lambda t: {"mask": identity(t)}, x, dtype=torch.uint8),
-    }[variant]
-    run(small)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    run(image)
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 
 
 @torch.inference_mode()
@@ -108,11 +76,8 @@ def main() -> None:
     timings = compare({"8 bare forwards": eight, "ours, d4": lambda: views(forward, tile)}, "8 bare forwards", rounds=9)
     report.line("| work | variant | wall ms | CPU ms | faster (wall) | faster (CPU) |\n|---|---|---|---|---|---|")
     report.add("TTA of (4, 3, 256, 256)", timings)
-    report.line("\n| merging with an identity network | peak growth MiB |\n|---|---|")
-    for variant in ("forward", "MONAI", "ours", "ours, uint8"):
-        report.line(f"| {variant} | {peak_of(variant):.0f} |")
     report.save()
 
 
 if __name__ == "__main__":
-    measure_peak(sys.argv[1]) if len(sys.argv) > 1 else main()
+    main()

@@ -29,8 +29,7 @@ class BceLoss(nn.Module):
         view, truth = inputs.logits, inputs.target
         truth = truth * (1 - self.smoothing) + 0.5 * self.smoothing if self.smoothing else truth
         if self.plain:
-            # log(1 − p) = log p − x: one log-sigmoid serves both terms, and every other loss.
-            return inputs.mean((1 - truth) * view.value - view.log_sigmoid)
+            return inputs.mean(view.cross_entropy(truth) if self.smoothing else inputs.cross_entropy)
         factor = self.pos_weight.to(truth.dtype)
         if factor.dim() == 1:
             if len(factor) != truth.shape[1]:

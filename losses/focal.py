@@ -1,5 +1,6 @@
 """Focal loss."""
 
+import torch
 from torch import Tensor, nn
 
 from losses.inputs import Logits, check
@@ -26,6 +27,11 @@ class FocalLoss(nn.Module):
             cross = -(truth * view.log_softmax)
             loss = cross * self._discount(1 - view.softmax)
             return inputs.mean(loss) * truth.shape[1]
+        if inputs.hard:
+            # The probability of the truth is exp(−cross-entropy): one exponential more than plain cross-entropy.
+            cross = inputs.cross_entropy
+            loss = cross * self._discount(-torch.expm1(-cross))
+            return inputs.mean(loss if self.alpha is None else loss * (1 - self.alpha + (2 * self.alpha - 1) * truth))
         p, log_p = view.sigmoid, view.log_sigmoid
         positive = truth * log_p * self._discount(1 - p)
         negative = (1 - truth) * (log_p - view.value) * self._discount(p)

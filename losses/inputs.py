@@ -1,7 +1,7 @@
 """What every loss does to its inputs first: shared activations, types, shapes, weights."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -19,29 +19,44 @@ class Logits:
 
     def __init__(self, value: Tensor) -> None:
         self.value = value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+        self._kept: dict[str, Tensor] = {}
         self._truth: tuple[Tensor, Tensor] | None = None
 
     def truth(self, target: Tensor) -> Tensor:
         """A target in the logits' type; converted once for all losses that share this view."""
         if self._truth is None or self._truth[0] is not target:
             self._truth = target, target.to(self.value.dtype)
+            self._kept.pop("cross_entropy", None)
         return self._truth[1]
 
-    @cached_property
+    def cross_entropy(self, truth: Tensor) -> Tensor:
+        """Binary cross-entropy of each pixel and channel with a truth that `truth()` gave."""
+        if self._truth is None or self._truth[1] is not truth:
+            return F.binary_cross_entropy_with_logits(self.value, truth, reduction="none")
+        compute = lambda: F.binary_cross_entropy_with_logits(self.value, truth, reduction="none")  # noqa: E731
+        return self._once("cross_entropy", compute)
+
+    def _once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        # Not functools.cached_property: its lock stops torch.compile.
+        if name not in self._kept:
+            self._kept[name] = compute()
+        return self._kept[name]
+
+    @property
     def sigmoid(self) -> Tensor:
-        return self.value.sigmoid()
+        return self._once("sigmoid", self.value.sigmoid)
 
-    @cached_property
+    @property
     def log_sigmoid(self) -> Tensor:
-        return F.logsigmoid(self.value)
+        return self._once("log_sigmoid", lambda: F.logsigmoid(self.value))
 
-    @cached_property
+    @property
     def softmax(self) -> Tensor:
-        return self.log_softmax.exp()
+        return self._once("softmax", lambda: self.log_softmax.exp())
 
-    @cached_property
+    @property
     def log_softmax(self) -> Tensor:
-        return self.value.log_softmax(dim=1)
+        return self._once("log_softmax", lambda: self.value.log_softmax(dim=1))
 
 
 @dataclass
@@ -53,12 +68,19 @@ class Inputs:
         target: `(N, C, *spatial)` in the logits' type; class numbers as one-hot.
         weight: broadcastable to the target, None when all count the same. Pixels of the ignored class weigh 0.
         index: class numbers `(N, *spatial)` int64 of a multi-class target, with ignored ones as 0; else None.
+        hard: whether the truth is 0 or 1 for sure, because it came as integers.
     """
 
     logits: Logits
     target: Tensor
     weight: Tensor | None
     index: Tensor | None
+    hard: bool
+
+    @property
+    def cross_entropy(self) -> Tensor:
+        """Binary cross-entropy of each pixel and channel; shared by all losses between these logits and this truth."""
+        return self.logits.cross_entropy(self.target)
 
     @property
     def probabilities(self) -> Tensor:
@@ -96,7 +118,7 @@ def check(logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None,
         raise ValueError(
             f"the target must have the logits' shape{index}. Got: logits {tuple(shape)}, target {tuple(target.shape)}"
         )
-    return Inputs(view, view.truth(target), _weight(weight, view.value), None)
+    return Inputs(view, view.truth(target), _weight(weight, view.value), None, whole)
 
 
 def _multiclass(view: Logits, target: Tensor, weight: Tensor | None, ignore: int) -> Inputs:
@@ -106,7 +128,7 @@ def _multiclass(view: Logits, target: Tensor, weight: Tensor | None, ignore: int
     one_hot = F.one_hot(index, classes).movedim(-1, 1).to(view.value.dtype)
     shaped = _weight(weight, view.value)
     keep = counted.unsqueeze(1).to(view.value.dtype)
-    return Inputs(view, one_hot, keep if shaped is None else keep * shaped, index)
+    return Inputs(view, one_hot, keep if shaped is None else keep * shaped, index, True)
 
 
 def _weight(weight: Tensor | None, value: Tensor) -> Tensor | None:

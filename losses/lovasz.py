@@ -45,43 +45,43 @@ class LovaszLoss(nn.Module):
             errors = (1 - value * (2 * truth - 1)).relu()
         else:
             errors = (inputs.target - inputs.logits.sigmoid).abs()
-        keep = torch.ones_like(truth) if inputs.weight is None else (inputs.weight > 0).to(truth.dtype).expand_as(truth)
+        if inputs.weight is not None:  # ignored pixels have error 0 and truth 0, which changes nothing
+            keep = (inputs.weight > 0).to(truth.dtype).expand_as(truth)
+            errors, truth = errors * keep, truth * keep
         groups = (truth.shape[0], truth.shape[1], -1)
-        errors, truth, keep = (part.reshape(groups) for part in (errors, truth, keep))
+        errors, truth = errors.reshape(groups), truth.reshape(groups)
         if not self.per_image:
-            errors, truth, keep = (part.transpose(0, 1).flatten(1)[None] for part in (errors, truth, keep))
-        losses = _lovasz(errors * keep, truth * keep)
+            errors, truth = (part.transpose(0, 1).flatten(1)[None] for part in (errors, truth))
+        losses = _lovasz(errors, truth, inputs.hard)
         if inputs.index is None:
             return losses.mean()
-        present = ((truth * keep).sum(-1) > 0).to(losses.dtype)
+        present = (truth.sum(-1) > 0).to(losses.dtype)
         return ((losses * present).sum(-1) / present.sum(-1).clamp_min(1)).mean()
 
 
-def _lovasz(errors: Tensor, truth: Tensor) -> Tensor:
-    """Lovász extension along the last axis. Ignored pixels have error 0 and truth 0, which changes nothing."""
-    return _sorted(errors, truth) if errors.shape[-1] < BINS else _binned(errors, truth)
+def _lovasz(errors: Tensor, truth: Tensor, hard: bool) -> Tensor:
+    """Lovász extension along the last axis."""
+    return _sorted(errors, truth) if errors.shape[-1] < BINS or not hard else _binned(errors, truth)
 
 
 def _binned(errors: Tensor, truth: Tensor) -> Tensor:
     """The same without a sort: pixels whose errors fall into one of 2^14 bins share their step of the Jaccard index.
 
     Within a bin errors differ by at most max / 2^14 and steps hardly at all, so the value is that of the sort to about
-    1e-8, and closer to the exact one than a float32 sum over millions of sorted pixels. No object and no truth at all
-    (the largest error alone counts) is taken as it is.
+    1e-8, and closer to the exact one than a float32 sum over millions of sorted pixels. No truth at all (the largest
+    error alone counts) is taken as it is. The truth is 0 or 1.
     """
-    rows = errors.flatten(0, -2)
-    mask = truth.flatten(0, -2)
+    rows, mask = errors.flatten(0, -2), truth.flatten(0, -2)
     with torch.no_grad():
         top = rows.amax(-1, keepdim=True).clamp_min(1e-30)
-        # Bin 0 holds the largest errors; the last one those of 0, whose step is of no account.
-        places = ((1 - rows / top) * BINS).clamp_(max=BINS - 1).to(torch.int64)
-        places.masked_fill_(rows <= 0, BINS)
-        offsets = torch.arange(len(rows), device=rows.device)[:, None] * (BINS + 1)
-        places = (places + offsets).flatten()
-        size = len(rows) * (BINS + 1)
-        count = torch.bincount(places, minlength=size).double().view(len(rows), -1)
-        inside = torch.bincount(places, weights=mask.flatten(), minlength=size).double().view(len(rows), -1)
-        outside = count - inside
+        # Bin 0 holds the largest errors; bin BINS those of 0, whose step is of no account. Even places: background.
+        places = (rows * (-BINS / top)).add_(BINS).floor_().mul_(2).add_(mask).to(torch.int32)
+        width = 2 * (BINS + 1)
+        if len(rows) > 1:
+            places += torch.arange(len(rows), dtype=torch.int32, device=rows.device)[:, None] * width
+        places = places.flatten()
+        count = torch.bincount(places, minlength=len(rows) * width).double().view(len(rows), -1, 2)
+        outside, inside = count.unbind(-1)
         found, invented = inside.cumsum(-1), outside.cumsum(-1)
         total = found[:, -1:]
 
@@ -94,10 +94,9 @@ def _binned(errors: Tensor, truth: Tensor) -> Tensor:
         # The step of a bin, divided between truth and background as the mean over both orders of the two.
         step_inside = (first - before + after - second) / (2 * inside.clamp_min(1e-7))
         step_outside = (second - before + after - first) / (2 * outside.clamp_min(1e-7))
-        lower = step_outside.to(rows.dtype).flatten()[places].view_as(rows)
-        upper = (step_inside - step_outside).to(rows.dtype).flatten()[places].view_as(rows)
-        steps = torch.addcmul(lower, mask, upper)
-    losses = (rows * steps).sum(-1)
+        table = torch.stack([step_outside, step_inside], dim=-1).to(rows.dtype).flatten()
+        steps = table.index_select(0, places).view_as(rows)
+    losses = torch.linalg.vecdot(rows, steps)
     losses = torch.where(total[:, 0] > 0, losses, rows.amax(-1))
     return losses.view(errors.shape[:-1])
 

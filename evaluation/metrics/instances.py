@@ -5,6 +5,7 @@ import numpy as np
 from evaluation.metrics.base import Arrays, CompetitionMetric, named
 
 DSB_THRESHOLDS = (0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
+MOST = 1 << 22  # cells of a joint histogram; ids that would need more are numbered anew
 
 
 def pairwise_iou(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -14,26 +15,35 @@ def pairwise_iou(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
     """
     if predicted.shape != target.shape:
         raise ValueError(f"predicted instances are {predicted.shape}, true ones {target.shape}")
-    predicted, number_predicted = _consecutive(predicted)
-    target, number_target = _consecutive(target)
-    joint = np.bincount(
-        (target.astype(np.int64) * (number_predicted + 1) + predicted).ravel(),
-        minlength=(number_target + 1) * (number_predicted + 1),
-    ).reshape(number_target + 1, number_predicted + 1)
+    rows, columns = _highest(target) + 1, _highest(predicted) + 1
+    if rows * columns > MOST:
+        (target, rows), (predicted, columns) = _consecutive(target), _consecutive(predicted)
+    places = target.astype(np.intp)
+    places *= columns
+    places += predicted
+    joint = np.bincount(places.ravel(), minlength=rows * columns).reshape(rows, columns)
+    # Ids that do not occur are no objects.
+    true, found = joint.sum(1) > 0, joint.sum(0) > 0
+    true[0] = found[0] = True
+    joint = joint[np.ix_(true, found)] if not (true.all() and found.all()) else joint
     inside = joint[1:, 1:]
     union = joint[1:].sum(1, keepdims=True) + joint[:, 1:].sum(0, keepdims=True) - inside
     return inside / np.maximum(union, 1)
 
 
-def _consecutive(labels: np.ndarray) -> tuple[np.ndarray, int]:
-    """The same objects numbered 1..n, and n."""
-    if labels.size == 0 or labels.min() < 0:
+def _highest(labels: np.ndarray) -> int:
+    if labels.size == 0 or (labels.dtype.kind == "i" and labels.min() < 0):
         raise ValueError("instances are ids of 0 (background) and above")
+    return int(labels.max())
+
+
+def _consecutive(labels: np.ndarray) -> tuple[np.ndarray, int]:
+    """The same objects numbered 1..n, and n + 1."""
     present = np.bincount(labels.ravel()) > 0
     present[0] = False
     number = int(present.sum())
     table = np.where(present, np.cumsum(present), 0)
-    return table[labels], number
+    return table[labels], number + 1
 
 
 class InstanceAveragePrecision(CompetitionMetric):

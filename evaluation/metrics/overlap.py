@@ -36,8 +36,9 @@ def counts(
         return np.stack([np.diagonal(table), table.sum(1), table.sum(0)], axis=1)
     if counted is not None:
         predicted, true = predicted & counted, true & counted
-    axes = (1, 2)
-    return np.stack([(predicted & true).sum(axes), predicted.sum(axes), true.sum(axes)], axis=1).astype(np.float64)
+    # count_nonzero of bools is many times faster than their sum.
+    rows = zip(predicted, true, strict=True)
+    return np.array([[np.count_nonzero(p & t), np.count_nonzero(p), np.count_nonzero(t)] for p, t in rows], np.float64)
 
 
 def _masks(array: np.ndarray, name: str, ignore: int | None = None) -> np.ndarray:
@@ -45,4 +46,6 @@ def _masks(array: np.ndarray, name: str, ignore: int | None = None) -> np.ndarra
     if array.dtype.kind == "f":
         raise ValueError(f"{name!r} holds probabilities, a metric wants a mask: add postprocessing.Threshold before it")
     array = array[None] if array.ndim == 2 else array
+    if array.dtype == bool:
+        return array
     return (array > 0) & (array != ignore) if ignore is not None else array > 0

@@ -1,4 +1,5 @@
 import copy
+import shutil
 import weakref
 
 import pytest
@@ -179,3 +180,19 @@ def test_without_gradients_nothing_is_kept(batch):
     assert not total.requires_grad
     assert LossFormula("bce + dice")(*batch)[0].item() == pytest.approx(total.item())
     assert not any(part.requires_grad for part in parts.values())
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: no g++")
+def test_compiled_formula_gives_the_same(batch):
+    text = "bce(mask) + dice(mask) + focal(mask)"
+    results = []
+    for compiled in (False, True):
+        formula = LossFormula(text)
+        if compiled:
+            formula.compile(fullgraph=True)
+        logits = batch[0]["mask"].clone().requires_grad_()
+        total, parts = formula({"mask": logits}, {"mask": batch[1]["mask"]})
+        total.backward()
+        results.append((total.detach(), torch.stack(list(parts.values())), logits.grad))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
