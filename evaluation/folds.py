@@ -4,11 +4,14 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
 from preprocessing.files import text_hash
+
+if TYPE_CHECKING:
+    from sklearn.model_selection import BaseCrossValidator
 
 
 @dataclass
@@ -73,7 +76,10 @@ def make_folds(table: pd.DataFrame, cv: CrossValidation) -> pd.DataFrame:
     )
 
 
-def _splitter(cv: CrossValidation, grouped: bool, stratified: bool) -> KFold:
+def _splitter(cv: CrossValidation, grouped: bool, stratified: bool) -> "BaseCrossValidator":
+    # Imported here: every verb imports this file, one of them divides.
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+
     if grouped and stratified:
         return StratifiedGroupKFold(cv.k, shuffle=True, random_state=cv.seed)
     if grouped:

@@ -50,6 +50,7 @@ class Parser(LightningArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("allow_abbrev", False)
+        kwargs.setdefault("usage", "python cli.py VERB (--config FILE | RUN_FOLDER) [--key value …]")
         super().__init__(*args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> None:
