@@ -37,14 +37,10 @@ class InstanceRunLengths(Submission):
         return [(image_id, text) for text in texts] or [(image_id, self.empty)]
 
     def image(self, texts: list[tuple[str, ...]], size: tuple[int, int]) -> dict[str, np.ndarray]:
-        labels = np.zeros(size, np.int32)
-        for number, (_, text) in enumerate(texts, 1):
-            if text == self.empty and len(texts) == 1:
-                break
-            if not text.strip():
-                raise ValueError(f"object {number} of {len(texts)} is empty")
-            mask = rle.decode(text, size, order=self.order, base=self.base)
-            if labels[mask].any():
-                raise ValueError(f"object {number} overlaps object {labels[mask].max()}")
-            labels[mask] = number
-        return {self.output: labels}
+        values = [text for _, text in texts]
+        if values == [self.empty]:
+            return {self.output: np.zeros(size, np.int32)}
+        empty = next((number for number, text in enumerate(values, 1) if not text.strip()), None)
+        if empty is not None:
+            raise ValueError(f"object {empty} of {len(values)} is empty")
+        return {self.output: rle.decode_instances(values, size, order=self.order, base=self.base)}
