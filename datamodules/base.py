@@ -118,6 +118,10 @@ class BaseDataModule(pl.LightningDataModule):
     def test_table(self) -> pd.DataFrame | None:
         """The images to submit; None where the config names none."""
 
+    def folder_table(self, folder: str) -> pd.DataFrame:
+        """The images of a folder that `predict_split` names; a type with several files per image overrides it."""
+        return find_images(folder, "*", source="predict")
+
     def with_metadata(self, table: pd.DataFrame, csv: str | None) -> pd.DataFrame:
         """The table with the columns of a CSV under the root, if one is named."""
         return table if csv is None else join_columns(table, confined(self.root, csv), self.id_column)
@@ -214,7 +218,7 @@ class BaseDataModule(pl.LightningDataModule):
                 raise ValueError("there are no test images: data.test_images is not set")
             table = test
         else:
-            table = find_images(split, "*", source="predict")
+            table = self.folder_table(split)
         return table.iloc[: self.limit].reset_index(drop=True)
 
     def sizes(self, split: str) -> dict[str, tuple[int, int]]:

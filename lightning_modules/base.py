@@ -99,15 +99,15 @@ class BaseModule(pl.LightningModule):
             load_weights(self, init_from)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """`(N, C, H, W)` in the files' own type and range -> float32, zero mean and unit variance."""
-        channels = images.shape[-3]
+        """`(N, C, *spatial)` in the files' own type and range -> float32, zero mean and unit variance."""
+        channels, axes = images.shape[1], [1] * (images.dim() - 2)
         if self.mean.shape[0] not in (1, channels):
             raise ValueError(
                 f"model.mean has {self.mean.shape[0]} values, but the images have {channels} channels; "
                 "give model.mean and model.std one value per channel, or a single number for all"
             )
         images = images.to(self.mean.dtype) if images.dtype != torch.uint16 else images.int().to(self.mean.dtype)
-        images = (images / self.input_range - self.mean) / self.std
+        images = (images / self.input_range - self.mean.view(-1, *axes)) / self.std.view(-1, *axes)
         return images.contiguous(memory_format=self.memory_format) if images.dim() == 4 else images
 
     def forward(self, *inputs: Tensor) -> dict[str, Tensor | list[Tensor]]:
@@ -182,17 +182,28 @@ class BaseModule(pl.LightningModule):
         return min(1.0, share)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Decay the weights of the network; neither its norms and biases nor the parameters of the loss."""
+        """Decay the weights of the network; neither its norms and biases nor the parameters of the loss.
+
+        A loss with an attribute `learning_rate` is trained with that one (the centres of the center loss want 0.5).
+        """
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         return [
             group
             for group in (
                 {"params": [parameter for parameter in trained if parameter.ndim > 1]},
                 {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
-                {"params": list(self.loss.parameters()), "weight_decay": 0.0},
+                *self._loss_groups(),
             )
             if group["params"]
         ]
+
+    def _loss_groups(self) -> list[dict[str, Any]]:
+        groups = []
+        for loss in dict.fromkeys(self.loss.losses):  # one that the formula names twice is trained once
+            group: dict[str, Any] = {"params": list(loss.parameters()), "weight_decay": 0.0}
+            rate = getattr(loss, "learning_rate", None)
+            groups.append(group if rate is None else group | {"lr": rate})
+        return groups
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.parameter_groups())
