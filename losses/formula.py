@@ -71,8 +71,10 @@ class LossFormula(nn.Module):
         self._summands = [
             (ast.unparse(node) if sign > 0 else f"-{ast.unparse(node)}", node, sign)
             for node, sign in _summands(tree, 1)
-            if not _is_zero(node)
         ]
+        for name, node, _ in self._summands:
+            if _is_zero(node):
+                raise FormulaError(f"loss formula: the term {name!r} has weight 0 and counts nothing; take it out")
         for _, node, _ in self._summands:
             self._compile(node)
         if not self._calls:

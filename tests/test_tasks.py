@@ -1,6 +1,7 @@
 """Every kind of task end to end from YAML: fit, validate, predict, and what lies in the store."""
 
 import csv
+import shutil
 import textwrap
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import yaml
 from PIL import Image
 
 import cli
+from experiments.config import read_config
+from experiments.offline import out_of_fold
 from postprocessing import rle
 from postprocessing.predictions import PredictionStore
 
@@ -246,6 +249,26 @@ def test_grouped_folds_from_a_metadata_column(here):
     for site in range(3):
         assert len({folds[f"{number:03d}"] for number in range(10) if number % 3 == site}) == 1
     assert len(set(folds.values())) == 3
+
+
+def test_out_of_fold_predictions_cover_every_image_once(here):
+    settings = (
+        {"network": small_unet(1), "outputs": ["mask"], "loss": "bce"},
+        {"targets": [target("MaskFiles", pattern="masks/{image_id}.png")]},
+    )
+    work(here, *settings)
+    for verb in (["fit", "--config", "task.yaml", "--data.fold", "1"], ["predict", "runs/task/fold1"]):
+        assert cli.main([*verb, "--trainer.enable_progress_bar", "false"]) == 0
+    folds = {row["image_id"]: row["fold"] for row in csv.DictReader(open(here / "folds/task.csv"))}
+    for fold in "01":
+        held = PredictionStore.open(here / f"runs/task/fold{fold}/predictions/val").ids()
+        assert held == sorted(image_id for image_id, place in folds.items() if place == fold)
+    config = read_config("score", ["runs/task"], lambda parser: None)
+    assert sorted(case.image_id for case in out_of_fold(config)) == sorted(folds)
+    # The same image from two runs would let one of them score what it was trained on.
+    shutil.copytree(here / "runs/task/fold1", here / "runs/task/again")
+    with pytest.raises(SystemExit, match="has out-of-fold predictions in two runs"):
+        out_of_fold(read_config("score", ["runs/task"], lambda parser: None))
 
 
 def test_sizes_that_are_no_multiple_of_the_stride(here):

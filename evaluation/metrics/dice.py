@@ -3,7 +3,7 @@
 import numpy as np
 
 from evaluation.metrics.base import Arrays, CompetitionMetric
-from evaluation.metrics.overlap import counts
+from evaluation.metrics.overlap import counts, mean
 
 
 def dice(counted: np.ndarray, empty: float) -> np.ndarray:
@@ -18,7 +18,8 @@ class DicePerImage(CompetitionMetric):
     Args:
         output: name of the mask in the post-processed prediction; instance ids count as foreground above 0.
         truth: name of the truth; the same as `output` unless given.
-        empty: score of an image without truth and without prediction. 1.0, as the competitions above have it.
+        empty: score of an image without truth and without prediction; 1.0, as the competitions above have it.
+            `.nan` leaves such images out of the mean.
         classes: number of classes when masks are class numbers; the mean then runs over the classes.
         ignore: value of the truth that marks pixels which do not count.
     """
@@ -40,7 +41,7 @@ class DicePerImage(CompetitionMetric):
         return dice(counted, self.empty)
 
     def reduce(self, rows: np.ndarray) -> float:
-        return float(rows.mean())
+        return mean(rows)
 
 
 class DiceGlobal(CompetitionMetric):
@@ -49,7 +50,7 @@ class DiceGlobal(CompetitionMetric):
     Args:
         output: name of the mask in the post-processed prediction; instance ids count as foreground above 0.
         truth: name of the truth; the same as `output` unless given.
-        empty: score of a channel that is empty in the whole set, in truth and prediction.
+        empty: score of a channel that is empty in the whole set, in truth and prediction; `.nan` leaves it out.
         classes: number of classes when masks are class numbers.
         ignore: value of the truth that marks pixels which do not count.
     """
@@ -70,4 +71,4 @@ class DiceGlobal(CompetitionMetric):
         return counts(prediction, truth, self.output, self.truth, self.classes, self.ignore).ravel()
 
     def reduce(self, rows: np.ndarray) -> float:
-        return float(dice(rows.sum(0).reshape(-1, 3), self.empty).mean())
+        return mean(dice(rows.sum(0).reshape(-1, 3), self.empty))

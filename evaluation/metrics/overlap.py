@@ -41,6 +41,12 @@ def counts(
     return np.array([[np.count_nonzero(p & t), np.count_nonzero(p), np.count_nonzero(t)] for p, t in rows], np.float64)
 
 
+def mean(scores: np.ndarray) -> float:
+    """Mean of the scores that are numbers; nan where none is (a class that occurs nowhere, with `empty: .nan`)."""
+    counted = ~np.isnan(scores)
+    return float(scores[counted].mean()) if counted.any() else float("nan")
+
+
 def _masks(array: np.ndarray, name: str, ignore: int | None = None) -> np.ndarray:
     """Any mask as bool `(C, H, W)`."""
     if array.dtype.kind == "f":

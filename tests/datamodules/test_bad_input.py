@@ -1,5 +1,9 @@
 """Bad files and keys are named before training starts, with what was found and what to do."""
 
+import struct
+import zlib
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
@@ -129,3 +133,25 @@ def test_a_lone_last_sample_is_dropped(root):
     )  # fmt: skip
     data.setup("fit")
     assert [len(batch["image_id"]) for batch in data.train_dataloader()] == [2]
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_a_small_file_of_many_pixels_is_refused_by_its_header(tmp_path, ending):
+    """60,000 x 60,000 pixels would take 3.6 GB; the header alone says so."""
+    path = tmp_path / f"bomb.{ending}"
+    if ending == "png":
+
+        def chunk(kind, content):
+            return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+        header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+        body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(60_001))) + chunk(b"IEND", b"")
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    else:
+        entries = [(256, 60_000), (257, 60_000), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 60_000)]
+        entries.append((279, 2**31))
+        tags = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+        path.write_bytes(struct.pack("<2sHI", b"II", 42, 8) + struct.pack("<H", len(entries)) + tags + bytes(4))
+    with pytest.raises(ImageReadError, match=f"bomb.{ending} is 60000 x 60000 pixels, more than reader.pixel_limit"):
+        ImageReader().read(SimpleNamespace(image_id="bomb", path=path))
+    assert ImageReader(pixel_limit=10**10).size(SimpleNamespace(image_id="bomb", path=path)) == (60_000, 60_000)

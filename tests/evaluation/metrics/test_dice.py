@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evaluation.metrics import DiceGlobal, DicePerImage
+from evaluation.metrics import DiceGlobal, DicePerImage, IoUGlobal, IoUPerImage
 
 
 def reference(predicted, true):
@@ -64,3 +64,22 @@ def test_probabilities_are_refused():
 def test_missing_output_lists_what_is_there():
     with pytest.raises(ValueError, match=r"'mask'.*\['body'\]"):
         DicePerImage().image({"body": np.ones((1, 2, 2), bool)}, {"mask": np.ones((1, 2, 2), bool)})
+
+
+@pytest.mark.parametrize("kind", [DiceGlobal, DicePerImage, IoUGlobal, IoUPerImage])
+def test_a_class_that_is_nowhere_may_be_left_out(kind):
+    target = np.zeros((2, 8, 8), np.int64)
+    target[:, :4] = 1
+    predicted = target.copy()
+    predicted[:, 0] = 0
+    scores = {}
+    for empty in (0.0, float("nan"), 1.0):
+        metric = kind(classes=3, empty=empty)
+        metric.update(predicted, target)
+        scores[empty] = float(metric.compute())
+    with_nan = next(score for empty, score in scores.items() if np.isnan(empty))
+    assert with_nan == pytest.approx(scores[0.0] * 3 / 2)
+    assert scores[0.0] < with_nan < scores[1.0]
+    nowhere = kind(empty=float("nan"))
+    nowhere.update(np.zeros((1, 1, 4, 4), bool), np.zeros((1, 1, 4, 4), np.uint8))
+    assert np.isnan(float(nowhere.compute()))
