@@ -5,6 +5,9 @@ import os
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would otherwise ask the network for news
 
 from datamodules.base import BaseDataModule
+from datamodules.dicom import DicomDataModule
 from datamodules.images import ImageDataModule
+from datamodules.rgby import RgbyDataModule
+from datamodules.satellite import SatelliteDataModule
 
-__all__ = ["BaseDataModule", "ImageDataModule"]
+__all__ = ["BaseDataModule", "DicomDataModule", "ImageDataModule", "RgbyDataModule", "SatelliteDataModule"]

@@ -1,7 +1,8 @@
 """What every datamodule shares: folds, splits, loaders."""
 
 import os
-from abc import abstractmethod
+import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,22 +24,25 @@ from datamodules.readers import ImageReader, Reader
 from datamodules.samplers import EvaluationSampler, TrainingSampler, rank_and_world
 from datamodules.table import find_images, join_columns, rows_of
 from datamodules.targets import Target
+from datamodules.windows import Windows
 from evaluation.folds import CrossValidation, folds_hash, read_folds
 from preprocessing.files import confined
 from preprocessing.hashes import pixel_hash
 
 
 class BaseDataModule(pl.LightningDataModule):
-    """Images with targets, in folds. A subclass says which images there are: `table()` and `test_table()`.
+    """Images with targets, in folds. A subclass says how files become rows: `find()`.
 
     Args:
         root: folder of the competition's files.
         images: glob under `root` of the training images: `stage1_train/*/images/*.png`.
         test_images: glob under `root` of the images to submit.
+        val_images: glob under `root` of the validation images of the author's own split, for `fold: given`. They are
+            training images for every other fold.
         targets: sources of truth and what is derived from them, in order.
         test_targets: the same for the test images, where their truth is known (a finished competition, a held-back
             set); `test` scores them.
-        reader: how images are read; plain pictures as RGB unless given.
+        reader: how images are read; the reader of this type of data unless given (of pictures: as RGB).
         metadata: CSV under `root` with more about the training images; its columns serve `cv.group`, `cv.stratify`
             and `features`.
         test_metadata: the same for the test images; needed for `features` alone.
@@ -46,7 +50,10 @@ class BaseDataModule(pl.LightningDataModule):
         features: numeric columns that enter each sample as `features` `(F,)`, for a network with
             `model.inputs: [image, features]`.
         folds: folds file; `folds/<config name>.csv` unless given.
-        fold: the fold that is validated, or `all` to train on everything without validation.
+        fold: the fold that is validated, `all` to train on everything without validation, or `given` to validate the
+            author's own split (`val_images`); what leaks between its sides is said.
+        windows: which part of an image each training sample is cut from, for images too large to be read whole; files
+            are not touched. Whole images unless given.
         augmentation: albumentations transforms for training, in order. They must end in one size: a crop.
         batch_size: training samples in a batch, on each rank.
         eval_batch_size: images in an evaluation batch; images of any sizes are predicted one after the other.
@@ -64,12 +71,15 @@ class BaseDataModule(pl.LightningDataModule):
         generator: makes the files when `root` does not exist.
     """
 
+    default_reader: type[Reader] = ImageReader
+
     def __init__(
         self,
         root: str,
         images: str,
         targets: list[Target],
         test_images: str | None = None,
+        val_images: str | None = None,
         test_targets: list[Target] | None = None,
         reader: Reader | None = None,
         metadata: str | None = None,
@@ -77,7 +87,8 @@ class BaseDataModule(pl.LightningDataModule):
         id_column: str = "image_id",
         features: list[str] | None = None,
         folds: str | None = None,
-        fold: int | Literal["all"] = 0,
+        fold: int | Literal["all", "given"] = 0,
+        windows: Windows | None = None,
         augmentation: list[BasicTransform | BaseCompose] | None = None,
         batch_size: int = 16,
         eval_batch_size: int = 1,
@@ -93,10 +104,10 @@ class BaseDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self.root, self.images, self.test_images = root, images, test_images
-        self.targets, self.test_targets, self.reader = targets, test_targets or [], reader or ImageReader()
+        self.targets, self.test_targets, self.reader = targets, test_targets or [], reader or self.default_reader()
         self.metadata, self.test_metadata, self.id_column = metadata, test_metadata, id_column
         self.features = features or []
-        self.folds, self.fold = folds, fold
+        self.folds, self.fold, self.val_images, self.windows = folds, fold, val_images, windows
         self.augmentation = augmentation or []
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.repeats, self.limit, self.seed = repeats, limit, seed
@@ -110,17 +121,36 @@ class BaseDataModule(pl.LightningDataModule):
 
     # --- what there is -----------------------------------------------------------------------------------------------
 
-    @abstractmethod
-    def table(self) -> pd.DataFrame:
-        """All training images: `image_id, path, weight, source` and whatever the targets need."""
+    def find(self, root: str, pattern: str, source: str) -> pd.DataFrame:
+        """The files under a folder as rows: `image_id, path, weight, source`, and more where a type needs it."""
+        return find_images(root, pattern, source)
 
-    @abstractmethod
+    def table(self) -> pd.DataFrame:
+        """All training images; `given` tells those that the author's own split validates."""
+        table = self.find(self.root, self.images, "train").assign(given=False)
+        if self.val_images is not None:
+            given = self.find(self.root, self.val_images, "train").assign(given=True)
+            both = sorted(set(table["image_id"]) & set(given["image_id"]))
+            if both:
+                raise ValueError(
+                    f"data.images and data.val_images share {len(both)} ids, {both[0]!r} first; give the "
+                    "files ids of their own with {image_id} in the patterns"
+                )
+            table = pd.concat([table, given], ignore_index=True)
+        return self.with_metadata(table, self.metadata)
+
     def test_table(self) -> pd.DataFrame | None:
         """The images to submit; None where the config names none."""
+        if self.test_images is None:
+            return None
+        return self.with_metadata(self.find(self.root, self.test_images, "test"), self.test_metadata)
 
     def folder_table(self, folder: str) -> pd.DataFrame:
-        """The images of a folder that `predict_split` names; a type with several files per image overrides it."""
-        return find_images(folder, "*", source="predict")
+        """The images of a folder that `predict_split` names: those that look like the test (or training) images."""
+        pattern = Path(self.test_images or self.images).name
+        return self.find(
+            folder, pattern if any(Path(folder).glob(re.sub(r"\{\w+\}", "*", pattern))) else "*", "predict"
+        )
 
     def with_metadata(self, table: pd.DataFrame, csv: str | None) -> pd.DataFrame:
         """The table with the columns of a CSV under the root, if one is named."""
@@ -144,6 +174,8 @@ class BaseDataModule(pl.LightningDataModule):
             images = (self.reader.read(row) for row in rows_of(table))
             facts = [(f"{image.shape[0]}x{image.shape[1]}", pixel_hash(image)) for image in images]
             table["size"], table["pixels"] = zip(*facts, strict=True)
+        if cv.stratify == "area":
+            table["area"] = [foreground_area(self.truth(row)) for row in rows_of(table)]
         return table
 
     def fold_assignment(self) -> pd.DataFrame:
@@ -185,8 +217,8 @@ class BaseDataModule(pl.LightningDataModule):
         self._duplicates_checked = True
 
     def folds_hash(self) -> str:
-        """Hash of the assignment of images to folds; `all` when everything is trained on."""
-        return "all" if self.fold == "all" else folds_hash(read_folds(self.folds))
+        """Hash of the assignment of images to folds; `all` and `given` need no file."""
+        return self.fold if isinstance(self.fold, str) else folds_hash(read_folds(self.folds))
 
     def groups(self) -> dict[str, str]:
         """Image id -> group of the folds file."""
@@ -207,8 +239,7 @@ class BaseDataModule(pl.LightningDataModule):
             if self.fold == "all":
                 table = table if split == "train" else table.iloc[:0]
             else:
-                folds = self.fold_assignment().set_index("image_id")["fold"]
-                held = table["image_id"].map(folds) == self.fold
+                held = self._held(table)
                 # What is not the competition's own (external, pseudo-labelled) is trained on and never validated.
                 own = table["source"] == "train"
                 table = table[held & own] if split == "val" else table[~held]
@@ -220,6 +251,24 @@ class BaseDataModule(pl.LightningDataModule):
         else:
             table = self.folder_table(split)
         return table.iloc[: self.limit].reset_index(drop=True)
+
+    def _held(self, table: pd.DataFrame) -> pd.Series:
+        """Which rows the fold holds out."""
+        if self.fold != "given":
+            return table["image_id"].map(self.fold_assignment().set_index("image_id")["fold"]) == self.fold
+        if self.val_images is None:
+            raise ValueError("data.fold is given, but data.val_images does not say which images the author validates")
+        for leak in self.leaks(table):
+            warnings.warn(f"data.fold given: {leak}; the score will be too good", stacklevel=2)
+        return table["given"]
+
+    def leaks(self, table: pd.DataFrame) -> list[str]:
+        """What the author's own split shares between its sides, a sentence each; a type may know more."""
+        sides: dict[str, set[bool]] = {}
+        for row in rows_of(table):
+            sides.setdefault(pixel_hash(self.reader.read(row)), set()).add(row.given)
+        shared = sum(len(both) > 1 for both in sides.values())
+        return [f"{shared} images have equal pixels on both sides"] if shared else []
 
     def sizes(self, split: str) -> dict[str, tuple[int, int]]:
         """`(H, W)` of every image of a split, from the files' headers."""
@@ -273,7 +322,9 @@ class BaseDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         table = self.split_table("train")
-        dataset = TrainingDataset(table, self._decoded, self.targets, self.augmentation, self.features)
+        dataset = TrainingDataset(table, self._decoded, self.targets, self.augmentation, self.features, self.windows)
+        if self.windows is not None:
+            self.windows.prepare(dataset.rows, self.reader.size, Decoder(self.reader, self.targets).truth)
         sampler = TrainingSampler(len(dataset), self.repeats, self.seed)
         # A lone last sample would stop batch norm ("expected more than 1 value per channel").
         drop_last = len(sampler) % self.batch_size == 1 and len(sampler) > 1
@@ -330,6 +381,14 @@ class BaseDataModule(pl.LightningDataModule):
             return self.num_workers
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return 0 if cpus == 1 else min(8, cpus)
+
+
+def foreground_area(arrays: dict[str, np.ndarray]) -> int:
+    """Pixels above 0 of the first spatial target."""
+    spatial = next((array for array in arrays.values() if array.ndim >= 2), None)
+    if spatial is None:
+        raise ValueError("cv.stratify is area, but the config has no target with pixels")
+    return int(np.count_nonzero(spatial))
 
 
 def _one_thread(worker: int) -> None:

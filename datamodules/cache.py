@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from datamodules.decoder import Arrays, Decoder
 from datamodules.table import rows_of
+from datamodules.windows import Window, crop
 from preprocessing.files import file_hash, text_hash
 
 FORMAT = 1  # raise it when the layout of a shard changes
@@ -49,12 +50,16 @@ class DecodedCache:
         return self.__dict__ | ({"_shards": {}} if self.folder is not None else {})
 
     def read(self, row: Any) -> tuple[np.ndarray, Arrays]:
-        """Image `(H, W, C)` and the arrays of the targets, as fresh arrays that may be written to."""
+        """Image `(H, W, C)` and the arrays of the targets, as fresh arrays that may be written to.
+
+        Of a row with a window only that part is copied.
+        """
         shard, fields = self.places[row.image_id]
         if shard not in self._shards:
             self._shards[shard] = np.memmap(self.folder / f"{shard}.bin", np.uint8, mode="r")
         buffer = self._shards[shard]
-        arrays = {field[0]: _unpack(buffer, field) for field in fields}
+        window = getattr(row, "window", None)
+        arrays = {field[0]: _unpack(buffer, field, window) for field in fields}
         return arrays.pop("image"), arrays
 
     def build(self, table: pd.DataFrame, show: bool = True) -> None:
@@ -163,14 +168,17 @@ def _pack(array: np.ndarray) -> tuple[np.ndarray, str]:
     return array, array.dtype.str
 
 
-def _unpack(buffer: np.ndarray, field: Field) -> np.ndarray:
-    _, dtype, shape, offset, stored = field
+def _unpack(buffer: np.ndarray, field: Field, window: Window | None = None) -> np.ndarray:
+    name, dtype, shape, offset, stored = field
+    spatial = window is not None and (name == "image" or len(shape) >= len(window) // 2)
     count = int(np.prod(shape))
     if stored == BITS:
         bits = np.unpackbits(buffer[offset : offset + -(-count // 8)], count=count).reshape(shape)
+        bits = crop(bits, window) if spatial else bits
         return bits.view(dtype) if np.dtype(dtype).itemsize == 1 else bits.astype(dtype)
     length = count * np.dtype(stored).itemsize
-    return buffer[offset : offset + length].view(stored).reshape(shape).astype(dtype)
+    array = buffer[offset : offset + length].view(stored).reshape(shape)
+    return (crop(array, window, channels=name == "image") if spatial else array).astype(dtype)
 
 
 def settings_of(thing: Any) -> str:

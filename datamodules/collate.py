@@ -5,10 +5,11 @@ from typing import Any
 import torch
 
 Sample = dict[str, Any]
+RAGGED = ("boxes", "labels")  # another number in every image
 
 
 def collate_training(samples: list[Sample]) -> dict[str, Any]:
-    """Stack the tensors of training samples; ids and sizes become lists.
+    """Stack the tensors of training samples; ids, sizes, boxes and their labels become lists.
 
     Raises:
         ValueError: samples of different sizes or kinds; names two of them.
@@ -16,7 +17,7 @@ def collate_training(samples: list[Sample]) -> dict[str, Any]:
     batch: dict[str, Any] = {}
     for name, first in samples[0].items():
         values = [sample[name] for sample in samples]
-        if not isinstance(first, torch.Tensor):
+        if not isinstance(first, torch.Tensor) or name in RAGGED:
             batch[name] = values
             continue
         other = next((sample for sample in samples if sample[name].shape != first.shape), None)

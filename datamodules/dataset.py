@@ -13,6 +13,7 @@ from datamodules.decoder import Arrays, Decoder
 from datamodules.samplers import Draw
 from datamodules.table import numbers, rows_of
 from datamodules.targets import Target
+from datamodules.windows import Windows
 
 
 class TrainingDataset(Dataset):
@@ -24,6 +25,7 @@ class TrainingDataset(Dataset):
         targets: what derives truth from truth, after augmentation.
         augmentation: albumentations transforms, in order.
         features: numeric columns of the table that become `features`.
+        windows: which part of an image a sample is cut from; already prepared. Whole images unless given.
     """
 
     def __init__(
@@ -33,22 +35,29 @@ class TrainingDataset(Dataset):
         targets: list[Target],
         augmentation: list,
         features: list[str],
+        windows: Windows | None = None,
     ) -> None:
         self.rows, self.features = rows_of(table), numbers(table, features)
-        self.source, self.targets = source, targets
-        self.augmentation = albumentations.Compose(augmentation)
+        self.source, self.targets, self.windows = source, targets, windows
+        boxes = albumentations.BboxParams("pascal_voc", label_fields=["box_numbers"], clip=True, min_visibility=0.1)
+        with_boxes = any(target.boxes for target in targets)
+        self.augmentation = albumentations.Compose(augmentation, bbox_params=boxes if with_boxes else None)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.rows) if self.windows is None else len(self.windows)
 
     def __getitem__(self, draw: Draw) -> dict[str, Any]:
-        row = self.rows[draw.index]
+        index, row = draw.index, None
+        if self.windows is not None:
+            # A stream of its own: the augmentation of a seed stays what it is without windows.
+            index, row = self.windows.row(draw.index, np.random.default_rng([draw.seed, 1]))
+        row = row or self.rows[index]
         image, arrays = self.source.read(row)
         self.augmentation.set_random_seed(draw.seed)
         image, arrays = augment(self.augmentation, image, arrays)
         arrays = derive(self.targets, arrays)
         arrays.pop("instances", None)
-        return to_sample(row, image, arrays, self.features[draw.index])
+        return to_sample(row, image, arrays, self.features[index])
 
 
 class EvaluationDataset(Dataset):
@@ -84,11 +93,21 @@ def derive(targets: list[Target], arrays: Arrays) -> Arrays:
 
 
 def augment(augmentation: albumentations.Compose, image: np.ndarray, arrays: Arrays) -> tuple[np.ndarray, Arrays]:
-    """Move image and spatial targets together; masks by the nearest pixel, so that no value is invented."""
-    spatial = {name: array for name, array in arrays.items() if array.ndim >= 2}
+    """Move image and spatial targets together; masks by the nearest pixel, so that no value is invented.
+
+    `boxes` `(n, 4)` xyxy are clipped to the crop and dropped, with their `labels`, when less than a tenth remains.
+    """
+    spatial = {name: array for name, array in arrays.items() if array.ndim >= 2 and name != "boxes"}
     # cv2 has no 64-bit remapping; class numbers fit into 16 bits.
     masks = [array.transpose(1, 2, 0) if array.ndim == 3 else array.astype(np.uint16) for array in spatial.values()]
-    result = augmentation(image=image, masks=masks) if masks else augmentation(image=image)
+    given: dict[str, Any] = {"masks": masks} if masks else {}
+    if "boxes" in arrays:
+        given |= {"bboxes": arrays["boxes"], "box_numbers": np.arange(len(arrays["boxes"]))}
+    result = augmentation(image=image, **given)
+    if "boxes" in arrays:
+        kept = np.asarray(result["box_numbers"], np.int64)
+        arrays["boxes"] = np.asarray(result["bboxes"], np.float32).reshape(-1, 4)
+        arrays |= {name: arrays[name][kept] for name in ("labels",) if name in arrays}
     for (name, before), after in zip(spatial.items(), result.get("masks", []), strict=True):
         after = after if after.ndim == before.ndim else after[..., None]
         arrays[name] = after.transpose(2, 0, 1) if before.ndim == 3 else after.astype(before.dtype)

@@ -7,12 +7,13 @@ import numpy as np
 
 from datamodules.readers import Reader
 from datamodules.targets import Target
+from datamodules.windows import crop, whole
 
 Arrays = dict[str, np.ndarray]
 
 
 class Decoder:
-    """Reads the image of a table row and what the targets know about it.
+    """Reads the image of a table row, or a window of it, and what the targets know about it.
 
     Args:
         reader: reads the image.
@@ -21,14 +22,39 @@ class Decoder:
 
     def __init__(self, reader: Reader, targets: list[Target]) -> None:
         self.reader, self.targets = reader, targets
+        self._last: dict[int, tuple[str, Arrays]] = {}  # `truth` of one image is asked for strip by strip
 
     def read(self, row: Any) -> tuple[np.ndarray, Arrays]:
-        """Image `(H, W, C)` and the arrays of the targets by name."""
-        image = self.reader.read(row)
+        """Image `(H, W, C)` and the arrays of the targets by name; `valid` where some pixels do not count."""
+        window = getattr(row, "window", None)
+        image, valid = self.reader.read_with_valid(row)
+        if window is not None and not self.reader.windowed:
+            image, valid = crop(image, window, channels=True), None if valid is None else crop(valid, window)
         arrays: Arrays = {}
         for target in self.targets:
-            arrays |= target.read(row, image.shape[:-1])
+            if window is None or target.windowed:
+                arrays |= target.read(row, image.shape[:-1])
+            else:
+                full = whole(row)
+                found = target.read(full, self.reader.size(full))
+                arrays |= {name: crop(array, window) if array.ndim >= 2 else array for name, array in found.items()}
+        if valid is not None:
+            arrays["valid"] = valid & arrays["valid"] if "valid" in arrays else valid
         return image, arrays
+
+    def truth(self, row: Any) -> Arrays:
+        """The arrays of the targets alone, of a row with a window; the image is not read."""
+        arrays: Arrays = {}
+        for target in self.targets:
+            if target.windowed:
+                arrays |= target.read(row, row.window[len(row.window) // 2 :])
+                continue
+            full = whole(row)
+            if self._last.get(id(target), (None, {}))[0] != row.image_id:
+                self._last[id(target)] = row.image_id, target.read(full, self.reader.size(full))
+            found = self._last[id(target)][1]
+            arrays |= {name: crop(array, row.window) for name, array in found.items() if array.ndim >= 2}
+        return arrays
 
     def files(self, row: Any) -> list[Path | str]:
         """Every file that `read` opens for a row."""

@@ -1,5 +1,6 @@
 """The table: one row per image."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,9 +9,15 @@ import pandas as pd
 
 from preprocessing.files import confined
 
+ID = "{image_id}"
+PARTS = re.compile(r"(\{[a-z_]+\}|\*\*/|\*|\?)")
+
 
 def find_images(root: Path | str, pattern: str, source: str = "train") -> pd.DataFrame:
-    """Table of the files that match a glob pattern under the root; the id is the file's name without its ending.
+    """Table of the files that match a glob pattern under the root.
+
+    The id is the file's name without its ending, or what stands for `{image_id}` where the pattern has it
+    (`img/tile_{image_id}.tif`).
 
     Args:
         root: folder of the competition's files.
@@ -25,17 +32,81 @@ def find_images(root: Path | str, pattern: str, source: str = "train") -> pd.Dat
         ValueError: two files with one id, or a pattern that leads out of the root.
     """
     confined(root, pattern)
-    files = sorted(path for path in Path(root).glob(pattern) if path.is_file())
-    if not files:
+    files = sorted(path for path in Path(root).glob(pattern.replace(ID, "*")) if path.is_file())
+    matches = (_expression(pattern).fullmatch(path.relative_to(root).as_posix()) for path in files)
+    # A second {image_id} must repeat the first, which a glob cannot say.
+    found = [
+        (match.group("id") if ID in pattern else path.stem, str(path))
+        for path, match in zip(files, matches, strict=True)
+        if match or ID not in pattern
+    ]
+    if not found:
         what = "is not there" if not Path(root).is_dir() else f"has no file that matches {pattern!r}"
         raise FileNotFoundError(f"no images: {Path(root)} {what}; check data.root and data.images")
-    table = pd.DataFrame({"image_id": [path.stem for path in files], "path": [str(path) for path in files]})
+    return _as_table(found, source)
+
+
+def _as_table(found: list[tuple[str, str]], source: str) -> pd.DataFrame:
+    table = pd.DataFrame(found, columns=["image_id", "path"])
     table["weight"], table["source"] = 1.0, source
     twice = table[table["image_id"].duplicated(keep=False)]
     if len(twice):
         one, other = twice[twice["image_id"] == twice["image_id"].iloc[0]]["path"].tolist()[:2]
         raise ValueError(f"two files have the id {twice['image_id'].iloc[0]!r}: {one} and {other}")
     return table.sort_values("image_id", ignore_index=True)
+
+
+def find_channels(root: Path | str, pattern: str, key: str, names: list[str], source: str = "train") -> pd.DataFrame:
+    """Table of images that lie in one file per channel.
+
+    Args:
+        root: folder of the competition's files.
+        pattern: glob with `key` where the channel's name stands: `train/*_{channel}.png`.
+        key: `{channel}` or `{band}`.
+        names: what may stand there; every image must have all of them.
+        source: where the rows come from.
+
+    Returns:
+        `image_id, path, weight, source`; the path keeps the key. The id is what stands for `{image_id}`, else the
+        file's name without its ending and the channel.
+
+    Raises:
+        FileNotFoundError: nothing matches, or images lack a channel; names the first.
+    """
+    confined(root, pattern)
+    found: dict[tuple[str, str], set[str]] = {}
+    for name in names:
+        expression = _expression(pattern, key, name)
+        for path in sorted(Path(root).glob(pattern.replace(key, name).replace(ID, "*"))):
+            match = expression.fullmatch(path.relative_to(root).as_posix())
+            if match is None:
+                continue
+            parts = zip(PARTS.split(pattern), match.groups(), strict=True)
+            template = "".join(key if part == key else text for part, text in parts)
+            stem = Path(template).stem.replace(key, "").strip("_-. ")
+            image_id = match.groupdict().get("id", stem)
+            found.setdefault((image_id, str(Path(root) / template)), set()).add(name)
+    if not found:
+        raise FileNotFoundError(
+            f"no images: {Path(root)} has no file that matches {pattern!r} with {key} one of {names}"
+        )
+    lacking = [
+        (image_id, path, sorted(set(names) - has)) for (image_id, path), has in found.items() if len(has) < len(names)
+    ]
+    if lacking:
+        image_id, path, missing = lacking[0]
+        files = ", ".join(path.replace(key, name) for name in missing)
+        raise FileNotFoundError(f"{len(lacking)} images lack a channel; the first is {image_id!r}: missing {files}")
+    return _as_table(list(found), source)
+
+
+def _expression(pattern: str, key: str | None = None, name: str = "") -> re.Pattern:
+    """A glob as a regular expression with a group for each of its `PARTS`."""
+    tokens = {ID: "[^/]+?", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"} | ({key: re.escape(name)} if key else {})
+    text = "".join(f"({tokens.get(part, re.escape(part))})" for part in PARTS.split(pattern))
+    first, repeat = f"({tokens[ID]})", "((?P=id))"
+    head, mark, tail = text.partition(first)
+    return re.compile(head + mark.replace("(", "(?P<id>", 1) + tail.replace(first, repeat))
 
 
 def join_columns(table: pd.DataFrame, path: Path | str, id_column: str) -> pd.DataFrame:

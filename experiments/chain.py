@@ -114,7 +114,7 @@ def main(verb: str, arguments: list[str]) -> None:
     offline = flags_for_offline(arguments)
     predictions = [run.predictions / split / "manifest.json" for split in ("val", "test")]
     record = experiment / "chain.json"
-    if fold != "all" and not folds.is_file():
+    if fold not in ("all", "given") and not folds.is_file():
         run_step(ChainStep("folds", offline, [], [folds]), record, [])
     resume = ["--ckpt_path", "last"] if run.checkpoint_file.is_file() else []
     run_step(ChainStep("fit", arguments, [*files, folds], [run.checkpoint_file]), record, resume)

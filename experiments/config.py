@@ -81,7 +81,7 @@ def read_config(verb: str, arguments: list[str], add_options: Any, searched: boo
     name = built.experiment or experiment_name(arguments)
     experiment = experiment_folder(folder) if folder is not None else Path(built.runs) / name
     data = built.data
-    if data.folds is None and data.fold != "all":
+    if data.folds is None:
         data.folds = f"folds/{experiment_name(arguments)}.csv"
     if not runs and any(experiment.glob("*/config.yaml")):
         runs = fold_runs(experiment)

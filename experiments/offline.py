@@ -178,6 +178,7 @@ def submit(arguments: list[str]) -> None:
     output = Path(config.options.output or config.experiment / "submission.csv")
     sample = config.data.sample_submission_path()
     rows = ((image_id, config.competition.process(entry)) for image_id, entry in mean_of_folds(stores))
+    config.competition.submission.begin(output, config.data.split_table("test"))
     config.competition.submission.write(rows, output, sample, config.data.sizes("test"))
     folds_text = f"mean of {len(stores)} folds" if len(stores) > 1 else "one fold"
     print(f"{output}: {len(stores[0].ids())} images, {folds_text}, {output.stat().st_size / 1e6:.1f} MB")

@@ -76,8 +76,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def fold_name(fold: int | str) -> str:
-    """Folder of a fold: `fold0`, or `all` for a run on every row."""
-    return "all" if fold == "all" else f"fold{fold}"
+    """Folder of a fold: `fold0`; `all` for a run on every row, `given` for one on the author's split."""
+    return str(fold) if fold in ("all", "given") else f"fold{fold}"
 
 
 def fold_runs(experiment: Path | str) -> list[RunFolder]:

@@ -117,7 +117,7 @@ class CompetitionCLI(LightningCLI):
         self.run = RunFolder(config.run_folder or Path(config.runs) / config.experiment / fold_name(data.fold))
         if not config.trainer.fast_dev_run:
             self.run.check_writable()
-        if data.folds is None and data.fold != "all":
+        if data.folds is None and not isinstance(data.fold, str):
             data.folds = f"folds/{experiment_name(self.arguments)}.csv"
         config.checkpoint.dirpath = str(self.run.checkpoints)
         config.trainer.default_root_dir = config.trainer.default_root_dir or str(self.run.path)

@@ -1,8 +1,9 @@
 """One task a file over one small base: what is trained, how it is normalised, evaluated and predicted."""
 
 from lightning_modules.base import BaseModule
+from lightning_modules.classification import ClassificationModule
 from lightning_modules.precision import AutoPrecision
 from lightning_modules.schedules import WarmupCosine
 from lightning_modules.segmentation import SegmentationModule
 
-__all__ = ["AutoPrecision", "BaseModule", "SegmentationModule", "WarmupCosine"]
+__all__ = ["AutoPrecision", "BaseModule", "ClassificationModule", "SegmentationModule", "WarmupCosine"]

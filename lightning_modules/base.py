@@ -1,15 +1,17 @@
 """What every task shares: network, normalisation, loss formula, optimizer, checkpoint."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from lightning_modules.outputs import activate, flat_names, name_outputs
+from lightning_modules.outputs import activate, deactivate, flat_names, name_outputs
 from lightning_modules.weights import load_weights
 from losses import LossFormula
 from postprocessing.inference import Inference
@@ -150,6 +152,38 @@ class BaseModule(pl.LightningModule):
             self.log_dict({f"train/{name}": value for name, value in parts.items()}, batch_size=size)
         return total
 
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> list[dict[str, Tensor]]:
+        fitting = self.trainer.state.fn == TrainerFn.FITTING
+        predictions = self.predict_all(batch, tta=self.validate_with_tta or not fitting)
+        for index, prediction in enumerate(predictions):
+            # Tiles and views are averaged as probabilities; the loss wants the logits they came from.
+            logits = {
+                name: deactivate(value.unsqueeze(0), self.activations[name]) for name, value in prediction.items()
+            }
+            truth = {
+                name: values[index].unsqueeze(0)
+                for name, values in batch.items()
+                if name not in ("image", "weight") and isinstance(values[index], Tensor)
+            }
+            total, _ = self.loss(logits, truth)
+            self.log("val/loss", total, prog_bar=True, batch_size=1, on_epoch=True, on_step=False, sync_dist=True)
+        return predictions
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> list[dict[str, Tensor]]:
+        return self.predict_all(batch, tta=True)
+
+    def predict_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> list[dict[str, Tensor]]:
+        return self.predict_all(batch, tta=True)
+
+    def predict_all(self, batch: dict[str, Any], tta: bool) -> list[dict[str, Tensor]]:
+        """Probabilities of every image of an evaluation batch."""
+        self.check_inputs(batch)
+        return self.predict_batch(batch, tta)
+
+    @abstractmethod
+    def predict_batch(self, batch: dict[str, Any], tta: bool) -> list[dict[str, Tensor]]:
+        """Probabilities by output name of each image of an evaluation batch (lists of images of any sizes)."""
+
     @torch.inference_mode()
     def predict_image(self, inputs: list[Tensor], tta: bool = True) -> dict[str, Tensor]:
         """Probabilities of one image of any size.
@@ -162,13 +196,20 @@ class BaseModule(pl.LightningModule):
         Returns:
             float32 by output name: `(K, H, W)` at the image's size, or `(K,)` for image-level outputs.
         """
-        image = self.normalise(inputs[0].unsqueeze(0))
-        side = [value.unsqueeze(0) for value in inputs[1:]]
+        found = self.predict_images([value.unsqueeze(0) for value in inputs], tta)
+        return {name: value[0] for name, value in found.items()}
+
+    @torch.inference_mode()
+    def predict_images(self, inputs: list[Tensor], tta: bool = True) -> dict[str, Tensor]:
+        """Probabilities of several images of one size; as `predict_image`, with a batch axis everywhere."""
+        image, side = self.normalise(inputs[0]), inputs[1:]
 
         def forward(batch: Tensor) -> dict[str, Tensor]:
-            return self.probabilities(batch, *(value.expand(len(batch), *value.shape[1:]) for value in side))
+            # Tiles of one image share its side inputs; they come tile by tile, each of all images.
+            times = len(batch) // len(image)
+            return self.probabilities(batch, *(value.repeat(times, *[1] * (value.dim() - 1)) for value in side))
 
-        return {name: value[0] for name, value in self.inference(forward, image, tta=tta).items()}
+        return self.inference(forward, image, tta=tta)
 
     def progress(self) -> float:
         """Share of the run that is over: max(step / total steps, elapsed / time budget)."""

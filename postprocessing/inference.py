@@ -35,6 +35,9 @@ class Inference:
         batch_size: tiles in one forward. 1 is fastest on a CPU; more fills a GPU.
         padding: what lies beyond the image's edges: `reflect` (`replicate` where the image is too small to reflect),
             `replicate`, or `constant` (0, the mean of a normalised image).
+        size: height and width that every image is resized to before the network sees it (bilinear, with antialiasing
+            where it shrinks); spatial outputs are brought back to the image's own size. For networks of one input size,
+            classifiers, and coarse masks of large pictures (Carvana at 320 x 480). None leaves images as they are.
         margin: let border tiles hang over the edges, so that border pixels are seen by as many tiles as those inside
             (U-Net's overlap-tile strategy, https://arxiv.org/abs/1505.04597). With an overlap of 0.5 every pixel is
             seen by at least 4 tiles. An axis within one tile gets none. Off: it adds a ring of tiles.
@@ -53,6 +56,7 @@ class Inference:
         batch_size: int = 1,
         padding: Literal["reflect", "replicate", "constant"] = "reflect",
         margin: bool = False,
+        size: list[int] | None = None,
     ):
         for name, value in (("tile", tile), ("stride", stride), ("batch_size", batch_size)):
             if value is not None and value < 1:
@@ -62,6 +66,8 @@ class Inference:
         for name, value, kind in (("window", window, Window), ("tta", tta, TestTime), ("padding", padding, Padding)):
             if value not in kind.__args__:
                 raise ValueError(f"inference.{name} is {value!r}, expected one of {', '.join(kind.__args__)}")
+        if size is not None and (len(size) != 2 or min(size) < 1):
+            raise ValueError(f"inference.size is {size}, expected [height, width] in pixels")
         if margin and tile is None:
             raise ValueError("inference.margin is for tiles, but inference.tile is not set; set it or leave margin out")
         self.tile = tile
@@ -72,6 +78,7 @@ class Inference:
         self.batch_size = batch_size
         self.padding = padding
         self.margin = margin
+        self.size = size
 
     @torch.no_grad()
     def __call__(
@@ -98,6 +105,11 @@ class Inference:
             raise ValueError(
                 f"inference takes a normalised float image (N, C, H, W), got {tuple(image.shape)} {image.dtype}"
             )
+        if self.size is not None and tuple(image.shape[-2:]) != tuple(self.size):
+            original = image.shape[-2:]
+            image = F.interpolate(image, size=tuple(self.size), mode="bilinear", align_corners=False, antialias=True)
+            found = self(forward, image, tta)
+            return {name: _back(value, original, dtype) if value.ndim == 4 else value for name, value in found.items()}
         views = VIEWS[self.tta] if tta else (IDENTITY,)
         rows, columns = (self._axis(size) for size in image.shape[-2:])
         tiles = len(rows.origins) * len(columns.origins)
@@ -127,7 +139,7 @@ class Inference:
 
     def settings(self) -> dict[str, int | float | str | bool | None]:
         """Every argument by name, for manifests."""
-        names = ("tile", "overlap", "window", "tta", "stride", "batch_size", "padding", "margin")
+        names = ("tile", "overlap", "window", "tta", "stride", "batch_size", "padding", "margin", "size")
         return {name: getattr(self, name) for name in names}
 
     def fingerprint(self) -> str:
@@ -159,6 +171,11 @@ class Inference:
     def _axis(self, size: int) -> Axis:
         tile = math.ceil(min(self.tile or size, size) / self.stride) * self.stride
         return plan_axis(size, tile, self.overlap, self.window, self.margin)
+
+
+def _back(value: Tensor, size: torch.Size, dtype: torch.dtype) -> Tensor:
+    value = F.interpolate(value, size=tuple(size), mode="bilinear", align_corners=False, antialias=True)
+    return to_bytes(value) if dtype == torch.uint8 else value
 
 
 def full_size(name: str, output: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,6 +1,9 @@
 """How an image is read; any reader works with any target."""
 
 from datamodules.readers.base import ImageReadError, Reader
+from datamodules.readers.dicom import DicomReader, DicomReadError
+from datamodules.readers.geotiff import GeoTiffReader
 from datamodules.readers.images import ImageReader
+from datamodules.readers.rgby import RgbyReader
 
-__all__ = ["ImageReadError", "ImageReader", "Reader"]
+__all__ = ["DicomReadError", "DicomReader", "GeoTiffReader", "ImageReadError", "ImageReader", "Reader", "RgbyReader"]

@@ -15,8 +15,11 @@ class Reader(ABC):
     """Reads the image of a table row.
 
     A subclass keeps each argument of its constructor under its own name: by them the decoded cache tells settings
-    apart.
+    apart. A row may have a `window` (see `datamodules.windows`): a reader that sets `windowed` reads that part alone,
+    the others read everything and the decoder cuts it out.
     """
+
+    windowed: bool = False
 
     @abstractmethod
     def read(self, row: Any) -> np.ndarray:
@@ -28,6 +31,10 @@ class Reader(ABC):
         Raises:
             ImageReadError: names the file.
         """
+
+    def read_with_valid(self, row: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """The image, and where it holds data: bool `(H, W)`, or None when every pixel counts."""
+        return self.read(row), None
 
     @abstractmethod
     def size(self, row: Any) -> tuple[int, int]:

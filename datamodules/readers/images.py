@@ -28,10 +28,15 @@ class ImageReader(Reader):
         return read_picture(row.path, self.channels, self.pixel_limit)
 
     def size(self, row: Any) -> tuple[int, int]:
-        with _open(row.path, self.pixel_limit) as picture:
-            width, height = picture.size
-            turned = picture.getexif().get(EXIF_ORIENTATION, 1) >= 5
-        return (width, height) if turned else (height, width)
+        return picture_size(row.path, self.pixel_limit)
+
+
+def picture_size(path: Path | str, pixel_limit: int = 300_000_000) -> tuple[int, int]:
+    """`(H, W)` of a picture as `read_picture` returns it, from its header."""
+    with _open(path, pixel_limit) as picture:
+        width, height = picture.size
+        turned = picture.getexif().get(EXIF_ORIENTATION, 1) >= 5
+    return (width, height) if turned else (height, width)
 
 
 def read_picture(

@@ -1,20 +1,32 @@
 """Where truth comes from; any target works with any reader."""
 
 from datamodules.targets.base import Target
+from datamodules.targets.boxes import Boxes
+from datamodules.targets.dicom_rtstruct import RtStructures
+from datamodules.targets.dicom_seg import DicomSegmentations
 from datamodules.targets.empty import Empty
 from datamodules.targets.foreground import Foreground
 from datamodules.targets.instance_folders import InstanceFolders
 from datamodules.targets.label_images import LabelImages
+from datamodules.targets.labels import Labels
 from datamodules.targets.mask_files import MaskFiles
+from datamodules.targets.polygons import Polygons
+from datamodules.targets.rasters import RasterMasks
 from datamodules.targets.run_lengths import RunLengths
 from datamodules.targets.touching_borders import TouchingBorders
 
 __all__ = [
+    "Boxes",
+    "DicomSegmentations",
     "Empty",
     "Foreground",
     "InstanceFolders",
     "LabelImages",
+    "Labels",
     "MaskFiles",
+    "Polygons",
+    "RasterMasks",
+    "RtStructures",
     "RunLengths",
     "Target",
     "TouchingBorders",

@@ -17,6 +17,8 @@ class Target:
     """
 
     root: Path
+    boxes: bool = False  # whether it gives `boxes` `(n, 4)` float32 xyxy in pixels, and their `labels` `(n,)`
+    windowed: bool = False  # whether `read` looks at `row.window` itself; `size` is then the window's
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         """Called once with the table of images and `data.root`; reads tables and reports every problem at once."""

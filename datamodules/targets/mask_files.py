@@ -47,17 +47,31 @@ class MaskFiles(Target):
             mask = mask[..., :1]
         if mask.shape[2] != 1:
             raise ValueError(f"mask {path} has {mask.shape[2]} differing channels, expected 1")
-        mask, values = mask[..., 0], np.unique(mask)
-        if self.classes is None:
-            if not set(values.tolist()) <= {0, int(values.max())} or int(values.max()) not in (0, 1, 255, 65535):
-                raise ValueError(
-                    f"mask {path} holds {values[:6].tolist()}, expected 0 and one of 1, 255, 65535; for class numbers "
-                    "set `classes` of the target"
-                )
-            return {self.name: (mask > 0).astype(np.uint8)[None]}
-        wrong = [value for value in values.tolist() if value >= self.classes and value != self.ignore]
-        if wrong:
+        return {self.name: as_mask(mask[..., 0], path, self.classes, self.ignore)}
+
+
+def as_mask(values: np.ndarray, path: Path, classes: int | None, ignore: int | None = None) -> np.ndarray:
+    """The values `(H, W)` of a file as a mask: `(1, H, W)` uint8 of 0 and 1, or class numbers `(H, W)` int64.
+
+    Args:
+        values: what the file holds.
+        path: named in errors.
+        classes: number of classes; None for binary.
+        ignore: class number of pixels that do not count.
+
+    Raises:
+        ValueError: a third value in a binary mask, or a class number outside the classes.
+    """
+    present = np.unique(values)
+    if classes is None:
+        if not set(present.tolist()) <= {0, int(present.max())} or int(present.max()) not in (0, 1, 255, 65535):
             raise ValueError(
-                f"mask {path} holds class {wrong[0]}, expected 0 to {self.classes - 1} (or {self.ignore}, ignored)"
+                f"mask {path} holds {present[:6].tolist()}, expected 0 and one of 1, 255, 65535; for class numbers "
+                "set `classes` of the target"
             )
-        return {self.name: mask.astype(np.int64)}
+        return (values > 0).astype(np.uint8)[None]
+    wrong = [value for value in present.tolist() if not 0 <= value < classes and value != ignore]
+    if wrong:
+        ignored = f" (or {ignore}, ignored)" if ignore is not None else ""
+        raise ValueError(f"mask {path} holds class {wrong[0]}, expected 0 to {classes - 1}{ignored}")
+    return values.astype(np.int64)

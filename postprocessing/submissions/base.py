@@ -27,6 +27,9 @@ class Submission(ABC):
     columns: tuple[str, ...]
     several_rows: bool = False
 
+    def begin(self, output: Path, table: pd.DataFrame) -> None:  # noqa: B027 - most formats need neither
+        """Called before the file is written, with its path and the table of test images."""
+
     @abstractmethod
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
         """The rows of one image from its post-processed prediction."""

@@ -1,0 +1,238 @@
+"""GeoTIFF and whatever else GDAL reads: any number of bands of any type, whole or by windows."""
+
+import os
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from datamodules.readers.base import ImageReadError, Reader
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+BAND = "{band}"
+TRIES = 3  # a network file system may fail once
+
+
+def import_rasterio() -> Any:
+    """The rasterio module, or an error that says how to get it."""
+    try:
+        import rasterio
+    except ImportError as error:
+        raise ImportError('GeoTIFF files need rasterio: pip install -e ".[satellite]"') from error
+    return rasterio
+
+
+class Handles:
+    """Files that stay open, for each process its own; opening costs as much as reading a window or two.
+
+    Args:
+        limit: most files at once; the one that was not used for longest is closed.
+    """
+
+    def __init__(self, limit: int = 128) -> None:
+        self.limit, self.process = limit, os.getpid()
+        self.files: OrderedDict[str, Any] = OrderedDict()
+
+    def open(self, path: Path | str) -> "DatasetReader":
+        """The open file; GDAL's handles must not cross a fork, so a new process starts with none."""
+        if self.process != os.getpid():
+            self.files, self.process = OrderedDict(), os.getpid()
+        key = str(path)
+        if key not in self.files:
+            self.files[key] = _open(key)
+            if len(self.files) > self.limit:
+                self.files.popitem(last=False)[1].close()
+        self.files.move_to_end(key)
+        return self.files[key]
+
+    def close(self) -> None:
+        """Close all files, so that they can be replaced or deleted."""
+        while self.files:
+            self.files.popitem()[1].close()
+
+
+HANDLES = Handles()
+
+
+def _open(path: str) -> "DatasetReader":
+    rasterio = import_rasterio()
+    if not Path(path).is_file():
+        raise ImageReadError(f"{path} is not there")
+    if Path(path).stat().st_size == 0:
+        raise ImageReadError(f"{path} is empty (0 bytes)")
+    try:
+        return rasterio.open(path)
+    except rasterio.errors.RasterioError as error:
+        raise ImageReadError(f"{path} is no raster that GDAL can open: {error}") from error
+
+
+class GeoTiffReader(Reader):
+    """Reads bands of a raster in their own type; pixels without data become `fill` and do not count.
+
+    A path with `{band}` in it stands for one file per band (38-Cloud). Files named in the row's `extra` (a panchromatic
+    image beside a multispectral one, DSTL's sixteen bands) are added behind the bands of the main file, resampled onto
+    its grid; sizes may differ.
+
+    Args:
+        bands: numbers from 1, or names: a colour (`red`, `nir`, as the file tags it) or a band's description. All bands
+            of the file unless given. With `{band}` in the path the names that stand there.
+        nodata: value that means no data, where the file does not say; NaN and infinity always mean that.
+        fill: what pixels without data become.
+        valid: a pixel counts where `any` band has data (as GDAL's dataset mask) or only where `all` have.
+        resampling: of `extra` files of another size: `nearest`, `bilinear` or `cubic`.
+        pixel_limit: most pixels to read at once; larger scenes are read by windows (`data.windows`, inference tiles).
+    """
+
+    windowed = True
+
+    def __init__(
+        self,
+        bands: list[int | str] | None = None,
+        nodata: float | None = None,
+        fill: float = 0.0,
+        valid: Literal["any", "all"] = "any",
+        resampling: Literal["nearest", "bilinear", "cubic"] = "bilinear",
+        pixel_limit: int = 300_000_000,
+    ) -> None:
+        self.bands, self.nodata, self.fill, self.valid = bands, nodata, fill, valid
+        self.resampling, self.pixel_limit = resampling, pixel_limit
+
+    def read(self, row: Any) -> np.ndarray:
+        return self.read_with_valid(row)[0]
+
+    def size(self, row: Any) -> tuple[int, int]:
+        main = HANDLES.open(self._paths(row)[0])
+        return main.height, main.width
+
+    def files(self, row: Any) -> list[Path | str]:
+        return [*self._paths(row), *getattr(row, "extra", ())]
+
+    def _paths(self, row: Any) -> list[str]:
+        """One path, or one per band; the first defines the grid."""
+        path = str(row.path)
+        if BAND not in path:
+            return [path]
+        if not self.bands:
+            raise ValueError(f"{path} is one file per band; name them in reader.bands: [red, green, blue, nir]")
+        paths = [path.replace(BAND, str(band)) for band in self.bands]
+        missing = [band for band, file in zip(self.bands, paths, strict=True) if not Path(file).is_file()]
+        if missing:
+            raise ImageReadError(f"image {row.image_id!r}: no file for band {', '.join(map(str, missing))} of {path}")
+        return paths
+
+    def read_with_valid(self, row: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """`(H, W, C)` of the row's window, or of the whole file, and where it has data.
+
+        Raises:
+            ImageReadError: names file and window.
+        """
+        paths = self._paths(row)
+        main = HANDLES.open(paths[0])
+        top, left, height, width = getattr(row, "window", (0, 0, main.height, main.width))
+        if height * width > self.pixel_limit:
+            raise ImageReadError(
+                f"{paths[0]} is {height} x {width} pixels, more than reader.pixel_limit {self.pixel_limit}; read it by "
+                "windows (data.windows) or raise the limit"
+            )
+        window = (top / main.height, left / main.width, height / main.height, width / main.width)
+        parts, known = [], []
+        for path in (*paths, *getattr(row, "extra", ())):
+            source = HANDLES.open(path)
+            numbers = self._numbers(source) if len(paths) == 1 and path == paths[0] else list(source.indexes)
+            pixels = self._pixels(source, numbers, window, (height, width))
+            parts.append(pixels)
+            known.append(self._known(source, numbers, pixels, window, (height, width)))
+        image = np.concatenate(parts).transpose(1, 2, 0) if len(parts) > 1 else parts[0].transpose(1, 2, 0)
+        counted = np.concatenate(known)
+        if counted.all():
+            return np.ascontiguousarray(image), None
+        image = np.where(counted.transpose(1, 2, 0), image, np.asarray(self.fill).astype(image.dtype))
+        return image, counted.any(0) if self.valid == "any" else counted.all(0)
+
+    def _numbers(self, source: "DatasetReader") -> list[int]:
+        """Band numbers of the wanted bands."""
+        if self.bands is None:
+            return list(source.indexes)
+        names = {}
+        for number, colour, text in zip(source.indexes, source.colorinterp, source.descriptions, strict=True):
+            names.setdefault(colour.name.lower(), number)
+            if text:
+                names[text.lower()] = number
+        numbers = []
+        for band in self.bands:
+            number = names.get(str(band).lower()) if isinstance(band, str) and not band.isdigit() else int(band)
+            if number is None or number not in source.indexes:
+                raise ImageReadError(
+                    f"{source.name} has no band {band!r}: {source.count} bands, {', '.join(names)}; set reader.bands"
+                )
+            numbers.append(number)
+        return numbers
+
+    def _place(self, source: "DatasetReader", share: tuple[float, ...]) -> Any:
+        # The same part of the picture in a file of any size. Whole pixels where they fit, against rounding errors.
+        from rasterio.windows import Window
+
+        numbers = (
+            share[1] * source.width,
+            share[0] * source.height,
+            share[3] * source.width,
+            share[2] * source.height,
+        )
+        return Window(*(round(number) if abs(number - round(number)) < 1e-6 else number for number in numbers))
+
+    def _pixels(self, source: Any, numbers: list[int], share: tuple, size: tuple[int, int]) -> np.ndarray:
+        from rasterio.enums import Resampling
+
+        if np.dtype(source.dtypes[0]).kind == "c":
+            raise ImageReadError(f"{source.name} holds complex numbers; write its magnitude into a file first")
+        place = self._place(source, share)
+        return _reading(
+            source,
+            place,
+            lambda: source.read(
+                numbers, window=place, out_shape=(len(numbers), *size), resampling=Resampling[self.resampling]
+            ),
+        )
+
+    def _known(
+        self, source: Any, numbers: list[int], pixels: np.ndarray, share: tuple, size: tuple[int, int]
+    ) -> np.ndarray:
+        """Bool `(C, H, W)`: where the pixels are data."""
+        known = np.ones(pixels.shape, bool)
+        if pixels.dtype.kind == "f":
+            known &= np.isfinite(pixels)
+        for index, number in enumerate(numbers):
+            nodata = self.nodata if self.nodata is not None else source.nodatavals[number - 1]
+            if nodata is not None and not np.isnan(nodata):
+                # The file's value, rounded as its own type rounds it: -3.4e38 is no float32.
+                known[index] &= pixels[index] != np.asarray(nodata).astype(pixels.dtype)
+            flags = {flag.name for flag in source.mask_flag_enums[number - 1]}
+            alpha = [n for n, colour in zip(source.indexes, source.colorinterp, strict=True) if colour.name == "alpha"]
+            # An alpha band that was asked for is data: NAIP's near infrared is tagged so.
+            wanted_alpha = "alpha" in flags and bool(set(alpha) & set(numbers))
+            if "per_dataset" in flags and not wanted_alpha:
+                place = self._place(source, share)
+                mask = _reading(source, place, lambda: source.dataset_mask(window=place, out_shape=size))  # noqa: B023
+                known &= mask > 0
+                break
+        return known
+
+
+def _reading(source: Any, place: Any, read: Any) -> np.ndarray:
+    """Call `read`, again when it fails; the last failure names file and window."""
+    from rasterio.errors import RasterioError
+
+    for attempt in range(TRIES):
+        try:
+            return read()
+        except (RasterioError, ValueError) as error:
+            if attempt == TRIES - 1:
+                cause = error.__cause__ or error
+                raise ImageReadError(
+                    f"{source.name}, columns {place.col_off:g} to {place.col_off + place.width:g}, rows "
+                    f"{place.row_off:g} to {place.row_off + place.height:g}: {cause}"
+                ) from error
+    raise AssertionError("unreachable")

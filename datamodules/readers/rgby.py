@@ -1,0 +1,72 @@
+"""Microscopy in one file per channel: the Human Protein Atlas's red, green, blue and yellow."""
+
+from typing import Any
+
+import numpy as np
+
+from datamodules.readers.base import ImageReadError, Reader
+from datamodules.readers.images import picture_size, read_picture
+
+CHANNEL = "{channel}"
+COLOURS = ("red", "green", "blue", "yellow")  # microtubules, the protein, the nucleus, the endoplasmic reticulum
+
+
+class RgbyReader(Reader):
+    """Stacks one picture per channel, in the order asked for.
+
+    Args:
+        channels: names that stand for `{channel}` in the path, in the order of the network's input. Any subset:
+            `[red, green, blue]` lets weights of RGB pictures be used as they are.
+        planes: for tinted files with three planes (the Atlas's own JPEGs): the plane to take of a channel, such as
+            `{red: 0, green: 1, blue: 2, yellow: 0}`. Needless where all planes are equal.
+        pixel_limit: largest picture in pixels.
+    """
+
+    def __init__(
+        self,
+        channels: list[str] = list(COLOURS),  # noqa: B006 - never changed; --help prints it
+        planes: dict[str, int] | None = None,
+        pixel_limit: int = 300_000_000,
+    ) -> None:
+        if not channels or len(set(channels)) < len(channels):
+            raise ValueError(f"RgbyReader: channels are {channels}, expected different names")
+        unknown = sorted(set(planes or {}) - set(channels))
+        if unknown:
+            raise ValueError(f"RgbyReader: planes names {unknown}, channels are {channels}")
+        self.channels, self.planes, self.pixel_limit = list(channels), planes or {}, pixel_limit
+
+    def files(self, row: Any) -> list[str]:
+        return [str(row.path).replace(CHANNEL, channel) for channel in self.channels]
+
+    def size(self, row: Any) -> tuple[int, int]:
+        return picture_size(self.files(row)[0], self.pixel_limit)
+
+    def read(self, row: Any) -> np.ndarray:
+        """`(H, W, C)` in the files' type.
+
+        Raises:
+            ImageReadError: a file that is missing or damaged, tinted, or of another size or type than the first.
+        """
+        planes = [self._plane(file, name) for file, name in zip(self.files(row), self.channels, strict=True)]
+        for name, plane in zip(self.channels, planes, strict=True):
+            if plane.shape != planes[0].shape or plane.dtype != planes[0].dtype:
+                raise ImageReadError(
+                    f"image {row.image_id!r}: channel {name} is {plane.shape} {plane.dtype}, {self.channels[0]} is "
+                    f"{planes[0].shape} {planes[0].dtype}"
+                )
+        return np.stack(planes, axis=2)
+
+    def _plane(self, file: str, name: str) -> np.ndarray:
+        picture = read_picture(file, "unchanged", self.pixel_limit)
+        if picture.shape[2] == 1:
+            return picture[..., 0]
+        if name in self.planes:
+            if self.planes[name] >= picture.shape[2]:
+                raise ImageReadError(
+                    f"{file} has {picture.shape[2]} planes, reader.planes asks for {self.planes[name]}"
+                )
+            return picture[..., self.planes[name]]
+        colours = picture[..., :3]
+        if (colours == colours[..., :1]).all():
+            return colours[..., 0]
+        raise ImageReadError(f"{file} is tinted: its planes differ; say which one to take in reader.planes.{name}")

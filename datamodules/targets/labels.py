@@ -1,0 +1,116 @@
+"""Image-level labels from the columns of a table."""
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from datamodules.table import read_csv
+from datamodules.targets.base import Target
+from preprocessing.files import confined
+
+
+class Labels(Target):
+    """`label` of an image: one class, several classes, or grades.
+
+    Args:
+        columns: column of the labels; several for `one_hot` (a column of 0 and 1 per class).
+        csv: table under `data.root`; None takes the columns from the image table (`data.metadata`).
+        id_column: column of the image id in the CSV; an ending such as `.jpg` may be there.
+        kind: `single` gives a class number, int64 `()`; `multi` lists of classes in one field, float32 `(K,)` of 0 and
+            1; `one_hot` the same from a column per class; `ordinal` grades 0 … K − 1 as the K − 1 answers to
+            "above k?", float32 `(K − 1,)`, so that a sigmoid per threshold learns the order.
+        classes: names of the classes in the order of the network's outputs, as the table writes them; a number K means
+            the numbers 0 … K − 1.
+        separator: between the classes of one field (`multi`): a space (HPA 2018, Planet), `|` (HPA single-cell).
+        several_rows: a class per row, and several rows per image (`multi`).
+        name: name of the array.
+    """
+
+    def __init__(
+        self,
+        columns: str | list[str],
+        csv: str | None = None,
+        id_column: str = "image_id",
+        kind: Literal["single", "multi", "one_hot", "ordinal"] = "single",
+        classes: int | list[str] | None = None,
+        separator: str = " ",
+        several_rows: bool = False,
+        name: str = "label",
+    ) -> None:
+        self.columns = [columns] if isinstance(columns, str) else list(columns)
+        if len(self.columns) > 1 and kind != "one_hot":
+            raise ValueError(f"Labels: {len(self.columns)} columns, but kind {kind} has one")
+        if classes is None and kind != "one_hot":
+            raise ValueError("Labels: classes is not set; give the class names in order, or their number")
+        self.csv, self.id_column, self.kind, self.classes = csv, id_column, kind, classes
+        self.separator, self.several_rows, self.name = separator, several_rows, name
+        self.values: dict[str, np.ndarray] = {}
+
+    def class_names(self) -> list[str]:
+        """Names of the classes, in the order of the outputs."""
+        if self.kind == "one_hot":
+            return self.columns
+        return [str(number) for number in range(self.classes)] if isinstance(self.classes, int) else list(self.classes)
+
+    def prepare(self, table: pd.DataFrame, root: Path) -> None:
+        super().prepare(table, root)
+        rows, where = table, "the image table"
+        if self.csv is not None:
+            path = confined(root, self.csv)
+            rows, where = read_csv(path), str(path)
+            if self.id_column not in rows:
+                raise ValueError(f"{where} has no column {self.id_column!r}, only {list(rows.columns)}")
+        lacking = [column for column in self.columns if column not in rows]
+        if lacking:
+            raise ValueError(f"{where} has no column {lacking[0]!r}, only {list(rows.columns)}; check target.columns")
+        ids = rows["image_id" if self.csv is None else self.id_column].astype(str)
+        known = set(table["image_id"])
+        ids = ids.where(ids.isin(known), ids.str.replace(r"\.[A-Za-z0-9]{2,5}$", "", regex=True))
+        fields: dict[str, list[list[str]]] = {}
+        for image_id, values in zip(ids, rows[self.columns].astype(str).to_numpy().tolist(), strict=True):
+            fields.setdefault(image_id, []).append(values)
+        missing = [image_id for image_id in table["image_id"] if image_id not in fields]
+        if missing:
+            raise ValueError(f"{where} has no label of {len(missing)} images; the first is {missing[0]!r}")
+        twice = next((i for i in table["image_id"] if len(fields[i]) > 1 and not self.several_rows), None)
+        if twice is not None:
+            raise ValueError(
+                f"{where} has {len(fields[twice])} rows of {twice!r}; set several_rows if each adds a class"
+            )
+        self.values = {image_id: self._value(image_id, fields[image_id], where) for image_id in table["image_id"]}
+
+    def _value(self, image_id: str, rows: list[list[str]], where: str) -> np.ndarray:
+        names = self.class_names()
+        if self.kind == "one_hot":
+            numbers = [float(value) if re.fullmatch(r"[01](\.0*)?", value.strip()) else -1 for value in rows[0]]
+            if min(numbers) < 0:
+                raise ValueError(f"{where}: image {image_id!r} has {rows[0][numbers.index(-1)]!r}, expected 0 or 1")
+            return np.array(numbers, np.float32)
+        texts = [row[0].strip() for row in rows]
+        if self.kind == "multi":
+            parts = [part.strip() for text in texts for part in text.split(self.separator) if part.strip()]
+        else:
+            parts = texts
+        unknown = [part for part in parts if part not in names]
+        if unknown:
+            raise ValueError(
+                f"{where}: image {image_id!r} has the class {unknown[0]!r}, expected one of {', '.join(names[:12])}"
+                + (" …" if len(names) > 12 else "")
+            )
+        numbers = [names.index(part) for part in parts]
+        if self.kind == "single":
+            return np.array(numbers[0], np.int64)
+        if self.kind == "ordinal":
+            return (numbers[0] > np.arange(len(names) - 1)).astype(np.float32)
+        value = np.zeros(len(names), np.float32)
+        value[numbers] = 1
+        return value
+
+    def files(self, row: Any) -> list[Path]:
+        return [] if self.csv is None else [confined(self.root, self.csv)]
+
+    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        return {self.name: self.values[row.image_id]}

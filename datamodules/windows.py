@@ -1,0 +1,167 @@
+"""Windows of images that are too large to be read, or trained on, whole."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+Window = tuple[int, ...]  # first row, first column, rows, columns; any number of axes: all firsts, then all lengths
+
+
+class Windows(ABC):
+    """Says which windows of the training images an epoch sees; files are never cut.
+
+    The windows of one epoch are numbered; a number and a random generator give a table row with a `window`. Readers and
+    targets that know windows (GeoTIFF, rasters, polygons) read that part alone.
+    """
+
+    @abstractmethod
+    def prepare(self, rows: list[Any], size: Callable[[Any], tuple], read: Callable[[Any], dict]) -> None:
+        """Called once before training.
+
+        Args:
+            rows: the training rows.
+            size: the size of a row's image, from its header.
+            read: the target arrays of a row, or of the window that the row has.
+        """
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of windows, before `data.repeats`."""
+
+    @abstractmethod
+    def row(self, number: int, random: np.random.Generator) -> tuple[int, Any]:
+        """Index of the training row, and the row with a `window`."""
+
+
+class RandomWindows(Windows):
+    """One window per image and draw, anywhere; a share of them with foreground.
+
+    Args:
+        size: side of the window in pixels. An image that is smaller gives all it has along that axis.
+        positive: share of windows in 0..1 that shall contain foreground, where an image has any; the others lie
+            anywhere. None leaves everything to chance.
+        target: name of the target array whose values above 0 are foreground: `mask`, `instances`, `body`.
+        ignore: value of that array that is no foreground.
+        by_area: draw from an image in proportion to its area, at least once; False gives each image one window.
+    """
+
+    CELL = 32  # side of the squares in which foreground is remembered: a thousandth of the pixels
+
+    def __init__(
+        self,
+        size: int,
+        positive: float | None = None,
+        target: str = "mask",
+        ignore: int | None = 255,
+        by_area: bool = True,
+    ) -> None:
+        if size < 1:
+            raise ValueError(f"RandomWindows: size is {size}, expected 1 or more pixels")
+        if positive is not None and not 0 <= positive <= 1:
+            raise ValueError(f"RandomWindows: positive is {positive}, expected a share in 0..1")
+        self.size, self.positive, self.target, self.ignore, self.by_area = size, positive, target, ignore, by_area
+        self.places: list[int] = []
+        self.filled: list[np.ndarray] = []  # (n, 2) squares with foreground, per row
+
+    def prepare(self, rows: list[Any], size: Callable[[Any], tuple], read: Callable[[Any], dict]) -> None:
+        self.rows, self.sizes = rows, [tuple(size(row)[:2]) for row in rows]
+        areas = [height * width / self.size**2 for height, width in self.sizes]
+        draws = [max(1, round(area)) if self.by_area else 1 for area in areas]
+        self.places = [index for index, count in enumerate(draws) for _ in range(count)]
+        pairs = zip(rows, self.sizes, strict=True)
+        self.filled = [self._foreground(row, sides, read) for row, sides in pairs] if self.positive else []
+
+    def _foreground(self, row: Any, sides: tuple[int, int], read: Callable[[Any], dict]) -> np.ndarray:
+        """Squares that hold foreground, found strip by strip so that no scene is ever in memory whole."""
+        (height, width), found, strip = sides, [], 16 * self.CELL
+        for top in range(0, height, strip):
+            arrays = read(with_window(row, (top, 0, min(strip, height - top), width)))
+            if self.target not in arrays:
+                raise ValueError(
+                    f"RandomWindows: no target {self.target!r} is read from files, only {sorted(arrays)}; set "
+                    "data.windows.target"
+                )
+            array = arrays[self.target]
+            mask = (array > 0) if self.ignore is None else (array > 0) & (array != self.ignore)
+            mask = mask.any(0) if mask.ndim == 3 else mask
+            rows, columns = (-(-side // self.CELL) for side in mask.shape)
+            padded = np.zeros((rows * self.CELL, columns * self.CELL), bool)
+            padded[: mask.shape[0], : mask.shape[1]] = mask
+            cells = padded.reshape(rows, self.CELL, columns, self.CELL).any((1, 3))
+            found.append(np.argwhere(cells) + [top // self.CELL, 0])
+        return np.concatenate(found).astype(np.int32)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def row(self, number: int, random: np.random.Generator) -> tuple[int, Any]:
+        index = self.places[number]
+        sides = self.sizes[index]
+        lengths = [min(self.size, side) for side in sides]
+        firsts = [int(random.integers(side - length + 1)) for side, length in zip(sides, lengths, strict=True)]
+        if self.filled and len(self.filled[index]) and random.random() < self.positive:
+            # A window that contains a square with foreground, moved at random as far as it still does.
+            cell = self.filled[index][random.integers(len(self.filled[index]))] * self.CELL
+            for axis, (side, length) in enumerate(zip(sides, lengths, strict=True)):
+                end = min(int(cell[axis]) + self.CELL, side)
+                lowest, highest = max(0, end - length), min(int(cell[axis]), side - length)
+                firsts[axis] = int(random.integers(min(lowest, highest), max(lowest, highest) + 1))
+        return index, with_window(self.rows[index], (*firsts, *lengths))
+
+
+class GridWindows(Windows):
+    """Every window of a regular grid, each once an epoch: tiles that overlap, the last ones moved inside the image.
+
+    Args:
+        size: side of the window in pixels.
+        overlap: share of a window in [0, 1) that it has in common with the next.
+    """
+
+    def __init__(self, size: int, overlap: float = 0.0) -> None:
+        if size < 1 or not 0 <= overlap < 1:
+            raise ValueError(
+                f"GridWindows: size {size} and overlap {overlap}, expected 1 or more and a share in [0, 1)"
+            )
+        self.size, self.overlap = size, overlap
+
+    def prepare(self, rows: list[Any], size: Callable[[Any], tuple], read: Callable[[Any], dict]) -> None:
+        self.rows = rows
+        self.windows = [(index, window) for index, row in enumerate(rows) for window in self.of_size(size(row)[:2])]
+
+    def of_size(self, sides: Sequence[int]) -> list[Window]:
+        """The windows of one image; together they cover it."""
+        axes = [self._starts(side) for side in sides]
+        lengths = [min(self.size, side) for side in sides]
+        return [(top, left, *lengths) for top in axes[0] for left in axes[1]]
+
+    def _starts(self, side: int) -> list[int]:
+        step = max(1, round(self.size * (1 - self.overlap)))
+        last = max(0, side - self.size)
+        return [*range(0, last, step), last]
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def row(self, number: int, random: np.random.Generator) -> tuple[int, Any]:
+        index, window = self.windows[number]
+        return index, with_window(self.rows[index], window)
+
+
+def with_window(row: Any, window: Window) -> Any:
+    """A copy of a table row narrowed to a window of its image."""
+    return SimpleNamespace(**(vars(row) | {"window": tuple(int(number) for number in window)}))
+
+
+def whole(row: Any) -> Any:
+    """The row without its window."""
+    return SimpleNamespace(**{name: value for name, value in vars(row).items() if name != "window"})
+
+
+def crop(array: np.ndarray, window: Window, channels: bool = False) -> np.ndarray:
+    """The window of an array whose last axes are spatial (before the channel axis when `channels`)."""
+    axes = len(window) // 2
+    cut = tuple(slice(first, first + length) for first, length in zip(window[:axes], window[axes:], strict=True))
+    return array[(..., *cut, slice(None))] if channels else array[(..., *cut)]
