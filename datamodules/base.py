@@ -26,6 +26,7 @@ from datamodules.table import find_images, join_columns, rows_of
 from datamodules.targets import Target
 from datamodules.windows import Windows
 from evaluation.folds import CrossValidation, folds_hash, read_folds
+from preprocessing.base import Preprocess
 from preprocessing.files import confined
 from preprocessing.hashes import pixel_hash
 
@@ -43,6 +44,9 @@ class BaseDataModule(pl.LightningDataModule):
         test_targets: the same for the test images, where their truth is known (a finished competition, a held-back
             set); `test` scores them.
         reader: how images are read; the reader of this type of data unless given (of pictures: as RGB).
+        preprocessing: steps that every image goes through after it is read, in training and prediction alike (once,
+            where there is a cache): `preprocessing.Clahe`, `preprocessing.RemoveHaze`. Steps that change an image's
+            shape belong to `prepare`, or to `model.inference.size`.
         metadata: CSV under `root` with more about the training images; its columns serve `cv.group`, `cv.stratify`
             and `features`.
         test_metadata: the same for the test images; needed for `features` alone.
@@ -82,6 +86,7 @@ class BaseDataModule(pl.LightningDataModule):
         val_images: str | None = None,
         test_targets: list[Target] | None = None,
         reader: Reader | None = None,
+        preprocessing: list[Preprocess] | None = None,
         metadata: str | None = None,
         test_metadata: str | None = None,
         id_column: str = "image_id",
@@ -105,6 +110,13 @@ class BaseDataModule(pl.LightningDataModule):
         super().__init__()
         self.root, self.images, self.test_images = root, images, test_images
         self.targets, self.test_targets, self.reader = targets, test_targets or [], reader or self.default_reader()
+        self.preprocessing = preprocessing or []
+        moving = [type(step).__name__ for step in self.preprocessing if step.changes_shape]
+        if moving:
+            raise ValueError(
+                f"data.preprocessing: {moving[0]} changes the shape of images, but predictions have that of the file; "
+                "run it once with `python cli.py prepare`, or set model.inference.size and resize in data.augmentation"
+            )
         self.metadata, self.test_metadata, self.id_column = metadata, test_metadata, id_column
         self.features = features or []
         self.folds, self.fold, self.val_images, self.windows = folds, fold, val_images, windows
@@ -277,7 +289,7 @@ class BaseDataModule(pl.LightningDataModule):
     def truth(self, row: Any) -> dict[str, np.ndarray]:
         """Target arrays of a row at the image's size, as validation sees them."""
         self.prepare_targets()
-        _, arrays = Decoder(self.reader, self.targets).read(row)
+        _, arrays = self._decoder(self.targets).read(row)
         return derive(self.targets, arrays)
 
     def prepare_targets(self) -> None:
@@ -310,9 +322,12 @@ class BaseDataModule(pl.LightningDataModule):
         for target in self.test_targets:
             target.prepare(table, Path(self.root))
 
+    def _decoder(self, targets: list[Target]) -> Decoder:
+        return Decoder(self.reader, targets, self.preprocessing)
+
     def _decode(self, splits: list[str], targets: list[Target]) -> Decoder | DecodedCache:
         tables = [self.split_table(split) for split in splits]
-        decoder = Decoder(self.reader, targets)
+        decoder = self._decoder(targets)
         if self.cache == "none":
             return decoder
         folder = Path(self.cache_dir) if self.cache == "disk" else None
@@ -324,7 +339,7 @@ class BaseDataModule(pl.LightningDataModule):
         table = self.split_table("train")
         dataset = TrainingDataset(table, self._decoded, self.targets, self.augmentation, self.features, self.windows)
         if self.windows is not None:
-            self.windows.prepare(dataset.rows, self.reader.size, Decoder(self.reader, self.targets).truth)
+            self.windows.prepare(dataset.rows, self.reader.size, self._decoder(self.targets).truth)
         sampler = TrainingSampler(len(dataset), self.repeats, self.seed)
         # A lone last sample would stop batch norm ("expected more than 1 value per channel").
         drop_last = len(sampler) % self.batch_size == 1 and len(sampler) > 1
@@ -341,7 +356,7 @@ class BaseDataModule(pl.LightningDataModule):
         for split in self.predict_splits():
             table = self.split_table(split)
             left = table[~table["image_id"].isin(self._skipped.get(split, set()))]
-            loaders.append(self._evaluation(left, Decoder(self.reader, []), []))
+            loaders.append(self._evaluation(left, self._decoder([]), []))
         return loaders
 
     def predict_splits(self) -> list[str]:

@@ -77,7 +77,8 @@ class DecodedCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             for index in self.folder.glob("*.json"):
                 self._learn(index.stem, json.loads(index.read_text()))
-        settings = f"{FORMAT} {settings_of(self.decoder.reader)} {[settings_of(t) for t in self.decoder.targets]}"
+        parts = [self.decoder.reader, *self.decoder.targets, *self.decoder.preprocessing]
+        settings = f"{FORMAT} {[settings_of(part) for part in parts]}"
         rows = rows_of(table)
         keys = [text_hash(f"{settings} {row.image_id} {identity(self.decoder.files(row))}") for row in rows]
         missing = [(key, row) for key, row in zip(keys, rows, strict=True) if key not in self._known]
@@ -182,7 +183,7 @@ def _unpack(buffer: np.ndarray, field: Field, window: Window | None = None) -> n
 
 
 def settings_of(thing: Any) -> str:
-    """Class, code and constructor arguments of a reader or target, as text."""
+    """Class, code and constructor arguments of a reader, target or step, as text."""
     kind = type(thing)
     names = [name for name in inspect.signature(kind).parameters if hasattr(thing, name)]
     arguments = {name: getattr(thing, name) for name in names}

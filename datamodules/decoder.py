@@ -1,5 +1,6 @@
 """From files to arrays."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from datamodules.readers import Reader
 from datamodules.targets import Target
 from datamodules.windows import crop, whole
+from preprocessing.base import Preprocess
 
 Arrays = dict[str, np.ndarray]
 
@@ -18,10 +20,11 @@ class Decoder:
     Args:
         reader: reads the image.
         targets: sources of truth, already prepared; empty for images without truth.
+        preprocessing: what every image goes through after it is read.
     """
 
-    def __init__(self, reader: Reader, targets: list[Target]) -> None:
-        self.reader, self.targets = reader, targets
+    def __init__(self, reader: Reader, targets: list[Target], preprocessing: Sequence[Preprocess] = ()) -> None:
+        self.reader, self.targets, self.preprocessing = reader, targets, list(preprocessing)
         self._last: dict[int, tuple[str, Arrays]] = {}  # `truth` of one image is asked for strip by strip
 
     def read(self, row: Any) -> tuple[np.ndarray, Arrays]:
@@ -30,6 +33,8 @@ class Decoder:
         image, valid = self.reader.read_with_valid(row)
         if window is not None and not self.reader.windowed:
             image, valid = crop(image, window, channels=True), None if valid is None else crop(valid, window)
+        for step in self.preprocessing:
+            image = step.image(image)
         arrays: Arrays = {}
         for target in self.targets:
             if window is None or target.windowed:

@@ -1,1 +1,21 @@
-"""Pure functions on arrays."""
+"""Pure functions on files and arrays. `preprocessing.<Step>` are the steps of `prepare --steps`."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from preprocessing.base import Preprocess
+    from preprocessing.clahe import Clahe
+    from preprocessing.haze import RemoveHaze
+    from preprocessing.resize import Resize
+
+__all__ = ["Clahe", "Preprocess", "RemoveHaze", "Resize"]
+
+# Imported when asked for: `preprocessing.files` is wanted by everything, cv2 by few.
+MODULES = {"Clahe": "clahe", "Preprocess": "base", "RemoveHaze": "haze", "Resize": "resize"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"preprocessing.{MODULES[name]}"), name)

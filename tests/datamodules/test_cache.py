@@ -1,17 +1,20 @@
 """The decoded cache: same pixels, decoded once, and again when a file or a setting changes."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from datamodules import ImageDataModule
 from datamodules.cache import DecodedCache
 from datamodules.decoder import Decoder
 from datamodules.quickstart import Nuclei
 from datamodules.readers import ImageReader, ImageReadError
 from datamodules.table import find_images
 from datamodules.targets import InstanceFolders, MaskFiles, Target
+from preprocessing import Clahe, Resize
 
 
 class Counting(ImageReader):
@@ -138,3 +141,30 @@ def test_too_little_memory_says_how_much(root, tmp_path, monkeypatch):
     monkeypatch.setattr("datamodules.cache.free_memory", lambda: 1000)
     with pytest.raises(MemoryError, match="data.cache: ram needs about .* data.cache: disk"):
         DecodedCache(decoder_of(root, tmp_path / "log")).build(table_of(root), show=False)
+
+
+def nuclei(root, **settings):
+    pattern = "stage1_train/{image_id}/masks/*.png"
+    images = {"root": str(root), "images": "stage1_train/*/images/*.png", "targets": [InstanceFolders(pattern)]}
+    return ImageDataModule(**images, fold="all", num_workers=0, predict_split=[str(root / "pictures")], **settings)
+
+
+@pytest.mark.parametrize("cache", ["none", "ram"])
+def test_preprocessing_reaches_training_and_prediction(root, cache):
+    (root / "pictures").mkdir(exist_ok=True)
+    for path in sorted(root.glob("stage1_train/*/images/*.png"))[:2]:
+        shutil.copy(path, root / "pictures")
+    step = Clahe(kernel=16)
+    data = nuclei(root, cache=cache, preprocessing=[step], batch_size=1)
+    data.setup("fit")
+    paths = {path.stem: path for path in root.glob("stage1_train/*/images/*.png")}
+    for batch in (next(iter(data.train_dataloader())), next(iter(data.predict_dataloader()[0]))):
+        plain = np.asarray(Image.open(paths[batch["image_id"][0]]).convert("RGB"))
+        found = batch["image"][0].numpy().transpose(1, 2, 0)
+        np.testing.assert_array_equal(found, step.image(plain))
+        assert (found != plain).any()
+
+
+def test_steps_that_change_the_shape_are_refused(root):
+    with pytest.raises(ValueError, match="Resize changes the shape of images.*prepare.*model.inference.size"):
+        nuclei(root, preprocessing=[Resize((8, 8))])

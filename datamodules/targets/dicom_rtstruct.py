@@ -1,0 +1,127 @@
+"""Masks from the contours of radiotherapy structure sets."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from datamodules.readers.dicom import DicomReadError, read_header
+from datamodules.table import rows_of
+from datamodules.targets.base import Target
+from datamodules.targets.dicom_seg import Plane, files_of, plane_of
+from preprocessing.series import slice_normal
+
+
+class RtStructures(Target):
+    """Masks from the contours of DICOM RTSTRUCT files, filled on the image that they were drawn on.
+
+    A pixel belongs to a structure where its centre lies inside an odd number of the structure's contours on that
+    slice, so that a contour within another is a hole.
+
+    Args:
+        pattern: RTSTRUCT files under `data.root`; names of columns in braces stand for the row's values
+            (`rt/{SeriesInstanceUID}.dcm`, `{PatientID}/RTSTRUCT*.dcm`), and several files add up.
+        structures: ROI names or numbers, a channel each; an entry that is a list is one channel of several structures.
+        tolerance: largest distance in mm between a contour and its slice; below half the spacing of the slices.
+        name: name of the array, `(K, H, W)` uint8.
+        missing: an image without any file is an `error`, or `empty`.
+    """
+
+    def __init__(
+        self,
+        pattern: str,
+        structures: list[int | str | list[int | str]],
+        tolerance: float = 0.1,
+        name: str = "mask",
+        missing: Literal["error", "empty"] = "error",
+    ) -> None:
+        self.pattern, self.structures, self.tolerance = pattern, structures, tolerance
+        self.name, self.missing = name, missing
+
+    def prepare(self, table: pd.DataFrame, root: Path) -> None:
+        super().prepare(table, root)
+        rows = rows_of(table)
+        without = [row.image_id for row in rows if not self._paths(row)]
+        if without and self.missing == "error":
+            raise FileNotFoundError(
+                f"{len(without)} images have no structure set {self.pattern!r}; the first is {without[0]!r}. If "
+                "nothing was drawn there, set missing: empty"
+            )
+        for path in sorted({str(path) for row in rows for path in self._paths(row)}):
+            contours = contours_of(path)
+            if not any(self._channels(*key) for key in contours):
+                names = [f"{number} {name!r}" for number, name in contours]
+                raise ValueError(f"{path} has none of the structures {self.structures}, only {', '.join(names)}")
+
+    def files(self, row: Any) -> list[Path]:
+        return self._paths(row)
+
+    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        plane = plane_of(read_header(row.path), row.path, int(getattr(row, "frame", 0)))
+        masks = np.zeros((len(self.structures), *size), np.uint8)
+        for path in map(str, self._paths(row)):
+            for (number, name), polygons in contours_of(path).items():
+                channels = self._channels(number, name)
+                if channels:
+                    masks[channels] |= filled(polygons, plane, self.tolerance)
+        return {self.name: masks}
+
+    def _paths(self, row: Any) -> list[Path]:
+        return files_of(self.root, self.pattern, row)
+
+    def _channels(self, number: int, name: str) -> list[int]:
+        lists = [entry if isinstance(entry, list) else [entry] for entry in self.structures]
+        return [index for index, wanted in enumerate(lists) if number in wanted or name in wanted]
+
+
+@lru_cache(maxsize=32)
+def contours_of(path: str) -> dict[tuple[int, str], list[np.ndarray]]:
+    """ROI number and name -> closed planar contours, each `(n, 3)` mm in LPS; points and open lines have no inside.
+
+    Raises:
+        DicomReadError: no structure set, or a contour that is none.
+    """
+    header = read_header(path)
+    if "StructureSetROISequence" not in header:
+        raise DicomReadError(f"{path}: StructureSetROISequence is missing; it is no RTSTRUCT file", path)
+    try:
+        names = {int(item.ROINumber): str(item.get("ROIName") or "") for item in header.StructureSetROISequence}
+        found: dict[tuple[int, str], list[np.ndarray]] = {(number, name): [] for number, name in names.items()}
+        for roi in header.get("ROIContourSequence") or []:
+            number = int(roi.ReferencedROINumber)
+            for contour in roi.get("ContourSequence") or []:
+                if str(contour.get("ContourGeometricType") or "").upper() not in ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR"):
+                    continue
+                points = np.array([float(value) for value in contour.ContourData]).reshape(-1, 3)
+                found.setdefault((number, names.get(number, "")), []).append(points)
+    except DicomReadError:
+        raise
+    except Exception as error:
+        raise DicomReadError(f"{path}: its contours are damaged: {error}", path, "ROIContourSequence") from error
+    return found
+
+
+def filled(polygons: list[np.ndarray], plane: Plane, tolerance: float) -> np.ndarray:
+    """Mask `(H, W)` uint8 of the contours that lie on a plane, by the even-odd rule on pixel centres.
+
+    Args:
+        polygons: each `(n, 3)` mm.
+        plane: grid of the image.
+        tolerance: largest distance from the plane, mm.
+    """
+    from skimage.draw import polygon
+
+    normal = slice_normal(plane.orientation)
+    row_direction, column_direction = plane.orientation[:3], plane.orientation[3:]
+    mask = np.zeros(plane.size, np.uint8)
+    for points in polygons:
+        offsets = points - plane.position
+        if len(points) < 3 or np.abs(offsets @ normal).max() > tolerance:
+            continue
+        rows = offsets @ column_direction / plane.spacing[0]
+        columns = offsets @ row_direction / plane.spacing[1]
+        inside = polygon(rows, columns, plane.size)
+        mask[inside] ^= 1
+    return mask

@@ -1,0 +1,223 @@
+"""Masks from DICOM Segmentation objects."""
+
+import glob
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from datamodules.readers.dicom import (
+    DicomReadError,
+    element_of,
+    frame_count,
+    place_of,
+    read_dataset,
+    read_header,
+    stored_values,
+)
+from datamodules.table import rows_of
+from datamodules.targets.base import Target
+from preprocessing.files import confined
+from preprocessing.series import slice_normal
+
+NEAR = 0.05  # mm; a frame lies on a slice when they are no further apart
+
+
+class Plane(NamedTuple):
+    """A grid of pixels in space."""
+
+    position: np.ndarray  # of the first pixel's centre, mm, LPS
+    orientation: np.ndarray  # six direction cosines: along a row, along a column
+    spacing: tuple[float, float]  # mm between rows, between columns
+    size: tuple[int, int]  # rows, columns
+
+
+class DicomSegmentations(Target):
+    """Masks from DICOM SEG files, frame by frame laid on the image that lies at the same place in space.
+
+    Frames may come in any order, and slices where nothing was drawn have none: there the mask is empty. Binary,
+    fractional (at least half counts) and label-map segmentations are read. The grid must be the image's own.
+
+    Args:
+        pattern: SEG files under `data.root`; names of columns in braces stand for the row's values
+            (`segs/{SeriesInstanceUID}.dcm`, `{PatientID}/seg/*.dcm`), and several files add up.
+        classes: numbers or labels of the segments to take, in this order; an entry that is a list is one class of
+            several segments. All segments of a file, by number, unless given; then every file must have the same.
+        as_index: class numbers `(H, W)` int64, 0 = none and 1 … for the classes (later ones lie on top), instead of
+            `(K, H, W)` uint8, where classes may overlap.
+        name: name of the array.
+        missing: an image without any file is an `error`, or `empty`.
+    """
+
+    def __init__(
+        self,
+        pattern: str,
+        classes: list[int | str | list[int | str]] | None = None,
+        as_index: bool = False,
+        name: str = "mask",
+        missing: Literal["error", "empty"] = "error",
+    ) -> None:
+        if missing == "empty" and classes is None:
+            raise ValueError("DicomSegmentations: missing: empty needs classes, for an image without file has none")
+        self.pattern, self.classes, self.as_index, self.name, self.missing = pattern, classes, as_index, name, missing
+
+    def prepare(self, table: pd.DataFrame, root: Path) -> None:
+        super().prepare(table, root)
+        rows = rows_of(table)
+        without = [row.image_id for row in rows if not self._paths(row)]
+        if without and self.missing == "error":
+            raise FileNotFoundError(
+                f"{len(without)} images have no segmentation {self.pattern!r}; the first is {without[0]!r}. If nothing "
+                "was drawn there, set missing: empty"
+            )
+        numbers: dict[str, tuple[int, ...]] = {}
+        for path in sorted({str(path) for row in rows for path in self._paths(row)}):
+            numbers[path] = tuple(segments_of(path))
+            self._channels(path)
+        if self.classes is None and len(set(numbers.values())) > 1:
+            (one, first), (other, second) = list({found: path for path, found in numbers.items()}.items())[:2]
+            raise ValueError(f"{first} has the segments {one}, {second} has {other}; name the classes")
+
+    def files(self, row: Any) -> list[Path]:
+        return self._paths(row)
+
+    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        paths = [str(path) for path in self._paths(row)]
+        count = (
+            len(self.classes) if self.classes is not None else max(1, *(len(segments_of(path)) for path in paths), 0)
+        )
+        masks = np.zeros((count, *size), np.uint8)
+        plane = plane_of(read_header(row.path), row.path, int(getattr(row, "frame", 0))) if paths else None
+        for path in paths:
+            channels = self._channels(path)
+            for segment, pixels in masks_on(path, plane, row.path):
+                for index in channels.get(segment, ()):
+                    masks[index] |= pixels
+        if not self.as_index:
+            return {self.name: masks}
+        index = np.zeros(size, np.int64)
+        for number, mask in enumerate(masks, 1):
+            index[mask > 0] = number
+        return {self.name: index}
+
+    def _paths(self, row: Any) -> list[Path]:
+        return files_of(self.root, self.pattern, row)
+
+    def _channels(self, path: str) -> dict[int, list[int]]:
+        """Segment number -> channels that it belongs to; a class that this file does not have stays empty."""
+        segments = segments_of(path)
+        if self.classes is None:
+            return {number: [index] for index, number in enumerate(segments)}
+        known = {str(number): number for number in segments} | {label: number for number, label in segments.items()}
+        channels: dict[int, list[int]] = {}
+        for index, entry in enumerate(self.classes):
+            for wanted in entry if isinstance(entry, list) else [entry]:
+                if str(wanted) in known:
+                    channels.setdefault(known[str(wanted)], []).append(index)
+        if not channels:
+            raise ValueError(f"{path} has none of the classes {self.classes}, only the segments {segments}")
+        return channels
+
+
+def files_of(root: Path, pattern: str, row: Any) -> list[Path]:
+    """Files under the root that match a pattern, `{column}` in it replaced by the row's value.
+
+    Raises:
+        ValueError: no such column, or a path that leads out of the root.
+    """
+    values = {name: glob.escape(str(value)) for name, value in vars(row).items()}
+    try:
+        name = pattern.format(**values)
+    except KeyError as error:
+        raise ValueError(f"{pattern!r}: the table has no column {error}, only {list(values)}") from error
+    confined(root, name)
+    return sorted(path for path in Path(root).glob(name) if path.is_file())
+
+
+@lru_cache(maxsize=256)
+def segments_of(path: str) -> dict[int, str]:
+    """Segment number -> label of a SEG file, by number.
+
+    Raises:
+        DicomReadError: no segmentation.
+    """
+    header = read_header(path)
+    items = header.get("SegmentSequence")
+    if not items:
+        raise DicomReadError(f"{path}: SegmentSequence is {items!r}; it is no DICOM segmentation", path)
+    found = {int(item.get("SegmentNumber")): str(item.get("SegmentLabel") or "") for item in items}
+    if header.get("SegmentationType") == "LABELMAP":
+        found.pop(0, None)  # the background of a label map is listed too
+    return dict(sorted(found.items()))
+
+
+@lru_cache(maxsize=8)
+def _segmentation(path: str) -> tuple[Any, list[tuple[int, Plane]], Any]:
+    """The file, segment number (0: a label map) and plane of each frame; kept, as its slices are asked for in turn."""
+    dataset = read_dataset(path)
+    frames = []
+    for frame in range(frame_count(dataset, path)):
+        groups = (dataset.get("PerFrameFunctionalGroupsSequence") or [None] * (frame + 1))[frame]
+        shared = (dataset.get("SharedFunctionalGroupsSequence") or [None])[0]
+        number = 0
+        for group in (shared, groups):
+            for item in (group.get("SegmentIdentificationSequence") if group is not None else None) or []:
+                number = int(item.ReferencedSegmentNumber)
+        frames.append((number, plane_of(dataset, path, frame)))
+    return dataset, frames, dataset.get("SegmentationType")
+
+
+def masks_on(path: str, plane: Plane, image: Path | str) -> list[tuple[int, np.ndarray]]:
+    """Segment number and uint8 mask `(H, W)` of every frame of a SEG file that lies on an image.
+
+    Args:
+        path: the SEG file.
+        plane: the image's.
+        image: the image's file, for errors.
+
+    Raises:
+        DicomReadError: a frame at this place with another grid.
+    """
+    dataset, frames, kind = _segmentation(path)
+    normal, found = slice_normal(plane.orientation), []
+    for frame, (number, other) in enumerate(frames):
+        if (
+            abs(slice_normal(other.orientation) @ normal) < 0.999
+            or abs((other.position - plane.position) @ normal) > NEAR
+        ):
+            continue
+        same = (
+            other.size == plane.size
+            and np.allclose(other.orientation, plane.orientation, atol=1e-3)
+            and np.allclose(other.spacing, plane.spacing, rtol=1e-3)
+            and np.abs(other.position - plane.position).max() <= max(NEAR, 0.1 * min(plane.spacing))
+        )
+        if not same:
+            raise DicomReadError(
+                f"{path}, frame {frame}, lies on {image} with another grid: {other} against {plane}; resample it first",
+                path,
+            )
+        pixels = stored_values(dataset, path, frame)
+        if kind == "LABELMAP":
+            labels = [int(label) for label in np.unique(pixels) if int(label) in segments_of(path)]
+            found += [(label, (pixels == label).astype(np.uint8)) for label in labels]
+        else:
+            half = float(dataset.get("MaximumFractionalValue") or 255) / 2 if kind == "FRACTIONAL" else 0.5
+            found.append((number, (pixels >= half).astype(np.uint8)))
+    return found
+
+
+def plane_of(dataset: Any, path: Path | str, frame: int = 0) -> Plane:
+    """Where the pixels of a frame lie.
+
+    Raises:
+        DicomReadError: the file does not say.
+    """
+    position, orientation = place_of(dataset, path, frame)
+    try:
+        rows, columns = (float(number) for number in element_of(dataset, "PixelSpacing", frame))
+        return Plane(position, orientation, (rows, columns), (int(dataset.Rows), int(dataset.Columns)))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise DicomReadError(f"{path}: PixelSpacing, Rows or Columns are missing: {error}", path) from error

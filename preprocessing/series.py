@@ -1,0 +1,109 @@
+"""The geometry of a stack of slices: order, spacing, gaps, place in the world."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+PARALLEL = 1e-3  # a direction cosine may differ by this much within one series; files round to 6 digits and fewer
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+
+
+class Gap(NamedTuple):
+    """Two slices in a row that are not one step apart."""
+
+    after: int  # number of the slice before the gap, in sorted order
+    distance: float  # mm
+    step: float  # mm, the usual one
+    missing: int  # slices that seem to be missing; 0 for a gap that is no multiple of the step
+
+    def __str__(self) -> str:
+        what = f"{self.missing} slices seem to be missing" if self.missing else "the gap is uneven"
+        return f"after slice {self.after}: {self.distance:.4g} mm instead of {self.step:.4g} mm, {what}"
+
+
+def slice_normal(orientation: Sequence[float]) -> np.ndarray:
+    """Unit normal `(3,)` of slices, from the six numbers of ImageOrientationPatient.
+
+    Raises:
+        ValueError: not two unit vectors at right angles.
+    """
+    cosines = np.asarray(orientation, np.float64)
+    if cosines.shape != (6,) or not np.isfinite(cosines).all():
+        raise ValueError(f"ImageOrientationPatient is {list(orientation)}, expected 6 numbers")
+    row, column = cosines[:3], cosines[3:]
+    if max(abs(np.linalg.norm(row) - 1), abs(np.linalg.norm(column) - 1), abs(row @ column)) > 0.01:
+        raise ValueError(f"ImageOrientationPatient is {list(orientation)}, expected two unit vectors at right angles")
+    normal = np.cross(row, column)
+    return normal / np.linalg.norm(normal)
+
+
+def slice_places(positions: np.ndarray, orientation: Sequence[float]) -> np.ndarray:
+    """Places `(N,)` of slices along their normal, mm.
+
+    InstanceNumber tells nothing: it may fall as z rises, repeat, or be missing.
+
+    Args:
+        positions: ImagePositionPatient `(N, 3)`, mm.
+        orientation: ImageOrientationPatient, six numbers.
+    """
+    return np.asarray(positions, np.float64).reshape(-1, 3) @ slice_normal(orientation)
+
+
+def common_orientation(orientations: Sequence[Sequence[float]]) -> np.ndarray:
+    """The orientation `(6,)` that all slices share.
+
+    Raises:
+        ValueError: names the first slice that is turned against the first (a scout in the series).
+    """
+    cosines = np.asarray(orientations, np.float64).reshape(-1, 6)
+    turned = np.abs(cosines - cosines[0]).max(axis=1) > PARALLEL
+    if turned.any():
+        index = int(turned.argmax())
+        raise ValueError(f"slice {index} is turned: {cosines[index].tolist()} against {cosines[0].tolist()}")
+    return cosines[0]
+
+
+def gaps(places: np.ndarray, tolerance: float = 0.05) -> list[Gap]:
+    """Where the steps between sorted slices differ from the usual one, by more than `tolerance` of it.
+
+    The usual step is the median: SliceThickness may be larger (overlapping slices) or smaller than it.
+
+    Args:
+        places: along the normal, sorted, mm.
+        tolerance: share of the step.
+    """
+    steps = np.diff(places)
+    if not len(steps):
+        return []
+    step = float(np.median(steps))
+    found = []
+    for index, distance in enumerate(steps.tolist()):
+        if abs(distance - step) > tolerance * step:
+            times = round(distance / step) if step > 0 else 0
+            whole = times >= 2 and abs(distance - times * step) <= tolerance * step
+            found.append(Gap(index, distance, step, times - 1 if whole else 0))
+    return found
+
+
+def stack_affine(
+    positions: np.ndarray, orientation: Sequence[float], pixel_spacing: Sequence[float], thickness: float = 1.0
+) -> np.ndarray:
+    """Affine `(4, 4)` from voxel (slice, row, column) to world millimetres, RAS as NIfTI counts them.
+
+    The step from slice to slice is the vector between first and last position, so that a tilted gantry is kept.
+
+    Args:
+        positions: ImagePositionPatient of the sorted slices `(N, 3)`, mm, LPS as DICOM counts them.
+        orientation: ImageOrientationPatient.
+        pixel_spacing: PixelSpacing: mm between rows, then between columns.
+        thickness: step of a single slice, mm.
+    """
+    positions = np.asarray(positions, np.float64).reshape(-1, 3)
+    normal, cosines = slice_normal(orientation), np.asarray(orientation, np.float64)
+    single = len(positions) == 1
+    step = normal * thickness if single else (positions[-1] - positions[0]) / (len(positions) - 1)
+    affine = np.eye(4)
+    columns = [step, cosines[3:] * float(pixel_spacing[0]), cosines[:3] * float(pixel_spacing[1]), positions[0]]
+    affine[:3] = LPS_TO_RAS @ np.stack(columns, axis=1)
+    return affine
