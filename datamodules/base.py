@@ -22,7 +22,7 @@ from datamodules.decoder import Decoder
 from datamodules.quickstart import Generator
 from datamodules.readers import ImageReader, Reader
 from datamodules.samplers import EvaluationSampler, TrainingSampler, rank_and_world
-from datamodules.table import find_images, join_columns, rows_of
+from datamodules.table import find_images, ids_of, join_columns, rows_of
 from datamodules.targets import Target
 from datamodules.windows import Windows
 from evaluation.folds import CrossValidation, folds_hash, read_folds
@@ -47,6 +47,11 @@ class BaseDataModule(pl.LightningDataModule):
         preprocessing: steps that every image goes through after it is read, in training and prediction alike (once,
             where there is a cache): `preprocessing.Clahe`, `preprocessing.RemoveHaze`. Steps that change an image's
             shape belong to `prepare`, or to `model.inference.size`.
+        train_ids: CSV under `root` whose `id_column` lists the training images, where one folder holds them beside
+            others (DSTL); the rest of what `images` matches is left out.
+        test_ids: the same for the test images: often the sample submission.
+        id_pattern: regular expression with named groups that takes columns from the image id:
+            `(?P<car>[^_]+)_[0-9]+` gives `car`, to group folds by.
         metadata: CSV under `root` with more about the training images; its columns serve `cv.group`, `cv.stratify`
             and `features`.
         test_metadata: the same for the test images; needed for `features` alone.
@@ -87,6 +92,9 @@ class BaseDataModule(pl.LightningDataModule):
         test_targets: list[Target] | None = None,
         reader: Reader | None = None,
         preprocessing: list[Preprocess] | None = None,
+        train_ids: str | None = None,
+        test_ids: str | None = None,
+        id_pattern: str | None = None,
         metadata: str | None = None,
         test_metadata: str | None = None,
         id_column: str = "image_id",
@@ -117,6 +125,7 @@ class BaseDataModule(pl.LightningDataModule):
                 f"data.preprocessing: {moving[0]} changes the shape of images, but predictions have that of the file; "
                 "run it once with `python cli.py prepare`, or set model.inference.size and resize in data.augmentation"
             )
+        self.train_ids, self.test_ids, self.id_pattern = train_ids, test_ids, id_pattern
         self.metadata, self.test_metadata, self.id_column = metadata, test_metadata, id_column
         self.features = features or []
         self.folds, self.fold, self.val_images, self.windows = folds, fold, val_images, windows
@@ -149,13 +158,26 @@ class BaseDataModule(pl.LightningDataModule):
                     "files ids of their own with {image_id} in the patterns"
                 )
             table = pd.concat([table, given], ignore_index=True)
-        return self.with_metadata(table, self.metadata)
+        return self.with_metadata(self._listed(table, self.train_ids, "data.train_ids"), self.metadata)
 
     def test_table(self) -> pd.DataFrame | None:
         """The images to submit; None where the config names none."""
         if self.test_images is None:
             return None
-        return self.with_metadata(self.find(self.root, self.test_images, "test"), self.test_metadata)
+        table = self._listed(self.find(self.root, self.test_images, "test"), self.test_ids, "data.test_ids")
+        return self.with_metadata(table, self.test_metadata)
+
+    def _listed(self, table: pd.DataFrame, csv: str | None, key: str) -> pd.DataFrame:
+        """The rows that a list names."""
+        if csv is None:
+            return table
+        listed = set(ids_of(confined(self.root, csv), self.id_column, set(table["image_id"])))
+        absent = sorted(listed - set(table["image_id"]))
+        if absent:
+            raise FileNotFoundError(
+                f"{key}: {csv} lists {len(absent)} images without a file; the first is {absent[0]!r}"
+            )
+        return table[table["image_id"].isin(listed)].reset_index(drop=True)
 
     def folder_table(self, folder: str) -> pd.DataFrame:
         """The images of a folder that `predict_split` names: those that look like the test (or training) images."""
@@ -165,7 +187,13 @@ class BaseDataModule(pl.LightningDataModule):
         )
 
     def with_metadata(self, table: pd.DataFrame, csv: str | None) -> pd.DataFrame:
-        """The table with the columns of a CSV under the root, if one is named."""
+        """The table with the columns of a CSV under the root, if one is named, and those of `id_pattern`."""
+        if self.id_pattern is not None:
+            parts = table["image_id"].str.extract(f"^{self.id_pattern}$")
+            unlike = table["image_id"][parts.isna().all(axis=1)]
+            if len(unlike):
+                raise ValueError(f"data.id_pattern: {self.id_pattern!r} does not fit the id {unlike.iloc[0]!r}")
+            table = table.assign(**{str(name): parts[name] for name in parts})
         return table if csv is None else join_columns(table, confined(self.root, csv), self.id_column)
 
     def prepare_data(self) -> None:

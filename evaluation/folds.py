@@ -4,34 +4,62 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
+import numpy as np
 import pandas as pd
 
+from evaluation.divide import TRAIN_ONLY, divide
 from preprocessing.files import text_hash
-
-if TYPE_CHECKING:
-    from sklearn.model_selection import BaseCrossValidator
 
 
 @dataclass
 class CrossValidation:
     """How `folds` divides the training images.
 
+    `stratify` and `group` work alone and together. For a repeated K-fold make a file per repetition,
+    `folds --cv.repeat 1 --data.folds folds/<name>_repeat1.csv`, and train each under an experiment name of its own.
+    Rows from elsewhere (`source` other than `train`) are trained on and never validated: fold -1, unless they share a
+    group with an image of the competition, whose fold they then have.
+
     Args:
-        k: number of folds.
+        k: number of folds; 5, the custom of nearly every competition: a fifth is enough to score and little to lose.
         stratify: column whose values every fold shall hold in the same shares; `size` is the image's size, which often
-            tells the microscope or camera.
-        group: column whose values are never split: patient, slide, site.
+            tells the microscope or camera, `area` the pixels of foreground.
+        group: column whose values are never split: patient, slide, site. Of several columns, images that agree in any
+            of them stay together.
         duplicates: keep images with equal decoded pixels in one fold.
         seed: of the shuffling.
+        kind: `kfold`; `nonuniform`, one validation fold 0 with a share of each class of `stratify` that falls with its
+            size (1/10 below 50 images, 1/20 below 100, 1/50 below 1,000, 1/100 below 10,000, 1/500 below 100,000, then
+            1/1000; Inclusive Images 2018, write-up 71433), all else fold -1: trained on, never validated; `given`, the
+            division that the column `given` holds.
+        separator: between the labels of one field of `stratify`: a space (HPA 2018, Planet), `|`. Every label is then
+            spread over the folds (iterative stratification, Sechidis 2011; whole groups greedily, rare labels first).
+        bins: cut a numeric `stratify` into so many classes of equal size, by quantiles; 0 (an empty mask) is a class of
+            its own. None takes values as they are, but cuts `area` into 5.
+        given: column of the author's division: fold numbers, or `true`/`val` (fold 0) and `false`/`train` (fold -1).
+        repeat: which repetition of a repeated K-fold this is; each is another shuffle of the same seed.
     """
 
     k: int = 5
     stratify: str | None = None
-    group: str | None = None
+    group: str | list[str] | None = None
     duplicates: bool = True
     seed: int = 0
+    kind: Literal["kfold", "nonuniform", "given"] = "kfold"
+    separator: str | None = None
+    bins: int | None = None
+    given: str = "given"
+    repeat: int = 0
+
+    def groups(self) -> list[str]:
+        """Columns that hold images together."""
+        return [self.group] if isinstance(self.group, str) else list(self.group or [])
+
+    def random_state(self) -> int:
+        """Seed of this repetition; `seed` itself for the first."""
+        return int(np.random.SeedSequence([self.seed, self.repeat]).generate_state(1)[0]) if self.repeat else self.seed
 
 
 def make_folds(table: pd.DataFrame, cv: CrossValidation) -> pd.DataFrame:
@@ -42,50 +70,44 @@ def make_folds(table: pd.DataFrame, cv: CrossValidation) -> pd.DataFrame:
         cv: the settings.
 
     Returns:
-        `image_id, fold, group`, in the table's order.
+        `image_id, fold, group`, in the table's order; fold -1 is trained on in every fold.
 
     Raises:
-        ValueError: a column that is not there, or fewer images or groups than folds.
+        ValueError: settings that contradict each other, a column that is not there or holds what it may not, fewer
+            images or groups than folds, a fold that stays empty, or a given division that splits a group.
     """
-    for column in (cv.stratify, cv.group, "pixels" if cv.duplicates else None):
+    _check(cv)
+    together = [*cv.groups(), *(["pixels"] if cv.duplicates else [])]
+    for column in (cv.stratify, cv.given if cv.kind == "given" else None, *together):
         if column is not None and column not in table:
             raise ValueError(f"cv names the column {column!r}, the table has {list(table.columns)}")
-    groups = join_groups(table, [c for c in (cv.group, "pixels" if cv.duplicates else None) if c is not None])
-    if groups.nunique() < cv.k:
-        raise ValueError(f"cv.k is {cv.k}, but there are only {groups.nunique()} separate images or groups")
-    grouped = groups.nunique() < len(table)
-    labels = table[cv.stratify].astype(str) if cv.stratify is not None else None
-    if labels is not None:
-        rare = labels.value_counts()
-        rare = rare[rare < cv.k]
-        if len(rare):
-            warnings.warn(
-                f"{len(rare)} values of {cv.stratify!r} have fewer images than folds and will be missing from "
-                f"some: {rare.index.tolist()[:5]}",
-                stacklevel=2,
-            )
-            labels = labels.where(~labels.isin(rare.index), "(rare)")
-        if labels.value_counts().min() < cv.k:  # one bin of a few rare images: any fold will do
-            labels = labels.where(labels != "(rare)", labels.value_counts().index[0])
-    splitter = _splitter(cv, grouped, labels is not None)
-    folds = pd.Series(-1, index=range(len(table)))
-    for fold, (_, held) in enumerate(splitter.split(table, labels, groups if grouped else None)):
-        folds.iloc[held] = fold
+    for column in cv.groups():
+        unknown = int((table[column].isna() | (table[column].astype(str).str.strip() == "")).sum())
+        if unknown > 1:
+            warnings.warn(f"{unknown} images have no {column!r}; they stay together in one fold", stacklevel=2)
+    groups = join_groups(table, together)
+    own = (table["source"] == "train").to_numpy() if "source" in table else np.ones(len(table), bool)
+    folds = divide(table[own].reset_index(drop=True), groups[own].reset_index(drop=True), cv)
+    fold_of = dict(zip(groups[own], folds, strict=True))
+    result = groups.map(fold_of).fillna(TRAIN_ONLY).astype(int)
     return pd.DataFrame(
-        {"image_id": table["image_id"].to_numpy(), "fold": folds.to_numpy(), "group": groups.to_numpy()}
+        {"image_id": table["image_id"].to_numpy(), "fold": result.to_numpy(), "group": groups.to_numpy()}
     )
 
 
-def _splitter(cv: CrossValidation, grouped: bool, stratified: bool) -> "BaseCrossValidator":
-    # Imported here: every verb imports this file, one of them divides.
-    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
-
-    if grouped and stratified:
-        return StratifiedGroupKFold(cv.k, shuffle=True, random_state=cv.seed)
-    if grouped:
-        return GroupKFold(cv.k, shuffle=True, random_state=cv.seed)
-    kind = StratifiedKFold if stratified else KFold
-    return kind(cv.k, shuffle=True, random_state=cv.seed)
+def _check(cv: CrossValidation) -> None:
+    """Refuse settings that would be without effect or without sense."""
+    if cv.stratify is None and (cv.separator is not None or cv.bins is not None or cv.kind == "nonuniform"):
+        what = "separator" if cv.separator is not None else "bins" if cv.bins is not None else "kind nonuniform"
+        raise ValueError(f"cv.{what} needs cv.stratify: the column of the classes")
+    if cv.separator is not None and cv.bins is not None:
+        raise ValueError("cv.separator is for lists of labels, cv.bins for numbers; set one of them")
+    if cv.separator == "":
+        raise ValueError('cv.separator is empty; give what stands between two labels, such as " " or "|"')
+    if cv.bins is not None and cv.bins < 2:
+        raise ValueError(f"cv.bins is {cv.bins}, expected 2 or more")
+    if cv.k < 2:
+        raise ValueError(f"cv.k is {cv.k}, expected 2 or more folds")
 
 
 def join_groups(table: pd.DataFrame, columns: list[str]) -> pd.Series:
@@ -113,6 +135,9 @@ def join_groups(table: pd.DataFrame, columns: list[str]) -> pd.Series:
     return pd.Series([ids[root(index)] for index in range(len(table))], name="group")
 
 
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
 def write_folds(folds: pd.DataFrame, path: Path) -> None:
     """Write the folds file, at once."""
     path = Path(path)
@@ -127,10 +152,12 @@ def read_folds(path: Path | str) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: says how to make one.
-        ValueError: columns are missing, a fold is no number, an id comes twice, or a group is split.
+        ValueError: columns are missing, a fold is no number, an id comes twice, a group is split, or all rows are in
+            fold -1.
 
     Returns:
-        `image_id, fold, group`; `attrs["grouped"]` says whether the file had groups.
+        `image_id, fold, group`; rows of fold -1 are trained on in every fold and never validated.
+        `attrs["grouped"]` says whether the file had groups.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no folds file {path}; make it with: python cli.py folds --config …")
@@ -140,13 +167,15 @@ def read_folds(path: Path | str) -> pd.DataFrame:
     folds.attrs["grouped"] = "group" in folds
     if "group" not in folds:
         folds["group"] = folds["image_id"]
-    wrong = folds[~folds["fold"].str.fullmatch(r"\d+")]
+    wrong = folds[~folds["fold"].str.fullmatch(r"\d+|-1")]
     if len(wrong):
-        raise ValueError(f"{path}, row {wrong.index[0] + 2}: fold {wrong['fold'].iloc[0]!r} is no number")
+        raise ValueError(f"{path}, row {wrong.index[0] + 2}: fold {wrong['fold'].iloc[0]!r} is no number of a fold")
     twice = folds[folds["image_id"].duplicated()]
     if len(twice):
         raise ValueError(f"{path}, row {twice.index[0] + 2}: image {twice['image_id'].iloc[0]!r} comes twice")
     folds["fold"] = folds["fold"].astype(int)
+    if len(folds) and (folds["fold"] == TRAIN_ONLY).all():
+        raise ValueError(f"{path}: all rows are in fold -1, which is never validated; number a fold 0")
     split = folds.groupby("group")["fold"].nunique()
     split = split[split > 1].index.tolist()
     if split:

@@ -103,11 +103,9 @@ def _equalise_lightness(image: np.ndarray, grid: tuple[int, int], clip: float, s
     # In floats: LAB of 8 bits loses up to several levels of each colour on the way there and back.
     lab = cv2.cvtColor((image / scale).astype(np.float32), cv2.COLOR_RGB2LAB)
     light = np.clip(lab[..., 0] / 100, 0, 1)
-    if image.dtype == np.uint8:
-        light = from_share(light, image, 255)
     if light.min() == light.max():
         return image.copy()
-    lab[..., 0] = _equalise(light, grid, clip, full_scale(light)) * np.float32(100 / full_scale(light))
+    lab[..., 0] = _equalise(light, grid, clip, 1.0) * 100
     return from_share(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), image, scale)
 
 

@@ -146,7 +146,7 @@ def window(
         raise ValueError(
             f"window centre {centre}, width {width}: {function} wants a width {'>= 1' if least else '> 0'}"
         )
-    values = values.astype(np.float32)
+    values = values.astype(np.float32, copy=False)
     if function == "SIGMOID":
         with np.errstate(over="ignore"):  # exp of far outside is infinite, and 1 / (1 + inf) is the 0 that is meant
             share = 1.0 / (1.0 + np.exp(-4.0 * (values - np.float32(centre)) / np.float32(width)))
@@ -154,13 +154,18 @@ def window(
         share = (values > centre - 0.5).astype(np.float32)
     else:
         low, span = (centre - 0.5 - (width - 1) / 2, width - 1) if function == "LINEAR" else (centre - width / 2, width)
-        share = np.clip((values - np.float32(low)) / np.float32(span), 0, 1)
+        share = values - np.float32(low)  # one new array: large ones cost more to get than to fill
+        share /= np.float32(span)
+        np.clip(share, 0, 1, out=share)
     return to_bits(share, bits)
 
 
 def to_bits(share: np.ndarray, bits: Literal[0, 8, 16]) -> np.ndarray:
-    """Shares 0 … 1 as float32 (`bits` 0), uint8 or uint16, rounded to the nearest."""
+    """Shares 0 … 1 as float32 (`bits` 0), uint8 or uint16, rounded to the nearest; float32 shares are written over."""
+    share = share.astype(np.float32, copy=False)
     if bits == 0:
-        return share.astype(np.float32, copy=False)
+        return share
     kind = {8: np.uint8, 16: np.uint16}[bits]
-    return (share * np.float32(np.iinfo(kind).max) + np.float32(0.5)).astype(kind)
+    share *= np.float32(np.iinfo(kind).max)
+    share += np.float32(0.5)
+    return share.astype(kind)

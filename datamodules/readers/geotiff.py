@@ -146,9 +146,13 @@ class GeoTiffReader(Reader):
             parts.append(pixels)
             known.append(self._known(source, numbers, pixels, window, (height, width)))
         image = np.concatenate(parts).transpose(1, 2, 0) if len(parts) > 1 else parts[0].transpose(1, 2, 0)
-        counted = np.concatenate(known)
+        if all(part is None for part in known):
+            return image, None
+        counted = np.concatenate(
+            [np.ones(pixels.shape, bool) if part is None else part for pixels, part in zip(parts, known, strict=True)]
+        )
         if counted.all():
-            return np.ascontiguousarray(image), None
+            return image, None
         image = np.where(counted.transpose(1, 2, 0), image, np.asarray(self.fill).astype(image.dtype))
         return image, counted.any(0) if self.valid == "any" else counted.all(0)
 
@@ -199,25 +203,23 @@ class GeoTiffReader(Reader):
 
     def _known(
         self, source: Any, numbers: list[int], pixels: np.ndarray, share: tuple, size: tuple[int, int]
-    ) -> np.ndarray:
-        """Bool `(C, H, W)`: where the pixels are data."""
-        known = np.ones(pixels.shape, bool)
-        if pixels.dtype.kind == "f":
-            known &= np.isfinite(pixels)
-        for index, number in enumerate(numbers):
-            nodata = self.nodata if self.nodata is not None else source.nodatavals[number - 1]
-            if nodata is not None and not np.isnan(nodata):
+    ) -> np.ndarray | None:
+        """Bool `(C, H, W)`: where the pixels are data; None where the file knows no others."""
+        nodata = [self.nodata if self.nodata is not None else source.nodatavals[number - 1] for number in numbers]
+        flags = {flag.name for number in numbers for flag in source.mask_flag_enums[number - 1]}
+        # An alpha band that was asked for is data: NAIP's near infrared is tagged so.
+        alpha = [n for n, colour in zip(source.indexes, source.colorinterp, strict=True) if colour.name == "alpha"]
+        masked = "per_dataset" in flags and not ("alpha" in flags and set(alpha) & set(numbers))
+        if pixels.dtype.kind != "f" and not masked and all(value is None for value in nodata):
+            return None
+        known = np.isfinite(pixels) if pixels.dtype.kind == "f" else np.ones(pixels.shape, bool)
+        for index, value in enumerate(nodata):
+            if value is not None and not np.isnan(value):
                 # The file's value, rounded as its own type rounds it: -3.4e38 is no float32.
-                known[index] &= pixels[index] != np.asarray(nodata).astype(pixels.dtype)
-            flags = {flag.name for flag in source.mask_flag_enums[number - 1]}
-            alpha = [n for n, colour in zip(source.indexes, source.colorinterp, strict=True) if colour.name == "alpha"]
-            # An alpha band that was asked for is data: NAIP's near infrared is tagged so.
-            wanted_alpha = "alpha" in flags and bool(set(alpha) & set(numbers))
-            if "per_dataset" in flags and not wanted_alpha:
-                place = self._place(source, share)
-                mask = _reading(source, place, lambda: source.dataset_mask(window=place, out_shape=size))  # noqa: B023
-                known &= mask > 0
-                break
+                known[index] &= pixels[index] != np.asarray(value).astype(pixels.dtype)
+        if masked:
+            place = self._place(source, share)
+            known &= _reading(source, place, lambda: source.dataset_mask(window=place, out_shape=size)) > 0
         return known
 
 

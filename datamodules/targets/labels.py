@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from datamodules.table import read_csv
+from datamodules.table import read_csv, without_endings
 from datamodules.targets.base import Target
 from preprocessing.files import confined
 
@@ -68,7 +68,7 @@ class Labels(Target):
             raise ValueError(f"{where} has no column {lacking[0]!r}, only {list(rows.columns)}; check target.columns")
         ids = rows["image_id" if self.csv is None else self.id_column].astype(str)
         known = set(table["image_id"])
-        ids = ids.where(ids.isin(known), ids.str.replace(r"\.[A-Za-z0-9]{2,5}$", "", regex=True))
+        ids = without_endings(ids, known)
         fields: dict[str, list[list[str]]] = {}
         for image_id, values in zip(ids, rows[self.columns].astype(str).to_numpy().tolist(), strict=True):
             fields.setdefault(image_id, []).append(values)

@@ -1,5 +1,6 @@
 """Masks from polygons: GeoJSON or WKT, in pixels or on the map."""
 
+import glob
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,9 +23,9 @@ class Polygons(Target):
     Pixels belong to a polygon when their centre lies inside (GDAL's rule). Where instances overlap, the later one wins.
 
     Args:
-        geojson: path under `data.root` with `{image_id}` in it, one file per image. A missing or empty file means no
-            polygons unless `required`. Its reference system is the file's `crs` member, else longitude and latitude,
-            or the image's own where the numbers are none.
+        geojson: path under `data.root` with `{image_id}` in it, one file per image; `*` may stand for a folder. A
+            missing or empty file means no polygons unless `required`. Its reference system is the file's `crs` member,
+            else longitude and latitude, or the image's own where the numbers are none.
         csv: table under `data.root` with a polygon per row as WKT; instead of `geojson`.
         id_column: column of the image id in the CSV.
         wkt_column: column of the polygon or multipolygon; a third coordinate is dropped (SpaceNet writes 0).
@@ -102,7 +103,11 @@ class Polygons(Target):
             self._grid = {row[0]: (float(row[1]), float(row[2])) for row in sizes.itertuples(index=False, name=None)}
 
     def _path(self, image_id: str) -> Path:
-        return confined(self.root, self.geojson.replace("{image_id}", image_id))
+        path = confined(self.root, self.geojson.replace("{image_id}", image_id))
+        if "*" not in self.geojson:
+            return path
+        pattern = self.geojson.replace("{image_id}", glob.escape(image_id))
+        return next(iter(sorted(self.root.glob(pattern))), path)
 
     def files(self, row: Any) -> list[Path]:
         if self.csv is not None:

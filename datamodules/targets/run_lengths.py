@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from datamodules.table import read_csv
+from datamodules.table import read_csv, without_endings
 from datamodules.targets.base import Target
 from postprocessing import rle
 from preprocessing.files import confined
@@ -24,7 +24,11 @@ class RunLengths(Target):
         relative: SIIM-ACR's gap and length pairs.
         empty: text that means an empty mask, beside the empty text.
         instances: each row is an object (Airbus, Data Science Bowl); else the rows of an image are one mask (SIIM-ACR).
-        name: name of the array; `mask` `(1, H, W)` uint8 or `instances` `(H, W)` uint16 unless given.
+        name: name of the array; `mask` `(K, H, W)` uint8 or `instances` `(H, W)` uint16 unless given.
+        classes: class names in the order of the mask's channels; None for one channel.
+        class_column: column of the class (UW-Madison); without it the class is what stands behind the last
+            `class_separator` of the id (Clouds: `0011165.jpg_Fish`).
+        class_separator: between image id and class.
     """
 
     def __init__(
@@ -38,38 +42,65 @@ class RunLengths(Target):
         empty: str = "-1",
         instances: bool = False,
         name: str | None = None,
+        classes: list[str] | None = None,
+        class_column: str | None = None,
+        class_separator: str = "_",
     ) -> None:
+        if instances and classes is not None:
+            raise ValueError("RunLengths: instances of several classes are one target per class")
         self.csv, self.id_column, self.value_column = csv, id_column, value_column
         self.order, self.base, self.relative, self.empty = order, base, relative, empty
         self.instances, self.name = instances, name or ("instances" if instances else "mask")
-        self.texts: dict[str, list[str]] = {}
+        self.classes, self.class_column, self.class_separator = classes, class_column, class_separator
+        self.texts: dict[str, list[tuple[int, str]]] = {}
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
         path = confined(root, self.csv)
         rows = read_csv(path)
-        for column in (self.id_column, self.value_column):
+        for column in (self.id_column, self.value_column, *([self.class_column] if self.class_column else [])):
             if column not in rows:
                 raise ValueError(f"{path} has no column {column!r}, only {list(rows.columns)}")
-        self.texts = {
-            image_id: [text for text in part if text.strip() and text.strip() != self.empty]
-            for image_id, part in rows.groupby(self.id_column)[self.value_column]
-        }
+        ids, channels = self._split(rows, path)
+        self.texts = {}
+        for image_id, channel, text in zip(
+            without_endings(ids, set(table["image_id"])), channels, rows[self.value_column], strict=True
+        ):
+            found = self.texts.setdefault(image_id, [])
+            if text.strip() and text.strip() != self.empty:
+                found.append((channel, text))
         missing = [image_id for image_id in table["image_id"] if image_id not in self.texts]
         if missing:
             raise ValueError(f"{path} has no row for {len(missing)} images; the first is {missing[0]!r}")
+
+    def _split(self, rows: pd.DataFrame, path: Path) -> tuple[pd.Series, list[int]]:
+        """Image id and channel of every row."""
+        ids = rows[self.id_column]
+        if self.classes is None:
+            return ids, [0] * len(rows)
+        kinds = rows[self.class_column] if self.class_column else ids.str.rsplit(self.class_separator, n=1).str[-1]
+        unknown = kinds[~kinds.isin(self.classes)]
+        if len(unknown):
+            raise ValueError(
+                f"{path}, row {unknown.index[0] + 2}: class {unknown.iloc[0]!r}, expected one of "
+                f"{', '.join(self.classes)}; set target.classes"
+            )
+        ids = ids if self.class_column else ids.str.rsplit(self.class_separator, n=1).str[0]
+        return ids, [self.classes.index(kind) for kind in kinds]
 
     def files(self, row: Any) -> list[Path]:
         return [confined(self.root, self.csv)]
 
     def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
         labels = np.zeros(size, np.uint16)
-        for number, text in enumerate(self.texts[row.image_id], 1):
+        masks = np.zeros((len(self.classes or [""]), *size), np.uint8)
+        for number, (channel, text) in enumerate(self.texts[row.image_id], 1):
             try:
                 mask = rle.decode(text, size, order=self.order, base=self.base, relative=self.relative)
             except ValueError as error:
                 raise ValueError(f"{self.csv}, image {row.image_id!r}, its row {number}: {error}") from error
-            labels[mask] = number
-        if self.instances:
-            return {self.name: labels}
-        return {self.name: (labels > 0).astype(np.uint8)[None]}
+            if self.instances:
+                labels[mask] = number
+            else:
+                masks[channel][mask] = 1
+        return {self.name: labels if self.instances else masks}
