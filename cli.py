@@ -9,6 +9,8 @@ from pathlib import Path
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would otherwise ask the network for news
 
 VERBS = {
+    "explore": ("experiments.explore", "report of a dataset: samples, sizes, truth, copies, train against test, folds"),
+    "prepare": ("experiments.prepare", "convert and preprocess a dataset once: PNG or npy files, masks, a table"),
     "run": ("experiments.chain", "the whole chain of one config: folds, fit, predict, search, submission"),
     "folds": ("experiments.offline", "write the folds file: duplicates and groups are never split"),
     "fit": ("experiments.training", "train one fold (or all rows)"),
@@ -17,6 +19,7 @@ VERBS = {
     "predict": ("experiments.training", "write out-of-fold and test predictions of a run, or of all folds"),
     "search": ("experiments.offline", "tune the post-processing on out-of-fold predictions"),
     "score": ("experiments.offline", "metric of predictions or of a submission file against the truth"),
+    "suggest": ("experiments.explore", "name the images to annotate next; check and note a round of new labels"),
     "submit": ("experiments.offline", "write the submission file and check it against the sample"),
 }
 

@@ -52,8 +52,8 @@ class BaseDataModule(pl.LightningDataModule):
         test_ids: the same for the test images: often the sample submission.
         id_pattern: regular expression with named groups that takes columns from the image id:
             `(?P<car>[^_]+)_[0-9]+` gives `car`, to group folds by.
-        metadata: CSV under `root` with more about the training images; its columns serve `cv.group`, `cv.stratify`
-            and `features`.
+        metadata: CSV (or several) under `root` with more about the training images; the columns serve `cv.group`,
+            `cv.stratify` and `features`.
         test_metadata: the same for the test images; needed for `features` alone.
         id_column: column of the image id in these CSVs.
         features: numeric columns that enter each sample as `features` `(F,)`, for a network with
@@ -95,8 +95,8 @@ class BaseDataModule(pl.LightningDataModule):
         train_ids: str | None = None,
         test_ids: str | None = None,
         id_pattern: str | None = None,
-        metadata: str | None = None,
-        test_metadata: str | None = None,
+        metadata: str | list[str] | None = None,
+        test_metadata: str | list[str] | None = None,
         id_column: str = "image_id",
         features: list[str] | None = None,
         folds: str | None = None,
@@ -186,15 +186,17 @@ class BaseDataModule(pl.LightningDataModule):
             folder, pattern if any(Path(folder).glob(re.sub(r"\{\w+\}", "*", pattern))) else "*", "predict"
         )
 
-    def with_metadata(self, table: pd.DataFrame, csv: str | None) -> pd.DataFrame:
-        """The table with the columns of a CSV under the root, if one is named, and those of `id_pattern`."""
+    def with_metadata(self, table: pd.DataFrame, files: str | list[str] | None) -> pd.DataFrame:
+        """The table with the columns of the CSVs under the root that are named, and those of `id_pattern`."""
         if self.id_pattern is not None:
             parts = table["image_id"].str.extract(f"^{self.id_pattern}$")
             unlike = table["image_id"][parts.isna().all(axis=1)]
             if len(unlike):
                 raise ValueError(f"data.id_pattern: {self.id_pattern!r} does not fit the id {unlike.iloc[0]!r}")
             table = table.assign(**{str(name): parts[name] for name in parts})
-        return table if csv is None else join_columns(table, confined(self.root, csv), self.id_column)
+        for csv in [files] if isinstance(files, str) else files or []:
+            table = join_columns(table, confined(self.root, csv), self.id_column)
+        return table
 
     def prepare_data(self) -> None:
         if self.generator is not None and not Path(self.root).exists():

@@ -198,7 +198,7 @@ def read_csv(path: Path | str, engine: CsvEngine | None = None) -> pd.DataFrame:
 
     Args:
         path: the file, UTF-8.
-        engine: `pandas`; `polars`, about twice as fast (`pip install -e ".[polars]"`); `cudf` on an NVIDIA GPU; `auto`
+        engine: `pandas`; `polars`, up to twice as fast (`pip install -e ".[polars]"`); `cudf` on an NVIDIA GPU; `auto`
             takes polars for files from 8 MB on where it is installed. (Never cudf: it would open the GPU in every
             process that reads a table.) The environment variable `CSV_ENGINE` unless given, else `auto`.
 

@@ -1,13 +1,13 @@
 """Windows of images that are too large to be read, or trained on, whole."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-Window = tuple[int, ...]  # first row, first column, rows, columns; any number of axes: all firsts, then all lengths
+from preprocessing.patches import Window, balanced_patches, coarse_places, grid_patches, random_patches
 
 
 class Windows(ABC):
@@ -41,8 +41,8 @@ class RandomWindows(Windows):
 
     Args:
         size: side of the window in pixels. An image that is smaller gives all it has along that axis.
-        positive: share of windows in 0..1 that shall contain foreground, where an image has any; the others lie
-            anywhere. None leaves everything to chance.
+        positive: share of windows in 0..1 that contain foreground, where an image has any; the others contain none.
+            None leaves everything to chance.
         target: name of the target array whose values above 0 are foreground: `mask`, `instances`, `body`.
         ignore: value of that array that is no foreground.
         by_area: draw from an image in proportion to its area, at least once; False gives each image one window.
@@ -72,7 +72,7 @@ class RandomWindows(Windows):
         draws = [max(1, round(area)) if self.by_area else 1 for area in areas]
         self.places = [index for index, count in enumerate(draws) for _ in range(count)]
         pairs = zip(rows, self.sizes, strict=True)
-        self.filled = [self._foreground(row, sides, read) for row, sides in pairs] if self.positive else []
+        self.filled = [self._foreground(row, sides, read) for row, sides in pairs] if self.positive is not None else []
 
     def _foreground(self, row: Any, sides: tuple[int, int], read: Callable[[Any], dict]) -> np.ndarray:
         """Squares that hold foreground, found strip by strip so that no scene is ever in memory whole."""
@@ -86,12 +86,8 @@ class RandomWindows(Windows):
                 )
             array = arrays[self.target]
             mask = (array > 0) if self.ignore is None else (array > 0) & (array != self.ignore)
-            mask = mask.any(0) if mask.ndim == 3 else mask
-            rows, columns = (-(-side // self.CELL) for side in mask.shape)
-            padded = np.zeros((rows * self.CELL, columns * self.CELL), bool)
-            padded[: mask.shape[0], : mask.shape[1]] = mask
-            cells = padded.reshape(rows, self.CELL, columns, self.CELL).any((1, 3))
-            found.append(np.argwhere(cells) + [top // self.CELL, 0])
+            places = coarse_places(mask.any(0) if mask.ndim == 3 else mask, self.CELL)
+            found.append(places + [top // self.CELL, 0])
         return np.concatenate(found).astype(np.int32)
 
     def __len__(self) -> int:
@@ -99,17 +95,12 @@ class RandomWindows(Windows):
 
     def row(self, number: int, random: np.random.Generator) -> tuple[int, Any]:
         index = self.places[number]
-        sides = self.sizes[index]
-        lengths = [min(self.size, side) for side in sides]
-        firsts = [int(random.integers(side - length + 1)) for side, length in zip(sides, lengths, strict=True)]
-        if self.filled and len(self.filled[index]) and random.random() < self.positive:
-            # A window that contains a square with foreground, moved at random as far as it still does.
-            cell = self.filled[index][random.integers(len(self.filled[index]))] * self.CELL
-            for axis, (side, length) in enumerate(zip(sides, lengths, strict=True)):
-                end = min(int(cell[axis]) + self.CELL, side)
-                lowest, highest = max(0, end - length), min(int(cell[axis]), side - length)
-                firsts[axis] = int(random.integers(min(lowest, highest), max(lowest, highest) + 1))
-        return index, with_window(self.rows[index], (*firsts, *lengths))
+        if self.positive is None:
+            window = random_patches(self.sizes[index], self.size, 1, random)[0]
+        else:
+            places = self.filled[index]
+            window = balanced_patches(self.sizes[index], self.size, 1, places, random, self.positive, self.CELL)[0]
+        return index, with_window(self.rows[index], window)
 
 
 class GridWindows(Windows):
@@ -129,18 +120,8 @@ class GridWindows(Windows):
 
     def prepare(self, rows: list[Any], size: Callable[[Any], tuple], read: Callable[[Any], dict]) -> None:
         self.rows = rows
-        self.windows = [(index, window) for index, row in enumerate(rows) for window in self.of_size(size(row)[:2])]
-
-    def of_size(self, sides: Sequence[int]) -> list[Window]:
-        """The windows of one image; together they cover it."""
-        axes = [self._starts(side) for side in sides]
-        lengths = [min(self.size, side) for side in sides]
-        return [(top, left, *lengths) for top in axes[0] for left in axes[1]]
-
-    def _starts(self, side: int) -> list[int]:
-        step = max(1, round(self.size * (1 - self.overlap)))
-        last = max(0, side - self.size)
-        return [*range(0, last, step), last]
+        grids = ((index, grid_patches(size(row)[:2], self.size, self.overlap)) for index, row in enumerate(rows))
+        self.windows = [(index, window) for index, windows in grids for window in windows]
 
     def __len__(self) -> int:
         return len(self.windows)

@@ -1,10 +1,25 @@
 """From probabilities to a submission. `postprocessing.<Step>` are the steps of `competition.postprocess`."""
 
 from postprocessing.area import MinimumArea
+from postprocessing.arg_max import ArgMax
+from postprocessing.clusters import Clusters
 from postprocessing.components import ConnectedComponents
 from postprocessing.holes import FillHoles
+from postprocessing.label_threshold import LabelThreshold
+from postprocessing.resize import Resize
 from postprocessing.step import Step
 from postprocessing.threshold import Threshold
 from postprocessing.watershed import Watershed
 
-__all__ = ["ConnectedComponents", "FillHoles", "MinimumArea", "Step", "Threshold", "Watershed"]
+__all__ = [
+    "ArgMax",
+    "Clusters",
+    "ConnectedComponents",
+    "FillHoles",
+    "LabelThreshold",
+    "MinimumArea",
+    "Resize",
+    "Step",
+    "Threshold",
+    "Watershed",
+]

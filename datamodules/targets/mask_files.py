@@ -20,10 +20,22 @@ class MaskFiles(Target):
         classes: None for binary masks: two values (0 and 1, 255 or 65535) become `(1, H, W)` uint8 of 0 and 1. A number
             for class numbers 0 … classes − 1 (a palette is read as its numbers): `(H, W)`.
         ignore: class number of pixels that do not count.
+        values: for files with other numbers, or more of them than wanted: which become class 1, 2, …; a list entry
+            joins several (`[5, 1, [2, 3]]`: liver, spleen, both kidneys). All other numbers are class 0.
     """
 
-    def __init__(self, pattern: str, name: str = "mask", classes: int | None = None, ignore: int = 255) -> None:
-        self.pattern, self.name, self.classes, self.ignore = pattern, name, classes, ignore
+    def __init__(
+        self,
+        pattern: str,
+        name: str = "mask",
+        classes: int | None = None,
+        ignore: int = 255,
+        values: list[int | list[int]] | None = None,
+    ) -> None:
+        if values is not None and classes not in (None, len(values) + 1):
+            raise ValueError(f"MaskFiles: {len(values)} values and class 0, but classes is {classes}")
+        self.pattern, self.name, self.ignore, self.values = pattern, name, ignore, values
+        self.classes = len(values) + 1 if values is not None else classes
 
     def _path(self, image_id: str) -> Path:
         return confined(self.root, self.pattern.format(image_id=image_id))
@@ -47,7 +59,13 @@ class MaskFiles(Target):
             mask = mask[..., :1]
         if mask.shape[2] != 1:
             raise ValueError(f"mask {path} has {mask.shape[2]} differing channels, expected 1")
-        return {self.name: as_mask(mask[..., 0], path, self.classes, self.ignore)}
+        mask = mask[..., 0]
+        if self.values is not None:
+            found = mask
+            mask = np.where(found == self.ignore, self.ignore, 0)
+            for number, wanted in enumerate(self.values, 1):
+                mask[np.isin(found, wanted)] = number
+        return {self.name: as_mask(mask, path, self.classes, self.ignore)}
 
 
 def as_mask(values: np.ndarray, path: Path, classes: int | None, ignore: int | None = None) -> np.ndarray:

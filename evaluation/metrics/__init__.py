@@ -1,8 +1,31 @@
 """Competition metrics: the same number for any batch size and number of ranks, and a score for every image."""
 
+from evaluation.metrics.accuracy import Accuracy
 from evaluation.metrics.base import CompetitionMetric
 from evaluation.metrics.dice import DiceGlobal, DicePerImage
+from evaluation.metrics.fbeta import FBeta
+from evaluation.metrics.instance_fbeta import InstanceFBeta
 from evaluation.metrics.instances import InstanceAveragePrecision
 from evaluation.metrics.iou import IoUGlobal, IoUPerImage
+from evaluation.metrics.kappa import QuadraticWeightedKappa
+from evaluation.metrics.log_loss import LogLoss
+from evaluation.metrics.precision import IoUPrecision
+from evaluation.metrics.roc import AreaUnderROC
+from evaluation.metrics.spacenet import SpaceNetF1
 
-__all__ = ["CompetitionMetric", "DiceGlobal", "DicePerImage", "InstanceAveragePrecision", "IoUGlobal", "IoUPerImage"]
+__all__ = [
+    "Accuracy",
+    "AreaUnderROC",
+    "CompetitionMetric",
+    "DiceGlobal",
+    "DicePerImage",
+    "FBeta",
+    "InstanceAveragePrecision",
+    "InstanceFBeta",
+    "IoUGlobal",
+    "IoUPerImage",
+    "IoUPrecision",
+    "LogLoss",
+    "QuadraticWeightedKappa",
+    "SpaceNetF1",
+]

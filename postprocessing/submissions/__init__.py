@@ -1,8 +1,27 @@
 """Submission files: one class per format, each with its validator."""
 
-from postprocessing.submissions.base import Submission, SubmissionError
+from postprocessing.submissions.base import RowError, Submission, SubmissionError
+from postprocessing.submissions.class_columns import ClassColumns
+from postprocessing.submissions.class_polygons import ClassPolygons
+from postprocessing.submissions.class_run_lengths import ClassRunLengths
 from postprocessing.submissions.geotiffs import GeoTiffs
 from postprocessing.submissions.instance_run_lengths import InstanceRunLengths
+from postprocessing.submissions.labels import Labels
+from postprocessing.submissions.ordinal import Ordinal
+from postprocessing.submissions.polygons import Polygons
 from postprocessing.submissions.run_lengths import RunLengths
 
-__all__ = ["GeoTiffs", "InstanceRunLengths", "RunLengths", "Submission", "SubmissionError"]
+__all__ = [
+    "ClassColumns",
+    "ClassPolygons",
+    "ClassRunLengths",
+    "GeoTiffs",
+    "InstanceRunLengths",
+    "Labels",
+    "Ordinal",
+    "Polygons",
+    "RowError",
+    "RunLengths",
+    "Submission",
+    "SubmissionError",
+]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from postprocessing import rle
-from postprocessing.submissions.base import Submission
+from postprocessing.submissions.base import RowError, Submission, named
 
 
 class InstanceRunLengths(Submission):
@@ -15,6 +15,7 @@ class InstanceRunLengths(Submission):
         order: `column` (both competitions) or `row`.
         base: number of the first pixel.
         empty: what an image without objects is written as.
+        suffix: ending of the ids in the file that the images' ids lack: `.jpg` (Airbus).
         output: name of the instance ids `(H, W)` in the post-processed prediction.
     """
 
@@ -27,20 +28,21 @@ class InstanceRunLengths(Submission):
         order: rle.Order = "column",
         base: int = 1,
         empty: str = "",
+        suffix: str = "",
         output: str = "instances",
     ) -> None:
         self.columns = (id_column, value_column)
-        self.order, self.base, self.empty, self.output = order, base, empty, output
+        self.order, self.base, self.empty, self.suffix, self.output = order, base, empty, suffix, output
 
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
-        texts = rle.encode_instances(prediction[self.output], order=self.order, base=self.base).values()
-        return [(image_id, text) for text in texts] or [(image_id, self.empty)]
+        texts = rle.encode_instances(named(prediction, self.output), order=self.order, base=self.base).values()
+        return [(image_id + self.suffix, text) for text in texts] or [(image_id + self.suffix, self.empty)]
 
     def image(self, texts: list[tuple[str, ...]], size: tuple[int, int]) -> dict[str, np.ndarray]:
         values = [text for _, text in texts]
         if values == [self.empty]:
             return {self.output: np.zeros(size, np.int32)}
-        empty = next((number for number, text in enumerate(values, 1) if not text.strip()), None)
+        empty = next((number for number, text in enumerate(values) if not text.strip()), None)
         if empty is not None:
-            raise ValueError(f"object {empty} of {len(values)} is empty")
+            raise RowError(f"object {empty + 1} of {len(values)} is empty", empty)
         return {self.output: rle.decode_instances(values, size, order=self.order, base=self.base)}

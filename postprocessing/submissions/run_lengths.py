@@ -3,7 +3,7 @@
 import numpy as np
 
 from postprocessing import rle
-from postprocessing.submissions.base import Submission
+from postprocessing.submissions.base import RowError, Submission, named
 
 
 class RunLengths(Submission):
@@ -16,6 +16,7 @@ class RunLengths(Submission):
         base: number of the first pixel; 1, in SIIM-ACR 0.
         relative: SIIM-ACR's gap and length pairs.
         empty: what an empty mask is written as: "" or "-1".
+        suffix: ending of the ids in the file that the images' ids lack: `.jpg` (Carvana).
         output: name of the bool mask `(1, H, W)` in the post-processed prediction.
     """
 
@@ -27,21 +28,25 @@ class RunLengths(Submission):
         base: int = 1,
         relative: bool = False,
         empty: str = "",
+        suffix: str = "",
         output: str = "mask",
     ) -> None:
         self.columns = (id_column, value_column)
         self.order, self.base, self.relative = order, base, relative
-        self.empty, self.output = empty, output
+        self.empty, self.suffix, self.output = empty, suffix, output
 
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
-        mask = prediction[self.output]
+        mask = named(prediction, self.output)
         mask = mask[0] if mask.ndim == 3 else mask
         text = rle.encode(mask, order=self.order, base=self.base, relative=self.relative)
-        return [(image_id, text or self.empty)]
+        return [(image_id + self.suffix, text or self.empty)]
 
     def image(self, texts: list[tuple[str, ...]], size: tuple[int, int]) -> dict[str, np.ndarray]:
         mask = np.zeros(size, bool)
-        for _, text in texts:
+        for number, (_, text) in enumerate(texts):
             if text != self.empty:
-                mask |= rle.decode(text, size, order=self.order, base=self.base, relative=self.relative)
+                try:
+                    mask |= rle.decode(text, size, order=self.order, base=self.base, relative=self.relative)
+                except rle.RunLengthError as error:
+                    raise RowError(str(error), number) from error
         return {self.output: mask[None]}

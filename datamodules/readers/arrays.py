@@ -1,0 +1,44 @@
+"""Images in NumPy files."""
+
+from typing import Any
+
+import numpy as np
+
+from datamodules.readers.base import ImageReadError, Reader
+
+
+class ArrayReader(Reader):
+    """Reads `.npy` files of `(H, W, C)` or `(H, W)`, of any type and number of channels; windows without the rest.
+
+    `python cli.py prepare --format npy` writes them: for more channels, or other types, than PNG has.
+    """
+
+    windowed = True
+
+    def read(self, row: Any) -> np.ndarray:
+        array = open_array(row.path)
+        window = getattr(row, "window", None)
+        if window is not None:
+            top, left, height, width = window
+            array = array[top : top + height, left : left + width]
+        array = np.array(array)  # a copy: a memory map keeps its file open
+        return array if array.ndim == 3 else array[..., None]
+
+    def size(self, row: Any) -> tuple[int, int]:
+        return open_array(row.path).shape[:2]
+
+
+def open_array(path: Any) -> np.ndarray:
+    """The array of a `.npy` file, memory-mapped.
+
+    Raises:
+        ImageReadError: missing, truncated, no such file, one with Python objects, or with fewer than 2 axes.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        raise ImageReadError(f"{path} is no NumPy array that can be read: {error}") from error
+    if not isinstance(array, np.ndarray) or array.ndim not in (2, 3):
+        found = array.shape if isinstance(array, np.ndarray) else type(array).__name__
+        raise ImageReadError(f"{path} holds {found}, expected an array of 2 or 3 axes")
+    return array

@@ -1,0 +1,28 @@
+"""Share of the images that are right."""
+
+import numpy as np
+
+from evaluation.metrics.base import Arrays, CompetitionMetric
+from evaluation.metrics.labels import class_number
+
+
+class Accuracy(CompetitionMetric):
+    """Share of the images whose one class is right.
+
+    Args:
+        classes: number of classes.
+        output: name of the class in the post-processed prediction: a class number `()`, made by `ArgMax`; flags `(K,)`
+            with a single one; or the answers of grades bool `(K - 1,)`.
+        truth: name of the true class, in the same kinds; the same as `output` unless given.
+    """
+
+    def __init__(self, classes: int, output: str = "label", truth: str | None = None) -> None:
+        super().__init__()
+        self.classes, self.output, self.truth = classes, output, truth or output
+
+    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        predicted = class_number(prediction, self.output, "prediction", self.classes)
+        return np.array([predicted == class_number(truth, self.truth, "truth", self.classes)], np.float64)
+
+    def reduce(self, rows: np.ndarray) -> float:
+        return float(rows.mean())

@@ -1,0 +1,68 @@
+"""F-beta of labels: Human Protein Atlas 2018, Planet."""
+
+from typing import Literal
+
+import numpy as np
+
+from evaluation.metrics.base import Arrays, CompetitionMetric
+from evaluation.metrics.labels import flags
+
+
+def fbeta(found: np.ndarray, predicted: np.ndarray, true: np.ndarray, beta: float, empty: float) -> np.ndarray:
+    """(1 + β²) TP / (β² · true + predicted); `empty` where there is neither truth nor prediction."""
+    square = beta * beta
+    below = square * true + predicted
+    return np.where(below > 0, (1 + square) * found / np.where(below > 0, below, 1), empty)
+
+
+class FBeta(CompetitionMetric):
+    """F-beta of images with any number of labels.
+
+    Args:
+        average: `macro`, the mean over classes of the F-beta of the whole set (Human Protein Atlas 2018);
+            `samples`, the mean over images (Planet); `micro`, of all decisions at once.
+        beta: weight of recall against precision; 1 (Human Protein Atlas), 2 (Planet).
+        empty: F-beta of a class (`macro`) or image (`samples`) that has neither truth nor prediction; 0, as
+            scikit-learn and both competitions have it. `.nan` leaves it out of the mean.
+        output: name of the labels in the post-processed prediction: bool `(K,)`, made by `LabelThreshold`, or a class
+            number `()`.
+        truth: name of the true labels, `(K,)` of 0 and 1 or a class number; the same as `output` unless given.
+        classes: K, where class numbers are.
+    """
+
+    def __init__(
+        self,
+        average: Literal["macro", "micro", "samples"] = "macro",
+        beta: float = 1.0,
+        empty: float = 0.0,
+        output: str = "label",
+        truth: str | None = None,
+        classes: int | None = None,
+    ) -> None:
+        super().__init__()
+        if beta <= 0:
+            raise ValueError(f"FBeta: beta is {beta}, expected a number above 0")
+        self.average, self.beta, self.empty = average, beta, empty
+        self.output, self.truth, self.classes = output, truth or output, classes
+
+    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        predicted = flags(prediction, self.output, "prediction", self.classes)
+        true = flags(truth, self.truth, "truth", self.classes)
+        if len(predicted) != len(true):
+            raise ValueError(
+                f"prediction {self.output!r} has {len(predicted)} classes, truth {self.truth!r} {len(true)}"
+            )
+        return np.stack([predicted & true, predicted, true], axis=1).astype(np.float64).ravel()
+
+    def reduce(self, rows: np.ndarray) -> float:
+        counted = rows.reshape(len(rows), -1, 3)
+        if self.average != "samples":
+            counted = counted.sum(0)
+        if self.average != "macro":
+            counted = counted.sum(-2)
+        scores = fbeta(counted[..., 0], counted[..., 1], counted[..., 2], self.beta, self.empty)
+        return float(np.nanmean(scores)) if np.isfinite(scores).any() else float("nan")
+
+    def image_score(self, row: np.ndarray) -> float:
+        found, predicted, true = row.reshape(-1, 3).sum(0)
+        return float(fbeta(found, predicted, true, self.beta, self.empty))

@@ -1,0 +1,53 @@
+"""F-beta of instances: Airbus ships."""
+
+import numpy as np
+
+from evaluation.metrics.base import Arrays, CompetitionMetric, named
+from evaluation.metrics.fbeta import fbeta
+from evaluation.metrics.instances import DSB_THRESHOLDS, pairwise_iou
+
+
+class InstanceFBeta(CompetitionMetric):
+    """Mean over images and IoU thresholds of the F-beta of found objects (Airbus ships).
+
+    A true object is found when a predicted one overlaps it with an IoU above the threshold; above 0.5 a match is
+    unique. An image without true and predicted objects scores 1, one with either alone 0.
+
+    Args:
+        beta: weight of recall against precision; 2, the competition's.
+        thresholds: IoU thresholds; the competition's .50, .55, … .95.
+        output: name of the instance ids `(H, W)` in the post-processed prediction.
+        truth: name of the true ids; the same as `output` unless given.
+    """
+
+    def __init__(
+        self,
+        beta: float = 2.0,
+        thresholds: list[float] = list(DSB_THRESHOLDS),  # noqa: B006 - never changed; --help prints it
+        output: str = "instances",
+        truth: str | None = None,
+    ) -> None:
+        super().__init__()
+        low = [threshold for threshold in thresholds if not 0.5 <= threshold < 1]
+        if low or not thresholds:
+            raise ValueError(f"thresholds lie in [0.5, 1), where a match is unique, got {low}")
+        if beta <= 0:
+            raise ValueError(f"InstanceFBeta: beta is {beta}, expected a number above 0")
+        self.beta, self.thresholds = beta, list(thresholds)
+        self.output, self.truth = output, truth or output
+
+    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        arrays = named(prediction, self.output, "prediction"), named(truth, self.truth, "truth")
+        for array, name in zip(arrays, (self.output, self.truth), strict=True):
+            if array.dtype.kind not in "iu" or array.ndim != 2:
+                raise ValueError(f"{name!r} is {array.dtype} {array.shape}, expected instance ids (H, W)")
+        overlap = pairwise_iou(*arrays)
+        number_true, number_predicted = overlap.shape
+        best = overlap.max(axis=1) if number_predicted else np.zeros(number_true)
+        # Rounded, so that an IoU of exactly a threshold does not pass by an error of the last bit.
+        limits = np.round(self.thresholds, 9)
+        found = (np.round(best, 9)[:, None] > limits).sum(0)
+        return np.array([fbeta(found, number_predicted, number_true, self.beta, empty=1.0).mean()])
+
+    def reduce(self, rows: np.ndarray) -> float:
+        return float(rows.mean())

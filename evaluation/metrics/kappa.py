@@ -1,0 +1,44 @@
+"""Agreement of grades: APTOS 2019."""
+
+import numpy as np
+
+from evaluation.metrics.base import Arrays, CompetitionMetric
+from evaluation.metrics.labels import class_number
+
+
+class QuadraticWeightedKappa(CompetitionMetric):
+    """Cohen's kappa of grades with quadratic weights: 1 - Σ w O / Σ w E with w = (i - j)² (APTOS 2019, Prostate).
+
+    O counts the pairs of true and predicted grade, E what chance would give with the same margins. 1 where all truths
+    and all predictions are one and the same grade, where scikit-learn says nan.
+
+    Args:
+        classes: number of grades.
+        output: name of the grade in the post-processed prediction: a number `()` (`ArgMax`), or the answers to "above
+            grade k?", bool `(K - 1,)` (`LabelThreshold`).
+        truth: name of the true grade, in the same kinds; the same as `output` unless given.
+    """
+
+    def __init__(self, classes: int = 5, output: str = "label", truth: str | None = None) -> None:
+        super().__init__()
+        if classes < 2:
+            raise ValueError(f"QuadraticWeightedKappa: classes is {classes}, expected 2 or more")
+        self.classes, self.output, self.truth = classes, output, truth or output
+
+    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        predicted = class_number(prediction, self.output, "prediction", self.classes)
+        return np.array([class_number(truth, self.truth, "truth", self.classes), predicted], np.float64)
+
+    def reduce(self, rows: np.ndarray) -> float:
+        true, predicted = rows.astype(np.int64).T
+        observed = np.bincount(true * self.classes + predicted, minlength=self.classes**2)
+        observed = observed.reshape(self.classes, self.classes)
+        grades = np.arange(self.classes)
+        weights = (grades[:, None] - grades) ** 2
+        expected = np.outer(observed.sum(1), observed.sum(0)) / len(rows)
+        chance = (weights * expected).sum()
+        return float(1 - (weights * observed).sum() / chance) if chance > 0 else 1.0
+
+    def image_score(self, row: np.ndarray) -> float:
+        """1 - w / (K - 1)²: kappa itself says nothing about a single image."""
+        return float(1 - ((row[0] - row[1]) / (self.classes - 1)) ** 2)

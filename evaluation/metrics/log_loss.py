@@ -1,0 +1,60 @@
+"""Logarithmic loss: cervical cancer screening, intracranial haemorrhage."""
+
+import numpy as np
+
+from evaluation.metrics.base import Arrays, CompetitionMetric
+from evaluation.metrics.labels import class_number, flags, probabilities
+
+
+class LogLoss(CompetitionMetric):
+    """Mean of -log(probability of the truth), in nats.
+
+    Args:
+        multilabel: False: classes exclude each other (Intel & MobileODT cervical cancer); probabilities are scaled to
+            sum 1, as the competition does. True: each class is a question of its own (RSNA haemorrhage).
+        weights: weight of each class; all 1 unless given. RSNA haemorrhage counts `any` twice: [1, 1, 1, 1, 1, 2].
+            The loss is the weighted mean over images (and, with `multilabel`, classes).
+        clip: probabilities are kept in [clip, 1 - clip]; 1e-15, Kaggle's.
+        output: name of the probabilities float `(K,)` in the prediction.
+        truth: name of the true class number or flags `(K,)`; the same as `output` unless given.
+    """
+
+    higher_is_better = False
+
+    def __init__(
+        self,
+        multilabel: bool = False,
+        weights: list[float] | None = None,
+        clip: float = 1e-15,
+        output: str = "label",
+        truth: str | None = None,
+    ) -> None:
+        super().__init__()
+        if weights is not None and (min(weights) < 0 or sum(weights) <= 0):
+            raise ValueError(f"LogLoss: weights are {weights}, expected numbers of 0 and above, not all 0")
+        self.multilabel, self.weights, self.clip = multilabel, weights, clip
+        self.output, self.truth = output, truth or output
+
+    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        predicted = probabilities(prediction, self.output)
+        weights = np.ones(len(predicted)) if self.weights is None else np.array(self.weights, np.float64)
+        if len(weights) != len(predicted):
+            raise ValueError(f"LogLoss has {len(weights)} weights for the {len(predicted)} classes of {self.output!r}")
+        if self.multilabel:
+            true = flags(truth, self.truth, "truth")
+            if len(true) != len(predicted):
+                raise ValueError(
+                    f"prediction {self.output!r} has {len(predicted)} classes, truth {self.truth!r} {len(true)}"
+                )
+            right = np.where(true, predicted, 1 - predicted)
+        else:
+            true = class_number(truth, self.truth, "truth", len(predicted))
+            total = predicted.sum()
+            right = predicted[[true]] / (total if total > 0 else 1)
+            weights = weights[[true]]
+        losses = -np.log(np.clip(right, self.clip, 1 - self.clip))
+        return np.array([(weights * losses).sum(), weights.sum()])
+
+    def reduce(self, rows: np.ndarray) -> float:
+        loss, weight = rows.sum(0)
+        return float(loss / weight) if weight > 0 else float("nan")

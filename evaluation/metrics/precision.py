@@ -1,0 +1,42 @@
+"""One mask per image, right or wrong at rising IoU: TGS salt."""
+
+import numpy as np
+
+from evaluation.metrics.base import Arrays, CompetitionMetric
+from evaluation.metrics.instances import DSB_THRESHOLDS
+from evaluation.metrics.iou import iou
+from evaluation.metrics.overlap import counts
+
+
+class IoUPrecision(CompetitionMetric):
+    """Mean over images and thresholds of "IoU above the threshold" for one mask per image (TGS salt).
+
+    An image without truth and prediction scores 1; one with either alone 0.
+
+    Args:
+        thresholds: IoU thresholds in [0, 1); the competition's .50, .55, … .95.
+        output: name of the bool mask `(1, H, W)` in the post-processed prediction.
+        truth: name of the true mask; the same as `output` unless given.
+    """
+
+    def __init__(
+        self,
+        thresholds: list[float] = list(DSB_THRESHOLDS),  # noqa: B006 - never changed; --help prints it
+        output: str = "mask",
+        truth: str | None = None,
+    ) -> None:
+        super().__init__()
+        if not thresholds or not all(0 <= threshold < 1 for threshold in thresholds):
+            raise ValueError(f"IoUPrecision: thresholds are {thresholds}, expected numbers in [0, 1)")
+        self.thresholds, self.output, self.truth = list(thresholds), output, truth or output
+
+    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        counted = counts(prediction, truth, self.output, self.truth, None, None)
+        if len(counted) != 1:
+            raise ValueError(f"IoUPrecision scores one mask per image, {self.output!r} has {len(counted)} channels")
+        # Rounded, so that an IoU of exactly a threshold does not pass by an error of the last bit.
+        overlap = np.round(iou(counted[0], empty=1.0), 9)
+        return np.array([np.mean([overlap > round(threshold, 9) for threshold in self.thresholds])])
+
+    def reduce(self, rows: np.ndarray) -> float:
+        return float(rows.mean())

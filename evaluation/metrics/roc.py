@@ -1,0 +1,41 @@
+"""Area under the receiver operating characteristic."""
+
+import numpy as np
+
+from evaluation.metrics.base import Arrays, CompetitionMetric
+from evaluation.metrics.labels import flags, probabilities
+
+
+class AreaUnderROC(CompetitionMetric):
+    """Mean over classes of the area under the ROC curve: how often a random positive ranks above a random negative.
+
+    Ties count half. A class of which all or no images are positive has no area and is left out of the mean; nan where
+    every class is so.
+
+    Args:
+        output: name of the probabilities float `(K,)` in the prediction.
+        truth: name of the true flags `(K,)` or class number (each class against the rest); the same as `output` unless
+            given.
+    """
+
+    def __init__(self, output: str = "label", truth: str | None = None) -> None:
+        super().__init__()
+        self.output, self.truth = output, truth or output
+
+    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        predicted = probabilities(prediction, self.output)
+        return np.concatenate([predicted, flags(truth, self.truth, "truth", len(predicted))])
+
+    def reduce(self, rows: np.ndarray) -> float:
+        from scipy.stats import rankdata
+
+        predicted, true = np.split(rows, 2, axis=1)
+        positive, negative = true.sum(0), (1 - true).sum(0)
+        pairs = positive * negative
+        wins = (rankdata(predicted, axis=0) * true).sum(0) - positive * (positive + 1) / 2
+        return float((wins[pairs > 0] / pairs[pairs > 0]).mean()) if (pairs > 0).any() else float("nan")
+
+    def image_score(self, row: np.ndarray) -> float:
+        """1 - mean |probability - truth|: a single image has no ranks."""
+        predicted, true = np.split(row, 2)
+        return float(1 - np.abs(predicted - true).mean())

@@ -1,0 +1,125 @@
+"""F1 of building footprints, as SpaceNet scores them."""
+
+import re
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from evaluation.metrics.base import Arrays, CompetitionMetric, named
+from evaluation.metrics.instances import pairwise_iou
+
+
+class SpaceNetF1(CompetitionMetric):
+    """Mean over areas of the F1 of found buildings: TP, FP and FN are summed over the images of an area (SpaceNet 2).
+
+    Predicted buildings choose in the order of their confidence, each the free true building that it overlaps most; that
+    one is found where their IoU is above the threshold. True buildings below `minimum_area` do not count. Equal to
+    `Evaluator.eval_iou_spacenet_csv` of solaris.
+
+    Args:
+        areas: regular expression whose match in the image id names the area (its first group, if it has one); the
+            competition's ids begin with `AOI_2_Vegas_`. None counts all images as one area.
+        threshold: IoU above which a building is found.
+        minimum_area: true buildings of fewer square pixels do not count; the competition's 20.
+        minimum_predicted: predicted buildings up to that many square pixels do not count; solaris gives them the same
+            limit as true ones, so that nobody pays for finding what is not scored.
+        output: name of the buildings in the post-processed prediction: `instances` `(H, W)`, or an array of shapely
+            polygons `(n,)` in pixels, which `submissions.Polygons.read` gives as `polygons`.
+        truth: name of the true buildings, in the same kind; the same as `output` unless given.
+        confidence: name of the buildings' confidences `(n,)`, that of id i (or of polygon number i) at place i - 1;
+            without such an array they choose in the order they come.
+    """
+
+    def __init__(
+        self,
+        areas: str | None = r"^AOI_\d+",
+        threshold: float = 0.5,
+        minimum_area: float = 20.0,
+        minimum_predicted: float = 0.0,
+        output: str = "instances",
+        truth: str | None = None,
+        confidence: str = "confidence",
+    ) -> None:
+        super().__init__()
+        if not 0 <= threshold < 1:
+            raise ValueError(f"SpaceNetF1: threshold is {threshold}, expected a number in [0, 1)")
+        self.areas, self.threshold = areas, threshold
+        self.minimum_area, self.minimum_predicted = minimum_area, minimum_predicted
+        self.output, self.truth, self.confidence = output, truth or output, confidence
+
+    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        """Number of the area, TP, FP, FN; the area, which the id tells, is filled in by `add` and `update`."""
+        predicted, true = named(prediction, self.output, "prediction"), named(truth, self.truth, "truth")
+        overlap, sizes_true, sizes_predicted = _overlaps(predicted, true)
+        confidence = prediction.get(self.confidence)
+        order = np.arange(len(sizes_predicted))
+        if confidence is not None:
+            places = order if predicted.dtype == object else np.unique(predicted[predicted > 0]) - 1
+            if len(places) and places.max() >= len(confidence):
+                raise ValueError(f"{len(confidence)} confidences have none for building {places.max() + 1}")
+            order = np.argsort(-np.asarray(confidence)[places], kind="stable")
+        order = order[sizes_predicted[order] > self.minimum_predicted]
+        overlap = np.round(overlap[sizes_true >= self.minimum_area], 9)
+        found = 0
+        for building in order:
+            if len(overlap) and overlap[:, building].max() > self.threshold:
+                overlap = np.delete(overlap, overlap[:, building].argmax(), axis=0)
+                found += 1
+        return np.array([0, found, len(order) - found, len(overlap)], np.float64)
+
+    def area(self, image_id: str) -> int:
+        """A number for the area of an image, the same in every process."""
+        if self.areas is None:
+            return 0
+        match = re.search(self.areas, image_id)
+        if match is None:
+            raise ValueError(f"SpaceNetF1: {self.areas!r} finds no area in the image id {image_id!r}; set areas")
+        return zlib.crc32((match.group(1) if match.re.groups else match.group()).encode())
+
+    def add(self, image_id: str, prediction: Arrays, truth: Arrays) -> None:
+        super().add(image_id, prediction, truth)
+        self.rows[image_id][0] = self.area(image_id)
+
+    def update(self, predicted: Any, target: Any, image_id: Sequence[str] | None = None) -> None:
+        super().update(predicted, target, image_id)
+        for name in image_id or []:
+            self.rows[name][0] = self.area(name)
+
+    def reduce(self, rows: np.ndarray) -> float:
+        counted = [rows[rows[:, 0] == area, 1:].sum(0) for area in np.unique(rows[:, 0])]
+        return float(np.mean([2 * tp / max(2 * tp + fp + fn, 1) for tp, fp, fn in counted]))
+
+    def image_score(self, row: np.ndarray) -> float:
+        """F1 of the image; 1 where there is nothing to find and nothing found."""
+        return self.reduce(row[None]) if row[1:].any() else 1.0
+
+
+def _overlaps(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """IoU `(true, predicted)`, and the square pixels of the true and of the predicted buildings."""
+    if predicted.dtype != object and true.dtype != object:
+        for array in (predicted, true):
+            if array.dtype.kind not in "iu" or array.ndim != 2:
+                raise ValueError(f"buildings are instance ids (H, W) or polygons (n,), got {array.dtype} {array.shape}")
+        sizes = [np.bincount(array.ravel())[1:] for array in (true, predicted)]
+        return pairwise_iou(predicted, true), *(size[size > 0] for size in sizes)
+    if predicted.dtype != object or true.dtype != object:
+        raise ValueError(f"predicted buildings are {predicted.dtype}, true ones {true.dtype}; both must be of one kind")
+    return polygon_overlaps(predicted, true)
+
+
+def polygon_overlaps(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """IoU `(true, predicted)` of shapely polygons, and the areas of both; polygons that cross themselves are mended."""
+    try:
+        import shapely
+    except ImportError as error:
+        raise ImportError('SpaceNetF1 of polygons needs shapely: pip install -e ".[satellite]"') from error
+    true, predicted = shapely.make_valid(true), shapely.make_valid(predicted)
+    sizes_true, sizes_predicted = shapely.area(true), shapely.area(predicted)
+    overlap = np.zeros((len(true), len(predicted)))
+    if overlap.size:
+        ones, others = shapely.STRtree(predicted).query(true, predicate="intersects")
+        inside = shapely.area(shapely.intersection(true[ones], predicted[others]))
+        overlap[ones, others] = inside / np.maximum(sizes_true[ones] + sizes_predicted[others] - inside, 1e-12)
+    return overlap, sizes_true, sizes_predicted

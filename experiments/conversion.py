@@ -1,0 +1,209 @@
+"""One image of a config as plain files, in this process or in several."""
+
+import io
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from datamodules.decoder import Decoder
+from datamodules.readers.images import read_picture
+from datamodules.targets import Target
+from preprocessing.base import Preprocess
+from preprocessing.files import confined
+from preprocessing.pictures import replace, write_png
+
+Kind = Literal["binary", "classes", "labels", "array"]
+
+
+@dataclass
+class Job:
+    """What a worker needs to know.
+
+    Args:
+        decoder: reads image and truth.
+        steps: what both go through then.
+        output: folder to write to.
+        prefix: of the folders of the split.
+        form: `png` or `npy`, of the images.
+        bits: `auto`, 8 or 16.
+        kinds: name of each array of truth that is written -> how.
+    """
+
+    decoder: Decoder
+    steps: list[Preprocess]
+    output: Path
+    prefix: str
+    form: str
+    bits: Literal["auto", 8, 16]
+    kinds: dict[str, Kind] = field(default_factory=dict)
+
+    def image_folder(self, row: Any) -> str:
+        """Folder of a row's image; the author's own validation images keep one of their own."""
+        return "val_images" if self.prefix == "" and getattr(row, "given", False) else f"{self.prefix}images"
+
+    def mask_file(self, name: str, image_id: str) -> str:
+        """File of an array of truth, under the output."""
+        return f"{self.prefix}masks/{name}/{image_id}.{'npy' if self.kinds[name] == 'array' else 'png'}"
+
+    def convert(self, row: Any) -> dict[str, Any]:
+        """Write the files of a row.
+
+        Returns:
+            Their sizes in bytes by path under the output, and facts; or `error`, where the row cannot be read or
+            converted.
+
+        Raises:
+            OSError: nothing can be written.
+        """
+        try:
+            contents, facts = self._contents(row)
+        except Exception as error:  # a damaged file may raise anything; it is listed, and the others go on
+            return {"image_id": row.image_id, "path": str(row.path), "error": f"{type(error).__name__}: {error}"}
+        files = {}
+        for name, array in contents.items():
+            path = confined(self.output, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files[name] = write_png(path, array) if path.suffix == ".png" else replace(path, npy(array))
+        if facts["deep_colour"]:
+            error = self._lost(row, contents)
+            if error:
+                for name in files:
+                    (self.output / name).unlink(missing_ok=True)
+                return {"image_id": row.image_id, "path": str(row.path), "error": error}
+        return {"image_id": row.image_id, "files": files, "facts": facts}
+
+    def _contents(self, row: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        if "/" in row.image_id:
+            raise ValueError(f"the id {row.image_id!r} has a '/' in it, and would not come back from a file's name")
+        image, arrays = self.decoder.read(row)
+        facts = {"height": image.shape[0], "width": image.shape[1]}
+        truth = {name: array for name, array in arrays.items() if name in self.kinds or name == "valid"}
+        for step in self.steps:
+            image = step.image(image)
+            truth = {name: _masked(step, array) for name, array in truth.items()}
+        for name, array in truth.items():
+            if array.shape[-2:] != image.shape[:2]:
+                raise ValueError(f"{name!r} is {array.shape} after the steps, its image is {image.shape}")
+        facts |= {"prepared_height": image.shape[0], "prepared_width": image.shape[1], "channels": image.shape[2]}
+        image = to_depth(image, self.bits)
+        facts |= {"dtype": str(image.dtype), "deep_colour": False}
+        if self.form == "png":
+            if image.dtype not in (np.uint8, np.uint16) or image.shape[2] not in (1, 3, 4):
+                raise ValueError(f"PNG cannot hold {image.dtype} with {image.shape[2]} channels; --format npy can")
+            if image.shape[2] == 3 and (image == image[..., :1]).all():
+                image = image[..., :1]  # gray, repeated by the reader; `channels: rgb` repeats it again
+            facts["deep_colour"] = image.dtype == np.uint16 and image.shape[2] > 1
+        contents = {f"{self.image_folder(row)}/{row.image_id}.{self.form}": image}
+        for name, array in truth.items():
+            kind = self.kinds.setdefault(name, "classes")  # `valid`, which may be missing in the first image
+            contents[self.mask_file(name, row.image_id)] = storable(array, name, kind)
+        return contents, facts
+
+    def _lost(self, row: Any, contents: dict[str, np.ndarray]) -> str | None:
+        """What is wrong where the reader of pictures cannot give 16-bit colour back."""
+        name, image = next(iter(contents.items()))
+        read = read_picture(self.output / name, "unchanged")
+        if read.dtype == image.dtype and (read == image).all():
+            return None
+        return "ValueError: 16-bit colour would be read back from PNG with 8 bits; --format npy keeps it"
+
+
+def _masked(step: Preprocess, array: np.ndarray) -> np.ndarray:
+    return step.mask(array.astype(np.uint8)).astype(bool) if array.dtype == bool else step.mask(array)
+
+
+def to_depth(image: np.ndarray, bits: Literal["auto", 8, 16]) -> np.ndarray:
+    """The image with 8 or 16 bits, white staying white; `auto` leaves it alone.
+
+    Raises:
+        ValueError: signed or float data, which have no white.
+    """
+    if bits == "auto":
+        return image
+    wanted = np.dtype(f"uint{bits}")
+    if image.dtype == wanted:
+        return image
+    if image.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"the image is {image.dtype}, which --bits {bits} cannot convert; window it, or --bits auto")
+    return image.astype(np.uint16) * 257 if bits == 16 else ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def storable(array: np.ndarray, name: str, kind: Kind) -> np.ndarray:
+    """An array of truth as it goes into its file: binary masks as 0 and 255, class numbers and ids as they are."""
+    if kind == "array":
+        return array
+    plane = array[0] if kind == "binary" and array.ndim == 3 and len(array) == 1 else array
+    if plane.ndim != 2:
+        raise ValueError(f"{name!r} is {array.shape}, in other images it is one plane")
+    low, high = (int(plane.min()), int(plane.max())) if plane.size else (0, 0)
+    most = {"binary": 1, "classes": 65535, "labels": 65535}[kind]
+    if low < 0 or high > most:
+        raise ValueError(f"{name!r} holds {low} … {high}, a {kind} picture holds 0 … {most}; --format npy holds more")
+    if kind == "binary":
+        return plane.astype(np.uint8) * 255
+    return plane.astype(np.uint16 if high > 255 else np.uint8)
+
+
+def npy(array: np.ndarray) -> bytes:
+    """The bytes of a `.npy` file."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def kind_of(target: Target, name: str, array: np.ndarray, form: str) -> Kind:
+    """How an array of a target is stored so that a target reads the same again."""
+    if name == "valid":
+        return "classes"
+    if form == "npy" or array.ndim > 3 or (array.ndim == 3 and len(array) > 1):
+        return "array"
+    if array.ndim == 3:
+        return "binary" if array.dtype in (np.uint8, bool) and array.max(initial=0) <= 1 else "array"
+    if array.dtype == np.uint16:
+        return "labels"
+    is_classes = isinstance(getattr(target, "classes", None), int) and getattr(target, "name", None) == name
+    return "classes" if is_classes and array.dtype == np.int64 else "array"
+
+
+def converted(job: Job, rows: list[Any], processes: int) -> Iterator[dict[str, Any]]:
+    """Convert rows in several processes; results in the order they are done."""
+    try:
+        if processes == 1 or len(rows) < 2:
+            yield from map(job.convert, rows)
+            return
+        pool = ProcessPoolExecutor(min(processes, len(rows)), initializer=_start, initargs=(job,))
+        try:
+            for done in as_completed([pool.submit(_convert, row) for row in rows]):
+                yield done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    except OSError as error:
+        raise SystemExit(
+            f"error: cannot write {error.filename or job.output}: {error.strerror}; what is done stays, the same "
+            "command goes on"
+        ) from error
+    except BrokenProcessPool:
+        raise SystemExit(
+            "error: a worker was killed, most often for want of memory; the same command goes on where it "
+            "stopped, with fewer --processes"
+        ) from None
+
+
+_JOB: Job | None = None
+
+
+def _start(job: Job) -> None:
+    global _JOB
+    import cv2
+
+    cv2.setNumThreads(0)  # a process per CPU already
+    _JOB = job
+
+
+def _convert(row: Any) -> dict[str, Any]:
+    return _JOB.convert(row)

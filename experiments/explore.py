@@ -1,0 +1,212 @@
+"""Verbs that look at data: explore, suggest."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from datamodules.table import rows_of
+from experiments.config import OfflineConfig, read_config
+from experiments.training import Parser
+from exploration.report import Finding, Report
+from exploration.rounds import import_labels, read_rounds
+from exploration.shift import compare_files
+from exploration.suggest import centred, describe, read_descriptors, suggest, uncertainty
+from postprocessing.predictions import PredictionStore
+
+
+def main(verb: str, arguments: list[str]) -> None:
+    """Run one of the verbs; `arguments` is what follows it on the command line."""
+    {"explore": explore_verb, "suggest": suggest_verb}[verb](arguments)
+
+
+# --- explore ---------------------------------------------------------------------------------------------------------
+
+
+def explore_verb(arguments: list[str]) -> None:
+    """Write the report of a dataset, or compare the labels of two CSVs."""
+    if any(argument.split("=")[0] == "--labels" for argument in arguments):
+        compare_labels(arguments)
+        return
+
+    def options(parser: Any) -> None:
+        parser.add_argument("--output", type=str | None, default=None, help="Folder; <runs>/<experiment>/explore.")
+        parser.add_argument("--limit", type=int | None, default=None, help="Look at so many images of each split.")
+        parser.add_argument("--processes", type=int | None, default=None, help="Worker processes; one per CPU.")
+        parser.add_argument("--samples", type=int, default=20, help="Pictures in the grid of each split.")
+        parser.add_argument(
+            "--correlation", type=float, default=0.95, help="Least correlation of each channel of near duplicates."
+        )
+
+    config = read_config("explore", arguments, options)
+    from exploration.explore import explore
+
+    chosen = config.options
+    output = Path(chosen.output or config.experiment / "explore")
+    name, near = config.experiment.name, chosen.correlation
+    try:
+        found = explore(config.data, output, name, chosen.limit, chosen.processes, chosen.samples, near)
+    except FileNotFoundError as error:
+        raise SystemExit(f"error: {error}") from error
+    print_findings(found.report)
+    print(f"the report: {found.path}; tables: {output / 'images.csv'}, {output / 'duplicates.csv'}")
+
+
+def print_findings(report: Report) -> None:
+    """The findings as plain lines, problems first."""
+    import re
+    from html import unescape
+
+    levels = ("problem", "look", "note")
+    for finding in sorted(report.findings, key=lambda finding: levels.index(finding.level)):
+        print(f"{finding.level:<8} {unescape(re.sub('<[^>]+>', '', finding.text))}")
+
+
+def compare_labels(arguments: list[str]) -> None:
+    """`explore --labels train.csv --reference test.csv --label_column Target`: no config and no images are needed."""
+    parser = Parser(prog="python cli.py explore", description="compare the labels of two CSV files")
+    parser.add_argument("--labels", type=str, required=True, help="CSV of the training labels.")
+    parser.add_argument("--reference", type=str, required=True, help="CSV to compare with: test, tuning set, a site.")
+    parser.add_argument("--label_column", type=str, required=True, help="Column of the labels in both.")
+    parser.add_argument("--separator", type=str | None, default=None, help="Between the labels of one field.")
+    parser.add_argument(
+        "--id_column", type=str | None, default=None, help="Column of the sample's id, where a CSV has a row per label."
+    )
+    parser.add_argument("--output", type=str | None, default=None, help="Folder for report.html and shift.csv.")
+    chosen = parser.parse_args(arguments)
+    try:
+        shift = compare_files(chosen.labels, chosen.reference, chosen.label_column, chosen.separator, chosen.id_column)
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f"error: {error}") from error
+    for sentence in shift.sentences:
+        print(sentence)
+    if shift.marginals_p is not None:
+        print(f"all class counts together: chi-square p {shift.marginals_p:.3g}")
+    if chosen.output is None:
+        return
+    from html import escape
+
+    from exploration.comparison_sections import add_shift
+
+    output = Path(chosen.output)
+    output.mkdir(parents=True, exist_ok=True)
+    lead = f"<code>{escape(chosen.labels)}</code> against <code>{escape(chosen.reference)}</code>."
+    report = Report(f"Shift of {chosen.label_column}", lead, output)
+    report.section("Labels")
+    add_shift(report, shift)
+    report.findings += [Finding("look" if shift.shifted else "note", escape(text)) for text in shift.sentences]
+    report.write("shift.csv", shift.rows.to_csv(index=False).encode())
+    report.save(output / "report.html")
+    print(f"the report: {output / 'report.html'}; table: {output / 'shift.csv'}")
+
+
+# --- suggest ---------------------------------------------------------------------------------------------------------
+
+
+def suggest_verb(arguments: list[str]) -> None:
+    """Name the images to annotate next, or import what was annotated."""
+
+    def options(parser: Any) -> None:
+        add = parser.add_argument
+        add("--predictions", type=list[str], default=[], help="Prediction stores of the models; those of all folds.")
+        add("--split", type=str, default="test", help="Split, or folder of images, that has no truth yet.")
+        add("--n_uncertain", type=int, default=16, help="Candidates: so many most uncertain images.")
+        add("--n_pick", type=int, default=8, help="Images to annotate: those that stand for most others.")
+        add("--output_name", type=str | None, default=None, help="Output whose variance counts; all maps.")
+        add("--descriptors", type=str | None, default=None, help=".npz with image_id and descriptor; thumbnails.")
+        add("--output", type=str | None, default=None, help="CSV to write; <runs>/<experiment>/todo.csv.")
+        add("--import", type=str | None, default=None, help="Folder of new labels <image_id>.png to check and note.")
+        add("--round", type=int | None, default=None, help="Number of the round that --import belongs to, from 1.")
+        add("--rounds", type=str | None, default=None, help="CSV of the rounds; <data.root>/rounds.csv.")
+
+    config = read_config("suggest", arguments, options)
+    config.data.prepare_data()
+    rounds = Path(config.options.rounds or Path(config.data.root) / "rounds.csv")
+    try:
+        if getattr(config.options, "import") is not None:
+            import_round(config, rounds)
+        else:
+            write_suggestion(config, rounds)
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+def write_suggestion(config: OfflineConfig, rounds: Path) -> None:
+    """Write `todo.csv`: rank, image, path, uncertainty, and how much of the set each picture adds to the cover."""
+    chosen = config.options
+    paths = [Path(path) for path in chosen.predictions]
+    paths = paths or [run.predictions / Path(chosen.split).name for run in config.runs]
+    if len(paths) < 2:
+        raise ValueError(
+            f"{len(paths)} prediction stores; two or more models can disagree: give --predictions '[A, B]', or an "
+            "experiment with several folds that have predicted"
+        )
+    stores = [PredictionStore.open(path) for path in paths]
+    ids = stores[0].ids()
+    for store in stores[1:]:
+        if store.ids() != ids:
+            raise ValueError(f"{store.path} and {stores[0].path} hold other images; predict the same split with both")
+    known = read_rounds(rounds)
+    done = set(known.loc[known["round"] > 0, "image_id"])
+    ids = [image_id for image_id in ids if image_id not in done]
+    if not ids:
+        raise ValueError(f"every predicted image is in {rounds}; there is nothing left to annotate")
+    rows = {row.image_id: row for row in rows_of(config.data.split_table(chosen.split))}
+    missing = [image_id for image_id in ids if image_id not in rows]
+    if missing:
+        raise ValueError(f"{paths[0]} holds {missing[0]!r}, which is no image of {chosen.split}; set --split")
+    bar = {"unit": " images", "disable": None}
+    uncertain = np.array(
+        [
+            uncertainty([store.read(image_id) for store in stores], chosen.output_name)
+            for image_id in tqdm(ids, desc="disagreement", **bar)
+        ]
+    )
+    if chosen.descriptors is not None:
+        descriptors = read_descriptors(chosen.descriptors, ids)
+    else:
+        described = [describe(config.data.reader.read(rows[image_id])) for image_id in tqdm(ids, desc="reading", **bar)]
+        if len({len(descriptor) for descriptor in described}) > 1:
+            raise ValueError("the images differ in their number of channels; give --descriptors")
+        descriptors = centred(np.stack(described))
+    picked, gains = suggest(uncertain, descriptors, chosen.n_uncertain, chosen.n_pick)
+    output = Path(chosen.output or config.experiment / "todo.csv")
+    records = [
+        (rank, ids[index], rows[ids[index]].path, uncertain[index], gain / len(ids))
+        for rank, (index, gain) in enumerate(zip(picked, gains, strict=True), 1)
+    ]
+    columns = ["rank", "image_id", "path", "uncertainty", "share_covered"]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    temporary = output.with_name(output.name + ".tmp")
+    pd.DataFrame(records, columns=columns).to_csv(temporary, index=False)
+    os.replace(temporary, output)
+    print(f"{output}: {len(picked)} of {len(ids)} images to annotate, by {len(stores)} models")
+    print(f"then annotate, and:  python cli.py suggest … --import FOLDER_OF_LABELS --round {next_round(known)}")
+
+
+def next_round(known: pd.DataFrame) -> int:
+    """Number of the round after those in the file."""
+    return 1 + (int(known["round"].max()) if len(known) else 0)
+
+
+def import_round(config: OfflineConfig, path: Path) -> None:
+    """Check the label files of a round and note them."""
+    number = config.options.round
+    if number is None:
+        raise ValueError(f"--import needs --round; the next is {next_round(read_rounds(path))}")
+    data = config.data
+    # Not `data.table()`: its metadata may be this very file, which does not know the new images yet.
+    patterns = [pattern for pattern in (data.images, data.val_images) if pattern is not None]
+    train = [row for pattern in patterns for row in rows_of(data.find(data.root, pattern, "train"))]
+    pool = rows_of(data.split_table(config.options.split)) if config.options.split != "test" or data.test_images else []
+    rows = {row.image_id: row for row in [*pool, *train]}
+    labelled = [row.image_id for row in train]
+    folder = getattr(config.options, "import")
+    content = import_labels(folder, number, path, rows, config.data.reader.size, labelled)
+    count = int((content["round"] == number).sum())
+    print(f"{path}: {count} images of round {number}, {len(content)} in all; files were checked, none was copied")
+    if path.parent == Path(config.data.root):
+        print(f"join it:  --data.metadata {path.name}, then any cv.stratify, cv.group or sampler may use `round`")

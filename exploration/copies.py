@@ -1,0 +1,143 @@
+"""Which images of a dataset are the same, or nearly, and on which evidence."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from exploration.facts import ImageFacts
+from preprocessing.duplicates import Pair, equal_pairs, groups_of, near_by_correlation, near_by_hash
+
+KINDS = ("bytes", "pixels", "correlation", "hash")
+TURNED_CORRELATION = 0.5
+
+
+@dataclass
+class Copies:
+    """Pairs and groups of copies among all images of all splits.
+
+    Args:
+        pairs: kind -> pairs of indices; `bytes` and `pixels` are exact, `correlation` and `hash` near.
+        group: smallest index of the group of each image, `(N,)`; near and exact together.
+        kind: the strongest evidence that joins each image to its group; empty where it is alone.
+    """
+
+    pairs: dict[str, list[Pair]]
+    group: np.ndarray
+    kind: list[str]
+
+    def groups(self, kinds: tuple[str, ...] = KINDS) -> list[list[int]]:
+        """Members of each group of several images, joined by the given evidence; the largest first."""
+        found = groups_of(len(self.group), [pair for kind in kinds for pair in self.pairs[kind]])
+        members: dict[int, list[int]] = {}
+        for index, group in enumerate(found.tolist()):
+            members.setdefault(group, []).append(index)
+        return sorted((group for group in members.values() if len(group) > 1), key=lambda group: (-len(group), group))
+
+
+def find_copies(facts: list[ImageFacts], correlation: float = 0.95, distance: int = 4, turned: bool = True) -> Copies:
+    """Exact copies by bytes and by pixels, near ones by correlation and by perceptual hash.
+
+    Args:
+        facts: of all images.
+        correlation: see `near_by_correlation`; images with different numbers of channels are never near.
+        distance: see `near_by_hash`; stricter than for photographs, because fields of one microscope look alike.
+        turned: also find turned and mirrored copies, by hash. Of such a pair the thumbnails must agree as well.
+    """
+    # Slices and frames of one file have its bytes in common and are no copies for that.
+    sources = Counter(fact.bytes_hash + fact.path for fact in facts if fact.bytes_hash)
+    whole = [
+        fact.bytes_hash if fact.bytes_hash and sources[fact.bytes_hash + fact.path] == 1 else None for fact in facts
+    ]
+    pairs = {
+        "bytes": equal_pairs(whole),
+        "pixels": equal_pairs([None if f.partial or f.pixel_hash is None else f.pixel_hash for f in facts]),
+        "correlation": [],
+        "hash": [],
+    }
+    for channels in sorted({fact.channels for fact in facts if fact.error is None}):
+        places = [index for index, fact in enumerate(facts) if fact.error is None and fact.channels == channels]
+        thumbnails = np.stack([facts[index].thumbnail for index in places])
+        near = near_by_correlation(thumbnails, correlation)
+        pairs["correlation"] += [(places[one], places[other]) for one, other in near]
+        hashes = np.stack([facts[index].hashes for index in places])
+        for one, other in near_by_hash(hashes if turned else hashes[:, 0], distance):
+            if _alike(thumbnails[one], thumbnails[other], turned):
+                pairs["hash"].append((places[one], places[other]))
+    group = groups_of(len(facts), [*(pair for kind in KINDS for pair in pairs[kind]), *_equal_ids(facts)])
+    kind = [""] * len(facts)
+    for name in reversed(KINDS):
+        for pair in pairs[name]:
+            for index in pair:
+                kind[index] = name
+    return Copies(pairs, group, kind)
+
+
+def _equal_ids(facts: list[ImageFacts]) -> list[Pair]:
+    """An id that two splits share must have one group, or no table could be joined by it."""
+    return equal_pairs([fact.image_id for fact in facts])
+
+
+def _alike(one: np.ndarray, other: np.ndarray, turned: bool) -> bool:
+    """Whether two thumbnails correlate in some position: 64 bits alone see dark fields with a few spots as equal."""
+    one, other = (part.mean(axis=0) for part in (one, other))
+    one = one - one.mean()
+    sides = (other, other[:, ::-1]) if turned else (other,)
+    for side in sides:
+        for turn in range(4 if turned else 1):
+            candidate = np.rot90(side, turn)
+            candidate = candidate - candidate.mean()
+            length = np.linalg.norm(one) * np.linalg.norm(candidate)
+            if length and float((one * candidate).sum()) / length >= TURNED_CORRELATION:
+                return True
+    return False
+
+
+def copies_table(facts: list[ImageFacts], copies: Copies) -> pd.DataFrame:
+    """`image_id, duplicate_group, kind, split`, a row per image: for `data.metadata` and `cv.group: duplicate_group`.
+
+    An image alone has a group of its own; a group's name is the id of its first image.
+    """
+    return pd.DataFrame(
+        {
+            "image_id": [fact.image_id for fact in facts],
+            "duplicate_group": [facts[index].image_id for index in copies.group],
+            "kind": copies.kind,
+            "split": [fact.split for fact in facts],
+        }
+    )
+
+
+def across(facts: list[ImageFacts], groups: list[list[int]]) -> list[list[int]]:
+    """The groups with images of both train and test."""
+    return [group for group in groups if len({facts[index].split for index in group}) > 1]
+
+
+def contradictions(facts: list[ImageFacts], groups: list[list[int]]) -> list[list[int]]:
+    """The groups whose members carry different image-level labels."""
+    wrong = []
+    for group in groups:
+        labels = {
+            tuple(
+                sorted(
+                    (name, tuple(truth.labels)) for name, truth in facts[index].truth.items() if truth.kind == "labels"
+                )
+            )
+            for index in group
+            if facts[index].truth
+        }
+        if len(labels) > 1:
+            wrong.append(group)
+    return wrong
+
+
+def split_groups(facts: list[ImageFacts], copies: Copies, folds: pd.DataFrame) -> list[list[int]]:
+    """The groups of copies whose training images lie in different folds."""
+    fold = dict(zip(folds["image_id"], folds["fold"], strict=True))
+    wrong = []
+    for group in copies.groups():
+        held = {fold.get(facts[index].image_id) for index in group if facts[index].split == "train"} - {None}
+        if len(held) > 1:
+            wrong.append(group)
+    return wrong

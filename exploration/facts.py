@@ -1,0 +1,372 @@
+"""What is worth knowing about each image and its truth, gathered in parallel processes."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from datamodules.dataset import derive
+from datamodules.decoder import Decoder
+from datamodules.readers import Reader
+from datamodules.table import rows_of
+from datamodules.targets import Target
+from datamodules.windows import crop, whole, with_window
+from preprocessing.duplicates import thumbnail
+from preprocessing.hashes import bytes_hash, dihedral_hashes, pixel_hash
+
+STATISTIC_PIXELS = 4_000_000  # of a larger image every n-th pixel enters mean, std and percentiles
+SCENE_PIXELS = 100_000_000  # of a larger image, where its reader can, only the middle is read
+MIDDLE = 4096  # side of that part
+PERCENTILES = (0, 1, 50, 99, 100)
+
+
+@dataclass
+class TruthFacts:
+    """One target array of one image.
+
+    Args:
+        kind: `masks` (a channel per class), `classes` (class numbers), `instances`, `labels`, `numbers` or `boxes`.
+        pixels: class name -> pixels (`masks`, `classes`).
+        total: pixels that count (`masks`, `classes`, `instances`).
+        areas: pixels of each object (`instances`, `boxes`).
+        labels: class names: those of the image (`labels`), or of each box.
+        numbers: values (`numbers`).
+        derived: whether it was made from another array of the image.
+    """
+
+    kind: str
+    pixels: dict[str, int] = field(default_factory=dict)
+    total: int = 0
+    areas: np.ndarray | None = None
+    labels: list[str] = field(default_factory=list)
+    numbers: list[float] = field(default_factory=list)
+    derived: bool = False
+
+
+@dataclass
+class ImageFacts:
+    """One image.
+
+    Args:
+        image_id: its id.
+        split: `train` or `test`.
+        path: as in the table.
+        files: number of files it was read from.
+        file_bytes: their sizes together.
+        error: why the image could not be read; None where it could.
+        truth_error: the same of its truth.
+        size: spatial shape: `(H, W)`, of a volume `(D, H, W)`.
+        dtype: type of the pixels.
+        mean, std: per channel `(C,)`.
+        percentiles: 0, 1, 50, 99 and 100 per channel `(5, C)`.
+        valid: share of pixels that hold data.
+        partial: whether only the middle of a large scene was read.
+        pixels: some pixels at random `(n, C)`, for histograms over many images.
+        bytes_hash, pixel_hash: see `preprocessing.hashes`.
+        hashes: `(8,)` perceptual hashes of the turned and mirrored picture.
+        thumbnail: `(C, 64, 64)` uint8.
+        truth: array name -> facts.
+    """
+
+    image_id: str
+    split: str
+    path: str
+    files: int = 0
+    file_bytes: int = 0
+    error: str | None = None
+    truth_error: str | None = None
+    size: tuple[int, ...] = ()
+    dtype: str = ""
+    mean: np.ndarray | None = None
+    std: np.ndarray | None = None
+    percentiles: np.ndarray | None = None
+    valid: float = 1.0
+    partial: bool = False
+    pixels: np.ndarray | None = None
+    bytes_hash: str | None = None
+    pixel_hash: str | None = None
+    hashes: np.ndarray | None = None
+    thumbnail: np.ndarray | None = None
+    truth: dict[str, TruthFacts] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels; 0 of an image that could not be read."""
+        return 0 if self.mean is None else len(self.mean)
+
+
+@dataclass
+class Examiner:
+    """Reads images and truth for their facts.
+
+    Args:
+        reader: of the datamodule.
+        targets: split -> targets, already prepared.
+        unknown: split -> image id -> why its truth is not known.
+        pixels: pixels drawn from each image for the histograms.
+    """
+
+    reader: Reader
+    targets: dict[str, list[Target]]
+    unknown: dict[str, dict[str, str]]
+    pixels: int = 1024
+
+    def picture(self, row: Any) -> tuple[np.ndarray, np.ndarray | None, Any]:
+        """Image `(…, C)`, where it is valid, and the row (with a window, where only the middle was read)."""
+        if self.reader.windowed and not hasattr(row, "window"):
+            sides = self.reader.size(row)
+            if np.prod(sides, dtype=np.int64) > SCENE_PIXELS:
+                lengths = [min(side, MIDDLE) for side in sides]
+                starts = [(side - length) // 2 for side, length in zip(sides, lengths, strict=True)]
+                row = with_window(row, (*starts, *lengths))
+        image, arrays = Decoder(self.reader, []).read(row)
+        return image, arrays.get("valid"), row
+
+    def truth(self, row: Any, split: str, size: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """The arrays that the targets read from files."""
+        arrays: dict[str, np.ndarray] = {}
+        for target in self.targets.get(split, []):
+            if target.windowed or not hasattr(row, "window"):
+                arrays |= target.read(row, size)
+            else:
+                full = whole(row)
+                found = target.read(full, self.reader.size(full))
+                arrays |= {name: crop(array, row.window) if array.ndim >= 2 else array for name, array in found.items()}
+        return arrays
+
+    def facts(self, row: Any, split: str) -> ImageFacts:
+        """Everything about one image; what cannot be read is an entry, not an error."""
+        facts = ImageFacts(row.image_id, split, str(row.path))
+        try:
+            self._files(facts, row)
+            image, valid, row = self.picture(row)
+            facts.partial = hasattr(row, "window")
+            self._image(facts, image, valid)
+        except Exception as error:  # a damaged file can fail in any decoder in any way
+            facts.error = _told(error)
+            return facts
+        facts.truth_error = self.unknown.get(split, {}).get(row.image_id)
+        if facts.truth_error is None:
+            try:
+                self._truth(facts, row, image.shape[:-1], valid)
+            except Exception as error:
+                facts.truth, facts.truth_error = {}, _told(error)
+        return facts
+
+    def _files(self, facts: ImageFacts, row: Any) -> None:
+        files = [Path(file) for file in self.reader.files(row)]
+        facts.files, facts.file_bytes = len(files), sum(file.stat().st_size for file in files if file.is_file())
+        if files and all(file.is_file() for file in files):
+            facts.bytes_hash = " ".join(bytes_hash(file) for file in files)
+
+    def _image(self, facts: ImageFacts, image: np.ndarray, valid: np.ndarray | None) -> None:
+        facts.size, facts.dtype = tuple(image.shape[:-1]), str(image.dtype)
+        facts.pixel_hash = pixel_hash(image)
+        middle = image[len(image) // 2] if image.ndim == 4 else image
+        facts.hashes, facts.thumbnail = dihedral_hashes(middle), thumbnail(middle)
+        step = -(-int(np.prod(facts.size)) // STATISTIC_PIXELS)
+        values = image.reshape(-1, image.shape[-1])
+        chosen = slice(None, None, step) if valid is None else np.flatnonzero(valid.reshape(-1))[::step]
+        facts.valid = 1.0 if valid is None else float(valid.mean())
+        values = values[chosen]
+        if values.dtype.kind == "f":
+            finite = np.isfinite(values).all(axis=1)
+            facts.valid *= float(finite.mean()) if len(finite) else 1.0
+            values = values[finite]
+        if not len(values):
+            values = np.zeros((1, image.shape[-1]), np.float32)  # nothing but nodata; `valid` 0 tells so
+        facts.mean, facts.std = values.mean(0, dtype=np.float64), values.std(0, dtype=np.float64)
+        facts.percentiles = _percentiles(values)
+        seed = int(facts.pixel_hash[:12], 16)
+        places = np.random.default_rng(seed).integers(len(values), size=min(self.pixels, len(values)))
+        facts.pixels = values[places].astype(np.float32)
+
+    def _truth(self, facts: ImageFacts, row: Any, size: tuple[int, ...], valid: np.ndarray | None) -> None:
+        targets = self.targets.get(facts.split, [])
+        if not targets:
+            return
+        read = self.truth(row, facts.split, size)
+        for name, array in derive(targets, read).items():
+            if name == "valid" or (name not in read and array.ndim < 2):
+                continue  # image-level truth that follows from the mask is told by the mask
+            if name == "labels" and "boxes" in read:
+                continue
+            owner = next((target for target in targets if getattr(target, "name", None) == name), None)
+            found = _about(name, array, len(size), owner, read)
+            found.derived = name not in read
+            facts.truth[name] = found
+
+
+def _percentiles(values: np.ndarray) -> np.ndarray:
+    """`(5, C)`, of bytes by counting, which is twenty times faster than sorting."""
+    if values.dtype != np.uint8:
+        return np.percentile(values, PERCENTILES, axis=0)
+    result = np.empty((len(PERCENTILES), values.shape[1]))
+    for channel in range(values.shape[1]):
+        counts = np.cumsum(np.bincount(values[:, channel], minlength=256))
+        ranks = np.array(PERCENTILES) / 100 * (len(values) - 1) + 1
+        result[:, channel] = np.searchsorted(counts, ranks)
+    return result
+
+
+def _about(name: str, array: np.ndarray, axes: int, owner: Target | None, read: dict) -> TruthFacts:
+    names = class_names(owner)
+    if name == "boxes":
+        boxes = array.reshape(-1, 4)
+        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        labels = [_name(names, int(number)) for number in read.get("labels", [])]
+        return TruthFacts("boxes", areas=areas, labels=labels)
+    if array.ndim == axes + 1:
+        counts = {_name(names, k, name, len(array)): int(np.count_nonzero(plane)) for k, plane in enumerate(array)}
+        return TruthFacts("masks", pixels=counts, total=int(array[0].size))
+    if array.ndim == axes and array.dtype in (np.uint16, np.int32, np.uint32):
+        counts = np.bincount(array.reshape(-1))[1:]
+        return TruthFacts("instances", areas=counts[counts > 0], total=int(array.size))
+    if array.ndim == axes:
+        numbers, counts = np.unique(array, return_counts=True)
+        ignore = getattr(owner, "ignore", None)
+        pairs = [(int(n), int(c)) for n, c in zip(numbers, counts, strict=True) if ignore is None or n != ignore]
+        return TruthFacts("classes", pixels={_name(names, n): c for n, c in pairs}, total=sum(c for _, c in pairs))
+    if array.dtype.kind in "iu":
+        return TruthFacts("labels", labels=[_name(names, int(number)) for number in array.reshape(-1)])
+    values = array.reshape(-1)
+    if getattr(owner, "kind", None) == "ordinal":
+        return TruthFacts("labels", labels=[_name(names, int(values.sum()))])
+    if np.isin(values, (0, 1)).all():
+        return TruthFacts("labels", labels=[_name(names, k, name, len(values)) for k in np.flatnonzero(values)])
+    return TruthFacts("numbers", numbers=[float(value) for value in values])
+
+
+def class_names(target: Target | None) -> list[str]:
+    """Names of the classes of a target, where it has some."""
+    if hasattr(target, "class_names"):
+        return list(target.class_names())
+    classes = getattr(target, "classes", None)
+    return [str(name) for name in classes] if isinstance(classes, list | tuple) else []
+
+
+def _name(names: list[str], number: int, array: str = "", count: int = 0) -> str:
+    if number < len(names):
+        return names[number]
+    return array if array and count == 1 else f"{array} {number}".strip()
+
+
+def _told(error: Exception) -> str:
+    text = str(error) if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {error}"
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+# --- many ------------------------------------------------------------------------------------------------------------
+
+_EXAMINER: Examiner | None = None
+
+
+def _begin(examiner: Examiner) -> None:
+    global _EXAMINER
+    _EXAMINER = examiner
+    cv2.setNumThreads(0)  # one process per CPU already
+
+
+def _one(task: tuple[Any, str]) -> ImageFacts:
+    return _EXAMINER.facts(*task)
+
+
+def gather(
+    examiner: Examiner, rows: list[tuple[Any, str]], processes: int | None, show: bool = True
+) -> list[ImageFacts]:
+    """The facts of every row, in order.
+
+    Args:
+        examiner: reads them.
+        rows: table row and split.
+        processes: worker processes; None is one per CPU this process may use, 1 works in this process.
+        show: draw a progress bar.
+
+    Raises:
+        RuntimeError: a worker died, which a file can cause that breaks its decoder.
+    """
+    count = min(cpus() if processes is None else processes, max(1, len(rows)))
+    bar = {"total": len(rows), "desc": "reading", "unit": " images", "disable": not show}
+    if count == 1:
+        return [examiner.facts(*row) for row in tqdm(rows, **bar)]
+    chunk = max(1, min(16, len(rows) // (count * 4)))
+    with ProcessPoolExecutor(count, initializer=_begin, initargs=(examiner,)) as pool:
+        try:
+            return list(tqdm(pool.map(_one, rows, chunksize=chunk), **bar))
+        except BrokenProcessPool as error:
+            raise RuntimeError(
+                "a worker process died, for lack of memory or in a decoder; --processes 1 shows at which image"
+            ) from error
+
+
+def cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def prepare_targets(
+    targets: Sequence[Target], table: pd.DataFrame, root: Path
+) -> tuple[list[Target], dict[str, str], list[str]]:
+    """Prepare targets, and where one complains about images, find which these are.
+
+    `Target.prepare` stops at missing truth. Here the report shall go on: the table is halved until the complaint is
+    about one image, and the target is prepared with the others.
+
+    Args:
+        targets: of the datamodule.
+        table: its rows.
+        root: `data.root`.
+
+    Returns:
+        The targets that can be used; image id -> what is wrong with its truth; why a target cannot be used at all.
+    """
+    usable: list[Target] = []
+    wrong: dict[str, str] = {}
+    fatal: list[str] = []
+    lost: set[str] = set()
+    for target in targets:
+        if getattr(target, "source", None) in lost:
+            continue  # derived from truth that is not there
+        found, message = _blame(lambda part, target=target: target.prepare(part, root), table)
+        if message is not None:
+            fatal.append(f"{type(target).__name__}: {message}")
+            lost.add(getattr(target, "name", ""))
+            continue
+        rest = table[~table["image_id"].isin(found)]
+        if found:
+            target.prepare(rest, root)
+        usable.append(target)
+        wrong |= found
+    return usable, wrong, fatal
+
+
+def _blame(prepare: Callable[[pd.DataFrame], None], table: pd.DataFrame, most: int = 50) -> tuple[dict, str | None]:
+    """The images that `prepare` stumbles over, and the message when they are too many to be found one by one."""
+    found: dict[str, str] = {}
+    waiting = [table]
+    while waiting:
+        part = waiting.pop()
+        try:
+            prepare(part)
+        except Exception as error:
+            if len(part) == 1:
+                found[part["image_id"].iloc[0]] = _told(error)
+                if len(found) > most or len(found) == len(table):
+                    return {}, found[part["image_id"].iloc[0]]
+                continue
+            middle = len(part) // 2
+            waiting += [part.iloc[middle:], part.iloc[:middle]]
+    return found, None
+
+
+def rows_with_split(tables: dict[str, pd.DataFrame]) -> list[tuple[Any, str]]:
+    """Every row of every split."""
+    return [(row, split) for split, table in tables.items() for row in rows_of(table)]

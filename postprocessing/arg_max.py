@@ -1,0 +1,27 @@
+"""The most probable class."""
+
+import numpy as np
+
+from postprocessing.step import Step, named
+
+
+class ArgMax(Step):
+    """Class number = the place of the largest probability, the first of equals.
+
+    Args:
+        output: probabilities of an image `(K,)`, or of its pixels `(C, H, W)`.
+        result: name of the class number int64 `()`, or of the class map int64 `(H, W)`; takes the place of the
+            probabilities unless given.
+    """
+
+    def __init__(self, output: str = "label", result: str | None = None) -> None:
+        self.output, self.result = output, result
+
+    def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        probabilities = named(prediction, self.output, self)
+        if probabilities.dtype.kind != "f" or probabilities.ndim not in (1, 3):
+            raise ValueError(
+                f"ArgMax wants probabilities (K,) or (C, H, W), {self.output!r} is {probabilities.dtype} "
+                f"{probabilities.shape}"
+            )
+        return prediction | {self.result or self.output: np.asarray(probabilities.argmax(axis=0))}

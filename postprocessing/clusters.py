@@ -1,0 +1,94 @@
+"""Candidates from a map of probabilities: nodules, lesions, cells."""
+
+from typing import Literal
+
+import numpy as np
+from scipy import ndimage
+
+from postprocessing.step import Step, named
+
+
+class Clusters(Step):
+    """Connected components above a threshold, each as one candidate.
+
+    The result is `(n, 4 D + 2)` float64, D the number of dimensions, the largest component first:
+
+    | columns | hold |
+    |---|---|
+    | 0 … D - 1 | centroid in voxels, in the order of the axes (z, y, x) |
+    | D … 2 D - 1 | the most probable voxel |
+    | 2 D … 3 D - 1 | centroid in mm: voxels · spacing, from the centre of voxel 0 |
+    | 3 D … 4 D - 1 | the most probable voxel in mm |
+    | 4 D | size in voxels |
+    | 4 D + 1 | probability of the most probable voxel |
+
+    Args:
+        value: lower bound of the probability inside a component.
+        minimum: components of fewer voxels are dropped.
+        connectivity: neighbours of a voxel. 26 (volumes: faces, edges and corners), 18 (faces and edges), 6 (faces); 8
+            and 4 in pictures.
+        spacing: distance of voxels along each axis in mm. None takes the prediction's own `spacing` `(D,)` where it has
+            one, else 1.
+        output: probabilities `(1, D, H, W)` or `(D, H, W)`; for 4 and 8 neighbours `(1, H, W)` or `(H, W)`.
+        result: name of the candidates.
+    """
+
+    def __init__(
+        self,
+        value: float = 0.5,
+        minimum: int = 10,
+        connectivity: Literal[4, 8, 6, 18, 26] = 26,
+        spacing: list[float] | None = None,
+        output: str = "mask",
+        result: str = "candidates",
+    ) -> None:
+        if minimum < 0:
+            raise ValueError(f"Clusters: minimum is {minimum}, expected 0 or more voxels")
+        if connectivity not in (4, 8, 6, 18, 26):
+            raise ValueError(f"Clusters: connectivity is {connectivity}, expected 6, 18 or 26, in pictures 4 or 8")
+        if spacing is not None and (len(spacing) != (2 if connectivity in (4, 8) else 3) or min(spacing) <= 0):
+            raise ValueError(f"Clusters: spacing is {spacing}, expected a distance above 0 for each axis")
+        self.value, self.minimum, self.connectivity = value, minimum, connectivity
+        self.spacing, self.output, self.result = spacing, output, result
+
+    def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        probabilities = named(prediction, self.output, self)
+        dimensions = 2 if self.connectivity in (4, 8) else 3
+        if probabilities.ndim == dimensions + 1 and len(probabilities) == 1:
+            probabilities = probabilities[0]
+        if probabilities.dtype.kind != "f" or probabilities.ndim != dimensions:
+            raise ValueError(
+                f"Clusters with {self.connectivity} neighbours wants probabilities of {dimensions} dimensions in "
+                f"{self.output!r}, got {probabilities.dtype} {probabilities.shape}"
+            )
+        spacing = self.spacing if self.spacing is not None else prediction.get("spacing", np.ones(dimensions))
+        found = candidates(probabilities, self.value, self.minimum, self.connectivity, np.asarray(spacing, np.float64))
+        return prediction | {self.result: found}
+
+    def search_space(self) -> dict[str, list]:
+        middle = self.minimum or 10
+        sizes = {0, *(round(middle * factor) for factor in (0.25, 0.5, 1, 2, 4))}
+        return {"value": [round(0.1 * n, 1) for n in range(1, 10)], "minimum": sorted(sizes)}
+
+
+def candidates(
+    probabilities: np.ndarray, value: float, minimum: int, connectivity: int, spacing: np.ndarray
+) -> np.ndarray:
+    """Candidates of a picture or volume; arguments and result as in `Clusters`."""
+    dimensions = probabilities.ndim
+    if spacing.shape != (dimensions,):
+        raise ValueError(f"spacing is {spacing.tolist()}, expected {dimensions} distances in mm")
+    faces = {4: 1, 8: 2, 6: 1, 18: 2, 26: 3}[connectivity]
+    labels, number = ndimage.label(probabilities > value, ndimage.generate_binary_structure(dimensions, faces))
+    places = np.nonzero(labels)
+    owners, inside = labels[places] - 1, probabilities[places]
+    sizes = np.bincount(owners, minlength=number)
+    centroids = np.stack([np.bincount(owners, axis, number) for axis in places], 1) / np.maximum(sizes, 1)[:, None]
+    # By component, and in it by falling probability: the first of each is its peak.
+    order = np.lexsort((-inside, owners))
+    peaks = order[np.searchsorted(owners[order], np.arange(number))]
+    peak_places = np.stack([axis[peaks] for axis in places], 1).astype(np.float64)
+    table = [centroids, peak_places, centroids * spacing, peak_places * spacing, sizes[:, None], inside[peaks][:, None]]
+    kept = np.argsort(-sizes, kind="stable")
+    kept = kept[sizes[kept] >= minimum]
+    return np.concatenate(table, axis=1).astype(np.float64)[kept]

@@ -1,0 +1,45 @@
+"""From probabilities of labels to labels."""
+
+import numpy as np
+
+from postprocessing.step import Step, named
+
+
+class LabelThreshold(Step):
+    """Labels = probability > value.
+
+    Args:
+        value: one threshold, or one per class. Several thresholds on a single output `(1,)` are the cut points of
+            grades: [0.5, 1.5, 2.5, 3.5] turn a regression of 0 … 4 into the answers to "above grade k?" (APTOS 2019).
+        best: an image in which no class passes gets its most probable one (Human Protein Atlas 2018, Planet: no image
+            is without label).
+        output: probabilities `(K,)`.
+        result: name of the labels, bool `(K,)`; takes the place of the probabilities unless given.
+    """
+
+    def __init__(
+        self, value: float | list[float] = 0.5, best: bool = False, output: str = "label", result: str | None = None
+    ) -> None:
+        self.value, self.best, self.output, self.result = value, best, output, result
+
+    def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        probabilities = named(prediction, self.output, self)
+        if probabilities.dtype.kind != "f" or probabilities.ndim != 1:
+            raise ValueError(
+                f"LabelThreshold wants probabilities (K,), {self.output!r} is {probabilities.dtype} "
+                f"{probabilities.shape}" + (": is it decided already?" if probabilities.dtype.kind != "f" else "")
+            )
+        value = np.asarray(self.value, np.float32)
+        if value.ndim and len(probabilities) not in (1, len(value)):
+            raise ValueError(
+                f"LabelThreshold has {len(value)} values for the {len(probabilities)} classes of {self.output!r}"
+            )
+        if self.best and value.size > len(probabilities):
+            raise ValueError("LabelThreshold: best is for classes, but the values are cut points of one output")
+        labels = probabilities > value
+        if self.best and not labels.any():
+            labels[probabilities.argmax()] = True
+        return prediction | {self.result or self.output: labels}
+
+    def search_space(self) -> dict[str, list]:
+        return {} if isinstance(self.value, list) else {"value": [0.02, *(round(0.05 * n, 2) for n in range(1, 20))]}

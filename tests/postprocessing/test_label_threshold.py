@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+from jsonargparse import ArgumentParser
+
+from evaluation.metrics import FBeta
+from postprocessing import ArgMax, LabelThreshold, Step
+from postprocessing.search import search
+from postprocessing.shards import Case
+
+
+def labels(step, *probabilities):
+    return step({"label": np.array(probabilities, np.float32)})["label"]
+
+
+def test_one_threshold_and_one_per_class():
+    assert labels(LabelThreshold(0.3), 0.2, 0.3, 0.31).tolist() == [False, False, True]
+    found = labels(LabelThreshold([0.1, 0.5, 0.2]), 0.2, 0.3, 0.31)
+    assert found.tolist() == [True, False, True]
+    assert found.dtype == bool
+
+
+def test_the_best_where_none_passes():
+    assert labels(LabelThreshold(0.5, best=True), 0.1, 0.4, 0.2).tolist() == [False, True, False]
+    assert labels(LabelThreshold(0.5), 0.1, 0.4, 0.2).tolist() == [False] * 3
+    assert labels(LabelThreshold(0.15, best=True), 0.1, 0.4, 0.2).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("grade", range(5))
+def test_cut_points_of_a_regression(grade):
+    found = labels(LabelThreshold([0.5, 1.5, 2.5, 3.5]), grade + 0.3)
+    assert found.tolist() == (grade > np.arange(4)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("step", "array", "message"),
+    [
+        (LabelThreshold(), np.ones((1, 4, 4), np.float32), r"float32 \(1, 4, 4\)"),
+        (LabelThreshold(), np.ones(3, bool), "is it decided already"),
+        (LabelThreshold([0.1, 0.2]), np.ones(3, np.float32), "2 values for the 3 classes"),
+        (LabelThreshold([0.1, 0.2], best=True), np.ones(1, np.float32), "cut points of one output"),
+        (LabelThreshold(output="tags"), np.ones(3, np.float32), r"wants 'tags'.*\['label'\]"),
+        (ArgMax(), np.ones(3, bool), r"ArgMax wants probabilities.*bool \(3,\)"),
+        (ArgMax(), np.ones((3, 4), np.float32), r"float32 \(3, 4\)"),
+    ],
+)
+def test_wrong_kinds_are_told(step, array, message):
+    with pytest.raises(ValueError, match=message):
+        step({"label": array})
+
+
+def test_arg_max_of_images_and_pixels():
+    number = labels(ArgMax(), 0.2, 0.5, 0.3)
+    assert (number.shape, number.dtype, int(number)) == ((), np.int64, 1)
+    maps = np.random.default_rng(0).random((4, 5, 6), np.float32)
+    kept = ArgMax("mask", "classes")({"mask": maps})
+    np.testing.assert_array_equal(kept["classes"], maps.argmax(0))
+    assert kept["mask"] is maps
+
+
+def test_a_search_finds_the_threshold_that_f1_wants():
+    random = np.random.default_rng(0)
+    cases = []
+    for number in range(200):
+        true = random.random(6) < 0.15
+        probabilities = np.clip(0.25 * true + 0.2 * random.random(6), 0, 1).astype(np.float32)
+        read = lambda p=probabilities: {"label": p}  # noqa: E731
+        truth = lambda t=true: {"label": t.astype(np.float32)}  # noqa: E731
+        cases.append(Case(str(number), read, truth))
+    result = search([LabelThreshold(0.5)], FBeta(), cases, processes=1)
+    assert result.before == 0
+    assert 0.2 <= result.steps[0].value < 0.26
+    assert result.cross_fitted > 0.95
+
+
+def test_steps_come_from_yaml():
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--steps", type=list[Step])
+    steps = [
+        {"class_path": "postprocessing.LabelThreshold", "init_args": {"value": [0.1, 0.2], "best": True}},
+        {"class_path": "postprocessing.ArgMax"},
+        {"class_path": "postprocessing.Resize", "init_args": {"size": [350, 525]}},
+        {"class_path": "postprocessing.Clusters", "init_args": {"connectivity": 6, "spacing": [2.5, 0.7, 0.7]}},
+    ]
+    made = parser.instantiate(parser.parse_object({"steps": steps})).steps
+    assert [type(step).__name__ for step in made] == ["LabelThreshold", "ArgMax", "Resize", "Clusters"]
+    assert (made[0].value, made[2].size, made[3].connectivity) == ([0.1, 0.2], [350, 525], 6)
+    for step in made:  # `search` makes copies from the attributes
+        assert vars(step.replaced()) == vars(step)
