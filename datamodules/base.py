@@ -5,14 +5,13 @@ import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from albumentations import BaseCompose, BasicTransform
 from torch.utils.data import DataLoader
 
 from datamodules.cache import DecodedCache
@@ -25,10 +24,14 @@ from datamodules.samplers import EvaluationSampler, TrainingSampler, rank_and_wo
 from datamodules.table import find_images, ids_of, join_columns, rows_of
 from datamodules.targets import Target
 from datamodules.windows import Windows
+from evaluation.divide import TRAIN_ONLY
 from evaluation.folds import CrossValidation, folds_hash, read_folds
 from preprocessing.base import Preprocess
 from preprocessing.files import confined
 from preprocessing.hashes import pixel_hash
+
+if TYPE_CHECKING:  # imported by the parser once a config names a transform; --help need not wait for it
+    from albumentations import BaseCompose, BasicTransform
 
 
 class BaseDataModule(pl.LightningDataModule):
@@ -102,7 +105,7 @@ class BaseDataModule(pl.LightningDataModule):
         folds: str | None = None,
         fold: int | Literal["all", "given"] = 0,
         windows: Windows | None = None,
-        augmentation: list[BasicTransform | BaseCompose] | None = None,
+        augmentation: "list[BasicTransform | BaseCompose] | None" = None,
         batch_size: int = 16,
         eval_batch_size: int = 1,
         num_workers: int | Literal["auto"] = "auto",
@@ -240,8 +243,9 @@ class BaseDataModule(pl.LightningDataModule):
             )
         if not folds.attrs["grouped"] and not self._duplicates_checked:
             self._check_duplicates(folds)
-        if self.fold not in set(folds["fold"]):
-            raise ValueError(f"data.fold is {self.fold}, {self.folds} has folds {sorted(set(folds['fold']))}")
+        numbers = sorted(set(folds["fold"]) - {TRAIN_ONLY})
+        if self.fold not in numbers:
+            raise ValueError(f"data.fold is {self.fold}, {self.folds} has folds {numbers}")
         return folds
 
     def _check_duplicates(self, folds: pd.DataFrame) -> None:

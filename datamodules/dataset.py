@@ -1,8 +1,7 @@
 """Rows of a table as samples."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import albumentations
 import numpy as np
 import pandas as pd
 import torch
@@ -14,6 +13,9 @@ from datamodules.samplers import Draw
 from datamodules.table import numbers, rows_of
 from datamodules.targets import Target
 from datamodules.windows import Windows
+
+if TYPE_CHECKING:
+    import albumentations
 
 
 class TrainingDataset(Dataset):
@@ -38,6 +40,8 @@ class TrainingDataset(Dataset):
         windows: Windows | None = None,
     ) -> None:
         self.rows, self.features = rows_of(table), numbers(table, features)
+        import albumentations  # half a second, which --help need not wait for
+
         self.source, self.targets, self.windows = source, targets, windows
         boxes = albumentations.BboxParams("pascal_voc", label_fields=["box_numbers"], clip=True, min_visibility=0.1)
         with_boxes = any(target.boxes for target in targets)
@@ -50,11 +54,15 @@ class TrainingDataset(Dataset):
         index, row = draw.index, None
         if self.windows is not None:
             # A stream of its own: the augmentation of a seed stays what it is without windows.
-            index, row = self.windows.row(draw.index, np.random.default_rng([draw.seed, 1]))
+            random = np.random.default_rng([draw.seed, 1])
+            index, row = self.windows.row(draw.index, random)
         row = row or self.rows[index]
         image, arrays = self.source.read(row)
-        self.augmentation.set_random_seed(draw.seed)
-        image, arrays = augment(self.augmentation, image, arrays)
+        if self.windows is not None:
+            image, arrays = self.windows.finish(image, arrays, random)
+        if image.ndim == 3:  # albumentations knows pictures, not volumes
+            self.augmentation.set_random_seed(draw.seed)
+            image, arrays = augment(self.augmentation, image, arrays)
         arrays = derive(self.targets, arrays)
         arrays.pop("instances", None)
         return to_sample(row, image, arrays, self.features[index])
@@ -92,7 +100,7 @@ def derive(targets: list[Target], arrays: Arrays) -> Arrays:
     return arrays
 
 
-def augment(augmentation: albumentations.Compose, image: np.ndarray, arrays: Arrays) -> tuple[np.ndarray, Arrays]:
+def augment(augmentation: "albumentations.Compose", image: np.ndarray, arrays: Arrays) -> tuple[np.ndarray, Arrays]:
     """Move image and spatial targets together; masks by the nearest pixel, so that no value is invented.
 
     `boxes` `(n, 4)` xyxy are clipped to the crop and dropped, with their `labels`, when less than a tenth remains.

@@ -35,6 +35,12 @@ class Windows(ABC):
     def row(self, number: int, random: np.random.Generator) -> tuple[int, Any]:
         """Index of the training row, and the row with a `window`."""
 
+    def finish(
+        self, image: np.ndarray, arrays: dict[str, np.ndarray], random: np.random.Generator
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """What is done to a window `(..., C)` and its arrays once they are read, before augmentation; nothing here."""
+        return image, arrays
+
 
 class RandomWindows(Windows):
     """One window per image and draw, anywhere; a share of them with foreground.

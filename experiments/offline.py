@@ -44,8 +44,9 @@ def folds(arguments: list[str]) -> None:
     table = config.data.fold_table(config.cv)
     result = make_folds(table, config.cv)
     write_folds(result, path)
-    sizes = result.groupby("fold").size()
-    print(f"{len(result)} images in {config.cv.k} folds of {sizes.min()} to {sizes.max()}: {path}")
+    held = result[result["fold"] >= 0]
+    sizes = held.groupby("fold").size()
+    print(f"{len(held)} of {len(result)} images in {len(sizes)} folds of {sizes.min()} to {sizes.max()}: {path}")
     grouped = len(result) - result["group"].nunique()
     if grouped:
         print(f"{grouped} images share a group or equal pixels with another and stay in its fold")

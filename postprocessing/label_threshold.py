@@ -42,4 +42,11 @@ class LabelThreshold(Step):
         return prediction | {self.result or self.output: labels}
 
     def search_space(self) -> dict[str, list]:
-        return {} if isinstance(self.value, list) else {"value": [0.02, *(round(0.05 * n, 2) for n in range(1, 20))]}
+        """The threshold; each of several by itself, cut points by steps around where they are."""
+        shares = [0.02, *(round(0.05 * n, 2) for n in range(1, 20))]
+        if not isinstance(self.value, list):
+            return {"value": shares}
+        if all(0 <= value <= 1 for value in self.value):
+            return {f"value[{place}]": shares for place in range(len(self.value))}
+        steps = [-0.4, -0.3, -0.2, -0.1, 0.1, 0.2, 0.3, 0.4]
+        return {f"value[{k}]": [round(value + step, 6) for step in steps] for k, value in enumerate(self.value)}

@@ -17,7 +17,7 @@ import numpy as np
 
 from evaluation.metrics.base import CompetitionMetric
 from postprocessing.shards import Case, Setting, evaluators
-from postprocessing.step import Step
+from postprocessing.step import Step, argument_and_entry
 
 
 class Parameter(NamedTuple):
@@ -25,7 +25,7 @@ class Parameter(NamedTuple):
 
     Attributes:
         step: number of the step in the chain.
-        name: of the constructor argument.
+        name: of the constructor argument; `value[2]` for entry 2 of a list.
         candidates: values that are tried.
         configured: number of the configured value among them.
         label: how it is called in results, `2.MinimumArea.pixels`.
@@ -202,12 +202,13 @@ class _Space:
         for number, step in enumerate(steps):
             arguments = _arguments(step)
             for name, values in step.search_space().items():
-                if name not in arguments:
+                argument, entry = argument_and_entry(name)
+                if argument not in arguments:
                     raise ValueError(
                         f"search: {type(step).__name__}.search_space() names {name!r}, which is no argument of its "
                         f"constructor; its arguments are {', '.join(arguments)}"
                     )
-                present = arguments[name]
+                present = arguments[argument] if entry is None else arguments[argument][entry]
                 candidates = list(values) if any(_same(value, present) for value in values) else [present, *values]
                 if all(isinstance(value, Real) for value in candidates):
                     candidates.sort()

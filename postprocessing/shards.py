@@ -123,7 +123,7 @@ class Shard:
             del done[shared:]
             for step in chain[shared:]:
                 done.append((step, step(done[-1][1] if done else prediction)))
-            rows.append(self.metric.image(done[-1][1] if done else prediction, truth))
+            rows.append(self.metric.row(case.image_id, done[-1][1] if done else prediction, truth))
         return np.stack(rows).astype(np.float64)
 
     def _read(self, case: Case) -> tuple[Arrays, Arrays]:

@@ -23,13 +23,24 @@ class Step(ABC):
         """
 
     def search_space(self) -> dict[str, list]:
-        """Constructor argument -> values that `search` tries; none by default."""
+        """Constructor argument -> values that `search` tries; `value[2]` is entry 2 of a list. None by default."""
         return {}
 
     def replaced(self, **changes: Any) -> "Step":
-        """A copy with some constructor arguments changed."""
+        """A copy with some constructor arguments, or entries of lists (`value[2]`), changed."""
         arguments = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-        return type(self)(**arguments | changes)
+        for name, value in changes.items():
+            argument, entry = argument_and_entry(name)
+            if entry is not None:
+                value = [value if place == entry else old for place, old in enumerate(arguments[argument])]
+            arguments[argument] = value
+        return type(self)(**arguments)
+
+
+def argument_and_entry(name: str) -> tuple[str, int | None]:
+    """`value[2]` -> (`value`, 2), `value` -> (`value`, None)."""
+    argument, bracket, entry = name.partition("[")
+    return argument, int(entry.rstrip("]")) if bracket else None
 
 
 def named(prediction: dict[str, np.ndarray], name: str, step: Step) -> np.ndarray:

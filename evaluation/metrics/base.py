@@ -40,13 +40,17 @@ class CompetitionMetric(Metric):
     def reduce(self, rows: np.ndarray) -> float:
         """Score of all images; `rows` is `(N, F)`, one `image()` row per image."""
 
+    def row(self, image_id: str, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        """Row of one image where the id matters too (the area that it lies in); else that of `image()`."""
+        return self.image(prediction, truth)
+
     def image_score(self, row: np.ndarray) -> float:
         """Score of one image, for `scores.csv`."""
         return self.reduce(row[None])
 
     def add(self, image_id: str, prediction: Arrays, truth: Arrays) -> None:
         """Score one image and keep its row; an id that is there already is replaced."""
-        self.rows[image_id] = self.image(prediction, truth)
+        self.rows[image_id] = self.row(image_id, prediction, truth)
         self._update_count += 1
         self._computed = None
 
@@ -60,7 +64,7 @@ class CompetitionMetric(Metric):
         ids = [f"#{len(self.rows) + number:08d}" for number in range(len(target))] if image_id is None else image_id
         for name, one, other in zip(ids, predicted, target, strict=True):
             prediction, truth = self.arrays(_numpy(one), _numpy(other))
-            self.rows[name] = self.image(prediction, truth)
+            self.rows[name] = self.row(name, prediction, truth)
 
     def arrays(self, predicted: np.ndarray, target: np.ndarray) -> tuple[Arrays, Arrays]:
         """One image's arrays of `update` under the names that `image` reads, kept as `output` and `truth`."""

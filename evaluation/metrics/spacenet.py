@@ -2,8 +2,6 @@
 
 import re
 import zlib
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -50,7 +48,7 @@ class SpaceNetF1(CompetitionMetric):
         self.output, self.truth, self.confidence = output, truth or output, confidence
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        """Number of the area, TP, FP, FN; the area, which the id tells, is filled in by `add` and `update`."""
+        """Number of the area, TP, FP, FN; the area, which the id tells, is filled in by `row`."""
         predicted, true = named(prediction, self.output, "prediction"), named(truth, self.truth, "truth")
         overlap, sizes_true, sizes_predicted = _overlaps(predicted, true)
         confidence = prediction.get(self.confidence)
@@ -78,14 +76,10 @@ class SpaceNetF1(CompetitionMetric):
             raise ValueError(f"SpaceNetF1: {self.areas!r} finds no area in the image id {image_id!r}; set areas")
         return zlib.crc32((match.group(1) if match.re.groups else match.group()).encode())
 
-    def add(self, image_id: str, prediction: Arrays, truth: Arrays) -> None:
-        super().add(image_id, prediction, truth)
-        self.rows[image_id][0] = self.area(image_id)
-
-    def update(self, predicted: Any, target: Any, image_id: Sequence[str] | None = None) -> None:
-        super().update(predicted, target, image_id)
-        for name in image_id or []:
-            self.rows[name][0] = self.area(name)
+    def row(self, image_id: str, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        row = self.image(prediction, truth)
+        row[0] = self.area(image_id)
+        return row
 
     def reduce(self, rows: np.ndarray) -> float:
         counted = [rows[rows[:, 0] == area, 1:].sum(0) for area in np.unique(rows[:, 0])]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from jsonargparse import ArgumentParser
 
-from evaluation.metrics import FBeta
+from evaluation.metrics import FBeta, QuadraticWeightedKappa
 from postprocessing import ArgMax, LabelThreshold, Step
 from postprocessing.search import search
 from postprocessing.shards import Case
@@ -86,3 +86,30 @@ def test_steps_come_from_yaml():
     assert (made[0].value, made[2].size, made[3].connectivity) == ([0.1, 0.2], [350, 525], 6)
     for step in made:  # `search` makes copies from the attributes
         assert vars(step.replaced()) == vars(step)
+
+
+def test_a_search_tunes_every_class_and_every_cut_point():
+    random = np.random.default_rng(0)
+    best, cases = np.array([0.1, 0.35, 0.7]), []
+    for number in range(150):
+        true = random.random(3) < 0.3
+        probabilities = np.clip(best + np.where(true, 1, -1) * random.uniform(0.02, 0.2, 3), 0, 1).astype(np.float32)
+        read = lambda p=probabilities: {"label": p}  # noqa: E731
+        truth = lambda t=true: {"label": t.astype(np.float32)}  # noqa: E731
+        cases.append(Case(str(number), read, truth))
+    result = search([LabelThreshold([0.5, 0.5, 0.5])], FBeta(), cases, processes=1)
+    assert result.cross_fitted > 0.97 > result.before
+    np.testing.assert_allclose(result.steps[0].value, best, atol=0.051)
+    assert list(result.values) == [f"0.LabelThreshold.value[{place}]" for place in range(3)]
+    assert result.as_overlay()["competition"]["postprocess"][0]["init_args"]["value"] == result.steps[0].value
+
+    grades = []
+    for number in range(200):
+        grade = int(random.integers(0, 5))
+        value = np.array([grade + random.uniform(-0.45, 0.45) - 0.2], np.float32)
+        read = lambda v=value: {"label": v}  # noqa: E731
+        truth = lambda g=grade: {"label": np.array(g)}  # noqa: E731
+        grades.append(Case(str(number), read, truth))
+    cuts = search([LabelThreshold([0.5, 1.5, 2.5, 3.5])], QuadraticWeightedKappa(), grades, processes=1)
+    assert cuts.cross_fitted > cuts.before
+    np.testing.assert_allclose(cuts.steps[0].value, [0.3, 1.3, 2.3, 3.3], atol=0.11)

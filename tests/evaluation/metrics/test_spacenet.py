@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from evaluation.metrics import SpaceNetF1
+from postprocessing.search import search
+from postprocessing.shards import Case
 
 shapely = pytest.importorskip("shapely")
 
@@ -142,3 +144,12 @@ def test_areas_are_averaged_not_images():
 def test_wrong_kinds_are_told(prediction, message):
     with pytest.raises(ValueError, match=message):
         SpaceNetF1().image(prediction, {"instances": TRUE[0]})
+
+
+def test_a_search_knows_the_areas():
+    exact, nothing = {"instances": TRUE[0]}, {"instances": 0 * TRUE[0]}
+    cases = [
+        Case(image_id, lambda p=prediction: p, lambda: exact)
+        for image_id, prediction in {"AOI_2_img1": exact, "AOI_2_img2": exact, "AOI_3_img1": nothing}.items()
+    ]
+    assert search([], SpaceNetF1(), cases, processes=1).before == pytest.approx(0.5 * 8 / 10)

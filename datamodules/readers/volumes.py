@@ -1,0 +1,310 @@
+"""Volumes: NIfTI, MetaImage, and folders of DICOM slices."""
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from datamodules.readers.base import ImageReadError, Reader
+from datamodules.readers.dicom import (
+    element_of,
+    frame_count,
+    place_of,
+    read_header,
+    read_series,
+)
+from preprocessing.hounsfield import window as windowed
+from preprocessing.metaimage import data_file, read_metaimage, read_metaimage_header
+from preprocessing.orientation import axis_codes, orientation_to
+from preprocessing.series import common_orientation, slice_places, stack_affine
+from preprocessing.spacing import resample, resample_onto, resampled_grid
+
+NIFTI = (".nii", ".nii.gz")
+METAIMAGE = (".mhd", ".mha")
+DICOM = (".dcm", ".dicom", ".dic", ".ima")
+ENDINGS = (*NIFTI, *METAIMAGE, *DICOM)
+PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "NumberOfFrames", "SliceThickness")
+GROUPS = ("SpacingBetweenSlices", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
+Grid = tuple[tuple[int, int, int], np.ndarray]  # (D, H, W), and the affine (4, 4) to RAS millimetres
+
+
+class VolumeReader(Reader):
+    """Reads volumes in one direction, and where wanted in one voxel size and one range of values.
+
+    A row's `path` is a NIfTI file (`.nii`, `.nii.gz`; needs `pip install -e ".[volumes]"`), a MetaImage file (`.mha`,
+    `.mhd`), a DICOM file with many frames, or a folder with the slices of one DICOM series; or its `slices` list these.
+    DICOM slices are sorted by their place, whatever their names are, and come as Hounsfield units; a missing slice or
+    an uneven gap is warned about.
+
+    Args:
+        axcodes: where columns, rows and slices run to (see `preprocessing.orientation.axis_codes`): `RAS` as MONAI and
+            nnU-Net have it, `LPS` as radiologists see axial slices. None leaves volumes as they lie in the file.
+        spacing: millimetres along (slice, row, column), after `axcodes`, that every volume is resampled to (linear):
+            `[1, 1, 1]` in both winning solutions of DSB 2017. None leaves each its own.
+        window: ends `[low, high]`, in HU for CT, that become 0 and 255 (uint8), linear between: `[-1200, 600]` in the
+            winning solution of DSB 2017. Several of them (`[[-1200, 600], [-160, 240]]`) become a channel each. None
+            leaves values as they are (set `model.input_range`).
+        voxel_limit: largest volume in voxels, in the file and after resampling; a small file can claim any size.
+    """
+
+    def __init__(
+        self,
+        axcodes: str | None = "RAS",
+        spacing: list[float] | None = None,
+        window: list[float] | list[list[float]] | None = None,
+        voxel_limit: int = 2_000_000_000,
+    ) -> None:
+        if axcodes is not None:
+            orientation_to(np.eye(4), axcodes)
+        if spacing is not None:
+            resampled_grid((1, 1, 1), np.eye(4), spacing)
+        self.axcodes, self.spacing, self.window, self.voxel_limit = axcodes, spacing, window, voxel_limit
+        self._windows = _windows_of(window)
+        self._grids: dict[tuple, Grid] = {}
+
+    def read(self, row: Any) -> np.ndarray:
+        """`(D, H, W, C)`: uint8 with a `window`, else the file's own type (int16 Hounsfield units of CT in DICOM).
+
+        Raises:
+            ImageReadError: names the file.
+        """
+        source = source_of(row)
+        check_size(source, self._grid(row)[0], self.voxel_limit)
+        volume, affine = read_volume(source)
+        channels = [volume[..., index] for index in range(volume.shape[3])]
+        channels = [self.placed(channel, affine)[0] for channel in channels]
+        if not self._windows:
+            return np.stack(channels, axis=-1)
+        bytes_ = [windowed(one, (low + high) / 2, high - low, 8) for one in channels for low, high in self._windows]
+        return np.stack(bytes_, axis=-1)
+
+    def placed(
+        self, volume: np.ndarray, affine: np.ndarray, order: Literal[0, 1, 3] = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A volume `(D, H, W)` of a file in this reader's direction and voxel size, and its affine."""
+        if self.axcodes is not None:
+            turn = orientation_to(affine, self.axcodes)
+            volume, affine = turn.apply(volume), turn.affine(affine, volume.shape)
+        if self.spacing is not None:
+            volume, affine = resample(volume, affine, self.spacing, order)
+        return volume, affine
+
+    def size(self, row: Any) -> tuple[int, int, int]:
+        return self.grid(row)[0]
+
+    def grid(self, row: Any) -> Grid:
+        """Size and affine of a row's image as `read` returns it, from headers."""
+        size, affine = self._grid(row)
+        if self.axcodes is not None:
+            turn = orientation_to(affine, self.axcodes)
+            size, affine = turn.sides(size), turn.affine(affine, size)
+        if self.spacing is not None:
+            size, affine = resampled_grid(size, affine, self.spacing)
+            check_size(source_of(row), size, self.voxel_limit)
+        return size, affine
+
+    def restore(self, row: Any, prediction: np.ndarray, order: Literal[0, 1] = 1) -> np.ndarray:
+        """A prediction at the file's own voxels, in the file's own direction: for submissions.
+
+        Args:
+            row: the image's row.
+            prediction: `(K, D, H, W)` or `(D, H, W)` at the size of `read`.
+            order: 1 for probabilities, 0 for labels and masks.
+
+        Returns:
+            `(K, D', H', W')` or `(D', H', W')`; slices of a DICOM series in the order of their places.
+        """
+        own, affine = self._grid(row)
+        size, onto = self.grid(row)
+        if tuple(prediction.shape[-3:]) != size:
+            raise ValueError(f"the prediction of {row.image_id!r} is {prediction.shape}, its image {size}")
+        turn = orientation_to(affine, self.axcodes) if self.axcodes is not None else None
+        sides, middle = (own, affine) if turn is None else (turn.sides(own), turn.affine(affine, own))
+        if self.spacing is not None:
+            maps = prediction.reshape(-1, *size)
+            maps = np.stack([resample_onto(one, onto, sides, middle, order) for one in maps])
+            prediction = maps.reshape(*prediction.shape[:-3], *sides)
+        return prediction if turn is None else np.ascontiguousarray(turn.undo(prediction))
+
+    def files(self, row: Any) -> list[Path | str]:
+        return files_of(source_of(row))
+
+    def _grid(self, row: Any) -> Grid:
+        """Size and affine in the file; headers of a series take a while, so each is read once."""
+        source = source_of(row)
+        key = tuple(map(str, source)) if isinstance(source, list) else (str(source),)
+        if key not in self._grids:
+            self._grids[key] = read_grid(source)
+        return self._grids[key]
+
+
+def source_of(row: Any) -> Path | list[Path]:
+    """The file or folder of a row, or the files that its `slices` list."""
+    slices = getattr(row, "slices", None)
+    return [Path(path) for path in slices] if isinstance(slices, list | tuple) else Path(row.path)
+
+
+def ending_of(path: Path | str) -> str:
+    """The ending of a volume file, `.nii.gz` as one; empty where it is none."""
+    name = Path(path).name.lower()
+    return next((ending for ending in (".nii.gz", *ENDINGS) if name.endswith(ending)), "")
+
+
+def files_of(source: Path | list[Path]) -> list[Path]:
+    """Every file that a volume is read from.
+
+    Raises:
+        ImageReadError: nothing is there.
+    """
+    if isinstance(source, list):
+        return source
+    if source.is_dir():
+        files = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
+        files = [path for path in files if path.name.upper() != "DICOMDIR"]
+        if not files:
+            raise ImageReadError(f"{source} holds no files, expected the slices of a DICOM series")
+        return files
+    if not source.is_file():
+        raise ImageReadError(f"{source} is not there")
+    if ending_of(source) == ".mhd":
+        with _explained(source):
+            return list(dict.fromkeys([source, data_file(source)]))
+    return [source]
+
+
+def read_volume(source: Path | list[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """A volume as it lies in its file.
+
+    Args:
+        source: a NIfTI or MetaImage file, a DICOM file, a folder of DICOM files, or a list of them.
+
+    Returns:
+        `(D, H, W, C)` in the file's type (native byte order, float64 as float32), and the affine `(4, 4)` from (slice,
+        row, column) to RAS millimetres. Of NIfTI the axes are (z, y, x); a fourth one are channels.
+
+    Raises:
+        ImageReadError: missing, empty, truncated, no volume, or values that are no numbers; names the file.
+    """
+    files = files_of(source)
+    ending = "" if isinstance(source, list) or source.is_dir() else ending_of(source)
+    with _explained(source if not isinstance(source, list) else files[0]):
+        if ending in NIFTI:
+            volume, affine = _read_nifti(files[0])
+        elif ending in METAIMAGE:
+            volume, affine = read_metaimage(files[0])
+        elif ending in DICOM or len(files) > 1 or isinstance(source, list) or source.is_dir():
+            volume, affine = read_series(files)
+        else:
+            raise ImageReadError(f"{source} is no volume by its ending, expected one of {', '.join(ENDINGS)}")
+        if volume.dtype.kind not in "biuf":
+            raise ImageReadError(f"{files[0]} holds {volume.dtype}, expected numbers")
+        volume = volume.astype(np.float32) if volume.dtype == np.float64 else volume
+        volume = volume.astype(volume.dtype.newbyteorder("="), copy=False)
+        if volume.dtype.kind == "f":
+            wrong = volume.size - int(np.isfinite(volume).sum())
+            if wrong:
+                raise ImageReadError(f"{files[0]}: {wrong} of {volume.size} voxels are no finite numbers")
+    return volume if volume.ndim == 4 else volume[..., None], affine
+
+
+def read_grid(source: Path | list[Path]) -> Grid:
+    """Size `(D, H, W)` and affine of a volume as it lies in its file, from headers alone.
+
+    Raises:
+        ImageReadError: as `read_volume`.
+    """
+    files = files_of(source)
+    ending = "" if isinstance(source, list) or source.is_dir() else ending_of(source)
+    with _explained(source if not isinstance(source, list) else files[0]):
+        if ending in NIFTI:
+            return _nifti_grid(_open_nifti(files[0]), files[0])
+        if ending in METAIMAGE:
+            header = read_metaimage_header(files[0])
+            return header.size, header.affine
+        if ending in DICOM or len(files) > 1 or isinstance(source, list) or source.is_dir():
+            return _series_grid(files)
+    raise ImageReadError(f"{source} is no volume by its ending, expected one of {', '.join(ENDINGS)}")
+
+
+def check_size(source: Path | list[Path], size: tuple[int, ...], limit: int) -> None:
+    """Refuse a volume of more voxels than anyone means."""
+    if np.prod(size, dtype=np.float64) > limit:
+        raise ImageReadError(
+            f"{source if isinstance(source, Path) else source[0]} is {' x '.join(map(str, size))} voxels, more than "
+            f"reader.voxel_limit {limit}; raise it if the volume is real, or check reader.spacing"
+        )
+
+
+class _explained:
+    """Whatever a library raises about a broken file, as ImageReadError that names it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        if self.path.is_file() and self.path.stat().st_size == 0:
+            raise ImageReadError(f"{self.path} is empty (0 bytes)")
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, ImageReadError | MemoryError | ImportError):
+            text = " ".join(str(error).split())
+            named = text if str(self.path) in text else f"{self.path} is damaged: {type(error).__name__}: {text}"
+            raise ImageReadError(named) from error
+
+
+def _open_nifti(path: Path) -> Any:
+    try:
+        import nibabel
+    except ImportError as error:
+        raise ImportError('NIfTI files need nibabel: pip install -e ".[volumes]"') from error
+    return nibabel.load(path)
+
+
+def _nifti_grid(image: Any, path: Path) -> Grid:
+    """The file counts (x, y, z) with x fastest, so that arrays here are its transpose."""
+    shape = image.shape
+    if not 3 <= len(shape) <= 5 or min(shape) < 1 or (len(shape) == 5 and shape[3] != 1):
+        raise ImageReadError(f"{path} has axes {shape}, expected three of space, and perhaps one of channels")
+    affine = np.asarray(image.affine, np.float64)[:, [2, 1, 0, 3]]
+    axis_codes(affine)  # raises where it is none
+    return tuple(int(side) for side in shape[2::-1]), affine
+
+
+def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    image = _open_nifti(path)
+    size, affine = _nifti_grid(image, path)
+    try:
+        values = np.asanyarray(image.dataobj)  # the stored integers where the file has no slope
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise ImageReadError(f"{path} is truncated or damaged: {' '.join(str(error).split())}") from error
+    return np.ascontiguousarray(values.reshape(*size[::-1], -1).transpose(2, 1, 0, 3)), affine
+
+
+def _series_grid(files: Sequence[Path]) -> Grid:
+    """The grid that `read_series` gives for these files."""
+    found, shape, first = [], None, None
+    for path in files:
+        header = read_header(path, [*PLACE, *GROUPS])
+        shape = shape or (int(header.Rows), int(header.Columns))
+        first = header if first is None else first
+        found += [place_of(header, path, frame) for frame in range(frame_count(header, path))]
+    orientation = common_orientation([direction for _, direction in found])
+    positions = np.array([position for position, _ in found])
+    positions = positions[np.argsort(slice_places(positions, orientation), kind="stable")]
+    spacing = [float(number) for number in element_of(first, "PixelSpacing")]
+    thickness = next(
+        (value for value in (element_of(first, key) for key in ("SpacingBetweenSlices", "SliceThickness")) if value), 1.0
+    )
+    return (len(found), *shape), stack_affine(positions, orientation, spacing, abs(float(thickness)))
+
+
+def _windows_of(window: list[float] | list[list[float]] | None) -> list[tuple[float, float]]:
+    if not window:
+        return []
+    pairs = window if isinstance(window[0], list | tuple) else [window]
+    for pair in pairs:
+        if len(pair) != 2 or not pair[0] < pair[1]:
+            raise ValueError(f"VolumeReader: window is {window}, expected [low, high] or a list of such, low below high")
+    return [(float(low), float(high)) for low, high in pairs]

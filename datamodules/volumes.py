@@ -1,0 +1,208 @@
+"""CT and MR volumes: NIfTI, MetaImage, and folders of DICOM slices."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from datamodules.base import BaseDataModule
+from datamodules.readers.volumes import ENDINGS, VolumeReader, ending_of
+from datamodules.table import ID, _expression
+from datamodules.targets.volumes import MaskVolumes
+from datamodules.windows import GridWindows, RandomWindows, Windows, with_window
+from preprocessing.files import confined
+from preprocessing.patches import balanced_patches, coarse_places, random_patches
+
+VOXELS = (".raw", ".zraw", ".img")  # stand beside the header that names them
+AXES = {"slice": 0, "row": 1, "column": 2}
+
+
+class VolumeDataModule(BaseDataModule):
+    """Volumes found by glob patterns: a file each (`imagesTr/*.nii.gz`), or a folder of DICOM slices each (`scans/*`).
+
+    The id is the file's name without its ending (`.nii.gz` as one), or the folder's name, unless `{image_id}` stands in
+    the pattern. Images are `(D, H, W, C)`, samples `(C, D, H, W)`. Train on patches with `windows: VolumePatches`; a
+    network with 3-D convolutions is predicted in 3-D tiles by `model.inference`.
+
+    Args:
+        (those of `BaseDataModule`; `augmentation` must be empty: albumentations knows pictures only)
+    """
+
+    default_reader = VolumeReader
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.augmentation:
+            raise ValueError(
+                "data.augmentation is for pictures, albumentations does not know volumes; leave it empty and set "
+                "data.windows to datamodules.volumes.VolumePatches (its `flips` mirrors patches)"
+            )
+        if isinstance(self.windows, RandomWindows | GridWindows):
+            raise ValueError(
+                f"data.windows is {type(self.windows).__name__}, which cuts pictures; for volumes take "
+                "datamodules.volumes.VolumePatches"
+            )
+        if not isinstance(self.reader, VolumeReader):
+            raise ValueError(f"data.reader is {type(self.reader).__name__}, volumes want datamodules.readers.VolumeReader")
+        for target in [*self.targets, *self.test_targets]:
+            if isinstance(target, MaskVolumes):
+                target.follow(self.reader)
+
+    def find(self, root: str, pattern: str, source: str) -> pd.DataFrame:
+        return find_volumes(root, pattern, source)
+
+
+def find_volumes(root: Path | str, pattern: str, source: str = "train") -> pd.DataFrame:
+    """Table of the volume files and series folders that match a glob pattern under the root.
+
+    Hidden files and those that hold the voxels of a header beside them (`.raw`) are passed over.
+
+    Args:
+        root: folder of the competition's files.
+        pattern: `imagesTr/*.nii.gz`, `scans/*`, `train/{image_id}/ct.mha`.
+        source: where the rows come from.
+
+    Returns:
+        `image_id, path, weight, source`, sorted by id.
+
+    Raises:
+        FileNotFoundError: nothing matches.
+        ValueError: a file that is no volume, two volumes with one id, or a pattern that leads out of the root.
+    """
+    pattern = pattern.rstrip("/")
+    confined(root, pattern)
+    found = [path for path in sorted(Path(root).glob(pattern.replace(ID, "*"))) if not path.name.startswith(".")]
+    found = [path for path in found if path.is_dir() or not path.name.lower().endswith(VOXELS)]
+    unlike = next((path for path in found if path.is_file() and not ending_of(path)), None)
+    if unlike is not None:
+        raise ValueError(
+            f"{unlike} matches {pattern!r} and is no volume by its ending ({', '.join(ENDINGS)}); make the pattern "
+            "narrower, or name the folder that holds the slices of a series"
+        )
+    if not found:
+        what = "is not there" if not Path(root).is_dir() else f"has nothing that matches {pattern!r}"
+        raise FileNotFoundError(f"no volumes: {Path(root)} {what}; check data.root and data.images")
+    table = pd.DataFrame({"image_id": [_id(path) for path in found], "path": [str(path) for path in found]})
+    if ID in pattern:
+        table["image_id"] = _named(root, pattern, found)
+    table["weight"], table["source"] = 1.0, source
+    twice = table[table["image_id"].duplicated(keep=False)]
+    if len(twice):
+        one, other = twice[twice["image_id"] == twice["image_id"].iloc[0]]["path"].tolist()[:2]
+        raise ValueError(f"two volumes have the id {twice['image_id'].iloc[0]!r}: {one} and {other}")
+    return table.sort_values("image_id", ignore_index=True)
+
+
+class VolumePatches(Windows):
+    """One patch per volume and draw, a share of them with foreground; `data.repeats` draws more.
+
+    A volume that is smaller than the patch is padded around to its size: the image with the patch's smallest value
+    (air), masks with 0, and `valid` is False there, so that no loss counts it.
+
+    Args:
+        size: of the patch along (slice, row, column), in voxels as the reader gives them.
+        positive: share of patches in 0..1 that contain foreground, where a volume has any; the others contain none,
+            where that is possible. None leaves everything to chance. nnU-Net has a third with foreground.
+        target: name of the target array whose values above 0 are foreground.
+        ignore: value of that array that is no foreground.
+        flips: axes along which every other patch is mirrored, each on its own: `[slice, row, column]`. Left and right
+            organs then look alike, so none unless given.
+    """
+
+    CELL = 4  # side of the cubes in which foreground is remembered; patches of few slices must hold one
+
+    def __init__(
+        self,
+        size: list[int],
+        positive: float | None = None,
+        target: str = "mask",
+        ignore: int | None = 255,
+        flips: list[Literal["slice", "row", "column"]] | None = None,
+    ) -> None:
+        if len(size) != 3 or min(size) < 1:
+            raise ValueError(f"VolumePatches: size is {size}, expected [slices, rows, columns], each 1 or more")
+        if positive is not None and not 0 <= positive <= 1:
+            raise ValueError(f"VolumePatches: positive is {positive}, expected a share in 0..1")
+        unknown = sorted(set(flips or []) - set(AXES))
+        if unknown:
+            raise ValueError(f"VolumePatches: flips names {unknown}, expected some of {list(AXES)}")
+        self.size, self.positive, self.target, self.ignore, self.flips = size, positive, target, ignore, flips or []
+        self.rows: list[Any] = []
+        self.filled: list[np.ndarray] = []  # (n, 3) cubes with foreground, per row
+        self.padded = False  # whether some volume is smaller than the patch
+
+    def prepare(self, rows: list[Any], size: Callable[[Any], tuple], read: Callable[[Any], dict]) -> None:
+        self.rows, self.sizes = rows, [tuple(size(row)) for row in rows]
+        # A batch stacks the same arrays of every sample, so either all have `valid` or none.
+        self.padded = any(side < want for sides in self.sizes for side, want in zip(sides, self.size, strict=True))
+        pairs = zip(rows, self.sizes, strict=True)
+        self.filled = [self._foreground(row, sides, read) for row, sides in pairs] if self.positive is not None else []
+
+    def _foreground(self, row: Any, sides: tuple[int, ...], read: Callable[[Any], dict]) -> np.ndarray:
+        arrays = read(with_window(row, (0, 0, 0, *sides)))
+        if self.target not in arrays:
+            raise ValueError(
+                f"VolumePatches: no target {self.target!r} is read from files, only {sorted(arrays)}; set "
+                "data.windows.target"
+            )
+        array = arrays[self.target]
+        mask = (array > 0) if self.ignore is None else (array > 0) & (array != self.ignore)
+        return coarse_places(mask.any(0) if mask.ndim == 4 else mask, self.CELL).astype(np.int32)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def row(self, number: int, random: np.random.Generator) -> tuple[int, Any]:
+        sides = self.sizes[number]
+        if self.positive is None:
+            window = random_patches(sides, self.size, 1, random)[0]
+        else:
+            window = balanced_patches(
+                sides, self.size, 1, self.filled[number], random, self.positive, self.CELL
+            )[0]
+        return number, with_window(self.rows[number], window)
+
+    def finish(
+        self, image: np.ndarray, arrays: dict[str, np.ndarray], random: np.random.Generator
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Pad a patch `(d, h, w, C)` and its arrays `(..., d, h, w)` to `size`, then mirror them."""
+        sides = image.shape[:3]
+        spatial = {name: array for name, array in arrays.items() if array.ndim >= 3 and array.shape[-3:] == sides}
+        if self.padded and "valid" not in spatial:
+            spatial["valid"] = np.ones(sides, bool)
+        lacking = [max(0, want - side) for want, side in zip(self.size, sides, strict=True)]
+        if any(lacking):
+            around = [(lack // 2, lack - lack // 2) for lack in lacking]
+            lowest = image.min(axis=(0, 1, 2))
+            image = np.stack(
+                [np.pad(image[..., channel], around, constant_values=low) for channel, low in enumerate(lowest)], axis=-1
+            )
+            spatial = {
+                name: np.pad(array, [(0, 0)] * (array.ndim - 3) + around) for name, array in spatial.items()
+            }
+        mirrored = [AXES[name] for name in self.flips if random.random() < 0.5]
+        if mirrored:
+            image = np.flip(image, mirrored)
+            spatial = {
+                name: np.flip(array, [array.ndim - 3 + axis for axis in mirrored]) for name, array in spatial.items()
+            }
+        return image, arrays | spatial
+
+
+def _id(path: Path) -> str:
+    ending = "" if path.is_dir() else ending_of(path)  # the name of a folder may be a UID, full of dots
+    return path.name[: len(path.name) - len(ending)]
+
+
+def _named(root: Path | str, pattern: str, found: list[Path]) -> list[str]:
+    """What stands for `{image_id}` in each path."""
+    named = _expression(pattern)
+    ids = []
+    for path in found:
+        match = named.fullmatch(path.relative_to(root).as_posix())
+        if match is None:
+            raise ValueError(f"{path} does not fit {pattern!r} with one {ID} in it")
+        ids.append(match.group("id"))
+    return ids
