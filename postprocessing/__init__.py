@@ -2,6 +2,7 @@
 
 from postprocessing.area import MinimumArea
 from postprocessing.arg_max import ArgMax
+from postprocessing.blobs import Blobs
 from postprocessing.clusters import Clusters
 from postprocessing.components import ConnectedComponents
 from postprocessing.holes import FillHoles
@@ -13,6 +14,7 @@ from postprocessing.watershed import Watershed
 
 __all__ = [
     "ArgMax",
+    "Blobs",
     "Clusters",
     "ConnectedComponents",
     "FillHoles",

@@ -8,6 +8,7 @@ from postprocessing.submissions.geotiffs import GeoTiffs
 from postprocessing.submissions.instance_run_lengths import InstanceRunLengths
 from postprocessing.submissions.labels import Labels
 from postprocessing.submissions.ordinal import Ordinal
+from postprocessing.submissions.points import Points
 from postprocessing.submissions.polygons import Polygons
 from postprocessing.submissions.run_lengths import RunLengths
 
@@ -19,6 +20,7 @@ __all__ = [
     "InstanceRunLengths",
     "Labels",
     "Ordinal",
+    "Points",
     "Polygons",
     "RowError",
     "RunLengths",
