@@ -9,5 +9,13 @@ from datamodules.dicom import DicomDataModule
 from datamodules.images import ImageDataModule
 from datamodules.rgby import RgbyDataModule
 from datamodules.satellite import SatelliteDataModule
+from datamodules.volumes import VolumeDataModule
 
-__all__ = ["BaseDataModule", "DicomDataModule", "ImageDataModule", "RgbyDataModule", "SatelliteDataModule"]
+__all__ = [
+    "BaseDataModule",
+    "DicomDataModule",
+    "ImageDataModule",
+    "RgbyDataModule",
+    "SatelliteDataModule",
+    "VolumeDataModule",
+]

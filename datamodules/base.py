@@ -1,5 +1,6 @@
 """What every datamodule shares: folds, splits, loaders."""
 
+import copy
 import os
 import re
 import warnings
@@ -18,6 +19,7 @@ from datamodules.cache import DecodedCache
 from datamodules.collate import collate_evaluation, collate_training
 from datamodules.dataset import EvaluationDataset, TrainingDataset, derive
 from datamodules.decoder import Decoder
+from datamodules.external.base import ExternalData
 from datamodules.quickstart import Generator
 from datamodules.readers import ImageReader, Reader
 from datamodules.samplers import EvaluationSampler, TrainingSampler, rank_and_world
@@ -61,6 +63,8 @@ class BaseDataModule(pl.LightningDataModule):
         id_column: column of the image id in these CSVs.
         features: numeric columns that enter each sample as `features` `(F,)`, for a network with
             `model.inputs: [image, features]`.
+        external: data sets from elsewhere, trained on in every fold and never validated (`datamodules.external`); those
+            without targets of their own use these, on their own root and columns.
         folds: folds file; `folds/<config name>.csv` unless given.
         fold: the fold that is validated, `all` to train on everything without validation, or `given` to validate the
             author's own split (`val_images`); what leaks between its sides is said.
@@ -102,6 +106,7 @@ class BaseDataModule(pl.LightningDataModule):
         test_metadata: str | list[str] | None = None,
         id_column: str = "image_id",
         features: list[str] | None = None,
+        external: list[ExternalData] | None = None,
         folds: str | None = None,
         fold: int | Literal["all", "given"] = 0,
         windows: Windows | None = None,
@@ -130,7 +135,10 @@ class BaseDataModule(pl.LightningDataModule):
             )
         self.train_ids, self.test_ids, self.id_pattern = train_ids, test_ids, id_pattern
         self.metadata, self.test_metadata, self.id_column = metadata, test_metadata, id_column
-        self.features = features or []
+        self.features, self.external = features or [], external or []
+        twice = [data.source for data in self.external if [d.source for d in self.external].count(data.source) > 1]
+        if twice:
+            raise ValueError(f"data.external: two data sets have the source {twice[0]!r}")
         self.folds, self.fold, self.val_images, self.windows = folds, fold, val_images, windows
         self.augmentation = augmentation or []
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
@@ -289,6 +297,8 @@ class BaseDataModule(pl.LightningDataModule):
                 # What is not the competition's own (external, pseudo-labelled) is trained on and never validated.
                 own = table["source"] == "train"
                 table = table[held & own] if split == "val" else table[~held]
+            if split == "train" and self.external:
+                table = pd.concat([table, *(data.table() for data in self.external)], ignore_index=True)
         elif split == "test":
             test = self.test_table()
             if test is None:
@@ -334,6 +344,20 @@ class BaseDataModule(pl.LightningDataModule):
                 target.prepare(table, Path(self.root))
             self._prepared = True
 
+    def _others(self) -> dict[str, tuple[Reader, list[Target]]]:
+        """Reader and prepared targets of each external data set."""
+        others = {}
+        for data in self.external:
+            targets = copy.deepcopy(self.targets) if data.targets is None else data.targets
+            reader = data.reader or self.reader
+            table = data.table()
+            for target in targets:
+                target.prepare(table, Path(data.root))
+                if hasattr(target, "follow"):
+                    target.follow(reader)
+            others[data.source] = reader, targets
+        return others
+
     # --- Lightning ---------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
@@ -344,7 +368,7 @@ class BaseDataModule(pl.LightningDataModule):
             self._decoded = self._decode(["test"], self.test_targets)
         else:
             self.prepare_targets()
-            self._decoded = self._decode(["train", "val"] if stage == "fit" else ["val"], self.targets)
+            self._decoded = self._decode(["train", "val"] if stage == "fit" else ["val"], self.targets, stage == "fit")
 
     def _prepare_test_targets(self) -> None:
         if not self.test_targets:
@@ -356,12 +380,12 @@ class BaseDataModule(pl.LightningDataModule):
         for target in self.test_targets:
             target.prepare(table, Path(self.root))
 
-    def _decoder(self, targets: list[Target]) -> Decoder:
-        return Decoder(self.reader, targets, self.preprocessing)
+    def _decoder(self, targets: list[Target], external: bool = False) -> Decoder:
+        return Decoder(self.reader, targets, self.preprocessing, self._others() if external else None)
 
-    def _decode(self, splits: list[str], targets: list[Target]) -> Decoder | DecodedCache:
+    def _decode(self, splits: list[str], targets: list[Target], external: bool = False) -> Decoder | DecodedCache:
         tables = [self.split_table(split) for split in splits]
-        decoder = self._decoder(targets)
+        decoder = self._decoder(targets, external)
         if self.cache == "none":
             return decoder
         folder = Path(self.cache_dir) if self.cache == "disk" else None
@@ -373,7 +397,8 @@ class BaseDataModule(pl.LightningDataModule):
         table = self.split_table("train")
         dataset = TrainingDataset(table, self._decoded, self.targets, self.augmentation, self.features, self.windows)
         if self.windows is not None:
-            self.windows.prepare(dataset.rows, self.reader.size, self._decoder(self.targets).truth)
+            decoder = self._decoder(self.targets, external=True)
+            self.windows.prepare(dataset.rows, decoder.size, decoder.truth)
         sampler = TrainingSampler(len(dataset), self.repeats, self.seed)
         # A lone last sample would stop batch norm ("expected more than 1 value per channel").
         drop_last = len(sampler) % self.batch_size == 1 and len(sampler) > 1

@@ -77,8 +77,7 @@ class DecodedCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             for index in self.folder.glob("*.json"):
                 self._learn(index.stem, json.loads(index.read_text()))
-        parts = [self.decoder.reader, *self.decoder.targets, *self.decoder.preprocessing]
-        settings = f"{FORMAT} {[settings_of(part) for part in parts]}"
+        settings = f"{FORMAT} {[settings_of(part) for part in self.decoder.parts()]}"
         rows = rows_of(table)
         keys = [text_hash(f"{settings} {row.image_id} {identity(self.decoder.files(row))}") for row in rows]
         missing = [(key, row) for key, row in zip(keys, rows, strict=True) if key not in self._known]

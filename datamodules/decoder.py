@@ -1,6 +1,6 @@
 """From files to arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +21,36 @@ class Decoder:
         reader: reads the image.
         targets: sources of truth, already prepared; empty for images without truth.
         preprocessing: what every image goes through after it is read.
+        others: by the row's `source`, reader and targets of external data.
     """
 
-    def __init__(self, reader: Reader, targets: list[Target], preprocessing: Sequence[Preprocess] = ()) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        targets: list[Target],
+        preprocessing: Sequence[Preprocess] = (),
+        others: Mapping[str, tuple[Reader, list[Target]]] | None = None,
+    ) -> None:
         self.reader, self.targets, self.preprocessing = reader, targets, list(preprocessing)
+        self.others = dict(others or {})
         self._last: dict[int, tuple[str, Arrays]] = {}  # `truth` of one image is asked for strip by strip
 
     def read(self, row: Any) -> tuple[np.ndarray, Arrays]:
         """Image `(H, W, C)` and the arrays of the targets by name; `valid` where some pixels do not count."""
+        reader, targets = self._of(row)
         window = getattr(row, "window", None)
-        image, valid = self.reader.read_with_valid(row)
-        if window is not None and not self.reader.windowed:
+        image, valid = reader.read_with_valid(row)
+        if window is not None and not reader.windowed:
             image, valid = crop(image, window, channels=True), None if valid is None else crop(valid, window)
         for step in self.preprocessing:
             image = step.image(image)
         arrays: Arrays = {}
-        for target in self.targets:
+        for target in targets:
             if window is None or target.windowed:
                 arrays |= target.read(row, image.shape[:-1])
             else:
                 full = whole(row)
-                found = target.read(full, self.reader.size(full))
+                found = target.read(full, reader.size(full))
                 arrays |= {name: crop(array, window) if array.ndim >= 2 else array for name, array in found.items()}
         if valid is not None:
             arrays["valid"] = valid & arrays["valid"] if "valid" in arrays else valid
@@ -49,18 +58,32 @@ class Decoder:
 
     def truth(self, row: Any) -> Arrays:
         """The arrays of the targets alone, of a row with a window; the image is not read."""
+        reader, targets = self._of(row)
         arrays: Arrays = {}
-        for target in self.targets:
+        for target in targets:
             if target.windowed:
                 arrays |= target.read(row, row.window[len(row.window) // 2 :])
                 continue
             full = whole(row)
             if self._last.get(id(target), (None, {}))[0] != row.image_id:
-                self._last[id(target)] = row.image_id, target.read(full, self.reader.size(full))
+                self._last[id(target)] = row.image_id, target.read(full, reader.size(full))
             found = self._last[id(target)][1]
             arrays |= {name: crop(array, row.window) for name, array in found.items() if array.ndim >= 2}
         return arrays
 
     def files(self, row: Any) -> list[Path | str]:
         """Every file that `read` opens for a row."""
-        return [*self.reader.files(row), *(file for target in self.targets for file in target.files(row))]
+        reader, targets = self._of(row)
+        return [*reader.files(row), *(file for target in targets for file in target.files(row))]
+
+    def size(self, row: Any) -> tuple[int, ...]:
+        """The size of a row's image, from its header."""
+        return self._of(row)[0].size(row)
+
+    def parts(self) -> list[Any]:
+        """Everything whose settings decide what `read` gives."""
+        others = [part for reader, targets in self.others.values() for part in (reader, *targets)]
+        return [self.reader, *self.targets, *self.preprocessing, *others]
+
+    def _of(self, row: Any) -> tuple[Reader, list[Target]]:
+        return self.others.get(getattr(row, "source", ""), (self.reader, self.targets))

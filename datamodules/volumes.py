@@ -45,7 +45,9 @@ class VolumeDataModule(BaseDataModule):
                 "datamodules.volumes.VolumePatches"
             )
         if not isinstance(self.reader, VolumeReader):
-            raise ValueError(f"data.reader is {type(self.reader).__name__}, volumes want datamodules.readers.VolumeReader")
+            raise ValueError(
+                f"data.reader is {type(self.reader).__name__}, volumes want datamodules.readers.VolumeReader"
+            )
         for target in [*self.targets, *self.test_targets]:
             if isinstance(target, MaskVolumes):
                 target.follow(self.reader)
@@ -75,6 +77,11 @@ def find_volumes(root: Path | str, pattern: str, source: str = "train") -> pd.Da
     confined(root, pattern)
     found = [path for path in sorted(Path(root).glob(pattern.replace(ID, "*"))) if not path.name.startswith(".")]
     found = [path for path in found if path.is_dir() or not path.name.lower().endswith(VOXELS)]
+    names = {path: _id(path) for path in found}
+    if ID in pattern:  # a second {image_id} must repeat the first, which a glob cannot say
+        matches = {path: _expression(pattern).fullmatch(path.relative_to(root).as_posix()) for path in found}
+        names = {path: match.group("id") for path, match in matches.items() if match}
+    found = list(names)
     unlike = next((path for path in found if path.is_file() and not ending_of(path)), None)
     if unlike is not None:
         raise ValueError(
@@ -84,9 +91,7 @@ def find_volumes(root: Path | str, pattern: str, source: str = "train") -> pd.Da
     if not found:
         what = "is not there" if not Path(root).is_dir() else f"has nothing that matches {pattern!r}"
         raise FileNotFoundError(f"no volumes: {Path(root)} {what}; check data.root and data.images")
-    table = pd.DataFrame({"image_id": [_id(path) for path in found], "path": [str(path) for path in found]})
-    if ID in pattern:
-        table["image_id"] = _named(root, pattern, found)
+    table = pd.DataFrame({"image_id": list(names.values()), "path": [str(path) for path in found]})
     table["weight"], table["source"] = 1.0, source
     twice = table[table["image_id"].duplicated(keep=False)]
     if len(twice):
@@ -159,9 +164,7 @@ class VolumePatches(Windows):
         if self.positive is None:
             window = random_patches(sides, self.size, 1, random)[0]
         else:
-            window = balanced_patches(
-                sides, self.size, 1, self.filled[number], random, self.positive, self.CELL
-            )[0]
+            window = balanced_patches(sides, self.size, 1, self.filled[number], random, self.positive, self.CELL)[0]
         return number, with_window(self.rows[number], window)
 
     def finish(
@@ -177,11 +180,10 @@ class VolumePatches(Windows):
             around = [(lack // 2, lack - lack // 2) for lack in lacking]
             lowest = image.min(axis=(0, 1, 2))
             image = np.stack(
-                [np.pad(image[..., channel], around, constant_values=low) for channel, low in enumerate(lowest)], axis=-1
+                [np.pad(image[..., channel], around, constant_values=low) for channel, low in enumerate(lowest)],
+                axis=-1,
             )
-            spatial = {
-                name: np.pad(array, [(0, 0)] * (array.ndim - 3) + around) for name, array in spatial.items()
-            }
+            spatial = {name: np.pad(array, [(0, 0)] * (array.ndim - 3) + around) for name, array in spatial.items()}
         mirrored = [AXES[name] for name in self.flips if random.random() < 0.5]
         if mirrored:
             image = np.flip(image, mirrored)
@@ -194,15 +196,3 @@ class VolumePatches(Windows):
 def _id(path: Path) -> str:
     ending = "" if path.is_dir() else ending_of(path)  # the name of a folder may be a UID, full of dots
     return path.name[: len(path.name) - len(ending)]
-
-
-def _named(root: Path | str, pattern: str, found: list[Path]) -> list[str]:
-    """What stands for `{image_id}` in each path."""
-    named = _expression(pattern)
-    ids = []
-    for path in found:
-        match = named.fullmatch(path.relative_to(root).as_posix())
-        if match is None:
-            raise ValueError(f"{path} does not fit {pattern!r} with one {ID} in it")
-        ids.append(match.group("id"))
-    return ids

@@ -44,6 +44,10 @@ def row_of(caption: str, image: np.ndarray, truth: np.ndarray, prediction: np.nd
         prediction: as the truth; floats are probabilities and cut at 0.5.
         side: longer side of the result.
     """
+    if image.ndim == 4:  # a volume is shown by the slice with the most truth; without any, by its middle
+        filled = (truth > 0).sum(axis=tuple(axis for axis in range(truth.ndim) if axis != truth.ndim - 3))
+        index = int(filled.argmax()) if filled.any() else image.shape[1] // 2
+        image, truth, prediction = image[:, index], truth[..., index, :, :], prediction[..., index, :, :]
     height, width = image.shape[-2:]
     scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))

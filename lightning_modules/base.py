@@ -92,7 +92,8 @@ class BaseModule(pl.LightningModule):
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(-1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(-1, 1, 1))
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.network.to(memory_format=self.memory_format)
+        if all(parameter.ndim <= 4 for parameter in self.network.parameters()):  # torch has no such format for 3-D
+            self.network.to(memory_format=self.memory_format)
         self.inference = inference or Inference()
         self.validate_with_tta = validate_with_tta
         self.loss_parts: dict[str, Tensor] = {}  # of the last training step

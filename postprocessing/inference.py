@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from postprocessing.tiles import Axis, Padding, StripMerge, Window, plan_axis, read_window, to_bytes
 from postprocessing.tta import IDENTITY, VIEWS, Forward, TestTime, View, averaged_views
+from postprocessing.volume_tiles import FLIPS, NO_FLIP, predict_volume
 
 
 class Inference:
@@ -22,16 +23,17 @@ class Inference:
     the image and its result.
 
     Args:
-        tile: side of a square tile in pixels, rounded up to a multiple of `stride`. Best the size the network was
-            trained on. None predicts the whole image at once. An image smaller than the tile is predicted whole.
+        tile: side of a tile in pixels, or one per axis (`[slices, rows, columns]` of a volume), rounded up to a
+            multiple of `stride`. Best the size the network was trained on. None predicts the whole image at once. An
+            image smaller than the tile is predicted whole.
         overlap: share of a tile in [0, 1) that it has in common with the next. 0.25 hides seams for 1.8 times the
             work; 0.5 costs 4 times.
         window: weight of a tile's pixels in the blend: `gaussian` trusts the centre (least seams), `pyramid` falls
             linearly, `constant` is the plain mean.
-        tta: views that are averaged: `none`, `flips` (4: as is, mirrored, upside down, both) or `d4` (8: all flips
-            and quarter turns; for images without an up side).
-        stride: sides that reach the network are multiples of this. 32 suits five-stage encoders; a network of fixed
-            input size gets `stride` equal to `tile`.
+        tta: views that are averaged: `none`, `flips` (4: as is, mirrored, upside down, both; of volumes all 8 along
+            three axes) or `d4` (8: all flips and quarter turns; for images without an up side, not for volumes).
+        stride: sides that reach the network are multiples of this, or of one per axis. 32 suits five-stage encoders; a
+            network of fixed input size gets `stride` equal to `tile`.
         batch_size: tiles in one forward. 1 is fastest on a CPU; more fills a GPU.
         padding: what lies beyond the image's edges: `reflect` (`replicate` where the image is too small to reflect),
             `replicate`, or `constant` (0, the mean of a normalised image).
@@ -48,18 +50,18 @@ class Inference:
 
     def __init__(
         self,
-        tile: int | None = None,
+        tile: int | list[int] | None = None,
         overlap: float = 0.25,
         window: Literal["gaussian", "pyramid", "constant"] = "gaussian",
         tta: Literal["none", "flips", "d4"] = "none",
-        stride: int = 32,
+        stride: int | list[int] = 32,
         batch_size: int = 1,
         padding: Literal["reflect", "replicate", "constant"] = "reflect",
         margin: bool = False,
         size: list[int] | None = None,
     ):
         for name, value in (("tile", tile), ("stride", stride), ("batch_size", batch_size)):
-            if value is not None and value < 1:
+            if value is not None and (value == [] or min(value if isinstance(value, list) else [value]) < 1):
                 raise ValueError(f"inference.{name} is {value}, expected 1 or more")
         if not 0 <= overlap < 1:
             raise ValueError(f"inference.overlap is {overlap}, expected a share of the tile in [0, 1)")
@@ -90,7 +92,8 @@ class Inference:
             forward: `(n, C, h, w)` -> probabilities by output name, after the activation: spatial `(n, K, h, w)`, or
                 `(n, K, h / s, w / s)` for a whole s (then resized bilinearly), or image-level `(n, K)`. With several
                 images it sees `batch_size` tiles of each. It may move its input to another device.
-            image: `(N, C, H, W)` float, already normalised. Results lie on its device.
+            image: `(N, C, H, W)` float, already normalised; or volumes `(N, C, D, H, W)`, and then all shapes here have
+                a depth (see `postprocessing.volume_tiles`). Results lie on its device.
             tta: False leaves the views out, as in the validation inside a training.
             dtype: of spatial results: `torch.float32`, or `torch.uint8` for round(255 * probability) in a quarter of
                 the memory.
@@ -101,17 +104,20 @@ class Inference:
         Raises:
             ValueError: an image or an output of another shape; an output whose size does not divide the input's.
         """
-        if image.ndim != 4 or not image.is_floating_point():
+        if image.ndim not in (4, 5) or not image.is_floating_point():
             raise ValueError(
-                f"inference takes a normalised float image (N, C, H, W), got {tuple(image.shape)} {image.dtype}"
+                f"inference takes a normalised float image (N, C, H, W) or volume (N, C, D, H, W), got "
+                f"{tuple(image.shape)} {image.dtype}"
             )
+        if image.ndim == 5:
+            return self._volume(forward, image, tta, dtype)
         if self.size is not None and tuple(image.shape[-2:]) != tuple(self.size):
             original = image.shape[-2:]
             image = F.interpolate(image, size=tuple(self.size), mode="bilinear", align_corners=False, antialias=True)
             found = self(forward, image, tta)
             return {name: _back(value, original, dtype) if value.ndim == 4 else value for name, value in found.items()}
         views = VIEWS[self.tta] if tta else (IDENTITY,)
-        rows, columns = (self._axis(size) for size in image.shape[-2:])
+        rows, columns = self._axes(image.shape[2:])
         tiles = len(rows.origins) * len(columns.origins)
         if tiles == 1:
             return self._whole(forward, image, rows, columns, views, dtype)
@@ -137,7 +143,7 @@ class Inference:
             name: (level / tiles).to(image.device) for name, level in levels.items()
         }
 
-    def settings(self) -> dict[str, int | float | str | bool | None]:
+    def settings(self) -> dict[str, int | float | str | bool | list[int] | None]:
         """Every argument by name, for manifests."""
         names = ("tile", "overlap", "window", "tta", "stride", "batch_size", "padding", "margin", "size")
         return {name: getattr(self, name) for name in names}
@@ -168,9 +174,36 @@ class Inference:
                 results[name] = (to_bytes(value) if dtype == torch.uint8 else value).contiguous()
         return {name: value.to(image.device) for name, value in results.items()}
 
-    def _axis(self, size: int) -> Axis:
-        tile = math.ceil(min(self.tile or size, size) / self.stride) * self.stride
-        return plan_axis(size, tile, self.overlap, self.window, self.margin)
+    def _volume(self, forward: Forward, volume: Tensor, tta: bool, dtype: torch.dtype) -> dict[str, Tensor]:
+        if self.size is not None:
+            raise ValueError("inference.size is for pictures; volumes are resampled by data.reader.spacing")
+        if self.tta == "d4":
+            raise ValueError(
+                "inference.tta d4 turns pictures by 90 degrees; the axes of a volume differ in spacing and in what "
+                "lies along them. Set inference.tta: flips, which mirrors a volume along its three axes in all 8 ways"
+            )
+        flips = FLIPS if tta and self.tta == "flips" else NO_FLIP
+        return predict_volume(
+            forward, volume, self._axes(volume.shape[2:]), flips, self.batch_size, self.padding, dtype
+        )
+
+    def _axes(self, sizes: torch.Size) -> list[Axis]:
+        """The tiles along each axis of an image."""
+        tiles, strides = self._each("tile", self.tile, len(sizes)), self._each("stride", self.stride, len(sizes))
+        sides = (
+            math.ceil(min(tile or size, size) / stride) * stride
+            for size, tile, stride in zip(sizes, tiles, strides, strict=True)
+        )
+        return [
+            plan_axis(size, side, self.overlap, self.window, self.margin)
+            for size, side in zip(sizes, sides, strict=True)
+        ]
+
+    def _each(self, name: str, value: int | list[int] | None, axes: int) -> list[int | None]:
+        """A setting for each axis."""
+        if isinstance(value, list) and len(value) != axes:
+            raise ValueError(f"inference.{name} is {value}, but the image has {axes} axes; give one number, or {axes}")
+        return value if isinstance(value, list) else [value] * axes
 
 
 def _back(value: Tensor, size: torch.Size, dtype: torch.dtype) -> Tensor:

@@ -205,7 +205,13 @@ def _stored(array: np.ndarray, dtype: str) -> tuple[np.ndarray, float | None]:
         return array, None
     if dtype != "uint8":
         return array.astype(dtype), None
-    if array.ndim == 3 and array.size and np.nanmin(array) >= 0 and np.nanmax(array) <= 1 and not np.isnan(array).any():
+    if (
+        array.ndim in (3, 4)
+        and array.size
+        and np.nanmin(array) >= 0
+        and np.nanmax(array) <= 1
+        and not np.isnan(array).any()
+    ):
         return np.round(array * 255).astype(np.uint8), 255.0
     return array.astype(np.float32), None
 

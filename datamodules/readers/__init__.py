@@ -5,5 +5,15 @@ from datamodules.readers.dicom import DicomReader, DicomReadError
 from datamodules.readers.geotiff import GeoTiffReader
 from datamodules.readers.images import ImageReader
 from datamodules.readers.rgby import RgbyReader
+from datamodules.readers.volumes import VolumeReader
 
-__all__ = ["DicomReadError", "DicomReader", "GeoTiffReader", "ImageReadError", "ImageReader", "Reader", "RgbyReader"]
+__all__ = [
+    "DicomReadError",
+    "DicomReader",
+    "GeoTiffReader",
+    "ImageReadError",
+    "ImageReader",
+    "Reader",
+    "RgbyReader",
+    "VolumeReader",
+]

@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 from datamodules.readers.base import ImageReadError, Reader
+from preprocessing.orientation import upright
+from preprocessing.pictures import read_png
 
 EXIF_ORIENTATION = 0x0112
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
@@ -51,9 +54,14 @@ def read_picture(
     lenient, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
     try:
         with _open(path, pixel_limit) as picture:
+            deep = picture.format == "PNG" and _is_deep_colour(picture)
             picture.load()
-            picture = ImageOps.exif_transpose(picture) if picture.getexif().get(EXIF_ORIENTATION, 1) > 1 else picture
-            array = _pixels(picture, channels)
+            orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
+            if deep:  # Pillow would throw the lower 8 bits away without a word
+                array = _as_channels(read_png(path), channels)
+                array = upright(array, orientation) if 1 < orientation <= 8 else array
+            else:
+                array = _pixels(ImageOps.exif_transpose(picture) if orientation > 1 else picture, channels)
     except ImageReadError:
         raise
     except Exception as error:
@@ -61,6 +69,20 @@ def read_picture(
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = lenient
     return array if array.ndim == 3 else array[..., None]
+
+
+def _is_deep_colour(picture: Image.Image) -> bool:
+    return picture.mode not in (*SIXTEEN_BIT, "I") and any(";16" in str(tile[3]) for tile in picture.tile)
+
+
+def _as_channels(array: np.ndarray, channels: str) -> np.ndarray:
+    """`(H, W, 1, 3 or 4)` as `rgb`, `gray` or `unchanged`."""
+    if channels == "unchanged":
+        return array
+    array = array[..., :3]
+    if channels == "gray":
+        return cv2.cvtColor(array, cv2.COLOR_RGB2GRAY) if array.shape[2] == 3 else array
+    return np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array
 
 
 def _pixels(picture: Image.Image, channels: str) -> np.ndarray:

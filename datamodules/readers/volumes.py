@@ -295,7 +295,8 @@ def _series_grid(files: Sequence[Path]) -> Grid:
     positions = positions[np.argsort(slice_places(positions, orientation), kind="stable")]
     spacing = [float(number) for number in element_of(first, "PixelSpacing")]
     thickness = next(
-        (value for value in (element_of(first, key) for key in ("SpacingBetweenSlices", "SliceThickness")) if value), 1.0
+        (value for value in (element_of(first, key) for key in ("SpacingBetweenSlices", "SliceThickness")) if value),
+        1.0,
     )
     return (len(found), *shape), stack_affine(positions, orientation, spacing, abs(float(thickness)))
 
@@ -306,5 +307,7 @@ def _windows_of(window: list[float] | list[list[float]] | None) -> list[tuple[fl
     pairs = window if isinstance(window[0], list | tuple) else [window]
     for pair in pairs:
         if len(pair) != 2 or not pair[0] < pair[1]:
-            raise ValueError(f"VolumeReader: window is {window}, expected [low, high] or a list of such, low below high")
+            raise ValueError(
+                f"VolumeReader: window is {window}, expected [low, high] or a list of such, low below high"
+            )
     return [(float(low), float(high)) for low, high in pairs]

@@ -14,6 +14,7 @@ from datamodules.targets.polygons import Polygons
 from datamodules.targets.rasters import RasterMasks
 from datamodules.targets.run_lengths import RunLengths
 from datamodules.targets.touching_borders import TouchingBorders
+from datamodules.targets.volumes import MaskVolumes
 
 __all__ = [
     "Boxes",
@@ -24,6 +25,7 @@ __all__ = [
     "LabelImages",
     "Labels",
     "MaskFiles",
+    "MaskVolumes",
     "Polygons",
     "RasterMasks",
     "RtStructures",

@@ -26,8 +26,9 @@ def counts(
             raise ValueError(f"prediction {output!r} is {predicted.shape}, truth {target!r} is {true.shape}")
         counted = named(truth, target, "truth") != ignore if ignore is not None else None
     else:
-        predicted = predicted.argmax(0) if predicted.ndim == 3 else predicted
-        true = true[0] if true.ndim == 3 else true
+        # Maps of volumes have three axes themselves: probabilities are told by their type, or by one axis more.
+        predicted = predicted.argmax(0) if predicted.ndim > true.ndim or predicted.dtype.kind in "fb" else predicted
+        true = true[0] if true.ndim > predicted.ndim else true
         if predicted.shape != true.shape:
             raise ValueError(f"prediction {output!r} is {predicted.shape}, truth {target!r} is {true.shape}")
         counted = true != ignore if ignore is not None else np.ones(true.shape, bool)

@@ -80,6 +80,7 @@ def test_from_folds_to_submission(siim):
             "encoder_name": "tu-tf_mobilenetv3_small_minimal_100",
             "encoder_weights": None,
             "decoder_channels": [16, 16, 8, 8, 8],
+            "in_channels": 1,
             "classes": 1,
             "aux_params": {"classes": 1},
         },
@@ -124,6 +125,6 @@ def test_truth_of_several_rows_is_one_mask(siim):
         mask = truth["mask"][0].astype(bool)
         assert truth["empty"] == (0 if mask.any() else 1)
         image = data.reader.read(row)
-        assert image.shape == (SIDE, SIDE, 3)
+        assert image.shape == (SIDE, SIDE, 1)
         if mask.any():  # the boxes lie where the picture is bright
             assert image[mask].mean() > 180 > 100 > image[~mask].mean()

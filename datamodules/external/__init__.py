@@ -1,0 +1,10 @@
+"""Images from elsewhere, for `data.external`: trained on, never validated."""
+
+from datamodules.external.base import ExternalData
+from datamodules.external.hpa_v18 import HpaV18
+from datamodules.external.idrid import Idrid
+from datamodules.external.lidc import Lidc
+from datamodules.external.luna16 import Luna16
+from datamodules.external.photos import LicencedPhotos
+
+__all__ = ["ExternalData", "HpaV18", "Idrid", "LicencedPhotos", "Lidc", "Luna16"]

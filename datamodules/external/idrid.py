@@ -1,0 +1,65 @@
+"""IDRiD: fundus photographs with grades of retinopathy and masks of lesions."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from datamodules.external.base import ExternalData
+from datamodules.readers import Reader
+from datamodules.table import find_images, read_csv
+from datamodules.targets import Target
+
+
+class Idrid(ExternalData):
+    """Grades beside APTOS 2019 (Porwal et al., Data 2018): `B. Disease Grading/` of the data set.
+
+    Args:
+        root: the folder that holds `1. Original Images` and `2. Groundtruths`.
+        weight: of each sample in the loss; 0.5, because other graders and cameras made it.
+        column: of the config's label column: the grade is put there.
+        grade: which one: `Retinopathy grade` (0 to 4, as APTOS) or `Risk of macular edema ` (0 to 2).
+        label_map: grade as the file writes it → label of the config; as it is where it is not named.
+        source: its name.
+        reader: how its images are read, where the config's reader cannot.
+        targets: its sources of truth, such as lesion masks; None takes the config's.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        weight: float = 0.5,
+        column: str = "diagnosis",
+        grade: str = "Retinopathy grade",
+        label_map: dict[str, str] | None = None,
+        source: str = "idrid",
+        reader: Reader | None = None,
+        targets: list[Target] | None = None,
+    ) -> None:
+        super().__init__(root, weight, source, reader, targets)
+        self.column, self.grade, self.label_map = column, grade, label_map or {}
+
+    def table(self) -> pd.DataFrame:
+        images = find_images(self.root, "1. Original Images/*/*.jpg")
+        files = sorted(Path(self.root).glob("2. Groundtruths/*.csv"))
+        if not files:
+            raise FileNotFoundError(f"Idrid: {self.root} has no 2. Groundtruths/*.csv; check its root")
+        grades: dict[str, str] = {}
+        for file in files:
+            rows = read_csv(file)
+            lacking = [name for name in ("Image name", self.grade.strip()) if name not in rows]
+            if lacking:
+                raise ValueError(f"{file} has no column {lacking[0]!r}, only {list(rows.columns)}")
+            # Training and test number their pictures alike: the file's name tells them apart, as the folder's does.
+            side = "test" if "test" in file.stem.lower() else "train"
+            grades |= {
+                f"{side} {name.strip()}": value.strip()
+                for name, value in zip(rows["Image name"], rows[self.grade.strip()], strict=True)
+                if name.strip()
+            }
+        sides = ["test" if "test" in Path(path).parent.name.lower() else "train" for path in images["path"]]
+        keys = [f"{side} {name}" for side, name in zip(sides, images["image_id"], strict=True)]
+        missing = [key for key in keys if key not in grades]
+        if missing:
+            raise ValueError(f"Idrid: {len(missing)} pictures have no grade, the first is {missing[0]!r}")
+        labels = [self.label_map.get(grades[key], grades[key]) for key in keys]
+        return self.named(images.assign(**{self.column: labels}))

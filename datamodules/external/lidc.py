@@ -1,0 +1,177 @@
+"""LIDC-IDRI: lung CTs in which up to four radiologists outlined and judged every nodule."""
+
+import json
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from datamodules.external.base import ExternalData
+from datamodules.readers import Reader, VolumeReader
+from datamodules.readers.volumes import read_grid, source_of
+from datamodules.targets import Target
+
+CHARACTERISTICS = (
+    "subtlety",
+    "internalStructure",
+    "calcification",
+    "sphericity",
+    "margin",
+    "lobulation",
+    "spiculation",
+    "texture",
+    "malignancy",
+)
+
+
+def read_readings(path: Path | str) -> list[dict[str, Any]]:
+    """What the readers of one scan said, an entry per reader and nodule: a nodule that four saw comes four times.
+
+    Returns:
+        Dicts of `reader` (from 0), `nodule` (its id for that reader), the `CHARACTERISTICS` 1 … 5 (absent for nodules
+        below 3 mm, which have none) and `contours`: `[z in mm, whether it is inside, [[x, y], …] in pixels]`.
+
+    Raises:
+        ValueError: no LIDC file; names it.
+    """
+    try:
+        root = ElementTree.parse(path).getroot()
+    except ElementTree.ParseError as error:
+        raise ValueError(f"{path} is no XML: {error}") from error
+    for element in root.iter():  # the namespace differs between releases
+        element.tag = element.tag.rpartition("}")[2]
+    if root.tag != "LidcReadMessage":
+        raise ValueError(f"{path} is a {root.tag}, expected LidcReadMessage")
+    readings = []
+    for reader, session in enumerate(root.iter("readingSession")):
+        for nodule in session.iter("unblindedReadNodule"):
+            entry: dict[str, Any] = {"reader": reader, "nodule": nodule.findtext("noduleID", "").strip()}
+            traits = nodule.find("characteristics")
+            for name in CHARACTERISTICS if traits is not None else ():
+                text = traits.findtext(name)
+                if text is not None and text.strip():
+                    entry[name] = int(text)
+            try:
+                entry["contours"] = [_contour(roi) for roi in nodule.iter("roi")]
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{path}: nodule {entry['nodule']!r} of reader {reader}: {error}") from error
+            readings.append(entry)
+    return readings
+
+
+def _contour(roi: ElementTree.Element) -> list:
+    points = [[int(edge.findtext("xCoord")), int(edge.findtext("yCoord"))] for edge in roi.iter("edgeMap")]
+    inside = roi.findtext("inclusion", "TRUE").strip().upper() == "TRUE"
+    return [float(roi.findtext("imageZposition")), inside, points]
+
+
+class Lidc(ExternalData):
+    """Scans of LIDC-IDRI (Armato et al., Medical Physics 2011), a row per series folder that has an XML.
+
+    Columns: `readings`, a JSON list of `read_readings`; the mean of each characteristic over all readings that have it,
+    such as `malignancy` (empty without any), and `malignancy_max`, that of the worst reading (juliandewit, Data Science
+    Bowl 2017, learned malignancy from each reader's own number).
+
+    Args:
+        root: folder of the data set, `LIDC-IDRI-0001/<study>/<series>/*.dcm` with one XML beside the slices.
+        weight: of each sample in the loss.
+        pattern: glob of the XML files under the root.
+        source: its name.
+        reader: how its scans are read; the config's own unless given.
+        targets: its sources of truth; `LidcMask` alone unless given.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        weight: float = 1.0,
+        pattern: str = "**/*.xml",
+        source: str = "lidc",
+        reader: Reader | None = None,
+        targets: list[Target] | None = None,
+    ) -> None:
+        super().__init__(root, weight, source, reader, [LidcMask()] if targets is None else targets)
+        self.pattern = pattern
+
+    def table(self) -> pd.DataFrame:
+        files = sorted(Path(self.root).glob(self.pattern))
+        if not files:
+            raise FileNotFoundError(f"Lidc: {self.root} has no {self.pattern}; check its root")
+        rows = []
+        for file in files:
+            if not any(path for path in file.parent.iterdir() if path.suffix != ".xml"):
+                continue  # chest X-rays have an XML of their own
+            readings = read_readings(file)
+            means = {}
+            for name in CHARACTERISTICS:
+                values = [entry[name] for entry in readings if name in entry]
+                means[name] = f"{np.mean(values):g}" if values else ""
+                if name == "malignancy":
+                    means["malignancy_max"] = str(max(values)) if values else ""
+            place = file.parent.relative_to(self.root)
+            row = {"image_id": str(place).replace("/", "_"), "path": str(file.parent)} | means
+            rows.append(row | {"readings": json.dumps(readings)})
+        return self.named(pd.DataFrame(rows))
+
+
+class LidcMask(Target):
+    """Voxels that at least `readers` readers outlined as nodule: `(1, D, H, W)` uint8.
+
+    Outlines lie on the first pixels outside the nodule; contours with inclusion FALSE are holes.
+
+    Args:
+        readers: readers who must agree; 2, half of four, is the custom.
+        column: JSON list of `read_readings`.
+        name: name of the array.
+    """
+
+    def __init__(self, readers: int = 2, column: str = "readings", name: str = "mask") -> None:
+        if readers < 1:
+            raise ValueError(f"LidcMask: readers is {readers}, expected 1 or more")
+        self.readers, self.column, self.name = readers, column, name
+        self._reader: VolumeReader | None = None
+
+    def follow(self, reader: VolumeReader) -> None:
+        """Called with the reader of the images, which turns and resamples the mask as it does the scan."""
+        self._reader = reader
+
+    def read(self, row: Any, size: tuple[int, ...]) -> dict[str, np.ndarray]:
+        if self._reader is None:
+            raise ValueError("LidcMask does not know the reader of the images; use datamodules.VolumeDataModule")
+        full, affine = read_grid(source_of(row))
+        votes = agreement(json.loads(getattr(row, self.column)), full, affine)
+        mask, _ = self._reader.placed((votes >= self.readers).astype(np.uint8), affine, order=0)
+        if mask.shape != tuple(size):
+            raise ValueError(f"the outlines of {row.image_id!r} give {mask.shape}, its scan is {tuple(size)}")
+        return {self.name: np.ascontiguousarray(mask)[None]}
+
+
+def agreement(readings: list[dict[str, Any]], size: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
+    """How many readers count each voxel to a nodule, `(D, H, W)` uint8, on the grid of the slices."""
+    heights = affine[2, 3] + affine[2, 0] * np.arange(size[0])
+    masks: dict[int, np.ndarray] = {}
+    for entry in readings:
+        # By nodule first, so that a hole in one does not cut another.
+        own: dict[int, np.ndarray] = {}
+        for z, inside, points in sorted(entry["contours"], key=lambda contour: not contour[1]):
+            index = int(np.abs(heights - z).argmin())
+            if abs(heights[index] - z) > abs(affine[2, 0]) / 2 + 1e-3:
+                raise ValueError(
+                    f"a contour lies at z = {z} mm, the scan reaches from {heights.min()} to {heights.max()}"
+                )
+            drawn = np.zeros(size[1:], np.uint8)
+            corners = np.array(points, np.int32).reshape(-1, 1, 2)
+            if len(points) > 1:
+                cv2.fillPoly(drawn, [corners], 1)
+                cv2.polylines(drawn, [corners], True, 0)
+            else:  # a nodule below 3 mm is its centre alone
+                drawn[points[0][1], points[0][0]] = 1
+            place = own.setdefault(index, np.zeros(size[1:], np.uint8))
+            own[index] = place | drawn if inside else place & ~drawn
+        for index, drawn in own.items():
+            reader = masks.setdefault(entry["reader"], np.zeros(size, np.uint8))
+            reader[index] |= drawn
+    return np.sum(list(masks.values()), axis=0, dtype=np.uint8) if masks else np.zeros(size, np.uint8)

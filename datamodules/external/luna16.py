@@ -1,0 +1,122 @@
+"""LUNA16: lung CTs with nodules as points in world millimetres."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from datamodules.external.base import ExternalData
+from datamodules.readers import Reader, VolumeReader
+from datamodules.table import find_images, read_csv
+from datamodules.targets import Target
+
+LPS = np.array([-1.0, -1.0, 1.0])  # the tables count as MetaImage does; our affines map to RAS
+
+
+class Luna16(ExternalData):
+    """CTs of LUNA16 with their annotated nodules (Setio et al., Medical Image Analysis 2017).
+
+    Each row has the columns `nodules`, a JSON list of `[x, y, z, diameter]` in the tables' own millimetres, and
+    `candidates`, of `[x, y, z, class]`. Scans without nodules are rows too.
+
+    Args:
+        root: folder with `subset*/<seriesuid>.mhd`, annotations.csv and candidates.csv (or candidates_V2.csv).
+        weight: of each sample in the loss.
+        images: glob of the scans under the root.
+        source: its name.
+        reader: how its scans are read; the config's own unless given.
+        targets: its sources of truth; `Nodules` alone unless given.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        weight: float = 1.0,
+        images: str = "subset*/*.mhd",
+        source: str = "luna16",
+        reader: Reader | None = None,
+        targets: list[Target] | None = None,
+    ) -> None:
+        super().__init__(root, weight, source, reader, [Nodules()] if targets is None else targets)
+        self.images = images
+
+    def table(self) -> pd.DataFrame:
+        scans = find_images(self.root, self.images)
+        nodules = self._points(self.file("annotations.csv"), "diameter_mm", set(scans["image_id"]))
+        candidates: dict[str, list] = {}
+        for name in ("candidates_V2.csv", "candidates.csv"):
+            if (Path(self.root) / name).is_file():
+                candidates = self._points(Path(self.root) / name, "class", set(scans["image_id"]))
+                break
+        ids = scans["image_id"]
+        texts = {"nodules": nodules, "candidates": candidates}
+        return self.named(
+            scans.assign(
+                **{key: [json.dumps(found.get(image_id, [])) for image_id in ids] for key, found in texts.items()}
+            )
+        )
+
+    def _points(self, path: Path, value: str, known: set[str]) -> dict[str, list[list[float]]]:
+        rows = read_csv(path)
+        wanted = ["seriesuid", "coordX", "coordY", "coordZ", value]
+        lacking = [name for name in wanted if name not in rows]
+        if lacking:
+            raise ValueError(f"{path} has no column {lacking[0]!r}, only {list(rows.columns)}")
+        found: dict[str, list[list[float]]] = {}
+        for number, (uid, *texts) in enumerate(rows[wanted].itertuples(index=False, name=None), 2):
+            try:
+                point = [float(text) for text in texts]
+            except ValueError:
+                raise ValueError(f"{path}, row {number}: {texts} are no numbers") from None
+            if uid in known:  # often a part of the subsets is on disk
+                found.setdefault(uid, []).append(point)
+        return found
+
+
+def voxel_of(point: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Array index (slice, row, column), not rounded, of world millimetres as LUNA16 writes them (x, y, z in LPS).
+
+    Args:
+        point: `(3,)` or `(n, 3)`.
+        affine: `(4, 4)` from array index to RAS millimetres, as `VolumeReader.grid` gives it.
+    """
+    shifted = np.asarray(point, np.float64) * LPS - affine[:3, 3]
+    return np.linalg.solve(affine[:3, :3], shifted.T).T
+
+
+class Nodules(Target):
+    """Balls of the nodules' diameters, from the row's column: `(1, D, H, W)` uint8.
+
+    Args:
+        column: JSON list of `[x, y, z, diameter]` in millimetres.
+        name: name of the array.
+    """
+
+    def __init__(self, column: str = "nodules", name: str = "mask") -> None:
+        self.column, self.name = column, name
+        self._reader: VolumeReader | None = None
+
+    def follow(self, reader: VolumeReader) -> None:
+        """Called with the reader of the images, whose grid the balls are drawn on."""
+        self._reader = reader
+
+    def read(self, row: Any, size: tuple[int, ...]) -> dict[str, np.ndarray]:
+        if self._reader is None:
+            raise ValueError("Nodules does not know the reader of the images; use datamodules.VolumeDataModule")
+        grid_size, affine = self._reader.grid(row)
+        if tuple(grid_size) != tuple(size):
+            raise ValueError(f"scan {row.image_id!r} is {tuple(size)}, its grid {tuple(grid_size)}")
+        mask = np.zeros(size, np.uint8)
+        steps = np.linalg.norm(affine[:3, :3], axis=0)
+        for *point, diameter in json.loads(getattr(row, self.column)):
+            centre = voxel_of(np.array(point), affine)
+            reach = diameter / 2 / steps
+            low = np.clip(np.floor(centre - reach), 0, np.array(size)).astype(int)
+            high = np.clip(np.ceil(centre + reach) + 1, 0, np.array(size)).astype(int)
+            axes = np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij")
+            apart = sum(((axis - c) * step) ** 2 for axis, c, step in zip(axes, centre, steps, strict=True))
+            box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+            mask[box] |= (apart <= (diameter / 2) ** 2).astype(np.uint8)
+        return {self.name: mask[None]}
