@@ -149,6 +149,7 @@ class BaseDataModule(pl.LightningDataModule):
         self._tables: dict[str, pd.DataFrame] = {}
         self._skipped: dict[str, set[str]] = {}
         self._prepared = self._duplicates_checked = False
+        self._outside: list[pd.DataFrame] | None = None
         self._decoded: Decoder | DecodedCache | None = None
 
     # --- what there is -----------------------------------------------------------------------------------------------
@@ -298,7 +299,7 @@ class BaseDataModule(pl.LightningDataModule):
                 own = table["source"] == "train"
                 table = table[held & own] if split == "val" else table[~held]
             if split == "train" and self.external:
-                table = pd.concat([table, *(data.table() for data in self.external)], ignore_index=True)
+                table = pd.concat([table, *self._external_tables()], ignore_index=True)
         elif split == "test":
             test = self.test_table()
             if test is None:
@@ -347,16 +348,21 @@ class BaseDataModule(pl.LightningDataModule):
     def _others(self) -> dict[str, tuple[Reader, list[Target]]]:
         """Reader and prepared targets of each external data set."""
         others = {}
-        for data in self.external:
-            targets = copy.deepcopy(self.targets) if data.targets is None else data.targets
+        for data, table in zip(self.external, self._external_tables(), strict=True):
+            targets = copy.deepcopy(self.targets if data.targets is None else data.targets)
             reader = data.reader or self.reader
-            table = data.table()
             for target in targets:
+                if data.targets is None:
+                    target.from_columns(list(table.columns))
+                target.follow(reader)
                 target.prepare(table, Path(data.root))
-                if hasattr(target, "follow"):
-                    target.follow(reader)
             others[data.source] = reader, targets
         return others
+
+    def _external_tables(self) -> list[pd.DataFrame]:
+        if self._outside is None:
+            self._outside = [data.table() for data in self.external]
+        return self._outside
 
     # --- Lightning ---------------------------------------------------------------------------------------------------
 

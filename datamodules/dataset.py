@@ -134,5 +134,6 @@ def to_sample(row: Any, image: np.ndarray, arrays: Arrays, features: np.ndarray)
         sample["features"] = torch.from_numpy(features)
     for name, array in arrays.items():
         array = array.astype(np.int32) if array.dtype == np.uint16 else array
-        sample[name] = torch.from_numpy(np.ascontiguousarray(array))
+        # ascontiguousarray makes one dimension of none, which the number of a class has.
+        sample[name] = torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape))
     return sample

@@ -43,7 +43,7 @@ def find_images(root: Path | str, pattern: str, source: str = "train") -> pd.Dat
     """
     confined(root, pattern)
     files = sorted(path for path in Path(root).glob(pattern.replace(ID, "*")) if path.is_file())
-    matches = (_expression(pattern).fullmatch(path.relative_to(root).as_posix()) for path in files)
+    matches = (as_expression(pattern).fullmatch(path.relative_to(root).as_posix()) for path in files)
     # A second {image_id} must repeat the first, which a glob cannot say.
     found = [
         (match.group("id") if ID in pattern else path.stem, str(path))
@@ -86,7 +86,7 @@ def find_channels(root: Path | str, pattern: str, key: str, names: list[str], so
     confined(root, pattern)
     found: dict[tuple[str, str], set[str]] = {}
     for name in names:
-        expression = _expression(pattern, key, name)
+        expression = as_expression(pattern, key, name)
         for path in sorted(Path(root).glob(pattern.replace(key, name).replace(ID, "*"))):
             match = expression.fullmatch(path.relative_to(root).as_posix())
             if match is None:
@@ -110,7 +110,7 @@ def find_channels(root: Path | str, pattern: str, key: str, names: list[str], so
     return _as_table(list(found), source)
 
 
-def _expression(pattern: str, key: str | None = None, name: str = "") -> re.Pattern:
+def as_expression(pattern: str, key: str | None = None, name: str = "") -> re.Pattern:
     """A glob as a regular expression with a group for each of its `PARTS`."""
     tokens = {ID: "[^/]+?", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"} | ({key: re.escape(name)} if key else {})
     text = "".join(f"({tokens.get(part, re.escape(part))})" for part in PARTS.split(pattern))

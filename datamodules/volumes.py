@@ -9,8 +9,7 @@ import pandas as pd
 
 from datamodules.base import BaseDataModule
 from datamodules.readers.volumes import ENDINGS, VolumeReader, ending_of
-from datamodules.table import ID, _expression
-from datamodules.targets.volumes import MaskVolumes
+from datamodules.table import ID, as_expression
 from datamodules.windows import GridWindows, RandomWindows, Windows, with_window
 from preprocessing.files import confined
 from preprocessing.patches import balanced_patches, coarse_places, random_patches
@@ -49,8 +48,7 @@ class VolumeDataModule(BaseDataModule):
                 f"data.reader is {type(self.reader).__name__}, volumes want datamodules.readers.VolumeReader"
             )
         for target in [*self.targets, *self.test_targets]:
-            if isinstance(target, MaskVolumes):
-                target.follow(self.reader)
+            target.follow(self.reader)
 
     def find(self, root: str, pattern: str, source: str) -> pd.DataFrame:
         return find_volumes(root, pattern, source)
@@ -79,7 +77,7 @@ def find_volumes(root: Path | str, pattern: str, source: str = "train") -> pd.Da
     found = [path for path in found if path.is_dir() or not path.name.lower().endswith(VOXELS)]
     names = {path: _id(path) for path in found}
     if ID in pattern:  # a second {image_id} must repeat the first, which a glob cannot say
-        matches = {path: _expression(pattern).fullmatch(path.relative_to(root).as_posix()) for path in found}
+        matches = {path: as_expression(pattern).fullmatch(path.relative_to(root).as_posix()) for path in found}
         names = {path: match.group("id") for path, match in matches.items() if match}
     found = list(names)
     unlike = next((path for path in found if path.is_file() and not ending_of(path)), None)

@@ -39,7 +39,6 @@ class Idrid(ExternalData):
         self.column, self.grade, self.label_map = column, grade, label_map or {}
 
     def table(self) -> pd.DataFrame:
-        images = find_images(self.root, "1. Original Images/*/*.jpg")
         files = sorted(Path(self.root).glob("2. Groundtruths/*.csv"))
         if not files:
             raise FileNotFoundError(f"Idrid: {self.root} has no 2. Groundtruths/*.csv; check its root")
@@ -56,8 +55,16 @@ class Idrid(ExternalData):
                 for name, value in zip(rows["Image name"], rows[self.grade.strip()], strict=True)
                 if name.strip()
             }
-        sides = ["test" if "test" in Path(path).parent.name.lower() else "train" for path in images["path"]]
-        keys = [f"{side} {name}" for side, name in zip(sides, images["image_id"], strict=True)]
+        tables = []
+        for folder in sorted(path for path in (Path(self.root) / "1. Original Images").glob("*") if path.is_dir()):
+            found = find_images(folder, "*.jpg")
+            side = "test" if "test" in folder.name.lower() else "train"
+            tables.append(found.assign(key=[f"{side} {name}" for name in found["image_id"]]))
+        if not tables:
+            raise FileNotFoundError(f"Idrid: {self.root} has no folders in 1. Original Images; check its root")
+        images = pd.concat(tables, ignore_index=True)
+        keys = images.pop("key")
+        images["image_id"] = keys.str.replace(" ", "_")
         missing = [key for key in keys if key not in grades]
         if missing:
             raise ValueError(f"Idrid: {len(missing)} pictures have no grade, the first is {missing[0]!r}")

@@ -135,7 +135,6 @@ class LidcMask(Target):
         self._reader: VolumeReader | None = None
 
     def follow(self, reader: VolumeReader) -> None:
-        """Called with the reader of the images, which turns and resamples the mask as it does the scan."""
         self._reader = reader
 
     def read(self, row: Any, size: tuple[int, ...]) -> dict[str, np.ndarray]:

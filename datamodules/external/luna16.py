@@ -99,7 +99,6 @@ class Nodules(Target):
         self._reader: VolumeReader | None = None
 
     def follow(self, reader: VolumeReader) -> None:
-        """Called with the reader of the images, whose grid the balls are drawn on."""
         self._reader = reader
 
     def read(self, row: Any, size: tuple[int, ...]) -> dict[str, np.ndarray]:

@@ -25,6 +25,7 @@ NIFTI = (".nii", ".nii.gz")
 METAIMAGE = (".mhd", ".mha")
 DICOM = (".dcm", ".dicom", ".dic", ".ima")
 ENDINGS = (*NIFTI, *METAIMAGE, *DICOM)
+NOTES = (".xml", ".txt", ".json", ".csv", ".pdf")  # archives lay them beside the slices
 PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "NumberOfFrames", "SliceThickness")
 GROUPS = ("SpacingBetweenSlices", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 Grid = tuple[tuple[int, int, int], np.ndarray]  # (D, H, W), and the affine (4, 4) to RAS millimetres
@@ -162,7 +163,7 @@ def files_of(source: Path | list[Path]) -> list[Path]:
         return source
     if source.is_dir():
         files = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
-        files = [path for path in files if path.name.upper() != "DICOMDIR"]
+        files = [path for path in files if path.name.upper() != "DICOMDIR" and path.suffix.lower() not in NOTES]
         if not files:
             raise ImageReadError(f"{source} holds no files, expected the slices of a DICOM series")
         return files

@@ -1,10 +1,13 @@
 """The base of every target."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+if TYPE_CHECKING:
+    from datamodules.readers import Reader
 
 
 class Target:
@@ -23,6 +26,12 @@ class Target:
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         """Called once with the table of images and `data.root`; reads tables and reports every problem at once."""
         self.root = Path(root)
+
+    def follow(self, reader: "Reader") -> None:
+        """Called once with the reader of the images, for targets that turn and resample as it does."""
+
+    def from_columns(self, columns: list[str]) -> None:
+        """Called on the copy that reads external data, whose table has these columns: no competition CSV lies there."""
 
     def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """Arrays by name from the files of a table row; `size` is the image's `(H, W)`."""

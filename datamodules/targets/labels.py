@@ -55,6 +55,10 @@ class Labels(Target):
             return self.columns
         return [str(number) for number in range(self.classes)] if isinstance(self.classes, int) else list(self.classes)
 
+    def from_columns(self, columns: list[str]) -> None:
+        if set(self.columns) <= set(columns):
+            self.csv = None
+
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
         rows, where = table, "the image table"

@@ -45,10 +45,8 @@ class MaskVolumes(Target):
         self.classes = len(values) + 1 if values is not None else classes
         self._reader: VolumeReader | None = None
 
-    def follow(self, reader: VolumeReader) -> "MaskVolumes":
-        """Take direction and voxel size from the reader of the images."""
+    def follow(self, reader: VolumeReader) -> None:
         self._reader = reader
-        return self
 
     def _path(self, image_id: str) -> Path:
         return confined(self.root, self.pattern.format(image_id=image_id))

@@ -183,7 +183,8 @@ def test_settings_that_are_none(arguments):
 
 
 def masks(root: Path, reader: VolumeReader, **more) -> MaskVolumes:
-    target = MaskVolumes("labels/{image_id}.nii.gz", **more).follow(reader)
+    target = MaskVolumes("labels/{image_id}.nii.gz", **more)
+    target.follow(reader)
     target.root = root
     return target
 
@@ -396,7 +397,8 @@ def test_organs_of_a_real_ct_have_their_density(real):
     """The slices are DICOM (LPS), the labels NIfTI (LAS): wrong by a flip, liver and spleen would be air and bone."""
     reader = VolumeReader("LPS")
     row = row_of(real / "dicom")
-    target = MaskVolumes("example_seg_dicom.nii.gz", classes=256, ignore=999).follow(reader)
+    target = MaskVolumes("example_seg_dicom.nii.gz", classes=256, ignore=999)
+    target.follow(reader)
     target.root = real
     mask = target.read(row, reader.size(row))["mask"]
     image = reader.read(row)[..., 0]
@@ -434,7 +436,8 @@ def test_a_real_nifti_pair_of_different_depths_is_refused(real):
     reader = VolumeReader(window=[-160, 240])
     row = row_of(real / "nifti_3mm/example_ct.nii.gz")
     assert reader.read(row).shape == (112, 101, 122, 1)
-    target = MaskVolumes("nifti_3mm/example_seg.nii.gz", classes=256, ignore=999).follow(reader)
+    target = MaskVolumes("nifti_3mm/example_seg.nii.gz", classes=256, ignore=999)
+    target.follow(reader)
     target.root = real
     with pytest.raises(ValueError, match="lie on different grids"):
         Decoder(reader, [target]).read(row)
