@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from losses.inputs import Logits
 
-NOT_LOSSES = {"formula", "inputs"}
+NOT_LOSSES = {"features", "formula", "inputs"}
 OPERATORS: dict[type, tuple[str, Callable]] = {
     ast.Add: ("+", operator.add),
     ast.Sub: ("-", operator.sub),
@@ -267,7 +267,8 @@ class _Call:
         if name not in self.outputs:
             raise self.formula._error(node, f"no output {name!r}, the network has {', '.join(self.outputs)}")
         truth = self.targets.get(target or self.main)
-        if not isinstance(truth, Tensor):
+        needed = getattr(module, "needs_target", True)
+        if needed and not isinstance(truth, Tensor):
             have = ", ".join(key for key, value in self.targets.items() if isinstance(value, Tensor))
             raise self.formula._error(node, f"no target {target or self.main!r}, the batch has {have}")
         value = self.outputs[name]
@@ -275,7 +276,7 @@ class _Call:
         shares = [2.0**-level for level in range(len(levels))]
         losses = []
         for level, logits in enumerate(levels):
-            resized = resize_target(truth, logits) if len(levels) > 1 else truth
+            resized = resize_target(truth, logits) if len(levels) > 1 and needed else truth
             if foreign:
                 losses.append(module(logits, resized))
                 continue

@@ -98,3 +98,59 @@ def test_mse_and_smooth_l1(pair):
     assert loss("mse", logits, target) == pytest.approx(F.mse_loss(logits.sigmoid(), target).item(), rel=1e-5)
     assert loss("mse(on=logit)", logits, target) == pytest.approx(F.mse_loss(logits, target).item(), rel=1e-5)
     assert loss("smooth_l1(beta=0.000001)", logits, target) == pytest.approx(F.l1_loss(logits, target).item(), rel=1e-3)
+
+
+def test_lsep_by_hand():
+    scores, there = torch.tensor([[2.0, 0, -1]]), torch.tensor([[1, 0, 0]])
+    assert loss("lsep", scores, there) == pytest.approx(0.1698, abs=1e-4)
+    assert loss("lsep", scores, torch.zeros(1, 3)) == 0
+    assert loss("lsep", scores, torch.ones(1, 3)) == 0
+    assert loss("lsep", scores + 7, there) == pytest.approx(loss("lsep", scores, there), rel=1e-5)
+    assert loss("lsep", torch.tensor([[-50.0, 50, 50]]), there) == pytest.approx(100 + torch.log(torch.tensor(2.0)))
+    both = loss("lsep", torch.cat([scores, -scores]), torch.cat([there, there]))
+    mean = (loss("lsep", scores, there) + loss("lsep", -scores, there)) / 2
+    assert both == pytest.approx(mean, rel=1e-5)
+
+
+def test_active_contour_by_hand():
+    truth = torch.zeros(1, 1, 32, 32)
+    truth[..., 8:24, 8:24] = 1
+    perfect = truth * 2 * LARGE - LARGE
+    assert loss("active_contour", perfect, truth) == pytest.approx(0.0661, abs=1e-4)
+    assert loss("active_contour", -perfect, truth) == pytest.approx(1.0661, abs=1e-4)
+    assert loss("active_contour", torch.zeros_like(truth), truth) == pytest.approx(0.5, abs=1e-3)
+    torch.manual_seed(0)
+    rough = torch.randn(1, 1, 32, 32) * 4
+    smooth = F.avg_pool2d(rough, 5, stride=1, padding=2)
+    assert loss("active_contour(lam=0)", smooth, truth) < 0.5 * loss("active_contour(lam=0)", rough, truth)
+
+
+def test_top_k_bce(pair):
+    logits, target = pair
+    each = F.binary_cross_entropy_with_logits(logits, target, reduction="none").flatten().sort(descending=True).values
+    assert loss("top_k_bce(share=0.1)", logits, target) == pytest.approx(each[:51].mean().item(), rel=1e-5)
+    assert loss("top_k_bce(share=1)", logits, target) == pytest.approx(each.mean().item(), rel=1e-5)
+    with pytest.raises(ValueError, match="share"):
+        loss("top_k_bce(share=0)", logits, target)
+
+
+def test_multilabel_soft_margin_of_torch_by_name():
+    torch.manual_seed(0)
+    logits, target = torch.randn(4, 6), (torch.rand(4, 6) < 0.4).float()
+    terms = {"multilabel_soft_margin": torch.nn.MultiLabelSoftMarginLoss()}
+    value = LossFormula("multilabel_soft_margin", terms)(logits, target)[0].item()
+    assert value == pytest.approx(F.binary_cross_entropy_with_logits(logits, target).item(), rel=1e-5)
+
+
+def test_soft_dice_on_positives_alone(pair):
+    """Empty images cost nothing; the others as if they were alone."""
+    logits, target = pair
+    target = target.clone()
+    target[1] = 0
+    value = loss("dice(per_image=true, empty=ignore)", logits, target)
+    assert value == pytest.approx(loss("dice(per_image=true)", logits[:1], target[:1]), rel=1e-5)
+
+
+def test_focal_tversky_is_smps(pair):
+    theirs = smp.losses.TverskyLoss("binary", alpha=0.3, beta=0.7, gamma=0.75, smooth=1.0)(*pair).item()
+    assert loss("tversky(alpha=0.3, beta=0.7, gamma=0.75)", *pair) == pytest.approx(theirs, rel=1e-4)

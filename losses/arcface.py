@@ -1,0 +1,68 @@
+"""Additive angular margin."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from losses.features import check_features, weighted_mean
+from losses.inputs import Logits
+
+
+class ArcfaceLoss(nn.Module):
+    """Softmax over s · cos θ, with the true class at cos(θ + m) (Deng et al. 2019, arxiv.org/abs/1801.07698).
+
+    θ is the angle between an embedding `(N, D)` and the class's learnt centre. Where θ + m passes π, cos θ − m sin m
+    goes on in its place, so that the loss never turns back.
+
+    Args:
+        classes: how many there are.
+        size: D.
+        scale: s; 30 (HPA 2018, 1st place; the paper has 64).
+        margin: m in radians; 0.5 (pytorch-metric-learning counts it in degrees: 28.6).
+        centers: sub-centres per class, of which the nearest counts; 3 for noisy labels (Deng et al. 2020).
+        plain: share of a plain softmax over cos θ; 0.5 in HPA 2018's 1st place.
+        lr: learning rate of the centres; the optimizer's own unless given.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        size: int,
+        scale: float = 30.0,
+        margin: float = 0.5,
+        centers: int = 1,
+        plain: float = 0.0,
+        lr: float | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 <= margin < math.pi / 2:
+            raise ValueError(f"arcface: margin is in radians, 0 to below π/2, got {margin}")
+        if not 0 <= plain <= 1:
+            raise ValueError(f"arcface: plain is a share in 0..1, got {plain}")
+        self.classes, self.scale, self.margin, self.centers, self.plain = classes, scale, margin, centers, plain
+        self.learning_rate = lr
+        self.weight = nn.Parameter(nn.init.xavier_normal_(torch.empty(classes * centers, size)))
+
+    def cosine(self, features: Tensor) -> Tensor:
+        """Cosine `(N, classes)` of each embedding with the nearest centre of each class."""
+        if features.shape[1] != self.weight.shape[1]:
+            raise ValueError(f"arcface: size is {self.weight.shape[1]}, the embeddings have {features.shape[1]}")
+        # A zero embedding has no direction; the bound keeps its slope within 16 bits.
+        cosine = F.normalize(features, eps=1e-2) @ F.normalize(self.weight).to(features.dtype).T
+        return cosine.view(len(features), self.classes, self.centers).amax(-1)
+
+    def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        features, labels, weights = check_features(logits, target, weight, self.classes)
+        cosine = self.cosine(features)
+        true = cosine.gather(1, labels[:, None])
+        # The root's slope is infinite at 0.
+        sine = (1 - true**2).clamp_min(1e-12).sqrt()
+        moved = true * math.cos(self.margin) - sine * math.sin(self.margin)
+        moved = torch.where(true > -math.cos(self.margin), moved, true - self.margin * math.sin(self.margin))
+        scores = self.scale * cosine.scatter(1, labels[:, None], moved)
+        loss = F.cross_entropy(scores, labels, reduction="none")
+        if self.plain:
+            loss = (1 - self.plain) * loss + self.plain * F.cross_entropy(cosine, labels, reduction="none")
+        return weighted_mean(loss, weights)

@@ -1,0 +1,48 @@
+"""Boundary difference over union."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from losses.inputs import Logits, check
+
+
+class BoundaryDouLoss(nn.Module):
+    """(Σp² + Σy² − 2Σpy) / (Σp² + Σy² − (1 + α)Σpy), mean over classes (Sun et al. 2023, arxiv.org/abs/2308.00220).
+
+    α = 1 − 2 · boundary pixels / area, at most 0.8: for large objects, whose boundary is a small share of their area,
+    the union shrinks to where truth and prediction differ, which lies at the boundary. A pixel of the truth is at the
+    boundary when one of its 4 (6 in volumes) neighbours is outside.
+
+    Args:
+        limit: largest α; 0.8 in the paper.
+        smooth: keeps empty classes finite.
+    """
+
+    def __init__(self, limit: float = 0.8, smooth: float = 1e-5) -> None:
+        super().__init__()
+        self.limit, self.smooth = limit, smooth
+
+    def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        inputs = check(logits, target, weight)
+        truth, p = inputs.target, inputs.probabilities
+        if inputs.weight is not None:
+            keep = (inputs.weight > 0).to(truth.dtype)
+            truth, p = truth * keep, p * inputs.weight.expand_as(p).sqrt()
+        axes = (0, *range(2, truth.dim()))
+        with torch.no_grad():
+            share = (_boundary(truth).sum(axes) + self.smooth) / (truth.sum(axes) + self.smooth)
+            alpha = (1 - 2 * share).clamp(max=self.limit)
+        inside, squares = (p * truth).sum(axes), (p * p).sum(axes) + (truth * truth).sum(axes)
+        return ((squares - 2 * inside + self.smooth) / (squares - (1 + alpha) * inside + self.smooth)).mean()
+
+
+def _boundary(truth: Tensor) -> Tensor:
+    """Pixels of the truth with a neighbour outside it, or outside the picture."""
+    inner = (truth > 0.5).to(truth.dtype)
+    full = inner.clone()
+    for axis in range(2, truth.dim()):
+        pad = [0, 0] * (truth.dim() - 1 - axis) + [1, 1]
+        padded, size = F.pad(inner, pad), inner.shape[axis]
+        full = full * padded.narrow(axis, 0, size) * padded.narrow(axis, 2, size)
+    return inner - full

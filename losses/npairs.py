@@ -1,0 +1,54 @@
+"""N-pairs."""
+
+import torch
+from torch import Tensor, nn
+
+from losses.features import check_features, weighted_mean
+from losses.inputs import Logits
+
+
+class NpairsLoss(nn.Module):
+    """Softmax over the products of anchors with everyone's partners (Sohn 2016), as TensorFlow's `npairs_loss`.
+
+    The samples of a class are taken two by two: the first is anchor, the second its partner. An anchor's truth is
+    spread evenly over the partners of its own class. Plus l2 / 4 · (mean ‖anchor‖² + mean ‖partner‖²), because products
+    grow with the norms. Needs two samples of a class in the batch: `data.sampler` with classes.
+
+    Args:
+        l2: factor of the norms; 0.002 in TensorFlow.
+
+    Raises:
+        ValueError: a training batch in which no class comes twice.
+    """
+
+    def __init__(self, l2: float = 0.002) -> None:
+        super().__init__()
+        self.l2 = l2
+
+    def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        features, labels, weights = check_features(logits, target, weight)
+        first, second = pairs(labels)
+        if not len(first):
+            if self.training:
+                raise ValueError(
+                    f"npairs: no class comes twice in a batch of {len(labels)}; set a sampler with samples per class"
+                )
+            return features.sum() * 0
+        anchors, partners = features[first], features[second]
+        same = (labels[first][:, None] == labels[second][None]).to(features.dtype)
+        truth = same / same.sum(1, keepdim=True)
+        loss = -(truth * (anchors @ partners.T).log_softmax(1)).sum(1)
+        norms = anchors.square().sum(1).mean() + partners.square().sum(1).mean()
+        return weighted_mean(loss, weights[first]) + self.l2 / 4 * norms
+
+
+def pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Places of the samples of each class two by two; an odd one is left over."""
+    order = labels.argsort(stable=True)
+    ordered = labels[order]
+    starts = torch.cat([ordered.new_ones(1, dtype=torch.bool), ordered[1:] != ordered[:-1]])[: len(ordered)]
+    place = torch.arange(len(ordered), device=labels.device)
+    rank = place - torch.where(starts, place, 0).cummax(0).values if len(ordered) else place
+    first = (rank[:-1] % 2 == 0) & (ordered[1:] == ordered[:-1])
+    at = place[:-1][first]
+    return order[at], order[at + 1]

@@ -1,0 +1,39 @@
+"""Ring loss."""
+
+import torch
+from torch import Tensor, nn
+
+from losses.inputs import Logits
+
+
+class RingLoss(nn.Module):
+    """½ · mean (‖x‖ − R)² of embeddings, with a learnt R (Zheng et al. 2018, arxiv.org/abs/1803.00130).
+
+    Norms become alike, so that a softmax loss must work by angles: `cross_entropy(label) + 0.01 * ring(embedding)`. It
+    needs no target.
+
+    Args:
+        radius: R at the start; the mean norm of the first batch unless given.
+        lr: learning rate of R; the optimizer's own unless given.
+    """
+
+    needs_target = False
+
+    def __init__(self, radius: float | None = None, lr: float | None = None) -> None:
+        super().__init__()
+        self.learning_rate = lr
+        self.radius = nn.Parameter(torch.tensor(1.0 if radius is None else float(radius)))
+        self.register_buffer("started", torch.tensor(radius is not None))
+
+    def forward(self, logits: Tensor | Logits, target: Tensor | None = None, weight: Tensor | None = None) -> Tensor:
+        value = logits.value if isinstance(logits, Logits) else Logits(logits).value
+        if value.dim() != 2:
+            raise ValueError(f"ring wants embeddings (N, D), got {tuple(value.shape)}")
+        norms = torch.linalg.vector_norm(value, dim=1)
+        weight = torch.ones_like(norms) if weight is None else weight.reshape(len(norms), -1).amax(1).to(norms.dtype)
+        total = weight.sum().clamp_min(1e-12)
+        if self.training and not self.started:
+            with torch.no_grad():
+                self.radius.copy_((norms * weight).sum() / total)
+                self.started.fill_(True)
+        return ((norms - self.radius.to(norms.dtype)).square() * weight).sum() / (2 * total)

@@ -1,0 +1,49 @@
+"""Batch-hard triplets."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from losses.features import check_features, weighted_mean
+from losses.inputs import Logits
+
+
+class TripletLoss(nn.Module):
+    """max(0, m + d(a, p) − d(a, n)) with each anchor's farthest partner and nearest stranger (Hermans et al. 2017).
+
+    d is the Euclidean distance of embeddings `(N, D)`; arxiv.org/abs/1703.07737. Needs two samples of a class in the
+    batch: `data.sampler` with classes. Other miners: `pytorch_metric_learning` through `model.loss_terms`.
+
+    Args:
+        margin: m; None takes the paper's soft margin log(1 + exp(d(a, p) − d(a, n))).
+        normalise: bring embeddings to length 1 first.
+
+    Raises:
+        ValueError: a training batch in which no anchor has a partner and a stranger.
+    """
+
+    def __init__(self, margin: float | None = 0.3, normalise: bool = False) -> None:
+        super().__init__()
+        self.margin, self.normalise = margin, normalise
+
+    def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        features, labels, weights = check_features(logits, target, weight)
+        features = F.normalize(features) if self.normalise else features
+        same = labels[:, None] == labels[None]
+        partner = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+        anchors = partner.any(1) & ~same.all(1)
+        if not anchors.any():
+            if self.training:
+                raise ValueError(
+                    f"triplet: no sample of a batch of {len(labels)} has one of its own class and one of another "
+                    "beside it; set a sampler with samples per class"
+                )
+            return features.sum() * 0
+        # Roots of squared differences, kept off 0, where the slope is infinite.
+        squares = (features[:, None] - features[None]).square().sum(-1)
+        distances = squares.clamp_min(1e-12).sqrt()
+        farthest = distances.masked_fill(~partner, -torch.inf).amax(1)[anchors]
+        nearest = distances.masked_fill(same, torch.inf).amin(1)[anchors]
+        gap = farthest - nearest
+        loss = F.softplus(gap) if self.margin is None else (gap + self.margin).relu()
+        return weighted_mean(loss, weights[anchors])
