@@ -57,9 +57,12 @@ class Decoder:
         return image, arrays
 
     def truth(self, row: Any) -> Arrays:
-        """The arrays of the targets alone, of a row with a window; the image is not read."""
+        """The arrays of the targets alone, of a whole row or one with a window; the image is not read."""
         reader, targets = self._of(row)
         arrays: Arrays = {}
+        if getattr(row, "window", None) is None:
+            size = reader.size(row)
+            return {name: array for target in targets for name, array in target.read(row, size).items()}
         for target in targets:
             if target.windowed:
                 arrays |= target.read(row, row.window[len(row.window) // 2 :])

@@ -210,3 +210,29 @@ def test_real_files_in_the_competition_layout(competition_data, tmp_path):
         saved = np.asarray(Image.open(competition_data / "dsb2018" / "labels" / f"{row.image_id}.png"))
         assert len(np.unique(truth["instances"])) == len(np.unique(saved))
         np.testing.assert_array_equal(truth["instances"] > 0, saved > 0)
+
+
+@pytest.mark.parametrize("cache", ["none", "ram"])
+def test_training_on_positives_alone(tmp_path, cache):
+    """No empty image is drawn in training; validation keeps them."""
+    for number in range(8):
+        mask = np.zeros((32, 32), np.uint8)
+        mask[: 8 * (number % 2), :8] = 255
+        for folder, pixels in (("train", np.full((32, 32, 3), number, np.uint8)), ("masks", mask)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{number}.png")
+    settings = {"images": "train/*.png", "targets": [MaskFiles("masks/{image_id}.png")], "batch_size": 2}
+    folds = {"folds": str(tmp_path / "folds.csv"), "num_workers": 0, "cache": cache}
+    data = ImageDataModule(str(tmp_path), **settings, **folds, positives_only=True)
+    write_folds(make_folds(data.fold_table(CrossValidation(k=2)), CrossValidation(k=2)), tmp_path / "folds.csv")
+    data.setup("fit")
+    trained = [sample for batch in data.train_dataloader() for sample in batch["image_id"]]
+    assert trained
+    assert all(int(image_id) % 2 for image_id in trained)
+    validated = data.split_table("val")["image_id"].tolist()
+    assert any(int(image_id) % 2 == 0 for image_id in validated)
+    for number in range(8):
+        Image.fromarray(np.zeros((32, 32), np.uint8)).save(tmp_path / f"masks/{number}.png")
+    empty = ImageDataModule(str(tmp_path), **settings, **folds, positives_only=True)
+    with pytest.raises(ValueError, match="none of 4 training images"):
+        empty.split_table("train")
