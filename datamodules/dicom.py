@@ -53,6 +53,8 @@ class DicomDataModule(BaseDataModule):
         image_ids: what names an image: its `file` without `.dcm`, its SOPInstanceUID (`sop`), or the `folder` it lies
             in. With `{image_id}` in a pattern that is taken.
         frames: each frame of a multi-frame file is an image, `<id>_0`, `<id>_1` …; else such files are an error.
+        skip_unreadable: leave training files out whose header cannot be read, with a warning that names them all; an
+            error unless given. A test file is always an error: it must get a row.
         (the others are those of `BaseDataModule`)
     """
 
@@ -64,10 +66,12 @@ class DicomDataModule(BaseDataModule):
         tags: list[str] | None = None,
         image_ids: Literal["file", "sop", "folder"] = "file",
         frames: bool = False,
+        skip_unreadable: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.tags, self.image_ids, self.frames = list(TAGS) if tags is None else tags, image_ids, frames
+        self.skip_unreadable = skip_unreadable
         self._facts: dict[str, list[dict[str, Any]]] = {}
 
     def find(self, root: str, pattern: str, source: str) -> pd.DataFrame:
@@ -82,7 +86,7 @@ class DicomDataModule(BaseDataModule):
         if not files:
             what = "is not there" if not Path(root).is_dir() else f"has no file that matches {pattern!r}"
             raise FileNotFoundError(f"no images: {Path(root)} {what}; check data.root and data.images")
-        self._read_headers(files)
+        files = self._read_headers(files, skip=self.skip_unreadable and source == "train")
         rows = []
         for path in files:
             frames = self._facts[path]
@@ -121,8 +125,8 @@ class DicomDataModule(BaseDataModule):
         ending = next((ending for ending in ENDINGS if name.lower().endswith(ending)), "")
         return name[: len(name) - len(ending)]
 
-    def _read_headers(self, files: Sequence[str]) -> None:
-        """Read the headers that are not known yet, several at a time."""
+    def _read_headers(self, files: Sequence[str], skip: bool) -> list[str]:
+        """Read the headers that are not known yet, several at a time; the files that have one."""
         from pydicom.datadict import tag_for_keyword
 
         unknown = [tag for tag in self.tags if tag_for_keyword(tag) is None]
@@ -131,8 +135,25 @@ class DicomDataModule(BaseDataModule):
         new = [path for path in files if path not in self._facts]
         # Parsing holds the interpreter lock, waiting for a disk or a network does not.
         with quiet(), ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:
-            found = pool.map(lambda path: facts_of(path, self.tags), new)
-            self._facts |= dict(zip(new, found, strict=True))
+            found = dict(zip(new, pool.map(lambda path: self._facts_or_error(path, skip), new), strict=True))
+        broken = {path: facts for path, facts in found.items() if isinstance(facts, DicomReadError)}
+        self._facts |= {path: facts for path, facts in found.items() if path not in broken}
+        if broken:
+            listed = "\n  ".join(str(error) for error in broken.values())
+            warnings.warn(
+                f"data.skip_unreadable leaves {len(broken)} of {len(files)} files out:\n  {listed}", stacklevel=2
+            )
+        if len(broken) == len(files):
+            raise next(iter(broken.values()))
+        return [path for path in files if path in self._facts]
+
+    def _facts_or_error(self, path: str, skip: bool) -> list[dict[str, Any]] | DicomReadError:
+        try:
+            return facts_of(path, self.tags)
+        except DicomReadError as error:
+            if not skip:
+                raise
+            return error
 
     def fold_table(self, cv: CrossValidation) -> pd.DataFrame:
         table = super().fold_table(cv)

@@ -117,6 +117,37 @@ def test_volumes_from_yaml_to_score(here):
     assert all(0 <= float(row["value"]) <= 1 for row in rows)
 
 
+def test_several_classes(here):
+    """Class numbers of volumes: left and right half of the box are classes of their own."""
+    for number in range(6):
+        file = here / f"data/labels/{number}.nii.gz"
+        label = nibabel.load(file)
+        numbers = np.asarray(label.dataobj).copy()
+        numbers[7:][numbers[7:] > 0] = 2
+        nibabel.save(nibabel.Nifti1Image(numbers, label.affine), file)
+    config = yaml.safe_load(CONFIG)
+    config["model"]["init_args"] |= {
+        "loss": "cross_entropy(mask) + dice(mask)",
+        "activations": {"mask": "softmax"},
+        "network": {"class_path": "small_network.Small", "init_args": {"classes": 3}},
+    }
+    config["data"]["init_args"]["targets"][0]["init_args"]["classes"] = 3
+    config["competition"] = {
+        "metric": {"class_path": "evaluation.metrics.DiceGlobal", "init_args": {"classes": 3}},
+        "postprocess": [],
+    }
+    (here / "scans.yaml").write_text(yaml.safe_dump(config))
+    assert cli.main(["folds", "--config", "scans.yaml"]) == 0
+    assert cli.main(["fit", "--config", "scans.yaml"]) == 0
+    assert cli.main(["predict", "runs/scans/fold0", "--trainer.enable_progress_bar", "false"]) == 0
+    assert cli.main(["score", "runs/scans"]) == 0
+    store = PredictionStore.open(here / "runs/scans/fold0/predictions/val")
+    for image_id in store.ids():
+        mask = store.read(image_id)["mask"]
+        assert mask.shape == (3, *size_of(here, image_id))
+        np.testing.assert_allclose(mask.sum(axis=0), 1, atol=0.02)
+
+
 def test_training_learns_what_is_bright(here):
     """The loss falls, so image, mask and `valid` of the patches belong together."""
     config = yaml.safe_load(CONFIG)

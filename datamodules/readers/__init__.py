@@ -1,5 +1,6 @@
 """How an image is read; any reader works with any target."""
 
+from datamodules.readers.arrays import ArrayReader
 from datamodules.readers.base import ImageReadError, Reader
 from datamodules.readers.dicom import DicomReader, DicomReadError
 from datamodules.readers.geotiff import GeoTiffReader
@@ -8,6 +9,7 @@ from datamodules.readers.rgby import RgbyReader
 from datamodules.readers.volumes import VolumeReader
 
 __all__ = [
+    "ArrayReader",
     "DicomReadError",
     "DicomReader",
     "GeoTiffReader",

@@ -1,5 +1,6 @@
 """Where truth comes from; any target works with any reader."""
 
+from datamodules.targets.array_files import ArrayFiles
 from datamodules.targets.base import Target
 from datamodules.targets.boxes import Boxes
 from datamodules.targets.dicom_rtstruct import RtStructures
@@ -17,6 +18,7 @@ from datamodules.targets.touching_borders import TouchingBorders
 from datamodules.targets.volumes import MaskVolumes
 
 __all__ = [
+    "ArrayFiles",
     "Boxes",
     "DicomSegmentations",
     "Empty",

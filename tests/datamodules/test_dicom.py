@@ -3,6 +3,7 @@
 import json
 import pickle
 import resource
+import shutil
 import sys
 import warnings
 import zlib
@@ -685,3 +686,18 @@ def test_arguments_that_do_not_fit_are_refused():
         DicomReader(windows=[[40, 0]])
     with pytest.raises(ValueError, match="neighbours is -1"):
         DicomReader(neighbours=-1)
+
+
+def test_unreadable_training_files_can_be_left_out(tmp_path, ramp):
+    for name in "ab":
+        save(tmp_path / f"train/{name}.dcm", ramp)
+    (tmp_path / "train/c.dcm").write_bytes(b"<html>403</html>")
+    (tmp_path / "test").mkdir()
+    shutil.copy(tmp_path / "train/c.dcm", tmp_path / "test/d.dcm")
+    with pytest.raises(DicomReadError, match="c.dcm"):
+        DicomDataModule(root=str(tmp_path), images="train/*", targets=[]).table()
+    data = DicomDataModule(str(tmp_path), "train/*", test_images="test/*", targets=[], skip_unreadable=True)
+    with pytest.warns(UserWarning, match=r"(?s)leaves 1 of 3 files out.*c\.dcm"):
+        assert data.table()["image_id"].tolist() == ["a", "b"]
+    with pytest.raises(DicomReadError, match="d.dcm"):
+        data.test_table()
