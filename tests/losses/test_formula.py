@@ -1,6 +1,8 @@
 import copy
+import re
 import shutil
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
@@ -36,6 +38,44 @@ def test_identities_of_the_article(batch):
         3 * parts[0] + parts[1] + 4 * value("focal", batch)
     )
     assert value("focal(gamma=2) + lovasz", batch) == pytest.approx(value("focal", batch) + value("lovasz", batch))
+
+
+def readme_formulas():
+    """Every formula of the README's table of winners."""
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    table = text.partition("| `loss` | from |")[2].partition("\n\n")[0]
+    cells = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `")]
+    return [
+        found
+        for cell in cells
+        for found in re.findall(r"`([^`]*)`", cell)
+        if "data." not in found and ": {" not in found
+    ]
+
+
+@pytest.mark.parametrize("text", readme_formulas())
+def test_formulas_of_the_readme(text):
+    """They run on outputs and targets of the kinds they name, and pull the network."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"mask": (6, 1, 32, 32), "empty": (6, 1), "label": (6, 5), "embedding": (6, 8), "grade": (6, 1)}
+    names = re.findall(r"\((mask|empty|label|embedding|grade)\b", text) or ["mask"]
+    outputs = {name: torch.randn(shapes[name], generator=generator).requires_grad_() for name in names}
+    numbers = any(word in text for word in ("cross_entropy", "kappa", "arcface", "npairs", "triplet"))
+    targets = {
+        "mask": (torch.rand(shapes["mask"], generator=generator) < 0.3).to(torch.uint8),
+        "empty": torch.rand(6, 1, generator=generator).round(),
+        "label": torch.arange(6) % 3 if numbers else (torch.rand(6, 5, generator=generator) < 0.4).float(),
+        "grade": torch.arange(6.0)[:, None],
+    }
+    formula = LossFormula(text)
+    total, parts = formula(outputs, targets)
+    total.backward()
+    torch.testing.assert_close(total.detach(), sum(parts.values()), check_dtype=False)
+    assert all(value.grad.abs().sum() > 0 for value in outputs.values())
+
+
+def test_the_readme_has_formulas():
+    assert len(readme_formulas()) >= 19
 
 
 def test_parts_are_the_summands_and_sum_to_the_total(batch):
