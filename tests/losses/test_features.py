@@ -2,6 +2,9 @@
 
 import itertools
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +17,7 @@ from losses.npairs import NpairsLoss, pairs
 from losses.ring import RingLoss
 from losses.triplet import TripletLoss
 
+ROOT = Path(__file__).parents[2]
 BUILD = {
     "arcface": lambda: ArcfaceLoss(classes=3, size=4),
     "arcface, sub-centres": lambda: ArcfaceLoss(classes=3, size=4, centers=2, plain=0.5),
@@ -257,3 +261,32 @@ def test_parameters_live_in_the_formula_with_their_own_rate():
     assert formula.losses[0].weight.grad.abs().sum() > 0
     assert {"losses.0.weight", "losses.1.centers"} <= set(formula.state_dict())
     assert formula.losses[1].centers.abs().sum() > 0
+
+
+# --- two ranks -------------------------------------------------------------------------------------------------------
+
+RANK = """
+import sys, torch
+from losses.center import CenterLoss
+rank, folder = int(sys.argv[1]), sys.argv[2]
+torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+features, labels = torch.load(f"{folder}/batch.pt")
+loss = CenterLoss(classes=3, size=4)
+for _ in range(3):
+    loss(features[rank::2], labels[rank::2])
+torch.save(loss.centers, f"{folder}/{rank}.pt")
+"""
+
+
+def test_centres_of_two_ranks_are_those_of_one(tmp_path):
+    features, labels = batch(count=12)
+    torch.save((features, labels), tmp_path / "batch.pt")
+    command = [sys.executable, "-c", RANK]
+    ranks = [subprocess.Popen([*command, str(rank), str(tmp_path)], cwd=ROOT) for rank in range(2)]
+    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    one, other = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    assert torch.equal(one, other)
+    alone = CenterLoss(classes=3, size=4)
+    for _ in range(3):
+        alone(features, labels)
+    torch.testing.assert_close(one, alone.centers)
