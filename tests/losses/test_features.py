@@ -275,6 +275,8 @@ loss = CenterLoss(classes=3, size=4)
 for _ in range(3):
     loss(features[rank::2], labels[rank::2])
 torch.save(loss.centers, f"{folder}/{rank}.pt")
+torch.distributed.barrier()  # who leaves first would break the other's connection
+torch.distributed.destroy_process_group()
 """
 
 
