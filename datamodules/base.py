@@ -15,6 +15,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from augmentations.base import Augmentation
 from datamodules.cache import DecodedCache
 from datamodules.collate import collate_evaluation, collate_training
 from datamodules.dataset import EvaluationDataset, TrainingDataset, derive
@@ -72,7 +73,8 @@ class BaseDataModule(pl.LightningDataModule):
             author's own split (`val_images`); what leaks between its sides is said.
         windows: which part of an image each training sample is cut from, for images too large to be read whole; files
             are not touched. Whole images unless given.
-        augmentation: albumentations transforms for training, in order. They must end in one size: a crop.
+        augmentation: albumentations transforms and our own `augmentations.Geometry` and `Colour` for training, in
+            order, in the loader's workers. They must end in one size: a crop.
         batch_size: training samples in a batch, on each rank.
         eval_batch_size: images in an evaluation batch; images of any sizes are predicted one after the other.
         num_workers: loader processes; `auto` is one per CPU of this process up to 8, none on a single CPU.
@@ -113,7 +115,7 @@ class BaseDataModule(pl.LightningDataModule):
         folds: str | None = None,
         fold: int | Literal["all", "given"] = 0,
         windows: Windows | None = None,
-        augmentation: "list[BasicTransform | BaseCompose] | None" = None,
+        augmentation: "list[BasicTransform | BaseCompose | Augmentation] | None" = None,
         batch_size: int = 16,
         eval_batch_size: int = 1,
         num_workers: int | Literal["auto"] = "auto",

@@ -15,6 +15,9 @@ def collate_training(samples: list[Sample]) -> dict[str, Any]:
         ValueError: samples of different sizes or kinds; names two of them.
     """
     batch: dict[str, Any] = {}
+    if any("valid" in sample for sample in samples):  # only what was moved out of its frame says so
+        whole = [torch.ones(sample["image"].shape[1:], dtype=torch.bool) for sample in samples]
+        samples = [{"valid": valid} | sample for valid, sample in zip(whole, samples, strict=True)]
     for name, first in samples[0].items():
         values = [sample[name] for sample in samples]
         if not isinstance(first, torch.Tensor) or name in RAGGED:

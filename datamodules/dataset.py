@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
+from augmentations.base import Augmentation
 from datamodules.cache import DecodedCache
 from datamodules.decoder import Arrays, Decoder
 from datamodules.samplers import Draw
@@ -17,6 +18,8 @@ from datamodules.windows import Windows
 if TYPE_CHECKING:
     import albumentations
 
+FULL = {"uint8": 255.0, "uint16": 65535.0}  # what means 1.0; of floats 1.0 does
+
 
 class TrainingDataset(Dataset):
     """Augmented training samples.
@@ -25,7 +28,7 @@ class TrainingDataset(Dataset):
         table: rows to draw from.
         source: reads a row: a decoder, or a cache that holds what it read.
         targets: what derives truth from truth, after augmentation.
-        augmentation: albumentations transforms, in order.
+        augmentation: albumentations transforms and our own augmentations, in order.
         features: numeric columns of the table that become `features`.
         windows: which part of an image a sample is cut from; already prepared. Whole images unless given.
     """
@@ -43,9 +46,14 @@ class TrainingDataset(Dataset):
         import albumentations  # half a second, which --help need not wait for
 
         self.source, self.targets, self.windows = source, targets, windows
-        boxes = albumentations.BboxParams("pascal_voc", label_fields=["box_numbers"], clip=True, min_visibility=0.1)
-        with_boxes = any(target.boxes for target in targets)
-        self.augmentation = albumentations.Compose(augmentation, bbox_params=boxes if with_boxes else None)
+        boxes = None
+        if any(target.boxes for target in targets):
+            boxes = albumentations.BboxParams("pascal_voc", label_fields=["box_numbers"], clip=True, min_visibility=0.1)
+        # Neighbours of one kind work together: albumentations checks and seeds once per Compose.
+        self.augmentation = [
+            step if isinstance(step, Augmentation) else albumentations.Compose(step, bbox_params=boxes)
+            for step in _runs(augmentation)
+        ]
 
     def __len__(self) -> int:
         return len(self.rows) if self.windows is None else len(self.windows)
@@ -60,9 +68,14 @@ class TrainingDataset(Dataset):
         image, arrays = self.source.read(row)
         if self.windows is not None:
             image, arrays = self.windows.finish(image, arrays, random)
-        if image.ndim == 3:  # albumentations knows pictures, not volumes
-            self.augmentation.set_random_seed(draw.seed)
-            image, arrays = augment(self.augmentation, image, arrays)
+        if image.ndim == 3:  # pictures, not volumes
+            random = np.random.default_rng([draw.seed, 2])
+            for number, step in enumerate(self.augmentation):
+                if isinstance(step, Augmentation):
+                    image, arrays = step.sample(image, arrays, FULL.get(image.dtype.name, 1.0), random)
+                    continue
+                step.set_random_seed(draw.seed + number)
+                image, arrays = augment(step, image, arrays)
         arrays = derive(self.targets, arrays)
         arrays.pop("instances", None)
         return to_sample(row, image, arrays, self.features[index])
@@ -91,6 +104,19 @@ class EvaluationDataset(Dataset):
         row = self.rows[index]
         image, arrays = self.source.read(row)
         return to_sample(row, image, derive(self.targets, arrays), self.features[index])
+
+
+def _runs(steps: list) -> list:
+    """Augmentations of ours, and lists of neighbouring albumentations transforms between them."""
+    runs: list = []
+    for step in steps:
+        if isinstance(step, Augmentation):
+            runs.append(step)
+        elif runs and isinstance(runs[-1], list):
+            runs[-1].append(step)
+        else:
+            runs.append([step])
+    return runs
 
 
 def derive(targets: list[Target], arrays: Arrays) -> Arrays:

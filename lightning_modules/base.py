@@ -1,9 +1,11 @@
 """What every task shares: network, normalisation, loss formula, optimizer, checkpoint."""
 
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from augmentations import Augmentation
 from lightning_modules.outputs import activate, deactivate, flat_names, name_outputs
 from lightning_modules.weights import load_weights
 from losses import LossFormula
@@ -45,6 +48,8 @@ class BaseModule(pl.LightningModule):
         mean: mean of each channel of the image in 0..1; ImageNet's, because most encoder weights expect it. One number
             serves any channel count.
         std: standard deviation of each channel in 0..1.
+        augmentation: what is done to training batches on the device (`augmentations`), in order; each sample's draw
+            follows from the seed, epoch, step and rank.
         channels_last: memory format of network and images; 1.5 times faster in convolutions on CPU and tensor cores.
         inference: tiles and test-time augmentation; the same object in validation and prediction.
         validate_with_tta: use the test-time augmentation inside `fit` too. Off, because it multiplies the time of
@@ -68,6 +73,7 @@ class BaseModule(pl.LightningModule):
         input_range: float = 255.0,
         mean: list[float] | float = list(IMAGENET_MEAN),  # noqa: B006 - never changed; jsonargparse prints it in --help
         std: list[float] | float = list(IMAGENET_STD),  # noqa: B006
+        augmentation: list[Augmentation] | None = None,
         channels_last: bool = True,
         inference: Inference | None = None,
         validate_with_tta: bool = False,
@@ -89,11 +95,13 @@ class BaseModule(pl.LightningModule):
         self.scheduler_interval, self.scheduler_monitor = scheduler_interval, scheduler_monitor
         # Normalisation belongs to the network: as buffers it travels in every checkpoint.
         self.register_buffer("input_range", torch.tensor(float(input_range)))
+        self._full = float(input_range)  # without asking the device
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(-1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(-1, 1, 1))
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         if all(parameter.ndim <= 4 for parameter in self.network.parameters()):  # torch has no such format for 3-D
             self.network.to(memory_format=self.memory_format)
+        self.augmentation = augmentation or []
         self.inference = inference or Inference()
         self.validate_with_tta = validate_with_tta
         self.loss_parts: dict[str, Tensor] = {}  # of the last training step
@@ -143,7 +151,19 @@ class BaseModule(pl.LightningModule):
         self.check_inputs(batch)
         return [self.normalise(batch[name]) if name == "image" else batch[name] for name in self.inputs]
 
+    @torch.no_grad()
+    def augment(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
+        """A training batch, augmented on its device."""
+        if self.augmentation:
+            seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+            random = np.random.default_rng([seed, self.trainer.current_epoch, batch_idx, self.trainer.global_rank])
+            with torch.autocast(self.device.type, enabled=False):  # 16 bits would round where pixels come from
+                for step in self.augmentation:
+                    batch = step.batch(batch, self._full, random)
+        return batch
+
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        batch = self.augment(batch, batch_idx)
         outputs = self(*self.network_inputs(batch))
         total, parts = self.loss(outputs, batch, weight=batch.get("weight"))
         self.loss_parts = parts

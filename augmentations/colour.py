@@ -1,0 +1,217 @@
+"""Colours of a sample: every operation on pixel values composed into one matrix, a power and noise."""
+
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from augmentations.base import Augmentation
+
+LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as OpenCV
+GRAY = np.ones(3) / np.sqrt(3)
+
+
+class Tint(NamedTuple):
+    """What happens to the values of N samples with C channels, in 0..1: matrix · x + offset, clipped, ^ power, + noise.
+
+    Args:
+        matrix: `(N, C, C)` float32.
+        offset: `(N, C)` float32.
+        diagonal: whether no channel looks at another.
+        power: `(N,)` float32; None without.
+        noise: `(N,)` float32, standard deviations; None without.
+        start: of the noise in its bank, a number in 0..1.
+    """
+
+    matrix: np.ndarray
+    offset: np.ndarray
+    diagonal: bool
+    power: np.ndarray | None
+    noise: np.ndarray | None
+    start: float
+
+
+class Colour(Augmentation):
+    """Brightness, contrast, gamma, saturation, hue, gray, inversion, channel order and noise, fused per sample.
+
+    Under `model.augmentation` it works on batches on the device, under `data.augmentation` on images in the workers
+    (8-bit ones by a lookup table); with the same arguments. Masks stay as they are.
+
+    Args:
+        p: chance of brightness, contrast, gamma, saturation and hue together.
+        brightness: largest shift as a share of the range, both ways.
+        contrast: largest change of the factor on the values, both ways; about black, as albumentations.
+        gamma: power of the values in 0..1, `[low, high]`.
+        saturation: largest change of the distance to gray as a share, both ways; of RGB.
+        hue: degrees that colours turn around the gray axis, both ways; gray stays gray; of RGB.
+        channel: largest change of each channel's factor on its own, both ways; for many bands, or stains.
+        gray: chance of no colour at all; of RGB.
+        invert: chance of the negative.
+        shuffle: chance of the channels in another order.
+        noise: standard deviation of Gaussian noise as a share of the range, `[low, high]`; albumentations' own default
+            of [0.2, 0.44] destroys pictures.
+        noise_p: chance of noise.
+
+    Raises:
+        ValueError: a chance outside 0..1, a range upside down; colours of pictures that have not three channels.
+    """
+
+    def __init__(
+        self,
+        p: float = 0.5,
+        brightness: float = 0.0,
+        contrast: float = 0.0,
+        gamma: list[float] = [1.0, 1.0],  # noqa: B006 - never changed; --help prints it
+        saturation: float = 0.0,
+        hue: float = 0.0,
+        channel: float = 0.0,
+        gray: float = 0.0,
+        invert: float = 0.0,
+        shuffle: float = 0.0,
+        noise: list[float] = [0.0, 0.0],  # noqa: B006
+        noise_p: float = 0.5,
+    ) -> None:
+        for name, chance in (("p", p), ("gray", gray), ("invert", invert), ("shuffle", shuffle), ("noise_p", noise_p)):
+            if not 0 <= chance <= 1:
+                raise ValueError(f"Colour: {name} is a chance in 0..1, got {chance}")
+        for name, (low, high) in (("gamma", gamma), ("noise", noise)):
+            if low > high or low < 0 or (name == "gamma" and low == 0):
+                raise ValueError(f"Colour: {name} is {[low, high]}, expected [low, high]")
+        self.p, self.brightness, self.contrast, self.gamma = p, brightness, contrast, gamma
+        self.saturation, self.hue, self.channel = saturation, hue, channel
+        self.gray, self.invert, self.shuffle, self.noise, self.noise_p = gray, invert, shuffle, noise, noise_p
+        self._bank = Bank()
+
+    def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
+        images: Tensor = batch["image"]
+        floats = images.int().to(torch.float32) if images.dtype == torch.uint16 else images.to(torch.float32)
+        return batch | {"image": tint_batch(floats, self.draw(len(images), images.shape[1], random), full, self._bank)}
+
+    def sample(
+        self, image: np.ndarray, arrays: dict[str, np.ndarray], full: float, random: np.random.Generator
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        return tint_image(image, self.draw(1, image.shape[2], random), full, self._bank), arrays
+
+    def draw(self, count: int, channels: int, random: np.random.Generator) -> Tint:
+        """What happens to `count` pictures of so many channels."""
+        coloured = bool(self.saturation or self.hue or self.gray)
+        if coloured and channels != 3:
+            raise ValueError(f"Colour: saturation, hue and gray are of RGB, the pictures have {channels} channels")
+        chosen = random.random(count) < self.p
+        gain = 1 + random.uniform(-self.contrast, self.contrast, (count, 1))
+        gain = gain * (1 + random.uniform(-self.channel, self.channel, (count, channels)))
+        gain = np.where(chosen[:, None], gain, 1)
+        offset = np.where(chosen, random.uniform(-self.brightness, self.brightness, count), 0)[:, None]
+        offset = np.broadcast_to(offset, (count, channels))
+        matrix = gain[:, :, None] * np.eye(channels)
+        if coloured:
+            colours = self._colours(count, chosen, random)
+            matrix, offset = colours @ matrix, np.einsum("nij,nj->ni", colours, offset)
+        shuffled = self.shuffle > 0 and channels > 1
+        if shuffled:
+            orders = random.permuted(np.broadcast_to(np.arange(channels), (count, channels)), axis=1)
+            kept = random.random(count) >= self.shuffle
+            orders = np.where(kept[:, None], np.arange(channels), orders)
+            matrix = np.take_along_axis(matrix, orders[:, :, None], 1)
+            offset = np.take_along_axis(offset, orders, 1)
+        if self.invert:
+            sign = np.where(random.random(count) < self.invert, -1.0, 1.0)
+            matrix, offset = matrix * sign[:, None, None], offset * sign[:, None] + (sign[:, None] < 0)
+        power = noise = None
+        if list(self.gamma) != [1, 1]:
+            drawn = np.exp(random.uniform(*np.log(self.gamma), count))
+            power = np.where(chosen, drawn, 1).astype(np.float32)
+        if self.noise[1]:
+            drawn = random.uniform(*self.noise, count)
+            noise = np.where(random.random(count) < self.noise_p, drawn, 0).astype(np.float32)
+        diagonal = not coloured and not shuffled
+        start = float(random.random())
+        return Tint(matrix.astype(np.float32), offset.astype(np.float32), diagonal, power, noise, start)
+
+    def _colours(self, count: int, chosen: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Turn around the gray axis, then towards gray or away from it, `(N, 3, 3)`."""
+        angle = np.deg2rad(np.where(chosen, random.uniform(-self.hue, self.hue, count), 0))[:, None, None]
+        cross = np.array([[0, -GRAY[2], GRAY[1]], [GRAY[2], 0, -GRAY[0]], [-GRAY[1], GRAY[0], 0]])
+        turn = np.cos(angle) * np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * np.outer(GRAY, GRAY)
+        share = 1 + np.where(chosen, random.uniform(-self.saturation, self.saturation, count), 0)
+        share = np.where(random.random(count) < self.gray, 0, share)[:, None, None]
+        return (share * np.eye(3) + (1 - share) * LUMINANCE[None, None]) @ turn
+
+
+class Bank:
+    """Gaussian noise drawn once; every use starts somewhere else in it. `randn` alone would cost more than the rest."""
+
+    def __init__(self) -> None:
+        self.tensor: Tensor | None = None
+        self.array: np.ndarray | None = None
+
+    def on(self, like: Tensor, start: float) -> Tensor:
+        """In the shape of a batch, on its device."""
+        wanted = like.numel()
+        if self.tensor is None or self.tensor.numel() < 1.5 * wanted or self.tensor.device != like.device:
+            generator = torch.Generator(like.device).manual_seed(0)
+            self.tensor = torch.randn(2 * wanted, generator=generator, device=like.device)
+        first = int(start * (self.tensor.numel() - wanted))
+        return self.tensor[first : first + wanted].view(like.shape)
+
+    def of(self, shape: tuple[int, ...], start: float) -> np.ndarray:
+        """In the shape of an image; float32."""
+        wanted = int(np.prod(shape))
+        if self.array is None or len(self.array) < 1.5 * wanted:
+            self.array = np.random.default_rng(0).standard_normal(2 * wanted, np.float32)
+        first = int(start * (len(self.array) - wanted))
+        return self.array[first : first + wanted].reshape(shape)
+
+
+def tint_batch(images: Tensor, tint: Tint, full: float, bank: Bank) -> Tensor:
+    """Apply to `(N, C, H, W)` float with values in 0..full; in place where it can be."""
+    axes = [1] * (images.dim() - 2)
+    offset = torch.from_numpy(tint.offset * full).to(images.device, non_blocking=True)
+    if tint.diagonal:
+        gain = np.ascontiguousarray(tint.matrix.diagonal(axis1=1, axis2=2))
+        gain = torch.from_numpy(gain).to(images.device, non_blocking=True)
+        images = torch.addcmul(offset.view(*offset.shape, *axes), images, gain.view(*gain.shape, *axes))
+    else:
+        matrix = torch.from_numpy(tint.matrix).to(images.device, non_blocking=True)
+        images = torch.baddbmm(offset[:, :, None], matrix, images.flatten(2)).view(images.shape)
+    if tint.power is not None:
+        power = torch.from_numpy(tint.power).to(images.device, non_blocking=True).view(-1, 1, *axes)
+        images = images.div_(full).clamp_(0, 1).pow_(power).mul_(full)
+    if tint.noise is not None:
+        noise = torch.from_numpy(tint.noise * full).to(images.device, non_blocking=True).view(-1, 1, *axes)
+        images = images.addcmul_(bank.on(images, tint.start), noise)
+    return images.clamp_(0, full)
+
+
+def tint_image(image: np.ndarray, tint: Tint, full: float, bank: Bank) -> np.ndarray:
+    """Apply the first sample's to `(H, W, C)` with values in 0..full; the type stays."""
+    if image.dtype != np.uint8:
+        return _tint_values(image, tint, full, bank)
+    matrix, offset = tint.matrix[0], tint.offset[0]
+    power = 1.0 if tint.power is None else float(tint.power[0])
+    if not tint.diagonal:
+        moved = np.concatenate([matrix, offset[:, None] * 255], 1)
+        image = cv2.transform(image, moved).reshape(*image.shape[:2], -1)
+        matrix, offset = np.eye(len(matrix)), np.zeros(len(matrix))
+    table = (np.arange(256) / 255)[:, None] * np.diag(matrix) + offset
+    table = np.rint(table.clip(0, 1) ** power * 255).astype(np.uint8)
+    if not (table == np.arange(256)[:, None]).all():
+        same = (table == table[:, :1]).all()
+        shape = image.shape
+        image = cv2.LUT(image, table[:, 0] if same or shape[2] == 1 else table[:, None]).reshape(shape)
+    if tint.noise is not None and tint.noise[0]:
+        noise = np.rint(bank.of(image.shape, tint.start) * (tint.noise[0] * 255)).astype(np.int16)
+        image = cv2.add(image, noise, dtype=cv2.CV_8U).reshape(image.shape)
+    return image
+
+
+def _tint_values(image: np.ndarray, tint: Tint, full: float, bank: Bank) -> np.ndarray:
+    values = (image.astype(np.float32) / full) @ tint.matrix[0].T + tint.offset[0]
+    if tint.power is not None:
+        values = values.clip(0, 1) ** tint.power[0]
+    if tint.noise is not None and tint.noise[0]:
+        values = values + bank.of(values.shape, tint.start) * tint.noise[0]
+    values = values.clip(0, 1) * full
+    return np.rint(values).astype(image.dtype) if image.dtype.kind in "iu" else values.astype(image.dtype)

@@ -1,0 +1,257 @@
+"""Where each output pixel comes from: every geometric operation of a sample composed into one map."""
+
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+
+from augmentations.base import Augmentation, spatial
+from augmentations.maps import Warp
+from augmentations.warp import Nearest, coordinates, warp_boxes, warp_images
+from augmentations.warp_cv2 import ImageWarp
+
+# Row-major 2 x 2 matrices of the square's symmetries: four turns, and the same after a mirror.
+TURNS = [np.array(m, float).reshape(2, 2) for m in ((1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0))]
+D4 = np.stack([*TURNS, *(turn @ np.diag([-1.0, 1.0]) for turn in TURNS)])
+D2 = D4[[0, 2, 4, 6]]  # those that keep a rectangle
+
+
+class Geometry(Augmentation):
+    """Flips, turns, affine, perspective, crops, elastic, grid and optical distortion, sampled once for all of them.
+
+    Under `model.augmentation` it works on batches on the device, under `data.augmentation` on images in the workers;
+    with the same arguments. Images are interpolated linearly, masks take the nearest pixel. Each chance is drawn for
+    each sample on its own.
+
+    Args:
+        d4: chance of a random one of the square's 8 symmetries; of the rectangle's 4 where the output is no square.
+        hflip: chance of a mirror left to right; for what has an up and a down.
+        vflip: chance of a mirror top to bottom.
+        affine: chance of rotate, scale, shear, translate and perspective together.
+        rotate: degrees, `[low, high]`; one number means both ways.
+        scale: factor of the objects' size, `[low, high]`.
+        shear: degrees, both ways.
+        translate: share of the side, both ways.
+        perspective: largest shift of a corner as a share of the side.
+        crop: `[H, W]` of the output; None keeps the size. A smaller picture is centred in it.
+        crop_area: share of the picture's area that the crop takes, `[low, high]`, then scaled to `crop`; None crops
+            without scaling.
+        crop_ratio: width / height of the crop relative to `crop`, `[low, high]`.
+        elastic: standard deviation of the displacement in pixels; albumentations' ElasticTransform(120, 6),
+            as in SIIM-ACR's 1st place, has about 3.
+        elastic_cell: pixels between the points where the displacement is drawn; the rest is bicubic between them.
+        elastic_p: chance of it.
+        grid: largest stretch of a cell of 5 x 5 as a share, as albumentations' GridDistortion (0.3 there).
+        grid_p: chance of it.
+        optical: largest shift of the corners along their radius as a share, both ways: barrel and pincushion.
+        optical_p: chance of it.
+        border: outside the picture is 0 and `valid` is False (`constant`), or it is mirrored (`reflect`).
+
+    Raises:
+        ValueError: a chance outside 0..1, a range upside down, crop_area without crop.
+    """
+
+    def __init__(
+        self,
+        d4: float = 0.0,
+        hflip: float = 0.0,
+        vflip: float = 0.0,
+        affine: float = 0.5,
+        rotate: float | list[float] = 0.0,
+        scale: list[float] = [1.0, 1.0],  # noqa: B006 - never changed; --help prints it
+        shear: float = 0.0,
+        translate: float = 0.0,
+        perspective: float = 0.0,
+        crop: list[int] | None = None,
+        crop_area: list[float] | None = None,
+        crop_ratio: list[float] = [1.0, 1.0],  # noqa: B006
+        elastic: float = 0.0,
+        elastic_cell: int = 16,
+        elastic_p: float = 0.5,
+        grid: float = 0.0,
+        grid_p: float = 0.5,
+        optical: float = 0.0,
+        optical_p: float = 0.5,
+        border: Literal["constant", "reflect"] = "constant",
+    ) -> None:
+        chances = {"d4": d4, "hflip": hflip, "vflip": vflip, "affine": affine}
+        chances |= {"elastic_p": elastic_p, "grid_p": grid_p, "optical_p": optical_p}
+        for name, chance in chances.items():
+            if not 0 <= chance <= 1:
+                raise ValueError(f"Geometry: {name} is a chance in 0..1, got {chance}")
+        turned = [-rotate, rotate] if isinstance(rotate, int | float) else list(rotate)
+        ranges = {"rotate": turned, "scale": scale, "crop_area": crop_area or [1, 1], "crop_ratio": crop_ratio}
+        for name, (low, high) in ranges.items():
+            if low > high or (name != "rotate" and low <= 0):
+                raise ValueError(f"Geometry: {name} is {[low, high]}, expected [low, high]")
+        if crop_area is not None and crop is None:
+            raise ValueError("Geometry: crop_area needs crop, the size [H, W] that the crop is scaled to")
+        if not 0 <= perspective < 0.5 or not 0 <= grid < 1 or not abs(optical) < 0.5:
+            raise ValueError("Geometry: perspective and optical are below 0.5, grid is below 1")
+        self.d4, self.hflip, self.vflip, self.affine, self.rotate = d4, hflip, vflip, affine, turned
+        self.scale, self.shear, self.translate, self.perspective = scale, shear, translate, perspective
+        self.crop, self.crop_area, self.crop_ratio = crop, crop_area, crop_ratio
+        self.elastic, self.elastic_cell, self.elastic_p = elastic, elastic_cell, elastic_p
+        self.grid, self.grid_p, self.optical, self.optical_p, self.border = grid, grid_p, optical, optical_p, border
+
+    def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
+        images: Tensor = batch["image"]
+        if images.dim() != 4:
+            raise ValueError(f"Geometry is for pictures (N, C, H, W), got {tuple(images.shape)}; see CubeIsometries")
+        size = (images.shape[2], images.shape[3])
+        warp = self.draw(len(images), size, random)
+        places = coordinates(warp, size, images.device)
+        nearest, result = None, dict(batch)
+        result["image"] = warp_images(images, places, self.border)
+        for name in spatial(batch):
+            nearest = nearest or Nearest(places, size, self.border)
+            result[name] = nearest(batch[name])
+        if self.border == "constant" and not warp.exact.all() and "valid" not in batch:
+            nearest = nearest or Nearest(places, size, self.border)
+            result["valid"] = nearest.inside
+        if "boxes" in batch:
+            found = [warp_boxes(boxes, place, size) for boxes, place in zip(batch["boxes"], places, strict=True)]
+            result["boxes"] = [boxes[seen] for boxes, seen in found]
+            if "labels" in batch:
+                pairs = zip(batch["labels"], found, strict=True)
+                result["labels"] = [labels[seen] for labels, (_, seen) in pairs]
+        return result
+
+    def sample(
+        self, image: np.ndarray, arrays: dict[str, np.ndarray], full: float, random: np.random.Generator
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        warp = ImageWarp(self.draw(1, image.shape[:2], random), image.shape[:2])
+        result = dict(arrays)
+        for name, array in arrays.items():
+            if array.ndim >= 2 and name != "boxes":
+                result[name] = warp.mask(array)
+        if "boxes" in arrays:
+            boxes, seen = warp.boxes(arrays["boxes"])
+            result["boxes"] = boxes[seen]
+            if "labels" in arrays:
+                result["labels"] = arrays["labels"][seen]
+        if "valid" not in arrays:
+            valid = warp.valid()
+            if valid is not None:
+                result["valid"] = valid
+        return warp.image(image), result
+
+    def draw(self, count: int, size: tuple[int, int], random: np.random.Generator) -> Warp:
+        """Maps of `count` pictures of `(H, W)`."""
+        out = (self.crop[0], self.crop[1]) if self.crop else size
+        centre = np.array([(out[1] - 1) / 2, (out[0] - 1) / 2])
+        middle, zoom = self._crops(count, size, out, random)
+        linear, exact = self._symmetries(count, out, random)
+        shift, tilt = np.zeros((count, 2)), None
+        chosen = random.random(count) < self.affine
+        if self._moves() and chosen.any():
+            linear = np.where(chosen[:, None, None], self._affine(count, random) @ linear, linear)
+            if self.translate:
+                moved = random.uniform(-self.translate, self.translate, (count, 2)) * [out[1], out[0]]
+                shift = np.where(chosen[:, None], moved, 0)
+            if self.perspective:
+                tilt = np.where(chosen[:, None, None], self._tilts(count, out, random), np.eye(3))
+            exact = exact & ~chosen
+        if self.crop_area:
+            exact = np.zeros(count, bool)
+        # Output → centred → perspective → linear → zoom of the crop → its middle in the input.
+        matrix = np.zeros((count, 3, 3))
+        matrix[:, :2, :2] = linear * zoom[:, :, None]
+        matrix[:, :2, 2] = middle - zoom * np.einsum("nij,nj->ni", linear, shift)
+        matrix[:, 2, 2] = 1
+        to_centre = np.eye(3)
+        to_centre[:2, 2] = -centre
+        matrix = matrix @ (to_centre if tilt is None else tilt @ to_centre)
+        field, bent = self._field(count, out, random)
+        columns, rows, stretched = self._stretches(count, out, random)
+        radial, pulled = self._radial(count, random)
+        return Warp(out, matrix, field, columns, rows, radial, exact & ~bent & ~stretched & ~pulled, self.border)
+
+    def _moves(self) -> bool:
+        return bool(any(self.rotate) or list(self.scale) != [1, 1] or self.shear or self.translate or self.perspective)
+
+    def _crops(
+        self, count: int, size: tuple[int, int], out: tuple[int, int], random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Middle (x, y) of what is taken from the input, and input pixels per output pixel along (x, y)."""
+        sides, wanted = np.array([size[1], size[0]]), np.array([out[1], out[0]])
+        if self.crop_area:
+            ratio = np.exp(random.uniform(*np.log(self.crop_ratio), count)) * wanted[0] / wanted[1]
+            area = random.uniform(*self.crop_area, count) * sides.prod()
+            taken = np.stack([np.sqrt(area * ratio), np.sqrt(area / ratio)], 1)
+            taken = taken / (taken / sides).max(1, keepdims=True).clip(1)
+            return (taken - 1) / 2 + random.random((count, 2)) * (sides - taken), taken / wanted
+        # Whole pixels, so that nothing is interpolated.
+        free = sides - wanted
+        corner = np.where(free > 0, np.floor(random.random((count, 2)) * (free + 1)), np.floor(free / 2))
+        return corner + (wanted - 1) / 2, np.ones((count, 2))
+
+    def _symmetries(
+        self, count: int, out: tuple[int, int], random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        linear = np.broadcast_to(np.eye(2), (count, 2, 2))
+        if self.d4:
+            group = D4 if out[0] == out[1] else D2
+            drawn = group[random.integers(len(group), size=count)]
+            linear = np.where((random.random(count) < self.d4)[:, None, None], drawn, linear)
+        for chance, axis in ((self.hflip, 0), (self.vflip, 1)):
+            if chance:
+                mirror = np.eye(2)
+                mirror[axis, axis] = -1
+                linear = np.where((random.random(count) < chance)[:, None, None], linear @ mirror, linear)
+        return linear, np.ones(count, bool)
+
+    def _affine(self, count: int, random: np.random.Generator) -> np.ndarray:
+        angle = np.deg2rad(random.uniform(*self.rotate, count))
+        zoom = np.exp(random.uniform(*np.log(self.scale), count))
+        slant = np.tan(np.deg2rad(random.uniform(-self.shear, self.shear, count)))
+        cosine, sine = np.cos(angle), np.sin(angle)
+        # Counter-clockwise as seen, as in albumentations; the inverse, because the map leads to the input.
+        turn = np.stack([np.stack([cosine, -sine], 1), np.stack([sine, cosine], 1)], 1)
+        shear = np.broadcast_to(np.eye(2), (count, 2, 2)).copy()
+        shear[:, 0, 1] = slant
+        return turn @ shear / zoom[:, None, None]
+
+    def _tilts(self, count: int, out: tuple[int, int], random: np.random.Generator) -> np.ndarray:
+        """Homographies of centred coordinates that send the corners to shifted ones."""
+        half = np.array([out[1], out[0]]) / 2
+        corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
+        moved = corners + random.uniform(-self.perspective, self.perspective, (count, 4, 2)) * 2 * half
+        x, y = np.broadcast_to(corners[:, 0], (count, 4)), np.broadcast_to(corners[:, 1], (count, 4))
+        u, v, one, none = moved[..., 0], moved[..., 1], np.ones((count, 4)), np.zeros((count, 4))
+        first = np.stack([x, y, one, none, none, none, -u * x, -u * y], 2)
+        second = np.stack([none, none, none, x, y, one, -v * x, -v * y], 2)
+        found = np.linalg.solve(np.concatenate([first, second], 1), np.concatenate([u, v], 1)[..., None])[..., 0]
+        return np.concatenate([found, np.ones((count, 1))], 1).reshape(count, 3, 3)
+
+    def _field(
+        self, count: int, out: tuple[int, int], random: np.random.Generator
+    ) -> tuple[np.ndarray | None, np.ndarray]:
+        chosen = random.random(count) < self.elastic_p
+        if not self.elastic or not chosen.any():
+            return None, np.zeros(count, bool)
+        coarse = [max(2, round(side / self.elastic_cell)) for side in out]
+        field = random.standard_normal((count, 2, *coarse), np.float32) * np.float32(self.elastic)
+        return field * chosen[:, None, None, None], chosen
+
+    def _stretches(
+        self, count: int, out: tuple[int, int], random: np.random.Generator
+    ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
+        chosen = random.random(count) < self.grid_p
+        if not self.grid or not chosen.any():
+            return None, None, np.zeros(count, bool)
+        found = []
+        for side in (out[1], out[0]):
+            steps = 1 + random.uniform(-self.grid, self.grid, (count, 5))
+            ends = np.concatenate([np.zeros((count, 1)), steps.cumsum(1)], 1)
+            ends = ends / ends[:, -1:] * (side - 1)  # the ends stay, so that nothing from outside comes in
+            place, knots = np.arange(side), np.linspace(0, side - 1, 6)
+            moved = np.stack([np.interp(place, knots, row) for row in ends]) - place
+            found.append((moved * chosen[:, None]).astype(np.float32))
+        return found[0], found[1], chosen
+
+    def _radial(self, count: int, random: np.random.Generator) -> tuple[np.ndarray | None, np.ndarray]:
+        chosen = random.random(count) < self.optical_p
+        if not self.optical or not chosen.any():
+            return None, np.zeros(count, bool)
+        return (random.uniform(-self.optical, self.optical, count) * chosen).astype(np.float32), chosen

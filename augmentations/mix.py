@@ -1,0 +1,167 @@
+"""Pictures made of two: mixup, cutmix, and objects pasted by their masks."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from augmentations.base import Augmentation, spatial
+
+
+class _Mix(Augmentation):
+    """What the three share: who is mixed with whom."""
+
+    def __init__(self, p: float, same: str | None) -> None:
+        if not 0 <= p <= 1:
+            raise ValueError(f"{type(self).__name__}: p is a chance in 0..1, got {p}")
+        self.p, self.same = p, same
+
+    def partners(self, batch: dict[str, Any], random: np.random.Generator) -> np.ndarray:
+        """Whom each sample is mixed with; itself where it is not."""
+        count = len(batch["image"])
+        keys = np.zeros(count, int)
+        if self.same is not None:
+            if self.same not in batch:
+                raise ValueError(f"{type(self).__name__}: same is {self.same!r}, the batch holds {sorted(batch)}")
+            values = batch[self.same]
+            values = values.flatten(1).tolist() if isinstance(values, Tensor) and values.dim() > 1 else list(values)
+            keys = np.unique([str(value) for value in values], return_inverse=True)[1]
+        partners = np.arange(count)
+        for key in np.unique(keys):
+            members = np.flatnonzero(keys == key)
+            # A ring in random order: nobody is mixed with itself, and everybody is used once.
+            ring = random.permutation(members)
+            partners[ring] = np.roll(ring, 1)
+        return np.where(random.random(count) < self.p, partners, np.arange(count))
+
+
+class Mixup(_Mix):
+    """λ · one + (1 − λ) · another, pictures and truth alike (Zhang et al. 2018, arxiv.org/abs/1710.09412).
+
+    Masks and labels become shares; class numbers cannot, so use one-hot labels, or `Cutmix` for masks of class numbers.
+    A pixel is valid where it is in both.
+
+    Args:
+        p: chance for each sample.
+        alpha: of the Beta distribution of λ; 0.2 to 0.4 in the paper, 1 is uniform.
+        same: name of a batch entry that both must share, such as `group` or `label`; anyone otherwise.
+    """
+
+    def __init__(self, p: float = 0.5, alpha: float = 0.4, same: str | None = None) -> None:
+        super().__init__(p, same)
+        if alpha <= 0:
+            raise ValueError(f"Mixup: alpha is above 0, got {alpha}")
+        self.alpha = alpha
+
+    def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
+        partners = self.partners(batch, random)
+        device = batch["image"].device
+        share = torch.from_numpy(random.beta(self.alpha, self.alpha, len(partners)).astype(np.float32)).to(device)
+        index = torch.from_numpy(partners).to(device)
+        result = dict(batch)
+        for name, value in batch.items():
+            if not isinstance(value, Tensor) or name == "weight":
+                continue
+            if name == "valid":
+                result[name] = value & value[index]
+            elif name != "image" and value.dtype in (torch.int64, torch.int32):
+                raise ValueError(
+                    f"Mixup: {name} holds class numbers, which have no mean; give one-hot labels, or take Cutmix"
+                )
+            else:
+                lam = share.view(-1, *[1] * (value.dim() - 1))
+                result[name] = value * lam + value[index] * (1 - lam)
+        return result
+
+
+class Cutmix(_Mix):
+    """A rectangle of one picture is another's, with its masks (Yun et al. 2019, arxiv.org/abs/1905.04899).
+
+    Image-level labels are mixed by area where they are not class numbers; those are an error. In volumes the box is cut
+    through all slices.
+
+    Args:
+        p: chance for each sample.
+        alpha: of the Beta distribution of the share that stays; 1 (uniform) in the paper.
+        same: name of a batch entry that both must share.
+    """
+
+    def __init__(self, p: float = 0.5, alpha: float = 1.0, same: str | None = None) -> None:
+        super().__init__(p, same)
+        if alpha <= 0:
+            raise ValueError(f"Cutmix: alpha is above 0, got {alpha}")
+        self.alpha = alpha
+
+    def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
+        images = batch["image"]
+        count, (height, width) = len(images), images.shape[-2:]
+        partners = self.partners(batch, random)
+        stays = random.beta(self.alpha, self.alpha, count)
+        sides = np.sqrt(1 - stays)[:, None] * [height, width]
+        middle = random.random((count, 2)) * [height, width]
+        low = np.clip(np.rint(middle - sides / 2), 0, [height, width]).astype(int)
+        high = np.clip(np.rint(middle + sides / 2), 0, [height, width]).astype(int)
+        rows, columns = np.arange(height), np.arange(width)
+        inside = (rows >= low[:, :1]) & (rows < high[:, :1])
+        across = (columns >= low[:, 1:]) & (columns < high[:, 1:])
+        box = torch.from_numpy(inside[:, :, None] & across[:, None]).to(images.device)
+        share = box.flatten(1).float().mean(1)
+        index = torch.from_numpy(partners).to(images.device)
+        result = dict(batch)
+        for name in ("image", *spatial(batch)):
+            value = batch[name]
+            cut = box.view(count, *[1] * (value.dim() - 3), height, width)
+            result[name] = torch.where(cut, value[index], value)
+        return result | _mixed_labels("Cutmix", batch, index, share)
+
+
+class CopyPaste(_Mix):
+    """Another picture's objects are put onto this one, with their masks (Ghiasi et al. 2021, arxiv.org/abs/2012.07177).
+
+    Masks `(N, K, …)` become their union; where a mask holds class numbers, those of the pasted pixels. Image-level
+    labels become the larger of both.
+
+    Args:
+        p: chance for each sample.
+        mask: name of the mask whose pixels above 0 are pasted.
+        same: name of a batch entry that both must share: an organ, a microscope.
+    """
+
+    def __init__(self, p: float = 0.5, mask: str = "mask", same: str | None = None) -> None:
+        super().__init__(p, same)
+        self.mask = mask
+
+    def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
+        names = spatial(batch)
+        if self.mask not in names:
+            raise ValueError(f"CopyPaste: mask is {self.mask!r}, the batch has the masks {names}")
+        images = batch["image"]
+        index = torch.from_numpy(self.partners(batch, random)).to(images.device)
+        axes, mask = images.dim() - 2, batch[self.mask]
+        objects = mask > 0 if mask.dim() == axes + 1 else (mask > 0).any(1)
+        pasted = objects[index]
+        result = dict(batch)
+        for name in ("image", *names):
+            value = batch[name]
+            where = pasted if value.dim() == axes + 1 else pasted[:, None]
+            taken = torch.where(where, value[index], value)
+            flags = name != "image" and value.dim() == axes + 2
+            result[name] = torch.maximum(taken, value) if flags else taken
+        for name, value in batch.items():
+            if isinstance(value, Tensor) and value.is_floating_point() and name not in ("image", "weight", *names):
+                result[name] = torch.maximum(value, value[index]) if value.dim() == 2 else value
+        return result
+
+
+def _mixed_labels(what: str, batch: dict[str, Any], index: Tensor, share: Tensor) -> dict[str, Tensor]:
+    """Image-level truth mixed by the share that comes from the other picture."""
+    found = {}
+    for name, value in batch.items():
+        if not isinstance(value, Tensor) or value.dim() > 2 or name in ("image", "weight"):
+            continue
+        if not value.is_floating_point():
+            raise ValueError(f"{what}: {name} holds class numbers, which have no mean; give one-hot labels")
+        lam = share.view(-1, *[1] * (value.dim() - 1))
+        found[name] = value * (1 - lam) + value[index] * lam
+    return found

@@ -1,0 +1,125 @@
+"""Sampling of one image along its map, in a loader's worker: one pass of OpenCV over bytes."""
+
+import cv2
+import numpy as np
+
+from augmentations.maps import Warp
+
+BORDERS = {"constant": cv2.BORDER_CONSTANT, "reflect": cv2.BORDER_REFLECT}
+KINDS = ("uint8", "uint16", "int16", "float32", "float64")  # what OpenCV samples
+
+
+class ImageWarp:
+    """The map of one image, worked out once for its image and all of its masks.
+
+    Args:
+        warp: of one sample.
+        size: `(H, W)` of the input.
+    """
+
+    def __init__(self, warp: Warp, size: tuple[int, int]) -> None:
+        if len(warp.matrix) != 1:
+            raise ValueError(f"ImageWarp takes the map of one sample, got {len(warp.matrix)}")
+        self.warp, self.size = warp, size
+        self.matrix = warp.matrix[0]
+        bent = any(part is not None for part in (warp.field, warp.columns, warp.radial))
+        self.maps = self._maps() if bent else None
+        self.exact = bool(warp.exact[0])
+
+    def image(self, image: np.ndarray) -> np.ndarray:
+        """`(H, W, C)` of any type → `(h, w, C)` of that type, linear."""
+        if self.exact:
+            return self._moved(image)
+        return self._sampled(image, cv2.INTER_LINEAR)
+
+    def mask(self, mask: np.ndarray) -> np.ndarray:
+        """`(H, W)` or `(K, H, W)` of any type → the same at the output's size, nearest; 0 outside."""
+        if self.exact:
+            return self._moved(mask) if mask.ndim == 2 else np.stack([self._moved(plane) for plane in mask])
+        planes = mask if mask.ndim == 3 else mask[None]
+        kind = planes.dtype if planes.dtype.name in KINDS else np.float64  # whole numbers to 2^53
+        kind = np.uint8 if planes.dtype == bool else kind
+        found = [self._sampled(plane.astype(kind, copy=False), cv2.INTER_NEAREST) for plane in planes]
+        result = np.stack(found).astype(mask.dtype, copy=False)
+        return result if mask.ndim == 3 else result[0]
+
+    def valid(self) -> np.ndarray | None:
+        """`(h, w)` bool: comes from inside the picture; None where all of it does."""
+        if self.warp.border != "constant":
+            return None
+        inside = self.mask(np.ones(self.size, np.uint8)) > 0
+        return None if inside.all() else inside
+
+    def boxes(self, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """xyxy `(B, 4)`: the extent of the output pixels from inside each, and which are seen at all `(B,)`."""
+        across, down = self.maps or self._maps()
+        across, down = np.broadcast_arrays(across + 0.5, down + 0.5)
+        result, seen = np.zeros_like(boxes), np.zeros(len(boxes), bool)
+        for number, (left, top, right, bottom) in enumerate(boxes):
+            inside = (across >= left) & (across <= right) & (down >= top) & (down <= bottom)
+            rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+            if len(rows):
+                seen[number] = True
+                result[number] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+        return result, seen
+
+    def _sampled(self, image: np.ndarray, how: int) -> np.ndarray:
+        border, (height, width) = BORDERS[self.warp.border], self.warp.size
+        parts = []
+        for start in range(0, image.shape[2] if image.ndim == 3 else 1, 4):  # OpenCV takes four channels at a time
+            part = image if image.ndim == 2 else np.ascontiguousarray(image[..., start : start + 4])
+            if self.maps is not None:
+                found = cv2.remap(part, *self.maps, how, borderMode=border)
+            elif self.matrix[2, 0] or self.matrix[2, 1]:
+                flags = how | cv2.WARP_INVERSE_MAP
+                found = cv2.warpPerspective(part, self.matrix, (width, height), flags=flags, borderMode=border)
+            else:
+                flags = how | cv2.WARP_INVERSE_MAP
+                found = cv2.warpAffine(part, self.matrix[:2], (width, height), flags=flags, borderMode=border)
+            parts.append(found if image.ndim == 2 else found.reshape(height, width, -1))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+
+    def _moved(self, image: np.ndarray) -> np.ndarray:
+        """Flips, turns and whole shifts: pixels as they are."""
+        height, width = self.warp.size
+        (a, b), (c, d) = np.rint(self.matrix[:2, :2]).astype(int)
+        x, y = np.arange(width), np.arange(height)
+        # Each of the input's axes follows one of the output's.
+        across = np.rint(a * x + self.matrix[0, 2] if a else b * y + self.matrix[0, 2]).astype(int)
+        down = np.rint(d * y + self.matrix[1, 2] if d else c * x + self.matrix[1, 2]).astype(int)
+        taken = self._taken(self._taken(image, across, 1), down, 0)
+        return np.ascontiguousarray(taken if a else taken.swapaxes(0, 1))
+
+    def _taken(self, image: np.ndarray, places: np.ndarray, axis: int) -> np.ndarray:
+        side = image.shape[axis]
+        if places.min() >= 0 and places.max() < side:
+            step = places[1] - places[0] if len(places) > 1 else 1
+            stop = places[-1] + step
+            part = slice(places[0], stop if stop >= 0 else None, step)
+            return image[part] if axis == 0 else image[:, part]
+        if self.warp.border == "reflect":
+            folded = places % (2 * side)
+            return image.take(np.where(folded >= side, 2 * side - 1 - folded, folded), axis)
+        found = image.take(places.clip(0, side - 1), axis)
+        outside = (places < 0) | (places >= side)
+        found[(slice(None),) * axis + (outside,)] = 0
+        return found
+
+    def _maps(self) -> tuple[np.ndarray, np.ndarray]:
+        warp, (height, width) = self.warp, self.warp.size
+        x, y = np.arange(width, dtype=np.float32)[None], np.arange(height, dtype=np.float32)[:, None]
+        if warp.columns is not None:
+            x, y = x + warp.columns[0][None], y + warp.rows[0][:, None]
+        if warp.radial is not None:
+            right, down = x - np.float32((width - 1) / 2), y - np.float32((height - 1) / 2)
+            pull = warp.radial[0] * (right**2 + down**2) * np.float32(4 / (width**2 + height**2))
+            x, y = x + right * pull, y + down * pull
+        m = self.matrix.astype(np.float32)
+        across, down = m[0, 0] * x + (m[0, 1] * y + m[0, 2]), m[1, 0] * x + (m[1, 1] * y + m[1, 2])
+        if self.matrix[2, 0] or self.matrix[2, 1]:
+            below = m[2, 0] * x + (m[2, 1] * y + m[2, 2])
+            across, down = across / below, down / below
+        if warp.field is not None:
+            fine = cv2.resize(warp.field[0].transpose(1, 2, 0), (width, height), interpolation=cv2.INTER_CUBIC)
+            across, down = across + fine[..., 0], down + fine[..., 1]
+        return across, down
