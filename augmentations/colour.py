@@ -146,6 +146,7 @@ class Bank:
     def __init__(self) -> None:
         self.tensor: Tensor | None = None
         self.array: np.ndarray | None = None
+        self.bytes: np.ndarray | None = None
 
     def on(self, like: Tensor, start: float) -> Tensor:
         """In the shape of a batch, on its device."""
@@ -155,6 +156,15 @@ class Bank:
             self.tensor = torch.randn(2 * wanted, generator=generator, device=like.device)
         first = int(start * (self.tensor.numel() - wanted))
         return self.tensor[first : first + wanted].view(like.shape)
+
+    def of_bytes(self, shape: tuple[int, ...], start: float) -> np.ndarray:
+        """In the shape of an image; uint8, 128 + 32 · noise, which OpenCV adds to bytes in one pass."""
+        wanted = int(np.prod(shape))
+        if self.bytes is None or len(self.bytes) < 1.5 * wanted:
+            noise = np.random.default_rng(0).standard_normal(2 * wanted, np.float32)
+            self.bytes = np.rint(noise * 32 + 128).clip(0, 255).astype(np.uint8)
+        first = int(start * (len(self.bytes) - wanted))
+        return self.bytes[first : first + wanted].reshape(shape)
 
     def of(self, shape: tuple[int, ...], start: float) -> np.ndarray:
         """In the shape of an image; float32."""
@@ -195,15 +205,20 @@ def tint_image(image: np.ndarray, tint: Tint, full: float, bank: Bank) -> np.nda
         moved = np.concatenate([matrix, offset[:, None] * 255], 1)
         image = cv2.transform(image, moved).reshape(*image.shape[:2], -1)
         matrix, offset = np.eye(len(matrix)), np.zeros(len(matrix))
-    table = (np.arange(256) / 255)[:, None] * np.diag(matrix) + offset
-    table = np.rint(table.clip(0, 1) ** power * 255).astype(np.uint8)
-    if not (table == np.arange(256)[:, None]).all():
+    gains, shape = np.diagonal(matrix), image.shape
+    noisy = tint.noise is not None and bool(tint.noise[0])
+    gain, shift = 1.0, 0.0
+    if noisy and power == 1 and (gains == gains[0]).all() and (offset == offset[0]).all():
+        gain, shift = float(gains[0]), float(offset[0]) * 255  # in the same pass as the noise
+    elif power != 1 or (gains != 1).any() or (offset != 0).any():
+        table = (np.arange(256) / 255)[:, None] * gains + offset
+        table = np.rint(table.clip(0, 1) ** power * 255).astype(np.uint8)
         same = (table == table[:, :1]).all()
-        shape = image.shape
-        image = cv2.LUT(image, table[:, 0] if same or shape[2] == 1 else table[:, None]).reshape(shape)
-    if tint.noise is not None and tint.noise[0]:
-        noise = np.rint(bank.of(image.shape, tint.start) * (tint.noise[0] * 255)).astype(np.int16)
-        image = cv2.add(image, noise, dtype=cv2.CV_8U).reshape(image.shape)
+        image = cv2.LUT(image, table[:, 0] if same else table[:, None]).reshape(shape)
+    if noisy:
+        share = float(tint.noise[0]) * 255 / 32
+        noise = bank.of_bytes(shape, tint.start)
+        image = cv2.addWeighted(image, gain, noise, share, shift - 128 * share).reshape(shape)
     return image
 
 

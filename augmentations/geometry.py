@@ -142,26 +142,26 @@ class Geometry(Augmentation):
         centre = np.array([(out[1] - 1) / 2, (out[0] - 1) / 2])
         middle, zoom = self._crops(count, size, out, random)
         linear, exact = self._symmetries(count, out, random)
-        shift, tilt = np.zeros((count, 2)), None
+        point, tilt = np.broadcast_to(centre, (count, 2)), None  # of the output, that goes to the crop's middle
         chosen = random.random(count) < self.affine
         if self._moves() and chosen.any():
             linear = np.where(chosen[:, None, None], self._affine(count, random) @ linear, linear)
             if self.translate:
                 moved = random.uniform(-self.translate, self.translate, (count, 2)) * [out[1], out[0]]
-                shift = np.where(chosen[:, None], moved, 0)
+                point = point + np.where(chosen[:, None], moved, 0)
             if self.perspective:
                 tilt = np.where(chosen[:, None, None], self._tilts(count, out, random), np.eye(3))
             exact = exact & ~chosen
         if self.crop_area:
             exact = np.zeros(count, bool)
-        # Output → centred → perspective → linear → zoom of the crop → its middle in the input.
         matrix = np.zeros((count, 3, 3))
         matrix[:, :2, :2] = linear * zoom[:, :, None]
-        matrix[:, :2, 2] = middle - zoom * np.einsum("nij,nj->ni", linear, shift)
+        matrix[:, :2, 2] = middle - (matrix[:, :2, :2] @ point[:, :, None])[:, :, 0]
         matrix[:, 2, 2] = 1
-        to_centre = np.eye(3)
-        to_centre[:2, 2] = -centre
-        matrix = matrix @ (to_centre if tilt is None else tilt @ to_centre)
+        if tilt is not None:
+            there, back = np.eye(3), np.eye(3)
+            there[:2, 2], back[:2, 2] = -centre, centre
+            matrix = matrix @ back @ tilt @ there
         field, bent = self._field(count, out, random)
         columns, rows, stretched = self._stretches(count, out, random)
         radial, pulled = self._radial(count, random)
@@ -205,12 +205,12 @@ class Geometry(Augmentation):
         angle = np.deg2rad(random.uniform(*self.rotate, count))
         zoom = np.exp(random.uniform(*np.log(self.scale), count))
         slant = np.tan(np.deg2rad(random.uniform(-self.shear, self.shear, count)))
-        cosine, sine = np.cos(angle), np.sin(angle)
+        cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
         # Counter-clockwise as seen, as in albumentations; the inverse, because the map leads to the input.
-        turn = np.stack([np.stack([cosine, -sine], 1), np.stack([sine, cosine], 1)], 1)
-        shear = np.broadcast_to(np.eye(2), (count, 2, 2)).copy()
-        shear[:, 0, 1] = slant
-        return turn @ shear / zoom[:, None, None]
+        found = np.empty((count, 2, 2))
+        found[:, 0, 0], found[:, 0, 1] = cosine, cosine * slant - sine
+        found[:, 1, 0], found[:, 1, 1] = sine, sine * slant + cosine
+        return found
 
     def _tilts(self, count: int, out: tuple[int, int], random: np.random.Generator) -> np.ndarray:
         """Homographies of centred coordinates that send the corners to shifted ones."""

@@ -22,9 +22,9 @@ class ImageWarp:
             raise ValueError(f"ImageWarp takes the map of one sample, got {len(warp.matrix)}")
         self.warp, self.size = warp, size
         self.matrix = warp.matrix[0]
-        bent = any(part is not None for part in (warp.field, warp.columns, warp.radial))
-        self.maps = self._maps() if bent else None
         self.exact = bool(warp.exact[0])
+        # Maps even where a matrix would do: remap is faster than warpAffine, and all masks share them.
+        self.maps = None if self.exact else self._maps()
 
     def image(self, image: np.ndarray) -> np.ndarray:
         """`(H, W, C)` of any type → `(h, w, C)` of that type, linear."""
@@ -47,12 +47,16 @@ class ImageWarp:
         """`(h, w)` bool: comes from inside the picture; None where all of it does."""
         if self.warp.border != "constant":
             return None
-        inside = self.mask(np.ones(self.size, np.uint8)) > 0
+        if self.maps is None:
+            inside = self._moved(np.ones(self.size, np.uint8)) > 0
+        else:
+            (height, width), (x, y) = self.size, self.maps
+            inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
         return None if inside.all() else inside
 
     def boxes(self, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """xyxy `(B, 4)`: the extent of the output pixels from inside each, and which are seen at all `(B,)`."""
-        across, down = self.maps or self._maps()
+        across, down = self._maps() if self.maps is None else self.maps
         across, down = np.broadcast_arrays(across + 0.5, down + 0.5)
         result, seen = np.zeros_like(boxes), np.zeros(len(boxes), bool)
         for number, (left, top, right, bottom) in enumerate(boxes):
@@ -68,14 +72,7 @@ class ImageWarp:
         parts = []
         for start in range(0, image.shape[2] if image.ndim == 3 else 1, 4):  # OpenCV takes four channels at a time
             part = image if image.ndim == 2 else np.ascontiguousarray(image[..., start : start + 4])
-            if self.maps is not None:
-                found = cv2.remap(part, *self.maps, how, borderMode=border)
-            elif self.matrix[2, 0] or self.matrix[2, 1]:
-                flags = how | cv2.WARP_INVERSE_MAP
-                found = cv2.warpPerspective(part, self.matrix, (width, height), flags=flags, borderMode=border)
-            else:
-                flags = how | cv2.WARP_INVERSE_MAP
-                found = cv2.warpAffine(part, self.matrix[:2], (width, height), flags=flags, borderMode=border)
+            found = cv2.remap(part, *self.maps, how, borderMode=border)
             parts.append(found if image.ndim == 2 else found.reshape(height, width, -1))
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
@@ -121,5 +118,6 @@ class ImageWarp:
             across, down = across / below, down / below
         if warp.field is not None:
             fine = cv2.resize(warp.field[0].transpose(1, 2, 0), (width, height), interpolation=cv2.INTER_CUBIC)
-            across, down = across + fine[..., 0], down + fine[..., 1]
+            for places, moved in zip((across, down), cv2.split(fine), strict=True):
+                places += moved
         return across, down
