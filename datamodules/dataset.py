@@ -132,9 +132,12 @@ def augment(augmentation: "albumentations.Compose", image: np.ndarray, arrays: A
     `boxes` `(n, 4)` xyxy are clipped to the crop and dropped, with their `labels`, when less than a tenth remains.
     """
     spatial = {name: array for name, array in arrays.items() if array.ndim >= 2 and name != "boxes"}
-    # cv2 has no 64-bit remapping; class numbers fit into 16 bits.
-    masks = [array.transpose(1, 2, 0) if array.ndim == 3 else array.astype(np.uint16) for array in spatial.values()]
-    given: dict[str, Any] = {"masks": masks} if masks else {}
+    # Plane by plane, because albumentations wants equal shapes. cv2 has no 64-bit remapping; class numbers fit into 16.
+    planes: list[np.ndarray] = []
+    for array in spatial.values():
+        small = array.astype(np.uint8 if array.dtype in (bool, np.uint8) else np.uint16, copy=False)
+        planes += list(small) if array.ndim == 3 else [small]
+    given: dict[str, Any] = {"masks": planes} if planes else {}
     if "boxes" in arrays:
         given |= {"bboxes": arrays["boxes"], "box_numbers": np.arange(len(arrays["boxes"]))}
     result = augmentation(image=image, **given)
@@ -142,9 +145,10 @@ def augment(augmentation: "albumentations.Compose", image: np.ndarray, arrays: A
         kept = np.asarray(result["box_numbers"], np.int64)
         arrays["boxes"] = np.asarray(result["bboxes"], np.float32).reshape(-1, 4)
         arrays |= {name: arrays[name][kept] for name in ("labels",) if name in arrays}
-    for (name, before), after in zip(spatial.items(), result.get("masks", []), strict=True):
-        after = after if after.ndim == before.ndim else after[..., None]
-        arrays[name] = after.transpose(2, 0, 1) if before.ndim == 3 else after.astype(before.dtype)
+    moved = iter(result.get("masks", []))
+    for name, before in spatial.items():
+        after = np.stack([next(moved) for _ in before]) if before.ndim == 3 else next(moved)
+        arrays[name] = after.astype(before.dtype, copy=False)
     return result["image"], arrays
 
 
