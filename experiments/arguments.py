@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+from augmentations.old_names import old_names
+
 CONFIG_FLAGS = ("--config", "-c")
 
 
@@ -31,6 +33,14 @@ def check_order(arguments: list[str]) -> None:
             )
         if argument.startswith("--") and not is_config:
             seen.append(argument)
+
+
+def check_names(arguments: list[str]) -> None:
+    """Refuse names of albumentations 1.x in the configs, all at once, each with its new name."""
+    for file in config_files(arguments):
+        wrong = list(old_names(yaml.safe_load(file.read_text()))) if file.is_file() else []
+        if wrong:
+            raise SystemExit(f"error: {file} names what albumentations 2 does not have\n  " + "\n  ".join(wrong))
 
 
 def config_files(arguments: list[str]) -> list[Path]:

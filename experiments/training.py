@@ -24,7 +24,7 @@ from callbacks import (
 from datamodules import BaseDataModule
 from evaluation.folds import CrossValidation
 from evaluation.interval import bootstrap_interval
-from experiments.arguments import changes, check_order, expand_run, experiment_name
+from experiments.arguments import changes, check_names, check_order, expand_run, experiment_name
 from experiments.curves import Curves
 from experiments.errors import cause_first
 from experiments.metrics_csv import MetricsCSV
@@ -265,4 +265,5 @@ def main(verb: str, arguments: list[str]) -> None:
     """Run one training verb; `arguments` is what follows it on the command line."""
     arguments = expand_run(arguments)
     check_order(arguments)
+    check_names(arguments)
     print_end(CompetitionCLI(verb, arguments))

@@ -56,6 +56,40 @@ def test_preset_parses_as_an_overlay(preset, small, capsys):
     assert_contains(printed, yaml.safe_load(preset.read_text()))
 
 
+@pytest.mark.parametrize(
+    "preset", [p for p in PRESETS if p.stem.startswith("augmentation")], ids=lambda path: path.stem
+)
+def test_augmentation_preset_trains_and_its_saved_config_is_the_same(preset, small):
+    """Nested classes survive saving: the run's own config gives the same augmentation again."""
+    base = ["--config", str(ROOT / "configs" / "quickstart.yaml")]
+    where = small.index("--data.augmentation")
+    flags = small[:where] + small[where + 2 :]
+    assert cli.main(["folds", *base, "--data.root", "data", "--cv.k", "2"]) == 0
+    arguments = [*base, "--config", str(preset), *flags, "--experiment", "one"]
+    assert cli.main(["fit", *arguments]) == 0
+    saved = yaml.safe_load(Path("runs/one/fold0/config.yaml").read_text())
+    again = ["--config", "runs/one/fold0/config.yaml", "--experiment", "two", "--trainer.limit_train_batches", "1"]
+    assert cli.main(["fit", *again]) == 0
+    reloaded = yaml.safe_load(Path("runs/two/fold0/config.yaml").read_text())
+    for part in ("data", "model"):
+        assert saved[part]["init_args"]["augmentation"] == reloaded[part]["init_args"]["augmentation"]
+
+
+def test_old_names_of_albumentations_are_told_their_new_ones(small, capsys):
+    steps = [
+        {"class_path": "albumentations.GaussNoise", "init_args": {"var_limit": [10, 50]}},
+        {"class_path": "albumentations.OneOf", "init_args": {"transforms": [{"class_path": "albumentations.Flip"}]}},
+        {"class_path": "albumentations.HorizontalFlp"},
+    ]
+    Path("old.yaml").write_text(yaml.safe_dump({"data": {"init_args": {"augmentation": steps}}}))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["fit", "--config", str(ROOT / "configs/quickstart.yaml"), "--config", "old.yaml"])
+    message = str(ended.value)
+    assert "data.augmentation[0]: GaussNoise has no var_limit in albumentations 2, take std_range" in message
+    assert "data.augmentation[1].transforms[0]: albumentations 2 has no Flip, take HorizontalFlip" in message
+    assert "data.augmentation[2]: albumentations has no HorizontalFlp, did you mean HorizontalFlip?" in message
+
+
 def assert_contains(whole, part):
     """Every key of the overlay has arrived in the whole config."""
     if isinstance(part, dict):

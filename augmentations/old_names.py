@@ -1,0 +1,77 @@
+"""What albumentations 1.x called things, and what 2.x calls them; names that it never had."""
+
+import difflib
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+RENAMED: dict[str, str] = {
+    "Cutout": "CoarseDropout(num_holes_range, hole_height_range, hole_width_range)",
+    "Flip": "HorizontalFlip and VerticalFlip, or D4",
+    "GaussianNoise": "GaussNoise(std_range)",
+    "IAAAdditiveGaussianNoise": "GaussNoise(std_range)",
+    "IAAAffine": "Affine",
+    "IAAFliplr": "HorizontalFlip",
+    "IAAFlipud": "VerticalFlip",
+    "IAAPerspective": "Perspective",
+    "IAAPiecewiseAffine": "PiecewiseAffine",
+    "IAASharpen": "Sharpen",
+    "JpegCompression": "ImageCompression(quality_range)",
+    "RandomBrightness": "RandomBrightnessContrast(contrast_limit=0)",
+    "RandomContrast": "RandomBrightnessContrast(brightness_limit=0)",
+}
+FILL = {"value": "fill", "mask_value": "fill_mask"}
+SIZE = {"height": "size: [height, width]", "width": "size: [height, width]"}
+ARGUMENTS: dict[str, dict[str, str]] = {
+    "Affine": {"mode": "border_mode", "cval": "fill", "cval_mask": "fill_mask"},
+    "CoarseDropout": {
+        "fill_value": "fill",
+        "mask_fill_value": "fill_mask",
+        "max_height": "hole_height_range",
+        "max_holes": "num_holes_range",
+        "max_width": "hole_width_range",
+        "min_height": "hole_height_range",
+        "min_holes": "num_holes_range",
+        "min_width": "hole_width_range",
+    },
+    "Downscale": {"scale_max": "scale_range", "scale_min": "scale_range"},
+    "ElasticTransform": FILL | {"alpha_affine": "an Affine before it (its shift was part of the old transform)"},
+    "GaussNoise": {
+        "mean": "mean_range",
+        "var_limit": "std_range, as a share of the range: [sqrt(low) / 255, sqrt(high) / 255]",
+    },
+    "GridDistortion": FILL,
+    "ImageCompression": {"quality_lower": "quality_range", "quality_upper": "quality_range"},
+    "OpticalDistortion": FILL | {"shift_limit": "nothing: it is gone; an Affine can shift"},
+    "PadIfNeeded": FILL,
+    "Perspective": {"pad_mode": "border_mode", "pad_val": "fill", "mask_pad_val": "fill_mask"},
+    "RandomResizedCrop": SIZE,
+    "RandomSizedCrop": SIZE,
+    "Rotate": FILL,
+    "SafeRotate": FILL,
+    "ShiftScaleRotate": FILL,
+}
+
+
+def old_names(config: Any, place: str = "") -> Iterator[str]:
+    """A sentence for each name in a nested config that albumentations 2 does not know, with what to take instead."""
+    if isinstance(config, list):
+        for number, value in enumerate(config):
+            yield from old_names(value, f"{place}[{number}]")
+        return
+    if not isinstance(config, dict):
+        return
+    path = config.get("class_path")
+    if isinstance(path, str) and path.startswith("albumentations."):
+        name = path.rpartition(".")[2]
+        if name in RENAMED:
+            yield f"{place}: albumentations 2 has no {name}, take {RENAMED[name]}"
+        elif not hasattr(importlib.import_module("albumentations"), name):
+            near = difflib.get_close_matches(name, dir(importlib.import_module("albumentations")), n=1)
+            yield f"{place}: albumentations has no {name}" + (f", did you mean {near[0]}?" if near else "")
+        for argument in config.get("init_args") or {}:
+            if argument in ARGUMENTS.get(name, {}):
+                yield f"{place}: {name} has no {argument} in albumentations 2, take {ARGUMENTS[name][argument]}"
+    for key, value in config.items():
+        inside = place if key == "init_args" else f"{place}.{key}" if place else str(key)
+        yield from old_names(value, inside)
