@@ -35,7 +35,7 @@ def find_images(root: Path | str, pattern: str, source: str = "train") -> pd.Dat
         source: where the rows come from; only `train` may enter validation.
 
     Returns:
-        `image_id, path, weight, source`, sorted by id.
+        `image_id, path, weight, source, folder` (its name), sorted by id.
 
     Raises:
         FileNotFoundError: nothing matches.
@@ -59,6 +59,7 @@ def find_images(root: Path | str, pattern: str, source: str = "train") -> pd.Dat
 def _as_table(found: list[tuple[str, str]], source: str) -> pd.DataFrame:
     table = pd.DataFrame(found, columns=["image_id", "path"])
     table["weight"], table["source"] = 1.0, source
+    table["folder"] = [Path(path).parent.name for path in table["path"]]
     twice = table[table["image_id"].duplicated(keep=False)]
     if len(twice):
         one, other = twice[twice["image_id"] == twice["image_id"].iloc[0]]["path"].tolist()[:2]

@@ -10,6 +10,7 @@ from datamodules.targets.foreground import Foreground
 from datamodules.targets.instance_folders import InstanceFolders
 from datamodules.targets.label_images import LabelImages
 from datamodules.targets.labels import Labels
+from datamodules.targets.long_labels import LongLabels
 from datamodules.targets.mask_files import MaskFiles
 from datamodules.targets.polygons import Polygons
 from datamodules.targets.rasters import RasterMasks
@@ -26,6 +27,7 @@ __all__ = [
     "InstanceFolders",
     "LabelImages",
     "Labels",
+    "LongLabels",
     "MaskFiles",
     "MaskVolumes",
     "Polygons",

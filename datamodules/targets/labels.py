@@ -21,7 +21,8 @@ class Labels(Target):
         id_column: column of the image id in the CSV; an ending such as `.jpg` may be there.
         kind: `single` gives a class number, int64 `()`; `multi` lists of classes in one field, float32 `(K,)` of 0 and
             1; `one_hot` the same from a column per class; `ordinal` grades 0 … K − 1 as the K − 1 answers to
-            "above k?", float32 `(K − 1,)`, so that a sigmoid per threshold learns the order.
+            "above k?", float32 `(K − 1,)`, so that a sigmoid per threshold learns the order; `number` the number that
+            stands there, float32 `(1,)`, for a regression.
         classes: names of the classes in the order of the network's outputs, as the table writes them; a number K means
             the numbers 0 … K − 1.
         separator: between the classes of one field (`multi`): a space (HPA 2018, Planet), `|` (HPA single-cell).
@@ -34,7 +35,7 @@ class Labels(Target):
         columns: str | list[str],
         csv: str | None = None,
         id_column: str = "image_id",
-        kind: Literal["single", "multi", "one_hot", "ordinal"] = "single",
+        kind: Literal["single", "multi", "one_hot", "ordinal", "number"] = "single",
         classes: int | list[str] | None = None,
         separator: str = " ",
         several_rows: bool = False,
@@ -43,7 +44,7 @@ class Labels(Target):
         self.columns = [columns] if isinstance(columns, str) else list(columns)
         if len(self.columns) > 1 and kind != "one_hot":
             raise ValueError(f"Labels: {len(self.columns)} columns, but kind {kind} has one")
-        if classes is None and kind != "one_hot":
+        if classes is None and kind not in ("one_hot", "number"):
             raise ValueError("Labels: classes is not set; give the class names in order, or their number")
         self.csv, self.id_column, self.kind, self.classes = csv, id_column, kind, classes
         self.separator, self.several_rows, self.name = separator, several_rows, name
@@ -51,7 +52,7 @@ class Labels(Target):
 
     def class_names(self) -> list[str]:
         """Names of the classes, in the order of the outputs."""
-        if self.kind == "one_hot":
+        if self.kind in ("one_hot", "number"):
             return self.columns
         return [str(number) for number in range(self.classes)] if isinstance(self.classes, int) else list(self.classes)
 
@@ -94,6 +95,14 @@ class Labels(Target):
                 raise ValueError(f"{where}: image {image_id!r} has {rows[0][numbers.index(-1)]!r}, expected 0 or 1")
             return np.array(numbers, np.float32)
         texts = [row[0].strip() for row in rows]
+        if self.kind == "number":
+            try:
+                number = float(texts[0])
+            except ValueError:
+                number = float("nan")
+            if not np.isfinite(number):
+                raise ValueError(f"{where}: image {image_id!r} has {texts[0]!r}, expected a number")
+            return np.array([number], np.float32)
         if self.kind == "multi":
             parts = [part.strip() for text in texts for part in text.split(self.separator) if part.strip()]
         else:

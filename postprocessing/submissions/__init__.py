@@ -3,6 +3,7 @@
 from postprocessing.submissions.base import RowError, Submission, SubmissionError
 from postprocessing.submissions.class_columns import ClassColumns
 from postprocessing.submissions.class_polygons import ClassPolygons
+from postprocessing.submissions.class_rows import ClassRows
 from postprocessing.submissions.class_run_lengths import ClassRunLengths
 from postprocessing.submissions.geotiffs import GeoTiffs
 from postprocessing.submissions.instance_run_lengths import InstanceRunLengths
@@ -15,6 +16,7 @@ from postprocessing.submissions.run_lengths import RunLengths
 __all__ = [
     "ClassColumns",
     "ClassPolygons",
+    "ClassRows",
     "ClassRunLengths",
     "GeoTiffs",
     "InstanceRunLengths",

@@ -1,0 +1,79 @@
+"""Labels with a row per image and class."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from datamodules.table import read_csv
+from datamodules.targets.base import Target
+from preprocessing.files import confined
+
+
+class LongLabels(Target):
+    """`label` float32 `(K,)` of 0 and 1 from rows `<image>_<class>,0|1`: RSNA Intracranial Hemorrhage.
+
+    The competition's file repeats some rows; repeats that agree are one.
+
+    Args:
+        csv: table under `data.root`.
+        classes: names of the classes in the order of the network's outputs.
+        id_column: column of `<image><separator><class>`.
+        value_column: column of 0 and 1.
+        separator: between image and class.
+        name: name of the array.
+    """
+
+    def __init__(
+        self,
+        csv: str,
+        classes: list[str],
+        id_column: str = "ID",
+        value_column: str = "Label",
+        separator: str = "_",
+        name: str = "label",
+    ) -> None:
+        self.csv, self.classes, self.id_column, self.value_column = csv, list(classes), id_column, value_column
+        self.separator, self.name = separator, name
+        self.values: dict[str, np.ndarray] = {}
+
+    def prepare(self, table: pd.DataFrame, root: Path) -> None:
+        super().prepare(table, root)
+        path = confined(root, self.csv)
+        rows = read_csv(path)
+        lacking = [column for column in (self.id_column, self.value_column) if column not in rows]
+        if lacking:
+            raise ValueError(f"{path} has no column {lacking[0]!r}, only {list(rows.columns)}")
+        ids, values = rows[self.id_column].str.strip(), rows[self.value_column].str.strip()
+        found: dict[str, np.ndarray] = {}
+        for place, name in enumerate(self.classes):
+            ending = self.separator + name
+            # A longer class name may end like this one.
+            longer = tuple(self.separator + other for other in self.classes if other != name and other.endswith(ending))
+            mine = ids.str.endswith(ending) & ~(ids.str.endswith(longer) if longer else False)
+            for number, key, value in zip(rows.index[mine], ids[mine], values[mine], strict=True):
+                if value not in ("0", "1"):
+                    raise ValueError(f"{path}, row {number + 2}: {key!r} is {value!r}, expected 0 or 1")
+                labels = found.setdefault(key.removesuffix(ending), np.full(len(self.classes), np.nan, np.float32))
+                if not np.isnan(labels[place]) and labels[place] != float(value):
+                    raise ValueError(f"{path}, row {number + 2}: {key!r} is {value}, an earlier row says otherwise")
+                labels[place] = float(value)
+        missing = [i for i in table["image_id"] if i not in found or np.isnan(found[i]).any()]
+        if missing:
+            labels = found.get(missing[0])
+            lacks = (
+                self.classes
+                if labels is None
+                else [name for name, value in zip(self.classes, labels, strict=True) if np.isnan(value)]
+            )
+            raise ValueError(
+                f"{path} lacks labels of {len(missing)} images; the first is {missing[0]!r}: {', '.join(lacks)}"
+            )
+        self.values = {image_id: found[image_id] for image_id in table["image_id"]}
+
+    def files(self, row: Any) -> list[Path]:
+        return [confined(self.root, self.csv)]
+
+    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        return {self.name: self.values[row.image_id]}
