@@ -5,6 +5,7 @@ from postprocessing.arg_max import ArgMax
 from postprocessing.blobs import Blobs
 from postprocessing.clusters import Clusters
 from postprocessing.components import ConnectedComponents
+from postprocessing.gate import Gate
 from postprocessing.holes import FillHoles
 from postprocessing.label_threshold import LabelThreshold
 from postprocessing.resize import Resize
@@ -18,6 +19,7 @@ __all__ = [
     "Clusters",
     "ConnectedComponents",
     "FillHoles",
+    "Gate",
     "LabelThreshold",
     "MinimumArea",
     "Resize",
