@@ -23,7 +23,7 @@ from datamodules.decoder import Decoder
 from datamodules.external.base import ExternalData
 from datamodules.quickstart import Generator
 from datamodules.readers import ImageReader, Reader
-from datamodules.samplers import EvaluationSampler, TrainingSampler, rank_and_world
+from datamodules.samplers import EvaluationSampler, Order, TrainingSampler, rank_and_world
 from datamodules.table import find_images, ids_of, join_columns, rows_of
 from datamodules.targets import Target
 from datamodules.windows import Windows
@@ -75,6 +75,7 @@ class BaseDataModule(pl.LightningDataModule):
             are not touched. Whole images unless given.
         augmentation: albumentations transforms and our own `augmentations.Geometry` and `Colour` for training, in
             order, in the loader's workers. They must end in one size: a crop.
+        sampler: what an epoch draws, where it is not every image in random order (`datamodules.samplers`).
         batch_size: training samples in a batch, on each rank.
         eval_batch_size: images in an evaluation batch; images of any sizes are predicted one after the other.
         num_workers: loader processes; `auto` is one per CPU of this process up to 8, none on a single CPU.
@@ -116,6 +117,7 @@ class BaseDataModule(pl.LightningDataModule):
         fold: int | Literal["all", "given"] = 0,
         windows: Windows | None = None,
         augmentation: "list[BasicTransform | BaseCompose | Augmentation] | None" = None,
+        sampler: Order | None = None,
         batch_size: int = 16,
         eval_batch_size: int = 1,
         num_workers: int | Literal["auto"] = "auto",
@@ -146,7 +148,7 @@ class BaseDataModule(pl.LightningDataModule):
             raise ValueError(f"data.external: two data sets have the source {twice[0]!r}")
         self.positives_only = positives_only
         self.folds, self.fold, self.val_images, self.windows = folds, fold, val_images, windows
-        self.augmentation = augmentation or []
+        self.augmentation, self.sampler = augmentation or [], sampler
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.repeats, self.limit, self.seed = repeats, limit, seed
         self.cache, self.cache_dir = cache, cache_dir
@@ -422,7 +424,11 @@ class BaseDataModule(pl.LightningDataModule):
         if self.windows is not None:
             decoder = self._decoder(self.targets, external=True)
             self.windows.prepare(dataset.rows, decoder.size, decoder.truth)
-        sampler = TrainingSampler(len(dataset), self.repeats, self.seed)
+        if self.sampler is not None:
+            if self.windows is not None:
+                raise ValueError("data.sampler draws whole images, data.windows parts of them; leave one out")
+            self.sampler.prepare(table)
+        sampler = TrainingSampler(len(dataset), self.repeats, self.seed, self.sampler, self.batch_size)
         # A lone last sample would stop batch norm ("expected more than 1 value per channel").
         drop_last = len(sampler) % self.batch_size == 1 and len(sampler) > 1
         return self._loader(dataset, sampler, self.batch_size, collate_training, drop_last=drop_last)

@@ -21,7 +21,7 @@ from postprocessing.inference import Inference
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-Activation = Literal["sigmoid", "softmax", "none"]
+Activation = Literal["sigmoid", "softmax", "none", "unit"]
 
 
 class BaseModule(pl.LightningModule):
@@ -37,8 +37,8 @@ class BaseModule(pl.LightningModule):
             pixel waits for the backward pass. Off, because compiling takes 10 to 30 s and a C++ compiler.
         loss_terms: library losses under a name of yours for the formula.
         inputs: keys of the batch that the network is called with, in order; more than `image` for side inputs.
-        activations: per output `sigmoid` (the default), `softmax` (one class per pixel or image) or `none`
-            (regression).
+        activations: per output `sigmoid` (the default), `softmax` (one class per pixel or image), `none` (regression)
+            or `unit` (embeddings, brought to length 1).
         optimizer: any optimizer class without its parameters. Norm layers and biases get no weight decay; AdamW and
             Adam use their fused kernels where the precision allows it.
         scheduler: any scheduler class without its optimizer, or None for a constant learning rate.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 Names = Sequence[str | Sequence[str]]
 
@@ -57,13 +58,13 @@ def name_outputs(result: Tensor | Sequence[Tensor] | dict, names: Names) -> dict
 
 
 def activate(logits: Tensor, activation: str) -> Tensor:
-    """Probabilities of logits `(N, C, ...)`: `sigmoid`, `softmax` over the channels, or `none` (regression)."""
+    """Probabilities of logits `(N, C, ...)`: `sigmoid`, `softmax` over the channels, `none`, or `unit` (length 1)."""
     logits = logits.float()
     if activation == "sigmoid":
         return logits.sigmoid()
     if activation == "softmax":
         return logits.softmax(dim=1)
-    return logits
+    return F.normalize(logits) if activation == "unit" else logits
 
 
 def deactivate(probabilities: Tensor, activation: str) -> Tensor:

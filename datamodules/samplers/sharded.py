@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
+from datamodules.samplers.order import Order
+
 
 class Draw(NamedTuple):
     """One training sample to make: which image, and the seed of all its randomness.
@@ -33,10 +35,15 @@ class TrainingSampler(Sampler[Draw]):
         size: number of images.
         repeats: draws of each image an epoch.
         seed: of order and augmentation.
+        order: what is drawn instead of shuffled rounds, in whole batches.
+        batch_size: of each rank; only an order wants it.
     """
 
-    def __init__(self, size: int, repeats: int = 1, seed: int = 0) -> None:
+    def __init__(
+        self, size: int, repeats: int = 1, seed: int = 0, order: Order | None = None, batch_size: int = 1
+    ) -> None:
         self.size, self.repeats, self.seed, self.epoch = size, repeats, seed, 0
+        self.order, self.batch_size = order, batch_size
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
@@ -44,11 +51,19 @@ class TrainingSampler(Sampler[Draw]):
 
     def __len__(self) -> int:
         # Equal shards: every rank must take the same number of steps. The remainder is another one each epoch.
+        if self.order is not None:
+            return self.order.batches(self.batch_size, self.repeats) // rank_and_world()[1] * self.batch_size
         return self.size * self.repeats // rank_and_world()[1]
 
     def __iter__(self) -> Iterator[Draw]:
         rank, world = rank_and_world()
         random = np.random.default_rng([self.seed, self.epoch])
+        if self.order is not None:
+            batches = self.order.draw(self.batch_size, self.repeats, self.epoch, random)
+            seeds = random.integers(2**31, size=batches.shape)
+            for batch in range(rank, len(batches) // world * world, world):
+                yield from (Draw(int(one), int(seed)) for one, seed in zip(batches[batch], seeds[batch], strict=True))
+            return
         # Whole rounds over the images, so that repeats of one image are spread over the epoch.
         order = np.concatenate([random.permutation(self.size) for _ in range(self.repeats)])
         seeds = random.integers(2**31, size=len(order))

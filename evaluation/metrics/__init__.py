@@ -10,6 +10,8 @@ from evaluation.metrics.iou import IoUGlobal, IoUPerImage
 from evaluation.metrics.kappa import QuadraticWeightedKappa
 from evaluation.metrics.log_loss import LogLoss
 from evaluation.metrics.precision import IoUPrecision
+from evaluation.metrics.ranked import MeanAveragePrecisionAtK
+from evaluation.metrics.retrieval import RetrievalMeanAveragePrecision, RetrievalRecall
 from evaluation.metrics.roc import AreaUnderROC
 from evaluation.metrics.spacenet import SpaceNetF1
 
@@ -26,6 +28,9 @@ __all__ = [
     "IoUPerImage",
     "IoUPrecision",
     "LogLoss",
+    "MeanAveragePrecisionAtK",
     "QuadraticWeightedKappa",
+    "RetrievalMeanAveragePrecision",
+    "RetrievalRecall",
     "SpaceNetF1",
 ]

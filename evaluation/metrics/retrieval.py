@@ -1,0 +1,91 @@
+"""Do the nearest embeddings belong to images of the same class?"""
+
+import numpy as np
+
+from evaluation.metrics.base import Arrays, CompetitionMetric, named
+
+BLOCK = 512  # queries that are compared at a time
+
+
+class _Retrieval(CompetitionMetric):
+    """A row is the embedding and the class; every image is a query among all others, by cosine."""
+
+    def __init__(self, output: str, truth: str) -> None:
+        super().__init__()
+        self.output, self.truth = output, truth
+
+    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        embedding = np.asarray(named(prediction, self.output, "prediction"))
+        label = np.asarray(named(truth, self.truth, "truth"))
+        if embedding.ndim != 1 or embedding.dtype.kind != "f":
+            raise ValueError(
+                f"prediction {self.output!r} is {embedding.dtype} {embedding.shape}, expected an embedding (D,)"
+            )
+        if label.size != 1:
+            raise ValueError(f"truth {self.truth!r} is {label.shape}, expected a class number ()")
+        return np.concatenate([embedding.astype(np.float64), [float(label.reshape(-1)[0])]])
+
+    def reduce(self, rows: np.ndarray) -> float:
+        embeddings, labels = rows[:, :-1], rows[:, -1]
+        embeddings = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(1e-12)
+        scores = []
+        for start in range(0, len(rows), BLOCK):
+            near = embeddings[start : start + BLOCK] @ embeddings.T
+            queries = np.arange(start, start + len(near))
+            near[np.arange(len(near)), queries] = -np.inf  # an image does not find itself
+            order = np.argsort(-near, axis=1, kind="stable")[:, :-1]
+            right = labels[order] == labels[queries, None]
+            scores.append(self.scored(right[right.any(1)]))  # a class of one image cannot be found
+        found = np.concatenate(scores)
+        return float(found.mean()) if len(found) else float("nan")
+
+    def scored(self, right: np.ndarray) -> np.ndarray:
+        """Score of each query from which of its neighbours, nearest first, are of its class: bool `(Q, N − 1)`."""
+        raise NotImplementedError
+
+    def image_score(self, row: np.ndarray) -> float:
+        """nan: an embedding alone says nothing."""
+        return float("nan")
+
+
+class RetrievalRecall(_Retrieval):
+    """Share of images with one of their class among their k nearest (Recall@k of metric learning).
+
+    Images whose class has no other are left out.
+
+    Args:
+        k: neighbours.
+        output: name of the embedding `(D,)` in the prediction.
+        truth: name of the class number.
+    """
+
+    def __init__(self, k: int = 1, output: str = "embedding", truth: str = "label") -> None:
+        super().__init__(output, truth)
+        if k < 1:
+            raise ValueError(f"RetrievalRecall: k is {k}, expected 1 or more")
+        self.k = k
+
+    def scored(self, right: np.ndarray) -> np.ndarray:
+        return right[:, : self.k].any(1).astype(np.float64)
+
+
+class RetrievalMeanAveragePrecision(_Retrieval):
+    """Mean over images of the average precision of the ranking of all others (mAP of retrieval).
+
+    Args:
+        k: neighbours that are looked at; then precisions are divided by min(k, how many there are). None looks at all.
+        output: name of the embedding `(D,)` in the prediction.
+        truth: name of the class number.
+    """
+
+    def __init__(self, k: int | None = None, output: str = "embedding", truth: str = "label") -> None:
+        super().__init__(output, truth)
+        if k is not None and k < 1:
+            raise ValueError(f"RetrievalMeanAveragePrecision: k is {k}, expected 1 or more")
+        self.k = k
+
+    def scored(self, right: np.ndarray) -> np.ndarray:
+        there = right.sum(1)
+        right = right[:, : self.k]
+        precision = right.cumsum(1) / np.arange(1, right.shape[1] + 1)
+        return (precision * right).sum(1) / np.minimum(there, right.shape[1])
