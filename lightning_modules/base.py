@@ -17,6 +17,7 @@ from augmentations import Augmentation
 from lightning_modules.outputs import activate, deactivate, flat_names, name_outputs
 from lightning_modules.weights import load_weights
 from losses import LossFormula
+from networks.freeze import freeze as freeze_parts
 from postprocessing.inference import Inference
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -54,6 +55,8 @@ class BaseModule(pl.LightningModule):
         inference: tiles and test-time augmentation; the same object in validation and prediction.
         validate_with_tta: use the test-time augmentation inside `fit` too. Off, because it multiplies the time of
             every validation by the number of views.
+        freeze: parts of the network that are not trained, by module name: `[encoder]`. They stay in evaluation mode, so
+            that their norms keep their statistics too.
         init_from: checkpoint or weights file (or a run folder) to start from: weights only, no optimizer state.
     """
 
@@ -77,6 +80,7 @@ class BaseModule(pl.LightningModule):
         channels_last: bool = True,
         inference: Inference | None = None,
         validate_with_tta: bool = False,
+        freeze: list[str] | None = None,
         init_from: str | None = None,
     ) -> None:
         super().__init__()
@@ -108,6 +112,7 @@ class BaseModule(pl.LightningModule):
         self.config: dict[str, Any] = {}  # class_path and init_args of this module, set by whoever built it from YAML
         if init_from is not None:
             load_weights(self, init_from)
+        freeze_parts(self.network, freeze or [])
 
     def normalise(self, images: Tensor) -> Tensor:
         """`(N, C, *spatial)` in the files' own type and range -> float32, zero mean and unit variance."""

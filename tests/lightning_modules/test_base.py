@@ -53,3 +53,22 @@ def test_norms_biases_and_losses_are_not_decayed():
     assert [group["lr"] for group in optimizer.param_groups] == [0.01, 0.01, 0.5]
     found = {id(parameter) for group in groups for parameter in group["params"]}
     assert found == {id(parameter) for parameter in made.parameters()}
+
+
+def test_frozen_parts_stay_as_they_are():
+    """Weights and statistics of the first layers are the same bits after training steps; the last one moves."""
+    torch.manual_seed(0)
+    made = module(freeze=["0", "1"])
+    before = {key: value.clone() for key, value in made.network.state_dict().items()}
+    optimizer = torch.optim.AdamW(made.parameter_groups(), lr=0.1, weight_decay=0.1)
+    made.train()
+    for _ in range(3):
+        outputs = made(made.normalise(torch.randint(0, 255, (2, 3, 8, 8), dtype=torch.uint8)))
+        made.loss(outputs, {"mask": torch.ones(2, 1, 8, 8)})[0].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    after = made.network.state_dict()
+    assert all(torch.equal(after[key], before[key]) for key in before if not key.startswith("2."))
+    assert not torch.equal(after["2.weight"], before["2.weight"])
+    with pytest.raises(ValueError, match="no module 'encoder'"):
+        module(freeze=["encoder"])
