@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from augmentations.base import Augmentation, spatial
@@ -45,6 +46,8 @@ class Geometry(Augmentation):
         grid_p: chance of it.
         optical: largest shift of the corners along their radius as a share, both ways: barrel and pincushion.
         optical_p: chance of it.
+        swap: pairs of class numbers, or of channels of masks and labels, that change places in mirrored samples: the
+            left and the right organ.
         border: outside the picture is 0 and `valid` is False (`constant`), or it is mirrored (`reflect`).
 
     Raises:
@@ -72,6 +75,7 @@ class Geometry(Augmentation):
         grid_p: float = 0.5,
         optical: float = 0.0,
         optical_p: float = 0.5,
+        swap: list[list[int]] | None = None,
         border: Literal["constant", "reflect"] = "constant",
     ) -> None:
         chances = {"d4": d4, "hflip": hflip, "vflip": vflip, "affine": affine}
@@ -92,6 +96,9 @@ class Geometry(Augmentation):
         self.scale, self.shear, self.translate, self.perspective = scale, shear, translate, perspective
         self.crop, self.crop_area, self.crop_ratio = crop, crop_area, crop_ratio
         self.elastic, self.elastic_cell, self.elastic_p = elastic, elastic_cell, elastic_p
+        if swap is not None and any(len(pair) != 2 for pair in swap):
+            raise ValueError(f"Geometry: swap is {swap}, expected pairs [left, right]")
+        self.swap = swap
         self.grid, self.grid_p, self.optical, self.optical_p, self.border = grid, grid_p, optical, optical_p, border
 
     def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
@@ -106,6 +113,14 @@ class Geometry(Augmentation):
         for name in spatial(batch):
             nearest = nearest or Nearest(places, size, self.border)
             result[name] = nearest(batch[name])
+        if self.swap:
+            mirrored = torch.from_numpy(_mirrored(warp)).to(images.device)
+            for name in [name for name in result if name != "image"]:
+                if isinstance(result[name], Tensor):
+                    swapped = self._swapped(result[name], images.dim() - 2)
+                    if swapped is not None:
+                        chosen = mirrored.view(-1, *[1] * (swapped.dim() - 1))
+                        result[name] = torch.where(chosen, swapped, result[name])
         if self.border == "constant" and not warp.exact.all() and "valid" not in batch:
             nearest = nearest or Nearest(places, size, self.border)
             result["valid"] = nearest.inside
@@ -134,7 +149,29 @@ class Geometry(Augmentation):
             valid = warp.valid()
             if valid is not None:
                 result["valid"] = valid
+        if self.swap and _mirrored(warp.warp)[0]:
+            for name, array in result.items():
+                if name == "boxes":
+                    continue
+                swapped = self._swapped(torch.from_numpy(np.ascontiguousarray(array))[None], 2)
+                if swapped is not None:
+                    result[name] = swapped[0].numpy()
         return warp.image(image), result
+
+    def _swapped(self, values: Tensor, axes: int) -> Tensor | None:
+        """Masks or labels of a batch with left and right exchanged; None for what knows no sides."""
+        if values.dtype == torch.bool or values.dim() not in (1, 2, axes + 1, axes + 2):
+            return None
+        result = values.clone()
+        if values.is_floating_point() or values.dim() == axes + 2:  # a channel per class
+            if values.dim() == 1 or values.shape[1] <= max(max(pair) for pair in self.swap):
+                return None
+            for left, right in self.swap:
+                result[:, left], result[:, right] = values[:, right], values[:, left]
+            return result
+        for left, right in self.swap:
+            result[values == left], result[values == right] = right, left
+        return result
 
     def draw(self, count: int, size: tuple[int, int], random: np.random.Generator) -> Warp:
         """Maps of `count` pictures of `(H, W)`."""
@@ -255,3 +292,9 @@ class Geometry(Augmentation):
         if not self.optical or not chosen.any():
             return None, np.zeros(count, bool)
         return (random.uniform(-self.optical, self.optical, count) * chosen).astype(np.float32), chosen
+
+
+def _mirrored(warp: Warp) -> np.ndarray:
+    """Which samples are seen in a mirror, `(N,)`: their map turns over."""
+    matrix = warp.matrix
+    return matrix[:, 0, 0] * matrix[:, 1, 1] - matrix[:, 0, 1] * matrix[:, 1, 0] < 0

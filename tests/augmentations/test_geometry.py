@@ -378,3 +378,25 @@ def test_types_and_channels_in_a_worker(dtype, channels):
     assert arrays["mask"].shape == (5, 32, 40)
     assert arrays["classes"].dtype == np.int64
     assert (arrays["classes"] == 300).all()
+
+
+def test_left_and_right_change_places_in_mirrored_samples():
+    """Class 1 lies left, class 2 right; after a mirror the one at the left is still called 1."""
+    classes = torch.zeros(1, 8, 8, dtype=torch.int64)
+    classes[:, :, :3], classes[:, :, 5:] = 1, 2
+    channels = torch.stack([classes == 1, classes == 2], 1).to(torch.uint8)
+    label = torch.tensor([[1.0, 0.0]])
+    given = {"image": torch.zeros(1, 1, 8, 8), "mask": classes, "sides": channels, "label": label}
+    pairs = {"mask": [[1, 2]], "sides": [[0, 1]]}
+    found = Geometry(hflip=1.0, swap=pairs["mask"]).batch(given, 255.0, random())
+    assert torch.equal(found["mask"], classes)
+    found = Geometry(hflip=1.0, swap=pairs["sides"]).batch(given, 255.0, random())
+    assert torch.equal(found["sides"], channels)
+    assert found["label"].tolist() == [[0.0, 1.0]]
+    turned = Geometry(hflip=1.0, vflip=1.0, swap=pairs["mask"]).batch(given, 255.0, random())
+    assert torch.equal(turned["mask"], torch.rot90(classes, 2, (1, 2)))  # two mirrors are a turn
+    arrays = {"mask": classes[0].numpy(), "label": np.array([1.0, 0.0], np.float32)}
+    _, moved = Geometry(hflip=1.0, swap=pairs["mask"]).sample(np.zeros((8, 8, 1)), arrays, 255.0, random())
+    np.testing.assert_array_equal(moved["mask"], classes[0])
+    with pytest.raises(ValueError, match="expected pairs"):
+        Geometry(swap=[[1]])

@@ -94,3 +94,16 @@ def test_class_numbers_with_ignored_pixels(name):
 def test_a_shared_view_changes_nothing(name):
     logits, target = pair((2, 1, 6, 6))
     assert torch.equal(build(name)(Logits(logits), target), build(name)(logits, target))
+
+
+@pytest.mark.parametrize("name", PIXELS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_types_at_full_size_and_far_out(name, dtype):
+    """512 x 512 logits up to 50 either way: sums over a quarter of a million pixels overflow no half type."""
+    generator = torch.Generator().manual_seed(0)
+    logits = (torch.rand(1, 2, 512, 512, generator=generator) * 100 - 50).to(dtype).requires_grad_()
+    target = (torch.rand(1, 2, 512, 512, generator=generator) < 0.3).to(torch.uint8)
+    loss = build(name)(logits, target)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(logits.grad).all()
