@@ -19,6 +19,7 @@ VERBS = {
     "predict": ("experiments.training", "write out-of-fold and test predictions of a run, or of all folds"),
     "search": ("experiments.offline", "tune the post-processing on out-of-fold predictions"),
     "score": ("experiments.offline", "metric of predictions or of a submission file against the truth"),
+    "features": ("experiments.features", "what a network makes of every image before its head, computed once"),
     "suggest": ("experiments.explore", "name the images to annotate next; check and note a round of new labels"),
     "submit": ("experiments.offline", "write the submission file and check it against the sample"),
 }

@@ -28,7 +28,8 @@ ROUNDS = 7
 class Architecture(NamedTuple):
     """A row: which tip it is, what it is called, and what a config says for it.
 
-    `shape` is that of one image, `(C, *spatial)`. A network with side inputs says how many in its argument `features`.
+    `shape` is that of one image, `(C, *spatial)`. A network with side inputs says how many in its argument `features`;
+    a Siamese network takes two images.
     """
 
     tip: str
@@ -48,7 +49,7 @@ class Architecture(NamedTuple):
         found = [torch.randn(images, *(shape or self.shape))]
         if self.class_path == "networks.SideUnet":
             found.append(torch.randn(images, self.init_args["features"]))
-        return found
+        return 2 * found if self.class_path == "networks.Siamese" else found
 
 
 def smp(encoder: str, **more: Any) -> dict[str, Any]:
@@ -149,7 +150,42 @@ SEGMENTATION = [
         smp("tu-vit_small_patch16_224", dict_kwargs={"dynamic_img_size": True}),
     ),
 ]
-ARCHITECTURES = [*SEGMENTATION]
+SQUARE = (3, 224, 224)
+
+
+def classifier(tip: str, name: str, encoder: str, **more: Any) -> Architecture:
+    """A row of `networks.ImageClassifier`."""
+    return Architecture(tip, name, "networks.ImageClassifier", {"encoder": encoder, "classes": 28, **more}, SQUARE)
+
+
+BRANCH = {"encoder": "resnet34", "classes": 0, "pooling": "max"}
+CLASSIFICATION = [
+    classifier("M03", "Inception-ResNet v2", "inception_resnet_v2"),
+    Architecture(
+        "M04",
+        "Siamese, ResNet34",
+        "networks.Siamese",
+        {"branch": {"class_path": "networks.ImageClassifier", "init_args": BRANCH}},
+        SQUARE,
+    ),
+    classifier("M05", "Xception", "legacy_xception"),
+    classifier("M06", "global max pooling", "resnet34", pooling="max"),
+    classifier("M10", "generalised-mean pooling", "resnet34", pooling="gem"),
+    classifier("M11, M28", "NASNet-A-Large", "nasnetalarge"),
+    classifier("M13, M27", "ResNet152", "resnet152"),
+    classifier("M14", "three fully connected layers", "resnet34", head=[1024, 512], dropout=0.5),
+    classifier("M16", "VGG16", "vgg16_bn"),
+    Architecture("M17", "C3D, bottleneck of 64", "networks.C3D", {}, (1, 32, 32, 32)),
+    Architecture("M21", "BN-Inception", "networks.BnInception", {"classes": 28}, SQUARE),
+    classifier("M23", "SE-ResNeXt50", "legacy_seresnext50_32x4d"),
+    classifier("M26", "SENet154", "legacy_senet154"),
+    classifier("M29", "EfficientNet-B4", "tf_efficientnet_b4"),
+    classifier("M30", "ResNet101", "resnet101"),
+    Architecture("M31", "GAPNet (HPA)", "networks.GapNet", {"classes": 28}, SQUARE),
+    classifier("M32", "PNASNet-5-Large", "pnasnet5large"),
+    classifier("M33", "DenseNet121", "densenet121"),
+]
+ARCHITECTURES = [*SEGMENTATION, *CLASSIFICATION]
 
 
 def build(config: dict[str, Any]) -> nn.Module:
@@ -178,12 +214,12 @@ def multiply_adds(network: nn.Module, inputs: list[Tensor]) -> float:
 
 
 def ratio(network: nn.Module, inputs: list[Tensor], peer: nn.Module, peer_inputs: list[Tensor]) -> float:
-    """Time of one forward pass over that of the peer: median of rounds in which the two take turns."""
+    """Processor time of one forward pass over that of the peer: median of rounds in which the two take turns."""
 
     def seconds(module: nn.Module, given: list[Tensor]) -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         module(*given)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     with torch.inference_mode():
         for module, given in ((network, inputs), (peer, peer_inputs)):
@@ -200,7 +236,8 @@ def main() -> None:
         "# Networks",
         "",
         "Every architecture of the article that a config can name, and some beside them. Time: one image, forward, as",
-        f"a multiple of U-Net/resnet34 at 3 × 256 × 256 in the same process, median of {ROUNDS} turns; of volumes too.",
+        "a multiple of U-Net/resnet34 at 3 × 256 × 256 in the same process (processor time, median of "
+        f"{ROUNDS} turns); random weights.",
         f"Python {platform.python_version()}, {versions}; {processor()}, {torch.get_num_threads()} thread(s).",
         "Written by `python -m benchmarks.networks`.",
         "",

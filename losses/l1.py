@@ -1,0 +1,26 @@
+"""Mean absolute error for regression."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from losses.inputs import Logits, check
+
+
+class L1Loss(nn.Module):
+    """Mean of |x − y| on the raw output.
+
+    Args:
+        positives: count only where the truth is above 0. For a size or grade that negatives do not have: the
+            malignancy of what is no nodule (Data Science Bowl 2017, 2nd place, let them count as 0).
+    """
+
+    def __init__(self, positives: bool = False) -> None:
+        super().__init__()
+        self.positives = positives
+
+    def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        inputs = check(logits, target, weight)
+        if self.positives:
+            there = (inputs.target > 0).to(inputs.target.dtype)
+            inputs.weight = there if inputs.weight is None else there * inputs.weight
+        return inputs.mean(F.l1_loss(inputs.logits.value, inputs.target, reduction="none"))

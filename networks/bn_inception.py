@@ -1,0 +1,121 @@
+"""BN-Inception, which neither timm nor smp has (HPA 2018, iNaturalist, TSN)."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from networks.encoder_weights import find_file, misfit_text, misfits, places, read_state
+from networks.first_layer import repack, set_in_channels
+from networks.heads import ClassifierHead
+from networks.pooling import pooling as make_pooling
+
+
+class BnInception(nn.Module):
+    """BN-Inception (Ioffe & Szegedy 2015) of the package pretrainedmodels, with this project's poolings and heads.
+
+    `(N, C, H, W)` -> logits `(N, classes)`; 11.3 M parameters, 10.3 M without the classifier.
+
+    The ImageNet weights were trained on BGR images of 0..255 minus their mean. Their first layer is turned to RGB here;
+    set `model.input_range: 1`, `mean: [128, 117, 104]` and `std: 1` with them.
+
+    Args:
+        classes: as in `ImageClassifier`; 0 returns the features.
+        in_channels: channels of the image; pretrained weights are repacked (`networks.first_layer`).
+        pretrained: take `$WEIGHTS_DIR/bninception.pth` (Cadene's file) where there is one, else its home page.
+        pooling: `avg`, `max`, `catavgmax` or `gem`.
+        dropout: share of features dropped before each linear layer; a list has one per layer.
+        head: sizes of fully connected layers before the last.
+        head_norm: batch norm before each layer of the head.
+        channel_copies: as in `ImageClassifier`.
+
+    Raises:
+        ImportError: pretrainedmodels is not installed; says how.
+        ValueError: weights that do not fit (lists where), or an image whose sides are no multiples of 32.
+        OSError: pretrained weights are nowhere to be had.
+    """
+
+    # The layers that take the last feature map of each size: of 1/2, 1/4, 1/8 and 1/16.
+    TAKERS = ("pool1_3x3_s2", "pool2_3x3_s2", "inception_3c_3x3_reduce", "inception_4e_3x3_reduce")
+    CHANNELS = (64, 192, 320, 608, 1024)
+
+    def __init__(
+        self,
+        classes: int | dict[str, int],
+        in_channels: int = 3,
+        pretrained: bool = False,
+        pooling: Literal["avg", "max", "catavgmax", "gem"] = "avg",
+        dropout: float | list[float] = 0.0,
+        head: list[int] | None = None,
+        head_norm: bool = False,
+        channel_copies: list[int] | None = None,
+    ) -> None:
+        super().__init__()
+        try:
+            from pretrainedmodels.models.bninception import BNInception
+        except ImportError as error:
+            raise ImportError('BnInception needs pretrainedmodels: pip install -e ".[cadene]"') from error
+        self.encoder = BNInception()
+        del self.encoder.last_linear, self.encoder.global_pool
+        if pretrained:
+            self._load()
+        set_in_channels(self.encoder, in_channels, channel_copies if pretrained else None)
+        self.pool, times = make_pooling(pooling)
+        self.num_features = self.CHANNELS[-1] * times
+        self.head = None if classes == 0 else ClassifierHead(self.num_features, classes, head, dropout, head_norm)
+
+    def _load(self) -> None:
+        path, expected = find_file("bninception"), self.encoder.state_dict()
+        what = str(path)
+        if path is not None:
+            state = read_state(path)
+        else:
+            from pretrainedmodels.models.bninception import pretrained_settings
+
+            what = pretrained_settings["bninception"]["imagenet"]["url"]
+            try:
+                state = torch.hub.load_state_dict_from_url(what, map_location="cpu", weights_only=True)
+            except Exception as error:
+                tried = ", ".join(map(str, places("bninception"))) or "$WEIGHTS_DIR (not set)"
+                raise OSError(
+                    f"no weights of bninception: {tried} hold none, and {what} could not be fetched ({error}); put the "
+                    "file there, or set pretrained: false"
+                ) from error
+        state = {key: value for key, value in state.items() if not key.startswith("last_linear.")}
+        counts = {key: value for key, value in expected.items() if key.endswith("num_batches_tracked")}
+        state = counts | state
+        wrong = misfits(state, expected)
+        if wrong:
+            raise ValueError(misfit_text(what, wrong))
+        state["conv1_7x7_s2.weight"] = repack(state["conv1_7x7_s2.weight"], 3, [2, 1, 0])  # BGR to RGB
+        self.encoder.load_state_dict(state)
+
+    def pyramid(self, image: Tensor) -> list[Tensor]:
+        """Feature maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image's size, with `CHANNELS` channels."""
+        found: list[Tensor] = []
+        takers = [self.encoder.get_submodule(name) for name in self.TAKERS]
+        self._check(image)
+        hooks = [taker.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0])) for taker in takers]
+        try:
+            last = self.encoder.features(image)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return [*found, last]
+
+    def features(self, image: Tensor) -> Tensor:
+        """Pooled features `(N, num_features)`: 1024, or twice that for `catavgmax`."""
+        self._check(image)
+        return self.pool(self.encoder.features(image))
+
+    def _check(self, image: Tensor) -> None:
+        """Its pooled and its strided branches round odd sides differently."""
+        if any(side % 32 for side in image.shape[2:]):
+            raise ValueError(
+                f"BnInception: the image has {tuple(image.shape[2:])} pixels, expected multiples of 32; crop to one in "
+                "data.augmentation, and leave model.inference.stride at 32, which pads"
+            )
+
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
+        features = self.features(image)
+        return features if self.head is None else self.head(features)
