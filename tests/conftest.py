@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 
+# Processes beside each other share the cores, and so do the commands that tests start.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    share = max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    os.environ.setdefault("OMP_NUM_THREADS", str(share))
+
 
 @pytest.fixture(scope="session")
 def competition_data() -> Path:
