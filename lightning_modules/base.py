@@ -17,7 +17,6 @@ from augmentations import Augmentation
 from lightning_modules.outputs import activate, deactivate, flat_names, name_outputs
 from lightning_modules.weights import load_weights
 from losses import LossFormula
-from networks.freeze import freeze as freeze_parts
 from postprocessing.inference import Inference
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -112,7 +111,11 @@ class BaseModule(pl.LightningModule):
         self.config: dict[str, Any] = {}  # class_path and init_args of this module, set by whoever built it from YAML
         if init_from is not None:
             load_weights(self, init_from)
-        freeze_parts(self.network, freeze or [])
+        if freeze:
+            # `networks` imports timm, a second that --help need not wait for.
+            from networks.freeze import freeze as freeze_parts
+
+            freeze_parts(self.network, freeze)
 
     def normalise(self, images: Tensor) -> Tensor:
         """`(N, C, *spatial)` in the files' own type and range -> float32, zero mean and unit variance."""

@@ -75,6 +75,12 @@ def test_help_lists_every_verb_and_imports_nothing_heavy():
         assert line in out
 
 
+def test_help_of_fit_does_not_wait_for_the_libraries_of_networks():
+    code = "import sys, experiments.training; print({'timm', 'albumentations', 'kornia', 'monai'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
 def test_unknown_verb(capsys):
     assert cli.main(["fitt"]) == 2
     assert capsys.readouterr().err.startswith("error: no verb 'fitt'")
