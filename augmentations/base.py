@@ -1,6 +1,7 @@
 """The base of every augmentation of ours."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,47 @@ class Augmentation(ABC):
             ValueError: this one wants a batch.
         """
         raise ValueError(f"{type(self).__name__} works on batches; put it into model.augmentation")
+
+    def prepare(self, labels: Callable[[str], dict[str, np.ndarray]]) -> None:  # noqa: B027 - few want it
+        """Called on every rank before a fit.
+
+        Args:
+            labels: name of an image-level target -> its value for each training image, by image id.
+        """
+
+    def inside(self) -> list:
+        """The augmentations that this one decides about."""
+        return []
+
+
+def everything(steps: list) -> Iterator[Any]:
+    """Augmentations, and those inside of them."""
+    for step in steps:
+        yield step
+        if isinstance(step, Augmentation):
+            yield from everything(step.inside())
+
+
+def on_batch(steps: list, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
+    """A batch through augmentations in order; see `Augmentation.batch`.
+
+    Raises:
+        ValueError: one that works on single images.
+    """
+    for step in steps:
+        if not isinstance(step, Augmentation):
+            raise ValueError(f"{type(step).__name__} works on single images; put it into data.augmentation")
+        batch = step.batch(batch, full, random)
+    return batch
+
+
+def between(
+    random: np.random.Generator, low: float, high: float, shape: int | tuple[int, ...], extremes: bool = False
+) -> np.ndarray:
+    """Uniform numbers, or only the two ends."""
+    if extremes:
+        return np.where(random.random(shape) < 0.5, low, high)
+    return random.uniform(low, high, shape)
 
 
 def spatial(batch: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from augmentations.base import Augmentation
+from augmentations.base import Augmentation, between
 
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as OpenCV
 GRAY = np.ones(3) / np.sqrt(3)
@@ -53,6 +53,8 @@ class Colour(Augmentation):
         noise: standard deviation of Gaussian noise as a share of the range, `[low, high]`; albumentations' own default
             of [0.2, 0.44] destroys pictures.
         noise_p: chance of noise.
+        extremes: brightness, contrast, gamma, saturation, hue and channel take only the two ends of their ranges:
+            "hard" augmentation (see `Stages`).
 
     Raises:
         ValueError: a chance outside 0..1, a range upside down; colours of pictures that have not three channels.
@@ -72,6 +74,7 @@ class Colour(Augmentation):
         shuffle: float = 0.0,
         noise: list[float] = [0.0, 0.0],  # noqa: B006
         noise_p: float = 0.5,
+        extremes: bool = False,
     ) -> None:
         for name, chance in (("p", p), ("gray", gray), ("invert", invert), ("shuffle", shuffle), ("noise_p", noise_p)):
             if not 0 <= chance <= 1:
@@ -82,6 +85,7 @@ class Colour(Augmentation):
         self.p, self.brightness, self.contrast, self.gamma = p, brightness, contrast, gamma
         self.saturation, self.hue, self.channel = saturation, hue, channel
         self.gray, self.invert, self.shuffle, self.noise, self.noise_p = gray, invert, shuffle, noise, noise_p
+        self.extremes = extremes
         self._bank = Bank()
 
     def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
@@ -100,10 +104,10 @@ class Colour(Augmentation):
         if coloured and channels != 3:
             raise ValueError(f"Colour: saturation, hue and gray are of RGB, the pictures have {channels} channels")
         chosen = random.random(count) < self.p
-        gain = 1 + random.uniform(-self.contrast, self.contrast, (count, 1))
-        gain = gain * (1 + random.uniform(-self.channel, self.channel, (count, channels)))
+        gain = 1 + self._between(random, -self.contrast, self.contrast, (count, 1))
+        gain = gain * (1 + self._between(random, -self.channel, self.channel, (count, channels)))
         gain = np.where(chosen[:, None], gain, 1)
-        offset = np.where(chosen, random.uniform(-self.brightness, self.brightness, count), 0)[:, None]
+        offset = np.where(chosen, self._between(random, -self.brightness, self.brightness, count), 0)[:, None]
         offset = np.broadcast_to(offset, (count, channels))
         matrix = gain[:, :, None] * np.eye(channels)
         if coloured:
@@ -121,7 +125,7 @@ class Colour(Augmentation):
             matrix, offset = matrix * sign[:, None, None], offset * sign[:, None] + (sign[:, None] < 0)
         power = noise = None
         if list(self.gamma) != [1, 1]:
-            drawn = np.exp(random.uniform(*np.log(self.gamma), count))
+            drawn = np.exp(self._between(random, *np.log(self.gamma), count))
             power = np.where(chosen, drawn, 1).astype(np.float32)
         if self.noise[1]:
             drawn = random.uniform(*self.noise, count)
@@ -130,12 +134,17 @@ class Colour(Augmentation):
         start = float(random.random())
         return Tint(matrix.astype(np.float32), offset.astype(np.float32), diagonal, power, noise, start)
 
+    def _between(
+        self, random: np.random.Generator, low: float, high: float, shape: int | tuple[int, ...]
+    ) -> np.ndarray:
+        return between(random, low, high, shape, self.extremes)
+
     def _colours(self, count: int, chosen: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Turn around the gray axis, then towards gray or away from it, `(N, 3, 3)`."""
-        angle = np.deg2rad(np.where(chosen, random.uniform(-self.hue, self.hue, count), 0))[:, None, None]
+        angle = np.deg2rad(np.where(chosen, self._between(random, -self.hue, self.hue, count), 0))[:, None, None]
         cross = np.array([[0, -GRAY[2], GRAY[1]], [GRAY[2], 0, -GRAY[0]], [-GRAY[1], GRAY[0], 0]])
         turn = np.cos(angle) * np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * np.outer(GRAY, GRAY)
-        share = 1 + np.where(chosen, random.uniform(-self.saturation, self.saturation, count), 0)
+        share = 1 + np.where(chosen, self._between(random, -self.saturation, self.saturation, count), 0)
         share = np.where(random.random(count) < self.gray, 0, share)[:, None, None]
         return (share * np.eye(3) + (1 - share) * LUMINANCE[None, None]) @ turn
 
@@ -180,7 +189,7 @@ def tint_batch(images: Tensor, tint: Tint, full: float, bank: Bank) -> Tensor:
     axes = [1] * (images.dim() - 2)
     offset = torch.from_numpy(tint.offset * full).to(images.device, non_blocking=True)
     if tint.diagonal:
-        gain = np.ascontiguousarray(tint.matrix.diagonal(axis1=1, axis2=2))
+        gain = tint.matrix.diagonal(axis1=1, axis2=2).copy()
         gain = torch.from_numpy(gain).to(images.device, non_blocking=True)
         images = torch.addcmul(offset.view(*offset.shape, *axes), images, gain.view(*gain.shape, *axes))
     else:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from augmentations.base import Augmentation, spatial
+from augmentations.base import Augmentation, between, spatial
 from augmentations.maps import Warp
 from augmentations.warp import Nearest, coordinates, warp_boxes, warp_images
 from augmentations.warp_cv2 import ImageWarp
@@ -34,6 +34,8 @@ class Geometry(Augmentation):
         shear: degrees, both ways.
         translate: share of the side, both ways.
         perspective: largest shift of a corner as a share of the side.
+        extremes: rotate, scale, shear and translate take only the two ends of their ranges: "hard" augmentation
+            (Inclusive Images 2018, 2nd place; see `Stages`).
         crop: `[H, W]` of the output; None keeps the size. A smaller picture is centred in it.
         crop_area: share of the picture's area that the crop takes, `[low, high]`, then scaled to `crop`; None crops
             without scaling.
@@ -65,6 +67,7 @@ class Geometry(Augmentation):
         shear: float = 0.0,
         translate: float = 0.0,
         perspective: float = 0.0,
+        extremes: bool = False,
         crop: list[int] | None = None,
         crop_area: list[float] | None = None,
         crop_ratio: list[float] = [1.0, 1.0],  # noqa: B006
@@ -94,6 +97,7 @@ class Geometry(Augmentation):
             raise ValueError("Geometry: perspective and optical are below 0.5, grid is below 1")
         self.d4, self.hflip, self.vflip, self.affine, self.rotate = d4, hflip, vflip, affine, turned
         self.scale, self.shear, self.translate, self.perspective = scale, shear, translate, perspective
+        self.extremes = extremes
         self.crop, self.crop_area, self.crop_ratio = crop, crop_area, crop_ratio
         self.elastic, self.elastic_cell, self.elastic_p = elastic, elastic_cell, elastic_p
         if swap is not None and any(len(pair) != 2 for pair in swap):
@@ -184,7 +188,7 @@ class Geometry(Augmentation):
         if self._moves() and chosen.any():
             linear = np.where(chosen[:, None, None], self._affine(count, random) @ linear, linear)
             if self.translate:
-                moved = random.uniform(-self.translate, self.translate, (count, 2)) * [out[1], out[0]]
+                moved = self._between(random, -self.translate, self.translate, (count, 2)) * [out[1], out[0]]
                 point = point + np.where(chosen[:, None], moved, 0)
             if self.perspective:
                 tilt = np.where(chosen[:, None, None], self._tilts(count, out, random), np.eye(3))
@@ -203,6 +207,11 @@ class Geometry(Augmentation):
         columns, rows, stretched = self._stretches(count, out, random)
         radial, pulled = self._radial(count, random)
         return Warp(out, matrix, field, columns, rows, radial, exact & ~bent & ~stretched & ~pulled, self.border)
+
+    def _between(
+        self, random: np.random.Generator, low: float, high: float, shape: int | tuple[int, ...]
+    ) -> np.ndarray:
+        return between(random, low, high, shape, self.extremes)
 
     def _moves(self) -> bool:
         return bool(any(self.rotate) or list(self.scale) != [1, 1] or self.shear or self.translate or self.perspective)
@@ -239,9 +248,9 @@ class Geometry(Augmentation):
         return linear, np.ones(count, bool)
 
     def _affine(self, count: int, random: np.random.Generator) -> np.ndarray:
-        angle = np.deg2rad(random.uniform(*self.rotate, count))
-        zoom = np.exp(random.uniform(*np.log(self.scale), count))
-        slant = np.tan(np.deg2rad(random.uniform(-self.shear, self.shear, count)))
+        angle = np.deg2rad(self._between(random, *self.rotate, count))
+        zoom = np.exp(self._between(random, *np.log(self.scale), count))
+        slant = np.tan(np.deg2rad(self._between(random, -self.shear, self.shear, count)))
         cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
         # Counter-clockwise as seen, as in albumentations; the inverse, because the map leads to the input.
         found = np.empty((count, 2, 2))

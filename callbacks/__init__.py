@@ -1,17 +1,34 @@
 """What happens during a run where no stock Lightning class does it."""
 
+from callbacks.augmentation_schedule import AugmentationSchedule
 from callbacks.averaging import ExponentialMovingAverage
 from callbacks.early_stopping import EarlyStopping
 from callbacks.final_validation import FinalValidation
 from callbacks.finite_loss import FiniteLoss
+from callbacks.gradient_norm import GradientNorm
+from callbacks.image_size import ImageSize
+from callbacks.mean_teacher import MeanTeacher
 from callbacks.prediction_writer import PredictionWriter
+from callbacks.run_checkpoint import RunCheckpoint
 from callbacks.score import CompetitionScore
+from callbacks.snapshots import Snapshots, TopCheckpoints
+from callbacks.unfreezing import Unfreezing
+from callbacks.worst_batch import WorstBatch
 
 __all__ = [
+    "AugmentationSchedule",
     "CompetitionScore",
     "EarlyStopping",
     "ExponentialMovingAverage",
     "FinalValidation",
     "FiniteLoss",
+    "GradientNorm",
+    "ImageSize",
+    "MeanTeacher",
     "PredictionWriter",
+    "RunCheckpoint",
+    "Snapshots",
+    "TopCheckpoints",
+    "Unfreezing",
+    "WorstBatch",
 ]

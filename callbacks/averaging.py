@@ -28,6 +28,11 @@ class ExponentialMovingAverage(WeightAveraging):
         self.decay, self.start_step, self.every = decay, start_step, every
         super().__init__(multi_avg_fn=self._average)
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Lightning copies the network before it goes to its device, and would fetch all weights from there each step.
+        # The count of averages stays on the CPU, where asking for it makes nobody wait.
+        self._average_model.module.to(pl_module.device)
+
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         return step_idx is not None and step_idx >= self.start_step and step_idx % self.every == 0
 

@@ -28,7 +28,8 @@ class CompetitionScore(pl.Callback):
     """Post-process every validated image, score it with the competition's metric, log `val/score`.
 
     The very same chain and metric serve `search`, `score` and `submit`. Further metrics of `competition.report` are
-    logged as `val/<name>`. Each image's score goes to `scores.csv` in the run folder, and a few images with truth,
+    logged as `val/<name>`; those that have several classes also for each of them: `val/score_class0`,
+    `val/FBeta_class0`, … Each image's score goes to `scores.csv` in the run folder, and a few images with truth,
     prediction and errors to `panels/<epoch>.png`.
 
     Args:
@@ -85,6 +86,10 @@ class CompetitionScore(pl.Callback):
         for name, value in self.latest.items():
             # Every rank holds the same number, gathered by the metric itself.
             module.log(f"{stage}/{name}", value, prog_bar=True, rank_zero_only=False, sync_dist=False)
+        for name, metric in self.competition.metrics().items():
+            classes = metric.by_class()
+            for number, value in enumerate(classes if len(classes) > 1 else ()):
+                module.log(f"{stage}/{name}_class{number}", value, rank_zero_only=False, sync_dist=False)
         if self.folder is None or not trainer.is_global_zero or trainer.sanity_checking:
             return
         write_scores(self.folder / scores, self.competition)

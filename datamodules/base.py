@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from augmentations.base import Augmentation
+from augmentations.base import Augmentation, everything
 from datamodules.cache import DecodedCache
 from datamodules.collate import collate_evaluation, collate_training
 from datamodules.dataset import EvaluationDataset, TrainingDataset, derive
@@ -25,7 +25,7 @@ from datamodules.quickstart import Generator
 from datamodules.readers import ImageReader, Reader
 from datamodules.samplers import EvaluationSampler, Order, TrainingSampler, rank_and_world
 from datamodules.table import find_images, ids_of, join_columns, rows_of
-from datamodules.targets import Target
+from datamodules.targets import Labels, LongLabels, Target
 from datamodules.windows import Windows
 from evaluation.divide import TRAIN_ONLY
 from evaluation.folds import CrossValidation, folds_hash, read_folds
@@ -73,8 +73,9 @@ class BaseDataModule(pl.LightningDataModule):
             author's own split (`val_images`); what leaks between its sides is said.
         windows: which part of an image each training sample is cut from, for images too large to be read whole; files
             are not touched. Whole images unless given.
-        augmentation: albumentations transforms and our own `augmentations.Geometry` and `Colour` for training, in
-            order, in the loader's workers. They must end in one size: a crop.
+        augmentation: for training, in order, in the loader's workers: transforms of albumentations and of
+            `torchvision.transforms.v2`, and our own (`augmentations.Geometry`, `Colour`, `TimmPolicy`, …). They must
+            end in one size: a crop.
         sampler: what an epoch draws, where it is not every image in random order (`datamodules.samplers`).
         batch_size: training samples in a batch, on each rank.
         eval_batch_size: images in an evaluation batch; images of any sizes are predicted one after the other.
@@ -116,7 +117,7 @@ class BaseDataModule(pl.LightningDataModule):
         folds: str | None = None,
         fold: int | Literal["all", "given"] = 0,
         windows: Windows | None = None,
-        augmentation: "list[BasicTransform | BaseCompose | Augmentation] | None" = None,
+        augmentation: "list[BasicTransform | BaseCompose | torch.nn.Module | Augmentation] | None" = None,
         sampler: Order | None = None,
         batch_size: int = 16,
         eval_batch_size: int = 1,
@@ -394,6 +395,34 @@ class BaseDataModule(pl.LightningDataModule):
         else:
             self.prepare_targets()
             self._decoded = self._decode(["train", "val"] if stage == "fit" else ["val"], self.targets, stage == "fit")
+        if stage == "fit":
+            device = getattr(self.trainer.lightning_module, "augmentation", []) if self.trainer is not None else []
+            for step in everything([*self.augmentation, *device]):
+                if isinstance(step, Augmentation):
+                    step.prepare(self.training_labels)
+
+    def training_labels(self, name: str) -> dict[str, np.ndarray]:
+        """The value of an image-level target for each training image of this fold, by image id.
+
+        Raises:
+            ValueError: no target has this name.
+        """
+        self.prepare_targets()
+        others = self._others() if self.external else {}
+        targets_of = {"": self.targets} | {source: targets for source, (_, targets) in others.items()}
+        own = {
+            source: next((t for t in targets if isinstance(t, Labels | LongLabels) and t.name == name), None)
+            for source, targets in targets_of.items()
+        }
+        lacking = next((source for source, target in own.items() if target is None), None)
+        if lacking is not None:
+            where = f"the external set {lacking!r}" if lacking else "data.targets"
+            raise ValueError(
+                f"{where} has no target {name!r} of datamodules.targets.Labels or LongLabels: the classes of an image"
+            )
+        rows = rows_of(self.split_table("train"))
+        # Labels stand in tables: no image is opened to ask for its size.
+        return {row.image_id: own.get(row.source, own[""]).read(row, (0, 0))[name] for row in rows}
 
     def _prepare_test_targets(self) -> None:
         if not self.test_targets:
@@ -429,6 +458,7 @@ class BaseDataModule(pl.LightningDataModule):
                 raise ValueError("data.sampler draws whole images, data.windows parts of them; leave one out")
             self.sampler.prepare(table)
         sampler = TrainingSampler(len(dataset), self.repeats, self.seed, self.sampler, self.batch_size)
+        sampler.set_epoch(next_epoch(self.trainer))
         # A lone last sample would stop batch norm ("expected more than 1 value per channel").
         drop_last = len(sampler) % self.batch_size == 1 and len(sampler) > 1
         return self._loader(dataset, sampler, self.batch_size, collate_training, drop_last=drop_last)
@@ -484,6 +514,17 @@ class BaseDataModule(pl.LightningDataModule):
             return self.num_workers
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return 0 if cpus == 1 else min(8, cpus)
+
+
+def next_epoch(trainer: pl.Trainer | None) -> int:
+    """The epoch that is drawn next: workers begin with it before Lightning tells the sampler, also after a resume."""
+    if trainer is None:
+        return 0
+    loop = trainer.fit_loop
+    progress = loop.epoch_progress.current
+    # A checkpoint from the validation at the end of an epoch: that epoch is drawn already.
+    ended = loop.epoch_loop.batch_progress.is_last_batch and progress.processed < progress.ready
+    return progress.processed + int(ended)
 
 
 def foreground_area(arrays: dict[str, np.ndarray], wanted_by: str = "cv.stratify: area") -> int:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.base import BaseDataModule
+from datamodules.base import BaseDataModule, next_epoch
 from datamodules.collate import collate_evaluation, collate_training
 from datamodules.dataset import EvaluationDataset, TrainingDataset
 from datamodules.samplers import Draw, EvaluationSampler
@@ -104,7 +104,7 @@ class PairDataModule(BaseDataModule):
             self.split_table("train"), self._decoded, self.targets, self.augmentation, self.features
         )
         sampler = HardPairSampler(self.classes("train"), self.seed)
-        sampler.set_epoch(self.trainer.current_epoch if self.trainer is not None else 0)
+        sampler.set_epoch(next_epoch(self.trainer))
         if self.pair_sampler is not None:  # loaders that are made anew between epochs go on with the plan
             sampler.load_state_dict(self.pair_sampler.state_dict())
         self.pair_sampler = sampler

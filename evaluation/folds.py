@@ -17,8 +17,8 @@ from preprocessing.files import text_hash
 class CrossValidation:
     """How `folds` divides the training images.
 
-    `stratify` and `group` work alone and together. For a repeated K-fold make a file per repetition,
-    `folds --cv.repeat 1 --data.folds folds/<name>_repeat1.csv`, and train each under an experiment name of its own.
+    `stratify` and `group` work alone and together. A repeated K-fold has a file per repetition, which `crossval` makes:
+    `folds --cv.repeat 1 --data.folds folds/<name>_repeat1.csv`.
     Rows from elsewhere (`source` other than `train`) are trained on and never validated: fold -1, unless they share a
     group with an image of the competition, whose fold they then have.
 
@@ -40,6 +40,10 @@ class CrossValidation:
             its own. None takes values as they are, but cuts `area` into 5.
         given: column of the author's division: fold numbers, or `true`/`val` (fold 0) and `false`/`train` (fold -1).
         repeat: which repetition of a repeated K-fold this is; each is another shuffle of the same seed.
+        repeats: how many repetitions `crossval` trains (Statoil 2018's 3rd place: 30); other verbs take no notice.
+        seed_per_fold: `crossval` gives every fold a division of its own, that of the repetition of its number, beside
+            its own seed of training: members that differ most (TGS Salt 2018's seven folds). Images are then
+            validated more than once or never.
     """
 
     k: int = 5
@@ -52,6 +56,8 @@ class CrossValidation:
     bins: int | None = None
     given: str = "given"
     repeat: int = 0
+    repeats: int = 1
+    seed_per_fold: bool = False
 
     def groups(self) -> list[str]:
         """Columns that hold images together."""
@@ -106,6 +112,8 @@ def _check(cv: CrossValidation) -> None:
         raise ValueError('cv.separator is empty; give what stands between two labels, such as " " or "|"')
     if cv.bins is not None and cv.bins < 2:
         raise ValueError(f"cv.bins is {cv.bins}, expected 2 or more")
+    if cv.repeats < 1:
+        raise ValueError(f"cv.repeats is {cv.repeats}, expected 1 or more")
     if cv.k < 2:
         raise ValueError(f"cv.k is {cv.k}, expected 2 or more folds")
 

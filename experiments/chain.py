@@ -116,7 +116,8 @@ def main(verb: str, arguments: list[str]) -> None:
     record = experiment / "chain.json"
     if fold not in ("all", "given") and not folds.is_file():
         run_step(ChainStep("folds", offline, [], [folds]), record, [])
-    resume = ["--ckpt_path", "last"] if run.checkpoint_file.is_file() else []
+    begun = run.checkpoint_file.is_file() or (run.path / "stages.json").is_file()
+    resume = ["--ckpt_path", "last"] if begun else []
     run_step(ChainStep("fit", arguments, [*files, folds], [run.checkpoint_file]), record, resume)
     run_step(ChainStep("predict", [str(run.path)], [run.checkpoint("best"), run.config], predictions), record, [])
     searched = [experiment / "searched.yaml"]

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,8 @@ def draw_curves(metrics: Path, output: Path) -> None:
     groups = {
         "loss": [name for name in series if name.endswith("/loss")],
         "parts of the loss": [name for name in series if name.startswith("train/") and name != "train/loss"],
-        "score": [name for name in series if name.startswith("val/") and name != "val/loss"],
-        "learning rate": [name for name in series if name.startswith("lr-") and not name.endswith(("/pg2", "/pg3"))],
+        "score": [n for n in series if n.startswith("val/") and n != "val/loss" and "_class" not in n],
+        "learning rate": [n for n in series if re.fullmatch(r"lr-\w+(/pg1)?", n)],
     }
     groups = {title: names for title, names in groups.items() if names}
     figure, axes = _grid(max(1, len(groups)))

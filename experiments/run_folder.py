@@ -41,7 +41,8 @@ class RunFolder:
     def checkpoint(self, name: str) -> Path:
         """The file of `best`, `last` or a path.
 
-        `best` falls back to `last` where nothing was monitored (training on all rows).
+        `best` is the best of those that `checkpoint.save_top_k` kept, under whatever name; it falls back to `last`
+        where nothing was monitored (training on all rows).
 
         Raises:
             FileNotFoundError: names the run folder and what to do.
@@ -50,7 +51,8 @@ class RunFolder:
             if not Path(name).is_file():
                 raise FileNotFoundError(f"--ckpt_path {name}: no such file; give `best`, `last` or a checkpoint's path")
             return Path(name)
-        candidates = ["best.ckpt", "last.ckpt"] if name == "best" else ["last.ckpt"]
+        named = self.read_facts().get("best") or "best.ckpt"
+        candidates = ["best.ckpt", named, "last.ckpt"] if name == "best" else ["last.ckpt"]
         for candidate in candidates:
             if (self.checkpoints / candidate).is_file():
                 return self.checkpoints / candidate

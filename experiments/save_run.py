@@ -1,6 +1,7 @@
 """Write what a run needs to be repeated, when a fit starts."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -52,4 +53,6 @@ class SaveRun(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
-            self.run.write_facts(state="finished", steps=trainer.global_step, epochs=trainer.current_epoch)
+            kept = getattr(trainer.checkpoint_callback, "best_model_path", "")
+            done = {"steps": trainer.global_step, "epochs": trainer.current_epoch}
+            self.run.write_facts(state="finished", best=Path(kept).name or None, **done)

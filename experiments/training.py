@@ -9,7 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 import yaml
 from jsonargparse import Namespace
-from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar, TQDMProgressBar
+from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -20,6 +20,7 @@ from callbacks import (
     FinalValidation,
     FiniteLoss,
     PredictionWriter,
+    RunCheckpoint,
 )
 from datamodules import BaseDataModule
 from evaluation.folds import CrossValidation
@@ -30,6 +31,7 @@ from experiments.errors import cause_first
 from experiments.metrics_csv import MetricsCSV
 from experiments.run_folder import RunFolder, fold_name, git_commit
 from experiments.save_run import SaveRun
+from experiments.stages import run_stages, stages_given
 from lightning_modules import BaseModule
 from lightning_modules.weights import check_whole, without_hub
 from postprocessing.competition import Competition
@@ -93,9 +95,15 @@ class CompetitionCLI(LightningCLI):
             "--overwrite", type=bool, default=False, help="Let fit replace the run that is already in the run folder."
         )
         parser.add_argument(
+            "--stages",
+            type=list[dict[str, Any]] | None,
+            default=None,
+            help="Stages of the run: each a mapping of `name`, `from` (best, last, average) and keys it changes.",
+        )
+        parser.add_argument(
             "--panels", type=int, default=8, help="Images in the panel that each validation draws; 0 draws none."
         )
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
         parser.set_defaults({f"checkpoint.{key}": value for key, value in CHECKPOINT_DEFAULTS.items()})
         parser.add_argument(
             "--early_stopping", type=EarlyStopping | None, default=None, help="Stop when the monitored value stalls."
@@ -119,20 +127,24 @@ class CompetitionCLI(LightningCLI):
             self.run.check_writable()
         if data.folds is None and not isinstance(data.fold, str):
             data.folds = f"folds/{experiment_name(self.arguments)}.csv"
+        tell_fold(data)
         config.checkpoint.dirpath = str(self.run.checkpoints)
         config.trainer.default_root_dir = config.trainer.default_root_dir or str(self.run.path)
         config.trainer.use_distributed_sampler = False  # the datamodule shards; a second sampler would break that
         resolve_monitors(config)
         # What is saved repeats the run; the checkpoint to start from and the folder belong to this call alone.
         saved = config.clone()
-        saved.ckpt_path, saved.run_folder, saved.overwrite = None, None, False
+        saved.ckpt_path, saved.run_folder, saved.overwrite, saved.stages = None, None, False, None
         with warnings.catch_warnings():  # a tuple becomes a list in YAML, which every library here takes as well
             warnings.filterwarnings("ignore", "(?s).*does not round-trip.*")
             self.text = self._parser(self.verb).dump(saved, skip_none=False)
         self.model_config = yaml.safe_load(self.text)["model"]
         self.checkpoint = self._find_checkpoint(config)
         if self.checkpoint is not None or config.model.init_args.init_from is not None:
-            config.model = Namespace(without_hub(config.model.as_dict()))
+            model = without_hub(config.model.as_dict())
+            if self.checkpoint is not None:  # holds all weights; what the run began from need not be there any more
+                model["init_args"]["init_from"] = None
+            config.model = Namespace(model)
 
     def _find_checkpoint(self, config: Namespace) -> Path | None:
         """Turn `best`, `last` or a path into a file; every verb but fit takes the best unless told otherwise."""
@@ -212,6 +224,21 @@ def resolve_monitors(config: Namespace) -> None:
         config.checkpoint.monitor, config.checkpoint.save_top_k, config.early_stopping = None, 0, None
 
 
+def tell_fold(data: Namespace) -> None:
+    """Pseudo-labels are those of the fold that is validated: no teacher of theirs has seen its truth."""
+    for source in data.external or []:
+        own = source.init_args
+        if not source.class_path.endswith(".PseudoLabels"):
+            continue
+        given = (own.fold, own.folds)
+        if any(one not in (None, other) for one, other in zip(given, (data.fold, data.folds), strict=True)):
+            raise SystemExit(
+                f"error: data.external: the pseudo-labels of {own.root} are set to fold {own.fold} of {own.folds}, but "
+                f"this run validates fold {data.fold} of {data.folds}; leave their fold and folds out"
+            )
+        own.fold, own.folds = data.fold, data.folds
+
+
 def make_room(run: RunFolder, overwrite: bool) -> None:
     """Refuse to train over another run's checkpoints, or clear them when told to."""
     left = sorted(path.name for path in run.checkpoints.glob("*.ckpt"))
@@ -231,7 +258,8 @@ def make_room(run: RunFolder, overwrite: bool) -> None:
 def print_start(cli: CompetitionCLI) -> None:
     """What differs from the first config, what is minimised, which callbacks watch."""
     for line in changes(cli.arguments):
-        print(f"changed  {line}")
+        if not line.startswith("stages: "):
+            print(f"changed  {line}")
     for term in cli.model.loss.terms_text():
         print(f"loss     {term}")
     print(f"runs to  {cli.run.path}")
@@ -266,4 +294,8 @@ def main(verb: str, arguments: list[str]) -> None:
     arguments = expand_run(arguments)
     check_order(arguments)
     check_names(arguments)
+    stages = stages_given(arguments) if verb == "fit" else None
+    if stages is not None and not {"--help", "-h", "--print_config"} & set(arguments):
+        print(f"next:  python cli.py predict {run_stages(arguments, stages).path}")
+        return
     print_end(CompetitionCLI(verb, arguments))

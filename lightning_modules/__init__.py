@@ -3,7 +3,7 @@
 from lightning_modules.base import BaseModule
 from lightning_modules.classification import ClassificationModule
 from lightning_modules.precision import AutoPrecision
-from lightning_modules.schedules import WarmupCosine
+from lightning_modules.schedules import Piecewise, WarmupCosine
 from lightning_modules.segmentation import SegmentationModule
 
-__all__ = ["AutoPrecision", "BaseModule", "ClassificationModule", "SegmentationModule", "WarmupCosine"]
+__all__ = ["AutoPrecision", "BaseModule", "ClassificationModule", "Piecewise", "SegmentationModule", "WarmupCosine"]

@@ -3,6 +3,8 @@
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -14,13 +16,17 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from augmentations import Augmentation
+from lightning_modules.checkpointing import checkpoint_activations
 from lightning_modules.outputs import activate, deactivate, flat_names, name_outputs
+from lightning_modules.rates import rate_scales
+from lightning_modules.schedules import StepOnValidation, interval_of, make_scheduler
 from lightning_modules.weights import load_weights
 from losses import LossFormula
 from postprocessing.inference import Inference
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+SHOWN_EVERY = 5  # batches from one look at the loss on the progress bar to the next
 Activation = Literal["sigmoid", "softmax", "none", "unit"]
 
 
@@ -41,9 +47,16 @@ class BaseModule(pl.LightningModule):
             or `unit` (embeddings, brought to length 1).
         optimizer: any optimizer class without its parameters. Norm layers and biases get no weight decay; AdamW and
             Adam use their fused kernels where the precision allows it.
-        scheduler: any scheduler class without its optimizer, or None for a constant learning rate.
-        scheduler_interval: `step` or `epoch`: when the scheduler moves. `WarmupCosine` wants `step`.
-        scheduler_monitor: logged value that a plateau scheduler watches.
+        layer_decay: factor of the learning rate from each layer of the encoder to the one before it, the head has the
+            full rate (`lightning_modules.rates`); 0.65 to 0.8 suit pretrained transformers. 1.0: one rate for all.
+        encoder_lr: factor of the encoder's learning rate; 0.1 suits a pretrained encoder under a fresh decoder.
+        scheduler: any scheduler class without its optimizer, or None for a constant learning rate. `OneCycleLR` takes
+            the length of the run unless it is given.
+        scheduler_interval: `step` or `epoch`: when the scheduler moves. By default each step for `WarmupCosine`,
+            `OneCycleLR` and `CyclicLR`, whose arguments count steps, and each epoch for all others.
+        scheduler_frequency: steps or epochs from one move to the next.
+        scheduler_monitor: logged value that a plateau scheduler watches, at each validation (it has no interval or
+            frequency); the direction of `val/score` is the metric's.
         input_range: pixel value that means 1.0: 255 for 8-bit files, 65535 for 16-bit, 1 for float images.
         mean: mean of each channel of the image in 0..1; ImageNet's, because most encoder weights expect it. One number
             serves any channel count.
@@ -56,6 +69,13 @@ class BaseModule(pl.LightningModule):
             every validation by the number of views.
         freeze: parts of the network that are not trained, by module name: `[encoder]`. They stay in evaluation mode, so
             that their norms keep their statistics too.
+        train_only: the only parts of the network that are trained: `[head]`; all else is as in `freeze`.
+        compile_network: compile the network for training steps (`torch.compile` in place: checkpoints stay the same).
+            Evaluation is not compiled, because each new size of an image would compile it again. Off, because it takes
+            1 to 2 minutes and a C++ compiler, and on a CPU a U-Net gains nothing; it is meant for GPUs.
+        gradient_checkpointing: keep fewer activations of the encoder and compute them again in the backward pass: a
+            resnet18 takes half the memory and a fifth more time. Batch norms then see each batch twice. For encoders of
+            timm (`networks.ImageClassifier`, smp's `tu-…`); the decoder of a U-Net keeps its own.
         init_from: checkpoint or weights file (or a run folder) to start from: weights only, no optimizer state.
     """
 
@@ -69,8 +89,11 @@ class BaseModule(pl.LightningModule):
         inputs: list[str] | None = None,
         activations: dict[str, Activation] | None = None,
         optimizer: Callable[[Iterable], Optimizer] = torch.optim.AdamW,
+        layer_decay: float = 1.0,
+        encoder_lr: float = 1.0,
         scheduler: Callable[[Optimizer], LRScheduler | ReduceLROnPlateau] | None = None,
-        scheduler_interval: Literal["step", "epoch"] = "step",
+        scheduler_interval: Literal["step", "epoch"] | None = None,
+        scheduler_frequency: int = 1,
         scheduler_monitor: str = "val/score",
         input_range: float = 255.0,
         mean: list[float] | float = list(IMAGENET_MEAN),  # noqa: B006 - never changed; jsonargparse prints it in --help
@@ -80,6 +103,9 @@ class BaseModule(pl.LightningModule):
         inference: Inference | None = None,
         validate_with_tta: bool = False,
         freeze: list[str] | None = None,
+        train_only: list[str] | None = None,
+        compile_network: bool = False,
+        gradient_checkpointing: bool = False,
         init_from: str | None = None,
     ) -> None:
         super().__init__()
@@ -96,6 +122,9 @@ class BaseModule(pl.LightningModule):
             self.loss.compile()
         self.optimizer, self.scheduler = optimizer, scheduler
         self.scheduler_interval, self.scheduler_monitor = scheduler_interval, scheduler_monitor
+        self.scheduler_frequency = scheduler_frequency
+        self.layer_decay, self.encoder_lr = layer_decay, encoder_lr
+        self.compile_network = compile_network
         # Normalisation belongs to the network: as buffers it travels in every checkpoint.
         self.register_buffer("input_range", torch.tensor(float(input_range)))
         self._full = float(input_range)  # without asking the device
@@ -111,11 +140,23 @@ class BaseModule(pl.LightningModule):
         self.config: dict[str, Any] = {}  # class_path and init_args of this module, set by whoever built it from YAML
         if init_from is not None:
             load_weights(self, init_from)
-        if freeze:
+        if gradient_checkpointing:
+            checkpoint_activations(self.network)
+        if freeze or train_only is not None:
             # `networks` imports timm, a second that --help need not wait for.
             from networks.freeze import freeze as freeze_parts
+            from networks.freeze import freeze_except
 
-            freeze_parts(self.network, freeze)
+            freeze_parts(self.network, freeze or [])
+            if train_only is not None:
+                freeze_except(self.network, train_only)
+        # What a callback freezes for some epochs is trained later, so it stays with the optimizer.
+        self._trained = {name for name, value in self.network.named_parameters() if value.requires_grad}
+        rate_scales(self.network, layer_decay, encoder_lr)  # raises before any data are read
+
+    def setup(self, stage: str) -> None:
+        if self.compile_network and stage == "fit":
+            self.network.compile()
 
     def normalise(self, images: Tensor) -> Tensor:
         """`(N, C, *spatial)` in the files' own type and range -> float32, zero mean and unit variance."""
@@ -144,7 +185,8 @@ class BaseModule(pl.LightningModule):
 
     def probabilities(self, *inputs: Tensor) -> dict[str, Tensor]:
         """Normalised inputs -> probabilities by output name, float32."""
-        outputs = self(*inputs)
+        with torch.compiler.set_stance("force_eager") if self.compile_network else nullcontext():
+            outputs = self(*inputs)
         finest = {name: value[0] if isinstance(value, list) else value for name, value in outputs.items()}
         return {name: activate(value, self.activations[name]) for name, value in finest.items()}
 
@@ -176,8 +218,11 @@ class BaseModule(pl.LightningModule):
         total, parts = self.loss(outputs, batch, weight=batch.get("weight"))
         self.loss_parts = parts
         size = len(batch["image_id"])
-        self.log("train/loss", total.detach(), prog_bar=True, batch_size=size)
-        if len(parts) > 1 and self.trainer._logger_connector.should_update_logs:
+        # Lightning takes 0.3 ms to log a value, so one that neither file nor bar will show is left out.
+        written = self.trainer._logger_connector.should_update_logs
+        if written or (batch_idx + 1) % SHOWN_EVERY == 0 or self.trainer.is_last_batch:
+            self.log("train/loss", total.detach(), prog_bar=True, batch_size=size)
+        if len(parts) > 1 and written:
             self.log_dict({f"train/{name}": value for name, value in parts.items()}, batch_size=size)
         return total
 
@@ -255,17 +300,19 @@ class BaseModule(pl.LightningModule):
         """Decay the weights of the network; neither its norms and biases nor the parameters of the loss.
 
         A loss with an attribute `learning_rate` is trained with that one (the centres of the center loss want 0.5).
+        Layers of different learning rates have groups of their own, with their factor as `lr_scale`.
         """
-        trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        return [
-            group
-            for group in (
-                {"params": [parameter for parameter in trained if parameter.ndim > 1]},
-                {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
-                *self._loss_groups(),
-            )
-            if group["params"]
-        ]
+        scales = rate_scales(self.network, self.layer_decay, self.encoder_lr)
+        named = self.network.named_parameters()
+        trained = [(parameter, scales[parameter]) for name, parameter in named if name in self._trained]
+        groups: list[dict[str, Any]] = []
+        for scale in dict.fromkeys(scale for _, scale in trained):
+            members = [parameter for parameter, its in trained if its == scale]
+            extra = {} if scale == 1 else {"lr_scale": scale}
+            groups.append({"params": [parameter for parameter in members if parameter.ndim > 1]} | extra)
+            rest = [parameter for parameter in members if parameter.ndim <= 1]
+            groups.append({"params": rest, "weight_decay": 0.0} | extra)
+        return [group for group in (*groups, *self._loss_groups()) if group["params"]]
 
     def _loss_groups(self) -> list[dict[str, Any]]:
         groups = []
@@ -276,22 +323,65 @@ class BaseModule(pl.LightningModule):
         return groups
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer(self.parameter_groups())
+        groups = self.parameter_groups()
+        if not groups:
+            raise ValueError("nothing is left to train: model.freeze and model.train_only freeze the whole network")
+        optimizer = self.optimizer(groups)
+        for group in optimizer.param_groups:
+            group["lr"] *= group.get("lr_scale", 1.0)
         if isinstance(optimizer, torch.optim.Adam) and self._may_fuse():
             for group in optimizer.param_groups:
                 if group.get("fused") is None and not group.get("foreach"):
                     group["fused"] = True
         if self.scheduler is None:
             return optimizer
-        scheduler = self.scheduler(optimizer)
-        settings = {"scheduler": scheduler, "interval": self.scheduler_interval, "monitor": self.scheduler_monitor}
+        scheduler = make_scheduler(self.scheduler, optimizer, self.trainer, self.scheduler_monitor)
+        settings = {"scheduler": scheduler, "monitor": self.scheduler_monitor}
+        if isinstance(scheduler, ReduceLROnPlateau):
+            if self.scheduler_interval is not None or self.scheduler_frequency != 1:
+                raise ValueError(
+                    "a plateau scheduler moves at each validation: leave out model.scheduler_interval and "
+                    "scheduler_frequency, set trainer.check_val_every_n_epoch"
+                )
+            # Lightning looks for a value all the same: when there is one, and not in its finders' runs without scores.
+            settings |= {"frequency": self.trainer.check_val_every_n_epoch or 1, "strict": False}
+        else:
+            interval = self.scheduler_interval or interval_of(scheduler)
+            settings |= {"interval": interval, "frequency": self.scheduler_frequency}
         return {"optimizer": optimizer, "lr_scheduler": settings}
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        return [] if self.scheduler is None else [StepOnValidation()]
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimizer's learning rate before any schedule; what Lightning's finder sets."""
+        return self.optimizer([nn.Parameter(torch.zeros(1))]).defaults["lr"]
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.optimizer = partial(self.optimizer, lr=value)
+
+    def on_fit_start(self) -> None:
+        # The finders write a rate into the groups and forget the schedule, its length and the layers' own rates.
+        finders = (pl.callbacks.LearningRateFinder, pl.callbacks.BatchSizeFinder)
+        if any(isinstance(callback, finders) for callback in self.trainer.callbacks):
+            self.trainer.strategy.setup_optimizers(self.trainer)
+
+    def on_train_start(self) -> None:
+        size = getattr(self.trainer.datamodule, "batch_size", None)
+        if size is not None:
+            size *= self.trainer.accumulate_grad_batches * self.trainer.world_size
+            for logger in self.loggers:
+                logger.log_metrics({"effective_batch": size}, step=self.trainer.global_step)
 
     def _may_fuse(self) -> bool:
         # Under 16-bit with a gradient scaler the fused kernel unscales by itself, and Lightning then refuses to clip.
         return getattr(self.trainer.precision_plugin, "scaler", None) is None
 
     def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any | None) -> None:
+        if isinstance(scheduler, ReduceLROnPlateau):
+            return  # StepOnValidation moves it
         if hasattr(scheduler, "progress"):
             scheduler.progress = self.progress()
         super().lr_scheduler_step(scheduler, metric)

@@ -56,6 +56,8 @@ def rate_scales(network: nn.Module, layer_decay: float = 1.0, encoder_lr: float 
     for name, value in (("layer_decay", layer_decay), ("encoder_lr", encoder_lr)):
         if not 0 < value <= 1:
             raise ValueError(f"model.{name} is {value}, expected a factor above 0, at most 1 (which changes nothing)")
+    if layer_decay == encoder_lr == 1:
+        return dict.fromkeys(network.parameters(), 1.0)
     found = encoders(network)
     if not found and encoder_lr != 1:
         inside = ", ".join(name for name, _ in network.named_children())

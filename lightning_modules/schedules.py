@@ -1,9 +1,18 @@
-"""Learning-rate schedules that follow a run's progress, so that they end when the time budget ends."""
+"""Learning-rate schedules that torch lacks, and what its own ones need to know about a run."""
 
+import bisect
+import itertools
 import math
+from collections.abc import Callable
+from typing import Literal
 
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import LearningRateFinder
+from pytorch_lightning.trainer.states import TrainerFn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
+
+Scheduler = LRScheduler | ReduceLROnPlateau
 
 
 class WarmupCosine(LRScheduler):
@@ -36,3 +45,132 @@ class WarmupCosine(LRScheduler):
 
     def get_lr(self) -> list[float]:
         return [base * self.factor() for base in self.base_lrs]
+
+
+class Piecewise(LRScheduler):
+    """A table: this learning rate for so many epochs, then that one, the last one to the end.
+
+    HPA 2018's 1st place: `rates: [3e-4, 1.5e-4, 7.5e-5, 3e-5, 1e-5]`, `epochs: [25, 5, 5, 5, 5]`. A group whose rate is
+    a multiple of the optimizer's (`model.layer_decay`, a loss with its own) stays so: a rate of the table is that of a
+    group with the optimizer's `lr`.
+
+    Args:
+        optimizer: given by the LightningModule.
+        rates: learning rates in the order they are used.
+        epochs: how many epochs each of them holds; may leave out the last one's.
+    """
+
+    def __init__(self, optimizer: Optimizer, rates: list[float], epochs: list[int]) -> None:
+        if not rates or len(epochs) not in (len(rates), len(rates) - 1) or min([1, *epochs]) < 1:
+            raise ValueError(
+                f"Piecewise: {len(rates)} rates {rates} with epochs {epochs}; expected a number of epochs of 1 or "
+                "more for each rate (the last one may lack it)"
+            )
+        self.rates = list(rates)
+        self.ends = list(itertools.accumulate(epochs[: len(rates) - 1]))
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[float]:
+        rate = self.rates[bisect.bisect_right(self.ends, self.last_epoch)]
+        return [rate * base / self.optimizer.defaults["lr"] for base in self.base_lrs]
+
+
+def make_scheduler(
+    make: Callable[..., Scheduler], optimizer: Optimizer, trainer: pl.Trainer, monitor: str
+) -> Scheduler:
+    """A scheduler with what it must know about the run.
+
+    Args:
+        make: the scheduler without its optimizer.
+        optimizer: with the rates of its groups set.
+        trainer: knows the length of the run and the direction of the competition's metric.
+        monitor: value that a plateau scheduler watches.
+
+    Raises:
+        ValueError: `OneCycleLR` in a run that only the clock ends; a finder beside a schedule with rates of its own.
+    """
+    rates = [group["lr"] for group in optimizer.param_groups]
+    try:
+        scheduler = make(optimizer)
+    except ValueError as error:
+        if "total_steps" not in str(error):
+            raise
+        steps = trainer.estimated_stepping_batches
+        if steps == float("inf"):
+            raise ValueError(
+                "OneCycleLR needs the number of steps: set trainer.max_epochs or trainer.max_steps beside max_time, or "
+                "take lightning_modules.WarmupCosine, which follows the clock"
+            ) from error
+        scheduler = make(optimizer, total_steps=int(steps))
+    direction = score_mode(trainer)
+    if isinstance(scheduler, ReduceLROnPlateau) and monitor == "val/score" and direction not in (None, scheduler.mode):
+        scheduler = make(optimizer, mode=direction)
+    found = any(isinstance(callback, LearningRateFinder) for callback in trainer.callbacks)
+    if found and isinstance(scheduler, OneCycleLR | CyclicLR | Piecewise):
+        raise ValueError(
+            f"LearningRateFinder: {type(scheduler).__name__} has rates of its own, which the found one would not "
+            "change; find with model.scheduler null, then write it into the schedule"
+        )
+    if isinstance(scheduler, OneCycleLR | CyclicLR):
+        _keep_ratios(scheduler, rates)
+    return scheduler
+
+
+def interval_of(scheduler: Scheduler) -> Literal["step", "epoch"]:
+    """When a scheduler moves unless it is told: each step where its arguments count steps or it follows progress."""
+    return "step" if isinstance(scheduler, OneCycleLR | CyclicLR | WarmupCosine) else "epoch"
+
+
+class StepOnValidation(pl.Callback):
+    """Moves plateau schedulers when a validation ends, before its checkpoint is written.
+
+    Lightning moves them at the end of the epoch: a checkpoint then lacks the validation that it was written after, and
+    a resumed run waits an epoch longer. It would also count a validation again in each epoch that has none.
+    """
+
+    def __init__(self) -> None:
+        self.seen = False
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        self.seen = True
+        for config in trainer.lr_scheduler_configs:
+            if config.reduce_on_plateau:
+                if config.monitor not in trainer.callback_metrics:
+                    known = ", ".join(sorted(trainer.callback_metrics))
+                    raise ValueError(f"model.scheduler_monitor: nothing logs {config.monitor!r}; there are {known}")
+                config.scheduler.step(float(trainer.callback_metrics[config.monitor]))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        due = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0 and not trainer.should_stop
+        if due and not self.seen and any(config.reduce_on_plateau for config in trainer.lr_scheduler_configs):
+            raise ValueError(
+                "a plateau scheduler needs validations, but nothing is validated (data.fold all, or "
+                "trainer.limit_val_batches 0); take a schedule that follows steps or epochs"
+            )
+
+
+def score_mode(trainer: pl.Trainer) -> Literal["min", "max"] | None:
+    """The better direction of `val/score`; None where nothing computes it."""
+    for callback in trainer.callbacks:
+        if hasattr(callback, "competition"):
+            return "max" if callback.competition.metric.higher_is_better else "min"
+    return None
+
+
+def _keep_ratios(scheduler: OneCycleLR | CyclicLR, rates: list[float]) -> None:
+    """Undo that these two give every group the same rates: groups keep their `lr_scale`, a loss its own top rate."""
+    groups = scheduler.optimizer.param_groups
+    for index, (group, rate) in enumerate(zip(groups, rates, strict=True)):
+        plain = scheduler.optimizer.defaults["lr"] * group.get("lr_scale", 1.0)
+        own = rate != plain  # a loss with a learning rate of its own
+        if isinstance(scheduler, OneCycleLR):
+            scale = rate / group["max_lr"] if own else group.get("lr_scale", 1.0)
+            for key in ("lr", "initial_lr", "max_lr", "min_lr"):
+                group[key] *= scale
+        else:
+            scale = rate / scheduler.max_lrs[index] if own else group.get("lr_scale", 1.0)
+            scheduler.max_lrs[index] *= scale
+            scheduler.base_lrs[index] *= scale
+            group["lr"] *= scale

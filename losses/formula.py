@@ -48,13 +48,17 @@ class LossFormula(nn.Module):
     name unless another is given; a bare `name`, or one with keys only, takes the main output (the first). Numbers,
     `+ - * /`, `log(…)`, and `side`, the image's side length in pixels, combine them.
 
+    A network with deep supervision returns an output at several levels, from fine to coarse; the loss of each is taken
+    against the target at its size, and they are averaged with weights 1, 1/2, 1/4, … (nnU-Net). `dice(mask,
+    levels=[1, 0.4, 0])` gives others, one a level; only their ratios count, and a level of weight 0 is not computed.
+
     Args:
         text: the formula.
         terms: losses under names of your own, for example a library's; called as `(logits, target)`.
 
     Raises:
         FormulaError: unknown names (with the nearest known one), wrong keys, anything but the grammar above; a formula
-            in which no loss is left.
+            in which no loss is left; another number of `levels` than the output has.
     """
 
     def __init__(self, text: str, terms: Mapping[str, nn.Module] | None = None) -> None:
@@ -63,7 +67,7 @@ class LossFormula(nn.Module):
         self.named_terms = nn.ModuleDict(dict(terms or {}))
         self.losses = nn.ModuleList()
         # Indexed by an attribute of the tree's nodes, which survives the deep copy that averages weights.
-        self._calls: list[tuple[int, str | None, str | None, bool]] = []
+        self._calls: list[tuple[int, str | None, str | None, bool, list[float] | None]] = []
         try:
             tree = ast.parse(text.strip(), mode="eval").body
         except SyntaxError as error:
@@ -166,7 +170,19 @@ class LossFormula(nn.Module):
         except ValueError:
             raise self._error(node, f"expected a number, a word or a list, found {ast.unparse(node)!r}") from None
 
+    def _level_weights(self, node: ast.expr, levels: Any) -> list[float] | None:
+        """The weights of levels that a term names; None where it names none."""
+        if levels is None:
+            return None
+        sound = isinstance(levels, list | tuple) and all(
+            isinstance(level, int | float) and not isinstance(level, bool) and level >= 0 for level in levels
+        )
+        if not sound or not sum(levels):
+            raise self._error(node, f"levels is {levels!r}, expected a list of weights from fine to coarse: [1, 0.5]")
+        return [float(level) for level in levels]
+
     def _add_loss(self, node: ast.expr, name: str, names: list[str], options: dict[str, Any]) -> None:
+        weights = self._level_weights(node, options.pop("levels", None))
         if name in self.named_terms:
             if options:
                 raise self._error(node, f"{name} comes from loss_terms, its options are set there")
@@ -186,7 +202,7 @@ class LossFormula(nn.Module):
         output = names[0] if names else None
         target = names[1] if len(names) > 1 else output
         node.call = len(self._calls)
-        self._calls.append((len(self.losses) - 1, output, target, name in self.named_terms))
+        self._calls.append((len(self.losses) - 1, output, target, name in self.named_terms, weights))
 
 
 class _WithGradient(torch.autograd.Function):
@@ -261,7 +277,7 @@ class _Call:
         return spatial[0]
 
     def loss(self, node: ast.expr) -> Tensor:
-        number, output, target, foreign = self.formula._calls[node.call]
+        number, output, target, foreign, given = self.formula._calls[node.call]
         module = self.formula.losses[number]
         name = output or self.main
         if name not in self.outputs:
@@ -273,16 +289,23 @@ class _Call:
             raise self.formula._error(node, f"no target {target or self.main!r}, the batch has {have}")
         value = self.outputs[name]
         levels = _levels(value)
-        shares = [2.0**-level for level in range(len(levels))]
+        shares = [2.0**-level for level in range(len(levels))] if given is None else given
+        if len(shares) != len(levels):
+            raise self.formula._error(
+                node, f"levels has {len(shares)} weights, the output {name!r} {len(levels)} levels"
+            )
+        counted = [level for level, share in enumerate(shares) if share]
         losses = []
-        for level, logits in enumerate(levels):
+        for level in counted:
+            logits = levels[level]
             resized = resize_target(truth, logits) if len(levels) > 1 and needed else truth
             if foreign:
                 losses.append(module(logits, resized))
                 continue
             view = self.views.setdefault((name, level), Logits(logits))
             losses.append(module(view, resized, weight=self.weights(logits)))
-        return sum(share * loss for share, loss in zip(shares, losses, strict=True)) / sum(shares)
+        weighted = (shares[level] * loss for level, loss in zip(counted, losses, strict=True))
+        return sum(weighted) / sum(shares)
 
     def weights(self, logits: Tensor) -> Tensor | None:
         """Image weights times valid pixels, for one output."""

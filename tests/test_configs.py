@@ -47,7 +47,8 @@ def test_config_trains_two_steps(config, small):
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
-def test_preset_parses_as_an_overlay(preset, small, capsys):
+def test_preset_parses_as_an_overlay(preset, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     base = ROOT / "configs" / "quickstart.yaml"
     with pytest.raises(SystemExit) as ended:
         cli.main(["fit", "--config", str(base), "--config", str(preset), "--print_config"])

@@ -40,6 +40,10 @@ class CompetitionMetric(Metric):
     def reduce(self, rows: np.ndarray) -> float:
         """Score of all images; `rows` is `(N, F)`, one `image()` row per image."""
 
+    def class_scores(self, rows: np.ndarray) -> np.ndarray:
+        """Score of each class over all images, `(K,)`; empty for a metric that has no classes."""
+        return np.empty(0)
+
     def row(self, image_id: str, prediction: Arrays, truth: Arrays) -> np.ndarray:
         """Row of one image where the id matters too (the area that it lies in); else that of `image()`."""
         return self.image(prediction, truth)
@@ -84,10 +88,16 @@ class CompetitionMetric(Metric):
             gathered: list[dict[str, np.ndarray]] = [{} for _ in range(torch.distributed.get_world_size())]
             torch.distributed.all_gather_object(gathered, self.rows)
             self.rows = {image_id: row for part in gathered for image_id, row in part.items()}
+        return torch.tensor(self.reduce(self._stacked()), dtype=torch.float64)
+
+    def by_class(self) -> list[float]:
+        """Score of each class over the images that are here: after `compute`, those of all ranks."""
+        return self.class_scores(self._stacked()).tolist()
+
+    def _stacked(self) -> np.ndarray:
         if not self.rows:
             raise ValueError(f"{type(self).__name__} has seen no image; is the validation split empty?")
-        rows = np.stack([self.rows[image_id] for image_id in sorted(self.rows)])
-        return torch.tensor(self.reduce(rows), dtype=torch.float64)
+        return np.stack([self.rows[image_id] for image_id in sorted(self.rows)])
 
     def reset(self) -> None:
         super().reset()

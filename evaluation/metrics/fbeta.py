@@ -63,6 +63,10 @@ class FBeta(CompetitionMetric):
         scores = fbeta(counted[..., 0], counted[..., 1], counted[..., 2], self.beta, self.empty)
         return float(np.nanmean(scores)) if np.isfinite(scores).any() else float("nan")
 
+    def class_scores(self, rows: np.ndarray) -> np.ndarray:
+        counted = rows.reshape(len(rows), -1, 3).sum(0)
+        return fbeta(counted[:, 0], counted[:, 1], counted[:, 2], self.beta, self.empty)
+
     def image_score(self, row: np.ndarray) -> float:
         found, predicted, true = row.reshape(-1, 3).sum(0)
         return float(fbeta(found, predicted, true, self.beta, self.empty))

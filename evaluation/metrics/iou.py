@@ -43,6 +43,9 @@ class IoUPerImage(CompetitionMetric):
     def reduce(self, rows: np.ndarray) -> float:
         return mean(rows)
 
+    def class_scores(self, rows: np.ndarray) -> np.ndarray:
+        return np.array([mean(column) for column in rows.T])
+
 
 class IoUGlobal(CompetitionMetric):
     """Intersection over union of all pixels of the set at once, mean over channels.
@@ -71,4 +74,7 @@ class IoUGlobal(CompetitionMetric):
         return counts(prediction, truth, self.output, self.truth, self.classes, self.ignore).ravel()
 
     def reduce(self, rows: np.ndarray) -> float:
-        return mean(iou(rows.sum(0).reshape(-1, 3), self.empty))
+        return mean(self.class_scores(rows))
+
+    def class_scores(self, rows: np.ndarray) -> np.ndarray:
+        return iou(rows.sum(0).reshape(-1, 3), self.empty)

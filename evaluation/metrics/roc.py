@@ -27,13 +27,18 @@ class AreaUnderROC(CompetitionMetric):
         return np.concatenate([predicted, flags(truth, self.truth, "truth", len(predicted))])
 
     def reduce(self, rows: np.ndarray) -> float:
+        areas = self.class_scores(rows)
+        known = ~np.isnan(areas)
+        return float(areas[known].mean()) if known.any() else float("nan")
+
+    def class_scores(self, rows: np.ndarray) -> np.ndarray:
         from scipy.stats import rankdata
 
         predicted, true = np.split(rows, 2, axis=1)
         positive, negative = true.sum(0), (1 - true).sum(0)
         pairs = positive * negative
         wins = (rankdata(predicted, axis=0) * true).sum(0) - positive * (positive + 1) / 2
-        return float((wins[pairs > 0] / pairs[pairs > 0]).mean()) if (pairs > 0).any() else float("nan")
+        return np.where(pairs > 0, wins / np.maximum(pairs, 1), np.nan)
 
     def image_score(self, row: np.ndarray) -> float:
         """1 - mean |probability - truth|: a single image has no ranks."""

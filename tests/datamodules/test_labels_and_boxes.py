@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datamodules.dataset import augment
+from augmentations.steps import augment
 from datamodules.targets import Boxes, Labels
 
 TABLE = pd.DataFrame({"image_id": ["001", "NA", "c"], "grade": ["0", "2", "1"]})

@@ -16,6 +16,17 @@ def test_best_falls_back_to_last_and_missing_is_named(tmp_path):
         run.checkpoint("other.ckpt")
 
 
+def test_best_of_several_is_that_of_the_facts(tmp_path):
+    run = RunFolder(tmp_path)
+    run.checkpoints.mkdir()
+    for name in ("last.ckpt", "3.ckpt", "7.ckpt"):
+        (run.checkpoints / name).touch()
+    assert run.checkpoint("best").name == "last.ckpt"
+    run.write_facts(best="3.ckpt")
+    assert run.checkpoint("best").name == "3.ckpt"
+    assert run.checkpoint("last").name == "last.ckpt"
+
+
 def test_facts_accumulate(tmp_path):
     run = RunFolder(tmp_path / "new")
     assert run.read_facts() == {}

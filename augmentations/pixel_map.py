@@ -1,0 +1,55 @@
+"""Masks and boxes that follow a picture moved by another library."""
+
+import numpy as np
+
+
+def pixel_numbers(size: tuple[int, int]) -> np.ndarray:
+    """The pixels of `(H, W)` numbered from 1, row by row, int32; 0 stands for what comes from outside.
+
+    Moved as the picture is, by the nearest pixel, they tell where all its masks and boxes have gone.
+    """
+    return np.arange(1, size[0] * size[1] + 1, dtype=np.int32).reshape(size)
+
+
+def follow(arrays: dict[str, np.ndarray], numbers: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    """The arrays of a sample after its picture has moved.
+
+    Args:
+        arrays: masks `(H, W)` or `(K, H, W)` of any type, `boxes` `(B, 4)` xyxy with their `labels`, numbers.
+        numbers: `pixel_numbers` after the move, `(h, w)`.
+        size: `(H, W)` before it.
+
+    Returns:
+        Masks at `(h, w)` with 0 outside, boxes as the extent of what is still seen of them, and `valid` where something
+        comes from outside.
+    """
+    if numbers.shape == size and np.array_equal(numbers, pixel_numbers(size)):
+        return arrays
+    inside, places = numbers > 0, np.maximum(numbers - 1, 0)
+    result = dict(arrays)
+    for name, array in arrays.items():
+        if array.ndim >= 2 and name != "boxes":
+            moved = array.reshape(*array.shape[:-2], -1)[..., places]
+            moved[..., ~inside] = 0
+            result[name] = moved
+    if "boxes" in arrays:
+        boxes, seen = _extents(arrays["boxes"], inside, places, size[1])
+        result["boxes"] = boxes[seen]
+        if "labels" in arrays:
+            result["labels"] = arrays["labels"][seen]
+    if "valid" not in arrays and not inside.all():
+        result["valid"] = inside
+    return result
+
+
+def _extents(boxes: np.ndarray, inside: np.ndarray, places: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Extent of the pixels from inside each box, and which boxes have any."""
+    down, across = places // width + 0.5, places % width + 0.5
+    result, seen = np.zeros_like(boxes), np.zeros(len(boxes), bool)
+    for number, (left, top, right, bottom) in enumerate(boxes):
+        held = inside & (across >= left) & (across <= right) & (down >= top) & (down <= bottom)
+        rows, columns = np.flatnonzero(held.any(1)), np.flatnonzero(held.any(0))
+        if len(rows):
+            seen[number] = True
+            result[number] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    return result, seen

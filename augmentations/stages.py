@@ -1,0 +1,61 @@
+"""Augmentation that changes in the course of training."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from augmentations.base import Augmentation, on_batch
+from augmentations.steps import Steps
+
+if TYPE_CHECKING:  # imported by the parser once a config names this class
+    from albumentations import BaseCompose, BasicTransform
+
+
+class Stages(Augmentation):
+    """One of several lists of augmentations; `callbacks.AugmentationSchedule` says which, epoch by epoch.
+
+    It may stand under `data.augmentation`, under `model.augmentation` or both, beside augmentations that never change
+    (crops). Persistent workers see a switch, because its number lies in memory that they share.
+
+    Args:
+        stages: augmentations by the stage's name: `{none: [], soft: […], hard: […]}`.
+
+    Raises:
+        ValueError: no stage, or one that the schedule names and this has not.
+    """
+
+    def __init__(self, stages: "dict[str, list[BasicTransform | BaseCompose | nn.Module | Augmentation]]") -> None:
+        if not stages:
+            raise ValueError("Stages: no stage is given, expected such as {none: [], soft: […], hard: […]}")
+        self.stages = stages
+        self.steps = [Steps(steps) for steps in stages.values()]
+        self.current = torch.full((), -1, dtype=torch.int64).share_memory_()
+
+    def switch(self, name: str) -> None:
+        """Take this stage from now on, in this process and in its workers.
+
+        Raises:
+            ValueError: there is no such stage.
+        """
+        if name not in self.stages:
+            raise ValueError(f"Stages: no stage {name!r}, only {list(self.stages)}")
+        self.current.fill_(list(self.stages).index(name))
+
+    def _number(self) -> int:
+        number = int(self.current)
+        if number < 0:
+            raise ValueError("augmentations.Stages needs callbacks.AugmentationSchedule in trainer.callbacks")
+        return number
+
+    def inside(self) -> list:
+        return [step for steps in self.stages.values() for step in steps]
+
+    def sample(
+        self, image: np.ndarray, arrays: dict[str, np.ndarray], full: float, random: np.random.Generator
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        return self.steps[self._number()](image, arrays, full, int(random.integers(2**31)), random)
+
+    def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
+        return on_batch(list(self.stages.values())[self._number()], batch, full, random)

@@ -1,0 +1,110 @@
+"""timm's augmentation policies by their strings."""
+
+import copy
+import random as python_random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from augmentations.base import Augmentation
+from augmentations.pixel_map import follow, pixel_numbers
+
+
+class TimmPolicy(Augmentation):
+    """AutoAugment, RandAugment, AugMix or 3-Augment as timm has them, by timm's string, under `data.augmentation`.
+
+    Masks and boxes follow the geometric operations (shear, shift, turn) and stay under those of colour. For pictures of
+    8 bits with 1 or 3 channels.
+
+    Args:
+        policy: `rand-m9-n2-mstd0.5-inc1` (RandAugment: magnitude 9, 2 operations, timm's recipe for EfficientNets),
+            `original-mstd0.5` and `v0` (AutoAugment), `3a` (DeiT III: colour alone), `augmix-m3-w3`; the parts are
+            explained at `timm.data.auto_augment`. AugMix blends pictures that are moved apart: only without masks.
+
+    Raises:
+        ValueError: a string that timm does not know; pictures of other types or channels; AugMix with masks.
+    """
+
+    def __init__(self, policy: str = "rand-m9-n2-mstd0.5-inc1") -> None:
+        from timm.data import auto_augment  # a second that --help need not wait for
+
+        self.policy = policy
+        makers = {"rand": auto_augment.rand_augment_transform, "augmix": auto_augment.augment_and_mix_transform}
+        make = makers.get(policy.partition("-")[0], auto_augment.auto_augment_transform)
+        try:
+            self.transform = make(policy)
+        except (AssertionError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"TimmPolicy: timm does not know the policy {policy!r} ({error}); expected such as "
+                "rand-m9-n2-mstd0.5, original-mstd0.5, v0, 3a, augmix-m3-w3"
+            ) from error
+        self.blends = isinstance(self.transform, auto_augment.AugMixAugment)
+        if isinstance(self.transform, auto_augment.AutoAugment):
+            self.transform.policy = [[_Followed(op) for op in part] for part in self.transform.policy]
+        elif not self.blends:
+            self.transform.ops = [_Followed(op) for op in self.transform.ops]
+
+    def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
+        raise ValueError("TimmPolicy works on single images; put it into data.augmentation")
+
+    def sample(
+        self, image: np.ndarray, arrays: dict[str, np.ndarray], full: float, random: np.random.Generator
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        size, channels = image.shape[:2], image.shape[2]
+        if image.dtype != np.uint8 or channels not in (1, 3):
+            raise ValueError(
+                f"TimmPolicy knows pictures of 1 or 3 channels and 8 bits, got {channels} of {image.dtype}; take "
+                "augmentations.Geometry and augmentations.Colour"
+            )
+        spatial = any(array.ndim >= 2 for array in arrays.values())
+        if self.blends and spatial:
+            raise ValueError(
+                f"TimmPolicy: {self.policy} blends pictures that are moved apart, which no mask can follow; take a "
+                "policy rand-… or original"
+            )
+        picture = Image.fromarray(np.repeat(image, 3, axis=2) if channels == 1 else image)
+        numbers = Image.fromarray(pixel_numbers(size)) if spatial else None
+        with _seeded(int(random.integers(2**32))):
+            found = self.transform(picture) if self.blends else self.transform((picture, numbers))
+        picture, numbers = (found, None) if self.blends else found
+        if numbers is not None:
+            arrays = follow(arrays, np.asarray(numbers), size)
+        return np.asarray(picture)[..., :channels], arrays
+
+
+class _Followed:
+    """An operation of timm's on a picture, and on the numbers of its pixels where it moves them."""
+
+    def __init__(self, operation: Any) -> None:
+        self.picture = operation
+        self.numbers = None
+        if operation.name.startswith(("Shear", "Translate", "Rotate")):
+            self.numbers = copy.copy(operation)
+            self.numbers.kwargs = {"fillcolor": 0, "resample": Image.Resampling.NEAREST}
+
+    def __call__(self, both: tuple[Image.Image, Image.Image | None]) -> tuple[Image.Image, Image.Image | None]:
+        picture, numbers = both
+        before = python_random.getstate()
+        picture = self.picture(picture)
+        if self.numbers is not None and numbers is not None:
+            after = python_random.getstate()
+            python_random.setstate(before)  # whether and how far: drawn once for both
+            numbers = self.numbers(numbers)
+            python_random.setstate(after)
+        return picture, numbers
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """timm draws from Python's and numpy's global generators; they go on afterwards as if nothing had been."""
+    states = python_random.getstate(), np.random.get_state()  # noqa: NPY002 - these are what timm draws from
+    python_random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        python_random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002

@@ -1,0 +1,103 @@
+"""torchvision's transforms (v2) on a sample in a worker: the picture as `tv_tensors.Image`, masks and boxes with it."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from augmentations.pixel_map import follow, pixel_numbers
+
+POLICIES = (v2.AutoAugment, v2.RandAugment, v2.TrivialAugmentWide)
+LARGEST = 2**24  # pixels that float32, in which torchvision moves masks, can number
+
+
+def apply_v2(
+    transform: nn.Module, image: np.ndarray, arrays: dict[str, np.ndarray], seed: int
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """A transform of `torchvision.transforms.v2`, on a picture and what belongs to it.
+
+    AutoAugment, RandAugment and TrivialAugmentWide refuse masks in torchvision; here masks and boxes follow their
+    geometric operations, and stay under those of colour.
+
+    Args:
+        transform: any of v2 that takes one picture and keeps the type of its pixels.
+        image: `(H, W, C)`.
+        arrays: masks, boxes, labels; see `pixel_map.follow`.
+        seed: of everything it draws.
+
+    Raises:
+        ValueError: what is no transform of v2, or works on batches; a policy on other than 1 or 3 channels, or AugMix
+            where there are masks; a transform that changes the type of pixels.
+    """
+    name = type(transform).__name__
+    if not isinstance(transform, v2.Transform):
+        raise ValueError(f"data.augmentation: {name} is no transform of torchvision.transforms.v2")
+    if isinstance(transform, v2.CutMix | v2.MixUp):
+        raise ValueError(f"{name} works on batches; take augmentations.{name.capitalize()} under model.augmentation")
+    policy = isinstance(transform, POLICIES)
+    if policy and (image.shape[2] not in (1, 3) or image.dtype == np.uint16):
+        raise ValueError(
+            f"{name} knows pictures of 1 or 3 channels and 8 bits, got {image.shape[2]} of {image.dtype}; take "
+            "augmentations.Geometry and augmentations.Colour"
+        )
+    size, spatial = image.shape[:2], any(array.ndim >= 2 for array in arrays.values())
+    if spatial and isinstance(transform, v2.AugMix):
+        raise ValueError(
+            f"{name} blends pictures that are moved apart, which no mask can follow; take "
+            "torchvision.transforms.v2.RandAugment or augmentations.TimmPolicy"
+        )
+    if spatial and size[0] * size[1] > LARGEST:
+        raise ValueError(f"{name}: a picture of {size} is too large to move its masks; crop it before")
+    picture: Any = tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0))))
+    numbers: Any = tv_tensors.Mask(torch.from_numpy(pixel_numbers(size).astype(np.float32))) if spatial else None
+    # Of the CPU alone: torch.manual_seed would queue a call for a GPU that a worker never opens.
+    state = torch.default_generator.get_state()
+    torch.default_generator.manual_seed(seed)
+    try:
+        if not spatial:
+            picture = transform(picture)
+        elif policy:
+            picture, numbers = _apply_policy(transform, picture, numbers)
+        else:
+            picture, numbers = transform(picture, numbers)
+    except TypeError as error:
+        if "Mask" not in str(error):
+            raise
+        raise ValueError(
+            f"{name}: {error}; name the policy in data.augmentation itself, not inside another transform, and masks "
+            "will follow it"
+        ) from error
+    finally:
+        torch.default_generator.set_state(state)
+    result = np.moveaxis(picture.numpy(), 0, -1)
+    if result.dtype != image.dtype:
+        raise ValueError(
+            f"data.augmentation: {name} makes {result.dtype} of {image.dtype}; leave it out, model.mean and model.std "
+            "normalise on the device"
+        )
+    if numbers is None:
+        return result, arrays
+    return result, follow(arrays, np.rint(numbers.numpy()).astype(np.int32), size)
+
+
+def _apply_policy(transform: Any, picture: tv_tensors.Image, numbers: tv_tensors.Mask) -> tuple[Any, Any]:
+    """A policy on the picture; what it moves, it moves again in the numbers of its pixels."""
+    apply = transform._apply_image_or_video_transform
+    moves: list[tuple[str, float]] = []
+
+    def noted(image: Any, transform_id: str, magnitude: float, **settings: Any) -> Any:
+        if transform_id.startswith(("Shear", "Translate", "Rotate")):
+            moves.append((transform_id, magnitude))
+        return apply(image, transform_id, magnitude, **settings)
+
+    transform._apply_image_or_video_transform = noted
+    try:
+        picture = transform(picture)
+    finally:
+        del transform._apply_image_or_video_transform
+    for name, magnitude in moves:
+        numbers = apply(numbers, name, magnitude, interpolation="nearest", fill={tv_tensors.Mask: 0})
+    return picture, numbers

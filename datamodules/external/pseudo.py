@@ -1,0 +1,108 @@
+"""Pseudo-labels: what `cli.py pseudo` made of unlabelled images, as rows to train on."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from datamodules.external.base import ExternalData
+from datamodules.readers import Reader
+from datamodules.table import read_csv
+from datamodules.targets import Target
+from evaluation.folds import folds_hash, read_folds
+
+SOFT = "_soft"  # after a mask's name: its probabilities in steps of 1/255, which augmentation may move
+
+
+class PseudoArrays(Target):
+    """The arrays of a row's label file: truth as files would hold it, and `valid` where the teacher was sure."""
+
+    def files(self, row: Any) -> list[Path]:
+        return [Path(row.labels)]
+
+    def read(self, row: Any, size: tuple[int, ...]) -> dict[str, np.ndarray]:
+        with np.load(row.labels, allow_pickle=False) as content:
+            arrays = {name: content[name] for name in content.files}
+        for name, array in arrays.items():
+            if array.ndim >= 2 and array.shape[-len(size) :] != tuple(size):
+                raise ValueError(f"{row.labels}: {name} is {array.shape}, its image {row.image_id!r} is {tuple(size)}")
+        return arrays
+
+
+class PseudoLabels(ExternalData):
+    """Unlabelled images with what the models of a former run said about them.
+
+    Every fold has labels of its own: training of fold k takes those of the one teacher that was trained with the same
+    folds file and validated fold k too. All other teachers have learned from fold k's truth, and their labels would
+    carry it into the training of the model that fold k is to score. `fit` fills in `fold` and `folds`.
+
+    Args:
+        root: folder that `pseudo` wrote.
+        weight: factor of the rows' own weights in the loss.
+        source: its name.
+        fold: the fold that is validated; `data.fold` unless given.
+        folds: the folds file; `data.folds` unless given.
+        reader: how its images are read, where the config's reader cannot.
+
+    Raises:
+        FileNotFoundError: no such labels.
+        ValueError: labels of another fold or of other folds.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        weight: float = 1.0,
+        source: str = "pseudo",
+        fold: int | Literal["all", "given"] | None = None,
+        folds: str | None = None,
+        reader: Reader | None = None,
+    ) -> None:
+        super().__init__(root, weight, source, reader, [PseudoArrays()])
+        self.fold, self.folds = fold, folds
+
+    def table(self) -> pd.DataFrame:
+        manifest = json.loads(self.file("manifest.json").read_text())
+        if self.fold is None:
+            raise ValueError("PseudoLabels: fold is not set; it is the fold that this training validates (data.fold)")
+        entry = manifest["folds"].get(str(self.fold))
+        if entry is None:
+            raise ValueError(
+                f"{self.root} has no labels for training fold {self.fold}, only for {sorted(manifest['folds'])}; their "
+                f"teacher must be a run of fold {self.fold}"
+            )
+        if self.fold != "all":
+            known = self.fold if isinstance(self.fold, str) else folds_hash(read_folds(str(self.folds)))
+            if known != entry["folds_hash"]:
+                raise ValueError(
+                    f"{self.root} was made with other folds than {self.folds}: its teacher of fold {self.fold} has "
+                    "learned from images that this run validates. Put the old folds file back, or make the labels again"
+                )
+        rows = read_csv(self.file(entry["table"]))
+        rows["labels"] = [str(Path(self.root) / name) for name in rows["labels"]]
+        weights = rows["weight"].astype(float) * self.weight
+        return self.named(rows).assign(weight=weights)
+
+
+class SoftLabels(Target):
+    """The last target of a training with soft pseudo-labels: their probabilities take the place of the hard masks.
+
+    Masks are whole numbers while they are augmented; so probabilities travel beside them, as uint8.
+
+    Args:
+        names: of the masks `(K, H, W)` that have probabilities.
+    """
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+    def derive(self, sample: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        found: dict[str, np.ndarray] = {}
+        for name in self.names:
+            if name + SOFT in sample:
+                found[name] = sample[name + SOFT].astype(np.float32) / 255
+            elif name in sample:  # a row with real truth: all samples of a batch have the same arrays
+                found[name + SOFT] = (sample[name] > 0).astype(np.uint8) * np.uint8(255)
+        return found

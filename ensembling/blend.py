@@ -1,0 +1,163 @@
+"""One entry from those of several members: resizing, the rule, what the store keeps of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from ensembling.box_rules import merge_boxes
+from ensembling.ranks import Ranks
+from ensembling.rules import average, maximum, median, normalised, sum_to_one
+from ensembling.votes import union_of_agreeing, vote
+from postprocessing.resize import Resize
+
+Arrays = dict[str, np.ndarray]
+Rule = Literal["mean", "weighted", "geometric", "harmonic", "logit", "rank", "median", "max", "vote", "union"]
+WEIGHTED = ("mean", "weighted", "geometric", "harmonic", "logit", "rank")
+BYTE = np.float32(255)
+
+
+@dataclass
+class Blend:
+    """How the entries of an image are made one.
+
+    Args:
+        rule: `mean`, `geometric`, `harmonic`, `logit` (see `ensembling.rules.average`), `weighted` (a mean whose
+            weights are searched unless given), `rank` (mean of ranks, `ensembling.ranks.Ranks`), `median`, `max`,
+            `vote` (`ensembling.votes.vote`) or `union` (of masks that agree, `ensembling.votes.union_of_agreeing`).
+        floor: least probability of the geometric, harmonic and logit mean.
+        votes: members that must agree, for `vote`; None: more than half.
+        threshold: above which a member says yes, for `vote` and `union`; one number or one per class.
+        fallback: for `vote`: `union` where nothing has enough votes.
+        commonest: for `vote`: classes of an image that is without any even so.
+        agreement: least Dice coefficient of masks that agree, for `union`.
+        softmax: outputs whose classes sum to 1; they still do afterwards.
+        outputs: the outputs to take; None takes all, and members must have the same.
+        boxes: outputs that are boxes `(n, 6)`.
+        box_rule: how boxes are merged: see `ensembling.box_rules.merge_boxes`.
+        box_iou: overlap from which two boxes are one.
+        ranks: for `rank`: output -> ranks, of each member; filled in a first pass.
+    """
+
+    rule: Rule = "mean"
+    floor: float = 1e-3
+    votes: int | None = None
+    threshold: float | list[float] = 0.5
+    fallback: Literal["none", "union"] = "none"
+    commonest: list[int] = field(default_factory=list)
+    agreement: float = 0.7
+    softmax: list[str] = field(default_factory=list)
+    outputs: list[str] | None = None
+    boxes: list[str] = field(default_factory=list)
+    box_rule: Literal["wbf", "nms", "soft_nms", "general"] = "wbf"
+    box_iou: float = 0.55
+    ranks: list[dict[str, Ranks]] = field(default_factory=list)
+
+    def __call__(self, entries: Sequence[Arrays | None], weights: Sequence[float] | None = None) -> Arrays:
+        """The arrays of an image.
+
+        Args:
+            entries: of each member; None for one that lacks the image: the weights of the others count. Arrays of other
+                sizes are resized to those of the first: probabilities linearly.
+            weights: of the members; None: equal.
+
+        Raises:
+            ValueError: outputs or shapes that do not fit, or values that the rule cannot take; names the output.
+        """
+        present = [number for number, entry in enumerate(entries) if entry is not None]
+        shares = normalised(weights, len(entries))[present]
+        if not shares.any():  # only members without weight have this image
+            shares = np.ones(len(present))
+        given = [entries[number] for number in present]
+        result = {}
+        for name in self._names(given):
+            try:
+                arrays = [entry[name] for entry in given]
+                if name in self.boxes:
+                    result[name] = merge_boxes(arrays, self.box_rule, self.box_iou, shares)
+                    continue
+                if self.ranks:
+                    arrays = [self.ranks[m][name].rank(array) for m, array in zip(present, arrays, strict=True)]
+                result[name] = self._merge(same_size(arrays, name), shares)
+                if name in self.softmax:
+                    result[name] = sum_to_one(result[name])
+            except ValueError as error:
+                raise ValueError(f"output {name!r}: {error}") from error
+        return result
+
+    def aligned(self, entries: Sequence[Arrays | None]) -> dict[str, list[np.ndarray]]:
+        """The arrays of all members by output, at one size; boxes are left out, and all where a member has nothing."""
+        given = [entry for entry in entries if entry is not None]
+        if len(given) < len(entries):
+            return {}
+        names = [name for name in self._names(given) if name not in self.boxes]
+        return {name: same_size([entry[name] for entry in given], name) for name in names}
+
+    def of_runs(self, entries: list[Arrays]) -> Arrays:
+        """The folds of one member as one entry.
+
+        By the rule itself where that averages a function of the values, so that 9 folds of 3 members are one geometric
+        mean of 27; by the mean before ranks, votes, medians and maxima, which count members.
+        """
+        rule = self.rule if self.rule in ("geometric", "harmonic", "logit") else "mean"
+        own = Blend(rule, self.floor, outputs=self.outputs, boxes=self.boxes, box_rule=self.box_rule)
+        own.softmax, own.box_iou = self.softmax, self.box_iou
+        return own(entries)
+
+    def _merge(self, arrays: list[np.ndarray], weights: np.ndarray) -> np.ndarray:
+        if self.rule == "median":
+            return median(arrays)
+        if self.rule == "max":
+            return maximum(arrays)
+        if self.rule == "vote":
+            return vote(arrays, self.votes, self.threshold, self.fallback, self.commonest).astype(np.float32)
+        if self.rule == "union":
+            return union_of_agreeing(arrays, self.agreement, threshold=self.threshold).astype(np.float32)
+        rule = "mean" if self.rule in ("weighted", "rank") else self.rule
+        return average(arrays, rule, weights, self.floor)
+
+    def _names(self, entries: list[Arrays]) -> list[str]:
+        if self.outputs is not None:
+            return self.outputs
+        names = sorted(entries[0])
+        for entry in entries[1:]:
+            if sorted(entry) != names:
+                raise ValueError(
+                    f"members have the outputs {names} and {sorted(entry)}; name those to take with --outputs"
+                )
+        return names
+
+
+def same_size(arrays: list[np.ndarray], name: str) -> list[np.ndarray]:
+    """Maps `(C, H, W)` at the height and width of the first.
+
+    Raises:
+        ValueError: no probabilities, or shapes that resizing cannot make equal.
+    """
+    for array in arrays:
+        if array.dtype.kind not in "fb":
+            raise ValueError(f"{array.dtype} cannot be averaged; name the outputs to take with --outputs")
+    wanted = arrays[0].shape
+    for array in arrays:
+        # Only pictures are resized: of volumes nobody knows whether the slices are the same.
+        pictures = len(wanted) == array.ndim == 3 and array.shape[0] == wanted[0]
+        if array.shape != wanted and not pictures:
+            raise ValueError(f"members have the shapes {wanted} and {array.shape}")
+    resize = Resize(list(wanted[-2:]), name) if len(wanted) == 3 else None
+    return [array if array.shape == wanted else resize({name: array})[name] for array in arrays]
+
+
+def as_stored(entry: Arrays, dtype: str) -> Arrays:
+    """What reading gives back after the store has kept an entry: weights are found on what will be scored."""
+    kept = {}
+    for name, array in entry.items():
+        if array.dtype.kind != "f":
+            kept[name] = array
+        elif dtype != "uint8":
+            kept[name] = array.astype(dtype).astype(np.float32)
+        elif array.ndim in (3, 4) and array.size and array.min() >= 0 and array.max() <= 1:
+            kept[name] = np.round(array * 255).astype(np.uint8).astype(np.float32) / BYTE
+        else:
+            kept[name] = array.astype(np.float32)
+    return kept

@@ -1,0 +1,149 @@
+"""Boxes of one or several detectors, merged: suppression and weighted fusion.
+
+Boxes are `(N, 6)` float arrays `[x1, y1, x2, y2, score, label]`, in pixels or in shares of the picture; results have
+the highest score first. Boxes of different labels never meet.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+
+
+def as_boxes(boxes: np.ndarray) -> np.ndarray:
+    """The boxes as float64 `(N, 6)`, checked; a copy.
+
+    Raises:
+        ValueError: another shape, a number that is not finite, or a corner on the wrong side; names the row.
+    """
+    array = np.array(boxes, np.float64)
+    if not array.size:
+        return np.zeros((0, 6))
+    if array.ndim != 2 or array.shape[1] != 6:
+        raise ValueError(f"boxes are {array.shape}, expected (N, 6): x1, y1, x2, y2, score, label")
+    wrong = np.flatnonzero(~np.isfinite(array).all(axis=1) | (array[:, 2] < array[:, 0]) | (array[:, 3] < array[:, 1]))
+    if len(wrong):
+        raise ValueError(f"box {wrong[0]} is {array[wrong[0]].tolist()}; expected finite x1 <= x2 and y1 <= y2")
+    return array
+
+
+def overlaps(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of a box with others `(N, 4+)`, `(N,)`; 0 where both are without area."""
+    sides = np.minimum(box[2:4], others[:, 2:4]) - np.maximum(box[:2], others[:, :2])
+    shared = np.prod(np.maximum(sides, 0), axis=1)
+    total = np.prod(box[2:4] - box[:2]) + np.prod(others[:, 2:4] - others[:, :2], axis=1) - shared
+    return np.divide(shared, total, out=np.zeros(len(others)), where=total > 0)
+
+
+def nms(boxes: np.ndarray, iou: float = 0.5) -> np.ndarray:
+    """Non-maximum suppression: a box that overlaps a better one of its label by more than `iou` goes.
+
+    Args:
+        boxes: `(N, 6)`; of several detectors, concatenated.
+        iou: overlap up to which both stay. RSNA pneumonia's 1st place: 0.4.
+    """
+    boxes = _best_first(as_boxes(boxes))
+    alive, kept = np.ones(len(boxes), bool), []
+    for number, box in enumerate(boxes):
+        if alive[number]:
+            kept.append(number)
+            alive &= (boxes[:, 5] != box[5]) | (overlaps(box, boxes) <= iou)
+    return boxes[kept]
+
+
+def soft_nms(
+    boxes: np.ndarray,
+    method: Literal["linear", "gaussian"] = "gaussian",
+    iou: float = 0.3,
+    sigma: float = 0.5,
+    least: float = 0.001,
+) -> np.ndarray:
+    """Soft-NMS (Bodla et al. 2017): overlapping boxes lose score instead of going at once.
+
+    Args:
+        boxes: `(N, 6)`.
+        method: `linear` multiplies scores by 1 - overlap where that is above `iou`, `gaussian` all by
+            exp(-overlap² / sigma).
+        iou: of `linear`; 0.3 as in the paper.
+        sigma: of `gaussian`; 0.5 as in the paper.
+        least: boxes whose score falls below are dropped.
+    """
+    decay = _decay(method, iou, sigma)
+    left, kept = as_boxes(boxes), []
+    while len(left):
+        best = left[:, 4].argmax()
+        box, left = left[best], np.delete(left, best, axis=0)
+        if box[4] < least:
+            break
+        kept.append(box)
+        near = left[:, 5] == box[5]
+        left[near, 4] *= decay(overlaps(box, left[near]))
+    return _best_first(np.stack(kept)) if kept else np.zeros((0, 6))
+
+
+def weighted_box_fusion(
+    detections: Sequence[np.ndarray],
+    weights: Sequence[float] | None = None,
+    iou: float = 0.55,
+    least: float = 0.0,
+) -> np.ndarray:
+    """Weighted box fusion (Solovyev et al. 2019): a box is the mean of all that found it, weighted by their scores.
+
+    Each box, best first, joins the fused box of its label that it overlaps most, if by more than `iou`, and moves it;
+    or begins one. Scores are means over a cluster, times the share of the detectors that found it (at most 1).
+
+    Args:
+        detections: boxes `(N, 6)` of each detector.
+        weights: of the detectors; None: 1 each. They scale the scores.
+        iou: overlap with the fused box; 0.55 as in the paper.
+        least: boxes with a score below are left out at the start.
+    """
+    weights = _weights(weights, len(detections))
+    scaled = []
+    for boxes, weight in zip(map(as_boxes, detections), weights, strict=True):
+        boxes = boxes[boxes[:, 4] >= least]
+        boxes[:, 4] *= weight
+        scaled.append(boxes)
+    boxes = _best_first(np.concatenate(scaled))
+    members: list[list[np.ndarray]] = []
+    fused = np.zeros((0, 6))
+    for box in boxes:
+        overlap = np.where(fused[:, 5] == box[5], overlaps(box, fused), -1)
+        place = int(overlap.argmax()) if len(overlap) else -1
+        if place < 0 or overlap[place] <= iou:
+            members.append([box])
+            fused = np.concatenate([fused, box[None]])
+        else:
+            members[place].append(box)
+            fused[place] = _fuse(np.stack(members[place]))
+    for row, cluster in zip(fused, members, strict=True):
+        row[4] *= min(len(detections), len(cluster)) / weights.sum()
+    return _best_first(fused)
+
+
+def _fuse(cluster: np.ndarray) -> np.ndarray:
+    total = cluster[:, 4].sum()
+    # Boxes with score 0 fuse as equals: they have nothing to be weighed by.
+    share = cluster[:, 4] / total if total > 0 else np.full(len(cluster), 1 / len(cluster))
+    return np.array([*(share @ cluster[:, :4]), total / len(cluster), cluster[0, 5]])
+
+
+def _decay(method: str, iou: float, sigma: float) -> Callable[[np.ndarray], np.ndarray]:
+    if method == "linear":
+        return lambda overlap: np.where(overlap > iou, 1 - overlap, 1.0)
+    if method == "gaussian":
+        return lambda overlap: np.exp(-(overlap**2) / sigma)
+    raise ValueError(f"soft_nms: no method {method!r}; there are linear and gaussian")
+
+
+def _weights(weights: Sequence[float] | None, detectors: int) -> np.ndarray:
+    if not detectors:
+        raise ValueError("no detector is given")
+    given = np.ones(detectors) if weights is None else np.asarray(weights, np.float64)
+    if given.shape != (detectors,) or not np.isfinite(given).all() or (given < 0).any() or not given.any():
+        raise ValueError(f"weights are {given.tolist()}; expected {detectors} numbers of at least 0, not all 0")
+    return given
+
+
+def _best_first(boxes: np.ndarray) -> np.ndarray:
+    return boxes[np.argsort(-boxes[:, 4], kind="stable")]

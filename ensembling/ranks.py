@@ -1,0 +1,52 @@
+"""Ranks in place of probabilities: members that are calibrated differently become comparable."""
+
+import numpy as np
+
+LEVELS = 4080  # a multiple of 255, so that each level of a store in bytes has a bin of its own
+
+
+class Ranks:
+    """Share of values that are smaller, for one output of one member; the first of two passes over the images.
+
+    Labels `(C,)`: the rank of an image among all images, class by class, ties shared: (rank - 0.5) / N. Maps
+    `(C, H, W)`: the share of all pixels of all images with a smaller value (ties shared too), channel by channel; ranks
+    within one image would make an object of every empty picture. Memory: a number per image and class for labels,
+    4081 per channel for maps, whatever their number.
+
+    Values of maps lie in 0..1 and are told apart in steps of 1/4080.
+    """
+
+    def __init__(self) -> None:
+        self.values: list[np.ndarray] = []
+        self.histogram: np.ndarray | None = None
+
+    def add(self, array: np.ndarray) -> None:
+        """Count an image in."""
+        if array.ndim == 1:
+            self.values.append(array.astype(np.float32))
+            return
+        if array.size and (array.min() < 0 or array.max() > 1):
+            raise ValueError(f"values {array.min():.3g} to {array.max():.3g}: ranks of maps take probabilities 0..1")
+        flat = _levels(array).reshape(len(array), -1)
+        found = np.stack([np.bincount(channel, minlength=LEVELS + 1) for channel in flat])
+        self.histogram = found if self.histogram is None else self.histogram + found
+
+    def finish(self) -> None:
+        """Sort what was added; `rank` may then be called."""
+        self.sorted = np.sort(np.stack(self.values), axis=0) if self.values else None
+        self.values = []
+        if self.histogram is not None:
+            below = np.cumsum(self.histogram, axis=1) - self.histogram
+            self.table = ((below + self.histogram / 2) / self.histogram.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    def rank(self, array: np.ndarray) -> np.ndarray:
+        """Ranks of one image, float32 in 0..1, of the same shape."""
+        if array.ndim == 1:
+            columns = zip(self.sorted.T, array.astype(np.float32), strict=True)
+            ends = [(np.searchsorted(c, v, "left"), np.searchsorted(c, v, "right")) for c, v in columns]
+            return (np.array(ends, np.float32).sum(axis=1) / (2 * len(self.sorted))).astype(np.float32)
+        return np.stack([row[level] for row, level in zip(self.table, _levels(array), strict=True)])
+
+
+def _levels(array: np.ndarray) -> np.ndarray:
+    return np.rint(array * np.float32(LEVELS)).astype(np.int64)

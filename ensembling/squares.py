@@ -1,0 +1,96 @@
+"""Weights of least mean squared error: one pass over the images, however many weights are compared."""
+
+import numpy as np
+
+from ensembling.rules import normalised
+
+Sums = tuple[np.ndarray, np.ndarray]
+
+
+class Squares:
+    """Products of the members' probabilities with each other and with the truth, summed for each part of the images.
+
+    Each image counts the same, whatever its size, and so does each output. Memory: two small matrices for each part.
+
+    Args:
+        members: how many there are.
+    """
+
+    def __init__(self, members: int) -> None:
+        self.members = members
+        self.sums: dict[int, Sums] = {}
+
+    def add(self, part: int, outputs: dict[str, list[np.ndarray]], truth: dict[str, np.ndarray]) -> None:
+        """Count an image in.
+
+        Args:
+            part: of the image: its fold.
+            outputs: probabilities `(C, …)` of each member, by output name, of one shape.
+            truth: target arrays; those named like an output count. 0 and 1 of the same shape (or without the axis of
+                the one channel), or class numbers, of which those that are no class (255, void) do not count.
+
+        Raises:
+            ValueError: no output has a truth of its name, or one that does not fit.
+        """
+        names = sorted(set(outputs) & set(truth))
+        if not names:
+            raise ValueError(
+                f"least_squares compares outputs with truths of the same name; outputs are {sorted(outputs)}, truths "
+                f"{sorted(truth)}; use hill_climb"
+            )
+        products, with_truth = self.sums.setdefault(part, (np.zeros([self.members] * 2), np.zeros(self.members)))
+        for name in names:
+            wanted, counted = as_probabilities(truth[name], outputs[name][0].shape, name)
+            if counted.any():
+                values = np.stack([array[:, counted].reshape(-1) for array in outputs[name]]).astype(np.float64)
+                products += values @ values.T / values.shape[1]
+                with_truth += values @ wanted[:, counted].reshape(-1) / values.shape[1]
+
+    def weights(self, without: int | None = None) -> np.ndarray:
+        """Best weights `(M,)` over all parts but one."""
+        parts = [sums for part, sums in self.sums.items() if part != without]
+        return least_squares(sum(p for p, _ in parts), sum(t for _, t in parts))
+
+
+def as_probabilities(truth: np.ndarray, shape: tuple[int, ...], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The truth as 0 and 1 `(C, …)`, and where it counts `(…)`."""
+    if truth.shape == shape:
+        planes = truth
+    elif shape[0] == 1 and truth.shape == shape[1:]:
+        planes = truth[None]
+    elif truth.shape == shape[1:] or truth.shape == (1, *shape[1:]):
+        numbers = truth.reshape(shape[1:])
+        counted = (numbers >= 0) & (numbers < shape[0])
+        classes = np.arange(shape[0]).reshape(-1, *[1] * numbers.ndim)
+        return (numbers == classes).astype(np.float64), counted
+    else:
+        raise ValueError(f"truth {name!r} is {truth.shape}, the output {shape}; use hill_climb")
+    counted = ((planes == 0) | (planes == 1)).all(axis=0)
+    return planes.astype(np.float64), counted
+
+
+def least_squares(products: np.ndarray, with_truth: np.ndarray) -> np.ndarray:
+    """Weights of least mean squared error (the Brier score), at least 0 and of sum 1, by SLSQP.
+
+    Args:
+        products: `(M, M)` mean products of the members' values with each other.
+        with_truth: `(M,)` mean products with the truth.
+
+    Returns:
+        `(M,)`, the global optimum: the problem is convex.
+    """
+    from scipy.optimize import minimize
+
+    members = len(with_truth)
+    scale = max(float(np.abs(products).max()), 1e-12)  # SLSQP stops by absolute differences
+    matrix, vector = products / scale, with_truth / scale
+    found = minimize(
+        lambda w: w @ matrix @ w - 2 * vector @ w,
+        np.full(members, 1 / members),
+        jac=lambda w: 2 * (matrix @ w - vector),
+        bounds=[(0, 1)] * members,
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones(members)},
+        method="SLSQP",
+        options={"ftol": 1e-12, "maxiter": 1000},
+    )
+    return normalised(np.clip(found.x, 0, None), members)

@@ -1,0 +1,282 @@
+"""A run as a chain: each stage starts from the former one's weights and changes some keys of the config."""
+
+import copy
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from experiments.arguments import config_files, experiment_name
+from experiments.chain import setting
+from experiments.processes import children_end_with_us, launch
+from experiments.run_folder import RunFolder, fold_name, write_json
+from preprocessing.files import file_hash, text_hash
+
+FIXED = ("stages", "experiment", "runs", "run_folder", "ckpt_path", "overwrite", "cv", "competition")
+FIXED_DATA = ("root", "images", "val_images", "folds", "fold")
+SOURCES = ("best", "last", "average")
+
+
+@dataclass
+class Stage:
+    """One entry of `stages:`.
+
+    Args:
+        name: of its folder.
+        start: which weights of the former stage it starts from: `best`, `last`, or `average` of all that its
+            `callbacks.TopCheckpoints` or `checkpoint.save_top_k` kept (batch norm's statistics too; they settle again
+            in training).
+        overlay: keys of the config that it changes, as a second `--config` would. What a stage changes is not changed
+            in the next.
+        run: its run folder; the last stage's is that of the whole run, so that later verbs take its checkpoint.
+    """
+
+    name: str
+    start: str
+    overlay: dict[str, Any]
+    run: RunFolder
+
+
+def stages_given(arguments: list[str]) -> list[dict[str, Any]] | None:
+    """The `stages` of a command line: of its flag, else of the last config that has the key."""
+    for index, argument in enumerate(arguments):
+        flag, sign, value = argument.partition("=")
+        if flag == "--stages":
+            return yaml.safe_load(value if sign else arguments[index + 1])
+    for file in reversed(config_files(arguments)):
+        content = yaml.safe_load(file.read_text()) if file.is_file() else None
+        if isinstance(content, dict) and "stages" in content:
+            return content["stages"]
+    return None
+
+
+def make_stages(entries: list[dict[str, Any]], folder: Path) -> list[Stage]:
+    """The stages of a run, checked.
+
+    Args:
+        entries: as in YAML: `name`, `from` and keys of the config.
+        folder: of the whole run.
+
+    Raises:
+        ValueError: names the stage and the key.
+    """
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError("stages: expected a list of stages, each a mapping of keys of the config")
+    names = [str(entry.get("name", f"stage{number}")) for number, entry in enumerate(entries, 1)]
+    stages = []
+    for number, (name, entry) in enumerate(zip(names, entries, strict=True), 1):
+        where = f"stages: stage {number} ({name})"
+        start = entry.get("from", "best")
+        if start not in SOURCES:
+            raise ValueError(f"{where}: from is {start!r}, expected one of {', '.join(SOURCES)}")
+        if number == 1 and "from" in entry:
+            raise ValueError(f"{where}: the first stage has none to start from; name a file in model.init_from")
+        overlay = copy.deepcopy({key: value for key, value in entry.items() if key not in ("name", "from")})
+        fixed = [key for key in FIXED if key in overlay]
+        data = (overlay.get("data") or {}).get("init_args") or {}
+        fixed += [f"data.{key}" for key in FIXED_DATA if key in data]
+        if fixed:
+            raise ValueError(f"{where}: {fixed[0]} is the same in all stages; set it outside of them")
+        if number > 1 and "init_from" in ((overlay.get("model") or {}).get("init_args") or {}):
+            raise ValueError(f"{where}: model.init_from is the former stage's checkpoint; choose it with `from`")
+        if not name or name in names[: number - 1] or any(character in name for character in "/\\. "):
+            raise ValueError(f"{where}: names are those of folders; each its own, without / . or space")
+        last = number == len(entries)
+        run = RunFolder(folder if last else folder / "stages" / f"{number}_{name}")
+        stages.append(Stage(name, start, overlay, run))
+    return stages
+
+
+def chosen_weights(stage: Stage, start: str) -> Path:
+    """The weights file of a finished stage that the next one starts from; an average is written there once.
+
+    Raises:
+        ValueError: `average` of a stage that kept fewer than two checkpoints.
+    """
+    # Reading checkpoints needs torch, which a chain that is done does not.
+    from experiments.average import average, write
+    from experiments.kept_checkpoints import kept_checkpoints
+
+    if start == "last":
+        return stage.run.checkpoint("last")
+    best, kept = kept_checkpoints(stage.run)
+    if start == "best":
+        return best
+    if len(kept) < 2:
+        raise ValueError(
+            f"stages: the stage after {stage.name!r} starts from its average, but it kept {len(kept)} checkpoint; set "
+            'checkpoint: {save_top_k: 3, filename: "{epoch}"} there'
+        )
+    return write(average(kept), stage.run.path / "average.ckpt")
+
+
+def run_stages(
+    arguments: list[str], entries: list[dict[str, Any]], call: Callable[[list[str]], int] = launch
+) -> RunFolder:
+    """Train all stages of a run, each by a `fit` of its own; goes on where it was cut off with `--ckpt_path last`.
+
+    Args:
+        arguments: what follows `fit`. Flags change every stage, those that a stage sets itself too.
+        entries: the stages.
+        call: runs `cli.py` with arguments and returns its status.
+
+    Returns:
+        The folder of the whole run, which is that of the last stage.
+    """
+    given, resume, overwrite = own_flags(arguments)
+    folder = run_folder_of(given)
+    record = folder / "stages.json"
+    try:
+        stages = make_stages(entries, folder)
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from None
+    if overwrite:
+        shutil.rmtree(folder / "stages", ignore_errors=True)
+        record.unlink(missing_ok=True)
+    elif record.is_file() and not resume:
+        raise SystemExit(
+            f"error: {folder} already holds stages of a run\n  go on with it:  --ckpt_path last\n"
+            "  replace it:     --overwrite true\n  keep both:      --experiment ANOTHER_NAME"
+        )
+    with children_end_with_us():
+        for number, stage in enumerate(stages):
+            _run_stage(stage, stages[number - 1] if number else None, Record(record, number), given, call, overwrite)
+    return RunFolder(folder)
+
+
+class Record:
+    """What `stages.json` knows about one stage.
+
+    Args:
+        path: the file.
+        number: of the stage, from 0.
+    """
+
+    def __init__(self, path: Path, number: int) -> None:
+        self.path, self.number = path, number
+
+    def read(self) -> dict[str, Any]:
+        """Its entry, or nothing."""
+        entries = json.loads(self.path.read_text())["stages"] if self.path.is_file() else []
+        return entries[self.number] if self.number < len(entries) else {}
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Replace its entry; later stages, which begin from it, are forgotten."""
+        entries = json.loads(self.path.read_text())["stages"] if self.path.is_file() else []
+        write_json(self.path, {"stages": [*entries[: self.number], entry]})
+
+
+def _run_stage(
+    stage: Stage,
+    before: Stage | None,
+    record: Record,
+    arguments: list[str],
+    call: Callable[[list[str]], int],
+    overwrite: bool,
+) -> None:
+    """Train one stage unless it is done."""
+    settings = text_hash(yaml.safe_dump([stage.name, stage.start, stage.overlay]))
+    known = record.read()
+    if known.get("state") == "finished":
+        if known["settings"] != settings:
+            raise SystemExit(
+                f"error: stage {stage.name!r} in {stage.run.path} was trained with other settings; put them back, or "
+                "start all stages again with --overwrite true"
+            )
+        print(f"# stage {stage.name}: finished before, skipped", flush=True)
+        return
+    started = known.get("state") == "started" and stage.run.checkpoint_file.is_file()
+    if not started:
+        weights = None if before is None else chosen_weights(before, stage.start)
+        known = {
+            "name": stage.name,
+            "folder": str(stage.run.path),
+            "from": None if weights is None else str(weights),
+            "from_hash": None if weights is None else file_hash(weights),
+        }
+    known |= {"settings": settings, "state": "started"}
+    overlay = write_overlay(stage, known["from"])
+    record.write(known)
+    configs, flags = split_configs(arguments)
+    command = ["fit", *configs, "--config", str(overlay), *flags, "--stages", "null"]
+    command += ["--run_folder", str(stage.run.path)]
+    command += ["--ckpt_path", "last"] if started else ["--overwrite", "true"] if overwrite else []
+    print(f"\n# stage {stage.name}\n$ python cli.py {' '.join(command)}", flush=True)
+    code = call(command)
+    if code or stage.run.read_facts().get("state") != "finished":
+        raise SystemExit(
+            f"error: stage {stage.name!r} ended with status {code} before it was finished; the same command with "
+            "--ckpt_path last goes on from there"
+        )
+    record.write(known | {"state": "finished"})
+
+
+def write_overlay(stage: Stage, weights: str | None) -> Path:
+    """`stage.yaml` in the stage's folder: its keys and the weights it starts from."""
+    overlay = copy.deepcopy(stage.overlay)
+    if weights is not None:
+        model = overlay.get("model") or {}
+        overlay["model"] = model | {"init_args": (model.get("init_args") or {}) | {"init_from": weights}}
+    path = stage.run.path / "stage.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(yaml.safe_dump(overlay, sort_keys=False))
+    os.replace(temporary, path)
+    return path
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+def own_flags(arguments: list[str]) -> tuple[list[str], bool, bool]:
+    """The arguments without what the chain itself settles; whether to resume; whether to overwrite."""
+    kept: list[str] = []
+    resume = overwrite = False
+    pairs = list(arguments)
+    while pairs:
+        argument = pairs.pop(0)
+        flag, sign, value = argument.partition("=")
+        name = flag.replace("init_args.", "")
+        if name == "--model.init_from":
+            raise SystemExit("error: with stages, set model.init_from in the config: a flag would change them all")
+        if name not in ("--ckpt_path", "--overwrite", "--stages"):
+            kept.append(argument)
+            continue
+        value = value if sign else pairs.pop(0)
+        if name == "--ckpt_path":
+            if value != "last":
+                raise SystemExit(f"error: --ckpt_path {value}: a run of stages goes on with `last`, whichever it is in")
+            resume = True
+        if name == "--overwrite":
+            overwrite = yaml.safe_load(value) is True
+    return kept, resume, overwrite
+
+
+def split_configs(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The `--config FILE` pairs, and everything else."""
+    configs: list[str] = []
+    flags: list[str] = []
+    pairs = list(arguments)
+    while pairs:
+        argument = pairs.pop(0)
+        if argument in ("--config", "-c"):
+            configs += ["--config", pairs.pop(0)]
+        else:
+            (configs if argument.startswith("--config=") else flags).append(argument)
+    return configs, flags
+
+
+def run_folder_of(arguments: list[str]) -> Path:
+    """Where `fit` with these arguments puts its run."""
+    files = config_files(arguments)
+    given = setting(files, arguments, "run_folder", None)
+    if given is not None:
+        return Path(given)
+    name = setting(files, arguments, "experiment", None) or experiment_name(arguments)
+    fold = setting(files, arguments, "data.fold", 0)
+    return Path(setting(files, arguments, "runs", "runs")) / name / fold_name(fold)

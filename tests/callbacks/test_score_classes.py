@@ -1,0 +1,84 @@
+"""T22: stop when the F1 of one class falls; the classes' scores are logged beside the score."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from callbacks import CompetitionScore, EarlyStopping
+from evaluation.metrics import DicePerImage, FBeta
+from postprocessing.competition import Competition
+
+# Images of class 0 and of class 1 (of five each) that are found in each epoch. Class 0 is best in epoch 2; the rare
+# class goes on rising, and the macro F1 with it, to epoch 5.
+FOUND = [(2, 0), (3, 1), (5, 1), (4, 2), (4, 3), (3, 5), (2, 4), (2, 3), (2, 2), (2, 2)]
+
+
+class Scripted(pl.LightningModule):
+    """Predicts what the script of this epoch says."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def training_step(self, batch, batch_idx):
+        return self.weight.sum()
+
+    def validation_step(self, batch, batch_idx):
+        first, second = FOUND[self.trainer.current_epoch]
+        flags = [[n < first, False] for n in range(5)] + [[False, n < second] for n in range(5)]
+        return [{"label": torch.tensor(flags[index])} for index in batch["number"]]
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def stopped(monitor, competition=None, batches=2):
+    """Last epoch and logged values of a run that stops on this monitor."""
+    competition = competition or Competition(FBeta())
+    truth = [torch.tensor([1.0, 0.0])] * 5 + [torch.tensor([0.0, 1.0])] * 5
+    images = [{"number": n, "image_id": f"i{n}", "image": torch.zeros(1), "label": truth[n]} for n in range(10)]
+    size = len(images) // batches
+    batches = [{key: [i[key] for i in images[k : k + size]] for key in images[0]} for k in range(0, 10, size)]
+    trainer = pl.Trainer(
+        max_epochs=len(FOUND), accelerator="cpu", logger=False, enable_checkpointing=False, num_sanity_val_steps=0,
+        enable_progress_bar=False, enable_model_summary=False,
+        callbacks=[CompetitionScore(competition, panels=0), EarlyStopping(monitor=monitor, patience=2)],
+    )  # fmt: skip
+    trainer.fit(Scripted(), DataLoader(torch.zeros(1, 1)), DataLoader(batches, batch_size=None))
+    return trainer.current_epoch - 1, trainer.callback_metrics
+
+
+def f1_of(found):
+    return 2 * found / (found + 5)
+
+
+@pytest.mark.parametrize("batches", [1, 5])
+def test_stops_when_the_frequent_class_falls_although_the_mean_rises(batches):
+    epoch, logged = stopped("val/score_class0", batches=batches)
+    assert epoch == 4  # best in 2, then two in which it is lower
+    assert float(logged["val/score_class0"]) == pytest.approx(f1_of(4))
+    assert float(logged["val/score_class1"]) == pytest.approx(f1_of(3))
+    means = [np.mean([f1_of(n) for n in pair]) for pair in FOUND[: epoch + 1]]
+    assert means == sorted(means)
+
+
+def test_stops_when_plain_f1_falls():
+    assert stopped("val/score")[0] == 7
+
+
+def test_classes_of_further_metrics_go_by_their_name():
+    epoch, logged = stopped("val/FBeta_class1", Competition(FBeta(average="samples", beta=2), [FBeta()]))
+    assert epoch == 7
+    assert {"val/FBeta_class0", "val/score_class1"} <= set(logged)
+
+
+def test_one_class_is_the_score_itself():
+    metric, names = DicePerImage(), []
+    metric.update(np.ones((2, 1, 4, 4), bool), np.ones((2, 1, 4, 4), bool))
+    module = SimpleNamespace(log=lambda name, *arguments, **settings: names.append(name))
+    CompetitionScore(Competition(metric), panels=0)._finish(None, module, "val", "", "")
+    assert names == ["val/score"]

@@ -1,0 +1,253 @@
+"""Chains of stages: weights carried, the optimizer replaced, killed in the second and resumed there."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+import yaml
+
+import cli
+from experiments.kept_checkpoints import kept_checkpoints
+from experiments.run_folder import RunFolder
+from experiments.stages import make_stages, own_flags, run_stages, stages_given
+
+CONFIG = """
+model:
+  class_path: lightning_modules.SegmentationModule
+  init_args:
+    network: {class_path: torch.nn.Conv2d, init_args: {in_channels: 3, out_channels: 1, kernel_size: 1}}
+    outputs: [mask]
+    loss: bce
+    optimizer: {class_path: torch.optim.Adam, init_args: {lr: 0.1}}
+    scheduler: {class_path: torch.optim.lr_scheduler.ExponentialLR, init_args: {gamma: 0.5}}
+data:
+  class_path: datamodules.ImageDataModule
+  init_args:
+    root: data
+    images: images/*.png
+    test_images: test/*.png
+    targets: [{class_path: datamodules.targets.MaskFiles, init_args: {pattern: "masks/{image_id}.png"}}]
+    batch_size: 2
+    num_workers: 0
+cv: {k: 2}
+competition:
+  metric: {class_path: evaluation.metrics.DicePerImage}
+  postprocess: [{class_path: postprocessing.Threshold, init_args: {value: 0.5}}]
+trainer:
+  max_epochs: 2
+  log_every_n_steps: 1
+  enable_progress_bar: false
+  enable_model_summary: false
+  accelerator: cpu
+panels: 0
+stages:
+  - name: warm
+    checkpoint: {save_top_k: 2, filename: "{epoch}"}
+  - name: cyclic
+    from: average
+    model:
+      init_args:
+        optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.01, momentum: 0.9}}
+        scheduler:
+          class_path: torch.optim.lr_scheduler.CyclicLR
+          init_args: {base_lr: 0.01, max_lr: 0.05, step_size_up: 2}
+    trainer: {max_epochs: 3}
+  - name: tune
+    from: last
+    model: {init_args: {optimizer: {class_path: torch.optim.Adam, init_args: {lr: 0.001}}}}
+    trainer: {max_epochs: 1}
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with twelve labelled pictures of 8 x 8, four unlabelled ones, the config and its folds."""
+    monkeypatch.chdir(tmp_path)
+    write_pictures(tmp_path / "data")
+    Path("c.yaml").write_text(CONFIG)
+    assert cli.main(["folds", "--config", "c.yaml"]) == 0
+    return tmp_path
+
+
+def write_pictures(root: Path) -> None:
+    random = np.random.default_rng(0)
+    for folder in ("images", "masks", "test"):
+        (root / folder).mkdir(parents=True)
+    for number in range(16):
+        image = random.integers(0, 255, (8, 8, 3), np.uint8)
+        cv2.imwrite(str(root / ("images" if number < 12 else "test") / f"p{number}.png"), image)
+        if number < 12:
+            cv2.imwrite(str(root / "masks" / f"p{number}.png"), (image[..., 1] > 120).astype(np.uint8) * 255)
+
+
+def in_process(arguments: list[str]) -> int:
+    """A stage without a process of its own, with a status as a process would have."""
+    try:
+        return cli.main(arguments)
+    except (SystemExit, KeyboardInterrupt, RuntimeError):
+        return 1
+
+
+def chain(*extra: str) -> None:
+    arguments = ["--config", "c.yaml", *extra]
+    run_stages(arguments, stages_given(arguments), in_process)
+
+
+def weights(path: Path | str) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def rates(folder: str) -> list[float]:
+    rows = csv.DictReader(open(Path(folder) / "metrics.csv"))
+    return [float(row["value"]) for row in rows if row["name"].startswith("lr-") and "momentum" not in row["name"]]
+
+
+def test_three_stages_killed_in_the_second_resume_there_exactly(here, monkeypatch, capsys):
+    chain("--experiment", "whole")
+    whole = weights("runs/whole/fold0/checkpoints/last.ckpt")
+
+    def dies(self, trainer, *rest):
+        if "cyclic" in str(trainer.default_root_dir) and trainer.global_step == 7:  # within its third epoch
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pl.callbacks.LearningRateMonitor, "on_train_batch_end", dies, raising=False)
+        with pytest.raises(SystemExit, match="stage 'cyclic' ended"):
+            chain("--experiment", "killed")
+    assert not Path("runs/killed/fold0/config.yaml").exists(), "half a chain is no trained run"
+    with pytest.raises(SystemExit, match="--ckpt_path last"):
+        chain("--experiment", "killed")
+    warm = Path("runs/killed/fold0/stages/1_warm/checkpoints/last.ckpt").stat().st_mtime_ns
+    capsys.readouterr()
+    chain("--experiment", "killed", "--ckpt_path", "last")
+    assert "stage warm: finished before, skipped" in capsys.readouterr().out
+    assert Path("runs/killed/fold0/stages/1_warm/checkpoints/last.ckpt").stat().st_mtime_ns == warm
+    for name, value in weights("runs/killed/fold0/checkpoints/last.ckpt").items():
+        torch.testing.assert_close(value, whole[name], rtol=0, atol=0)
+
+    # weights are carried: the second began from the mean of the first's two, the third from the second's last
+    record = json.loads(Path("runs/whole/fold0/stages.json").read_text())["stages"]
+    assert [entry["state"] for entry in record] == ["finished"] * 3
+    first = RunFolder("runs/whole/fold0/stages/1_warm")
+    kept = [weights(path) for path in first.checkpoints.glob("*.ckpt") if path.name != "last.ckpt"]
+    assert len(kept) == 2
+    for name, value in weights(record[1]["from"]).items():
+        torch.testing.assert_close(value, torch.stack([state[name] for state in kept]).mean(0))
+    assert record[2]["from"].endswith("2_cyclic/checkpoints/last.ckpt")
+
+    # the best of several checkpoints is found under its own name
+    facts = first.read_facts()
+    assert facts["best"] in {path.name for path in first.checkpoints.glob("*.ckpt")} - {"last.ckpt"}
+    assert first.checkpoint("best").name == facts["best"]
+
+    # the optimizer is replaced, the trace of its rates is there
+    second = torch.load("runs/whole/fold0/stages/2_cyclic/checkpoints/last.ckpt", weights_only=True)
+    assert "momentum_buffer" in second["optimizer_states"][0]["state"][0]
+    third = torch.load("runs/whole/fold0/checkpoints/last.ckpt", weights_only=True)
+    assert {"exp_avg", "exp_avg_sq"} <= set(third["optimizer_states"][0]["state"][0])
+    assert third["epoch"] == 0
+    up = [0.01, 0.03, 0.05, 0.03, 0.01, 0.03, 0.05, 0.03, 0.01]
+    assert sorted(set(np.round(rates("runs/whole/fold0/stages/2_cyclic"), 6))) == sorted(set(up))
+
+    # what `predict` takes is the last stage, and it needs none of the others
+    shutil.rmtree("runs/whole/fold0/stages")
+    assert cli.main(["predict", "runs/whole/fold0"]) == 0
+    assert len(list(Path("runs/whole/fold0/predictions/val").glob("*.npz"))) == 6
+
+
+def test_a_finished_stage_with_other_settings_is_refused(here):
+    folder = Path("runs/c/fold0")
+    folder.mkdir(parents=True)
+    done = {"name": "warm", "state": "finished", "settings": "of yesterday"}
+    (folder / "stages.json").write_text(json.dumps({"stages": [done]}))
+    with pytest.raises(SystemExit, match="'warm' .* was trained with other settings"):
+        chain("--ckpt_path", "last")
+
+
+@pytest.mark.parametrize(
+    ("entries", "match"),
+    [
+        ([{"from": "best"}], "stage 1 .* the first stage has none"),
+        ([{}, {"from": "middle"}], "'middle', expected one of best, last, average"),
+        ([{}, {"data": {"init_args": {"fold": 1}}}], "data.fold is the same in all stages"),
+        ([{}, {"competition": {}}], "competition is the same in all stages"),
+        ([{}, {"model": {"init_args": {"init_from": "x"}}}], "choose it with `from`"),
+        ([{"name": "a"}, {"name": "a"}], "each its own"),
+        ({"name": "a"}, "expected a list"),
+    ],
+)
+def test_wrong_stages_are_named(entries, match, tmp_path):
+    with pytest.raises(ValueError, match=match):
+        make_stages(entries, tmp_path)
+
+
+def test_flags_that_would_change_every_stage():
+    with pytest.raises(SystemExit, match="init_from in the config"):
+        own_flags(["--model.init_args.init_from", "x"])
+    with pytest.raises(SystemExit, match="goes on with `last`"):
+        own_flags(["--ckpt_path", "best"])
+    assert own_flags(["--a", "1", "--ckpt_path=last"]) == (["--a", "1"], True, False)
+
+
+def test_the_best_checkpoints_of_a_run(tmp_path):
+    run = RunFolder(tmp_path)
+    run.checkpoints.mkdir()
+    key = "RunCheckpoint{'monitor': 'val/score', 'mode': 'max'}"
+    scores = {"/elsewhere/a.ckpt": 0.2, "/elsewhere/b.ckpt": 0.9, "/elsewhere/gone.ckpt": 1.0}
+    best_k = {name: torch.tensor(value) for name, value in scores.items()}
+    torch.save({"state_dict": {}, "callbacks": {key: {"best_k_models": best_k}}}, run.checkpoint_file)
+    assert kept_checkpoints(run) == (run.checkpoint_file, [run.checkpoint_file])
+    for name in ("a.ckpt", "b.ckpt"):
+        (run.checkpoints / name).touch()
+    best, kept = kept_checkpoints(run)
+    assert best.name == "b.ckpt"
+    assert [path.name for path in kept] == ["b.ckpt", "a.ckpt"]
+    for name, score in (("top-1.ckpt", 0.3), ("top-2.ckpt", 0.4)):
+        state = {"TopCheckpoints": {"current_score": torch.tensor(score), "mode": "max"}}
+        torch.save({"state_dict": {}, "callbacks": state}, run.checkpoints / name)
+    best, kept = kept_checkpoints(run)
+    assert best.name == "b.ckpt"
+    assert [path.name for path in kept] == ["top-2.ckpt", "top-1.ckpt"]
+
+
+def test_stages_come_from_the_last_config_or_the_flag(tmp_path):
+    for name, text in (("a", "stages: [{name: x}]"), ("b", "trainer: {}"), ("c", "stages: null")):
+        (tmp_path / name).write_text(text)
+    a, b, c = (f"--config={tmp_path / name}" for name in "abc")
+    assert stages_given([a, b]) == [{"name": "x"}]
+    assert stages_given([a, c]) is None
+    assert stages_given([a, "--stages", "null"]) is None
+    assert stages_given([b, "--stages=" + yaml.safe_dump([{"name": "y"}], default_flow_style=True)]) == [{"name": "y"}]
+
+
+@pytest.mark.slow
+def test_a_chain_of_processes_ended_by_sigterm_goes_on(here):
+    """As a scheduler's time limit ends it: the chain is asked, its stage saves nothing more, and both go on later."""
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, str(root / "cli.py"), "fit", "--config", "c.yaml", "--trainer.max_epochs", "400"]
+    command += ["--trainer.check_val_every_n_epoch", "20", "--checkpoint.every_n_epochs", "20"]
+    process = subprocess.Popen(command, start_new_session=True)
+    last = Path("runs/c/fold0/stages/2_cyclic/checkpoints/last.ckpt")
+    for _ in range(1200):
+        if last.is_file() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    process.terminate()
+    assert process.wait(60) == 143
+    state = [entry["state"] for entry in json.loads(Path("runs/c/fold0/stages.json").read_text())["stages"]]
+    assert state == ["finished", "started"]
+    done = torch.load(last, weights_only=True)["epoch"]
+    assert 0 < done < 399
+    assert subprocess.run([*command, "--ckpt_path", "last"], check=False).returncode == 0
+    assert RunFolder("runs/c/fold0").read_facts()["epochs"] == 400
