@@ -126,7 +126,7 @@ def test_a_resumed_run_repeats_what_the_whole_one_does(tmp_path):
     """25 batches an epoch: the third ten begins in the first epoch and ends in the second."""
     keep = pl.callbacks.ModelCheckpoint(dirpath=tmp_path, save_top_k=-1, filename="{epoch}")
     whole, callback = Script(), WorstBatch(every=10)
-    runner = trainer(callback, max_epochs=2, enable_checkpointing=True)
+    runner = trainer(callback, max_epochs=2, enable_checkpointing=True, default_root_dir=tmp_path)
     runner.callbacks.append(keep)
     runner.fit(whole, DataLoader(Scripted()))
     third = max(LOSSES[20:] + LOSSES[:5])
