@@ -22,6 +22,7 @@ from callbacks import (
     PredictionWriter,
     RunCheckpoint,
 )
+from callbacks.snapshots import main_checkpoint
 from datamodules import BaseDataModule
 from evaluation.folds import CrossValidation
 from evaluation.interval import bootstrap_interval
@@ -283,9 +284,9 @@ def print_end(cli: CompetitionCLI) -> None:
         print(f"{cli.verb}: {label} {cli.score.latest[name]:.4f}  [{low:.4f}, {high:.4f}] {images}")
     print(f"everything lies in {cli.run.path}: config.yaml, metrics.csv, curves.png, panels/, scores.csv, checkpoints/")
     if cli.verb == "fit":
-        best = cli.trainer.checkpoint_callback.best_model_score
-        if best is not None:
-            print(f"best checkpoint: {cli.trainer.checkpoint_callback.best_model_path} ({float(best):.4f})")
+        kept = main_checkpoint(cli.trainer)
+        if kept is not None and kept.best_model_score is not None:
+            print(f"best checkpoint: {kept.best_model_path} ({float(kept.best_model_score):.4f})")
         print(f"next:  python cli.py predict {cli.run.path}")
 
 
