@@ -39,11 +39,16 @@ class TripletLoss(nn.Module):
                     "beside it; set a sampler with samples per class"
                 )
             return features.sum() * 0
-        # Roots of squared differences, kept off 0, where the slope is infinite.
-        squares = (features[:, None] - features[None]).square().sum(-1)
-        distances = squares.clamp_min(1e-12).sqrt()
-        farthest = distances.masked_fill(~partner, -torch.inf).amax(1)[anchors]
-        nearest = distances.masked_fill(same, torch.inf).amin(1)[anchors]
-        gap = farthest - nearest
+        with torch.no_grad():  # all pairs only to choose; the gradient needs two of each row
+            every = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
+            farthest = every.masked_fill(~partner, -torch.inf).argmax(1)[anchors]
+            nearest = every.masked_fill(same, torch.inf).argmin(1)[anchors]
+        chosen = features[anchors]
+        gap = _distance(chosen, features[farthest]) - _distance(chosen, features[nearest])
         loss = F.softplus(gap) if self.margin is None else (gap + self.margin).relu()
         return weighted_mean(loss, weights[anchors])
+
+
+def _distance(one: Tensor, other: Tensor) -> Tensor:
+    """Of each row; kept off 0, where the slope of the root is infinite."""
+    return (one - other).square().sum(-1).clamp_min(1e-12).sqrt()
