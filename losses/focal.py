@@ -1,8 +1,8 @@
 """Focal loss."""
 
-import torch
 from torch import Tensor, nn
 
+from losses import analytic
 from losses.inputs import Logits, check
 
 
@@ -30,7 +30,7 @@ class FocalLoss(nn.Module):
         if inputs.hard:
             # The probability of the truth is exp(−cross-entropy): one exponential more than plain cross-entropy.
             cross = inputs.cross_entropy
-            loss = cross * self._discount(-torch.expm1(-cross))
+            loss = analytic.focal(cross, self.gamma)
             return inputs.mean(loss if self.alpha is None else loss * (1 - self.alpha + (2 * self.alpha - 1) * truth))
         p, log_p = view.sigmoid, view.log_sigmoid
         positive = truth * log_p * self._discount(1 - p)

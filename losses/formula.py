@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from losses.inputs import Logits
 
-NOT_LOSSES = {"features", "formula", "inputs"}
+NOT_LOSSES = {"analytic", "features", "formula", "inputs"}
 OPERATORS: dict[type, tuple[str, Callable]] = {
     ast.Add: ("+", operator.add),
     ast.Sub: ("-", operator.sub),

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from losses import analytic
+
 IGNORE = 255  # class number that does not count, as in torchvision, Pascal VOC and Cityscapes
 
 
@@ -33,8 +35,7 @@ class Logits:
         """Binary cross-entropy of each pixel and channel with a truth that `truth()` gave."""
         if self._truth is None or self._truth[1] is not truth:
             return F.binary_cross_entropy_with_logits(self.value, truth, reduction="none")
-        compute = lambda: F.binary_cross_entropy_with_logits(self.value, truth, reduction="none")  # noqa: E731
-        return self._once("cross_entropy", compute)
+        return self._once("cross_entropy", lambda: analytic.cross_entropy(self.value, truth, self.sigmoid))
 
     def _once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
         # Not functools.cached_property: its lock stops torch.compile.
@@ -153,4 +154,4 @@ def overlap(inputs: Inputs, per_image: bool) -> tuple[Tensor, Tensor, Tensor]:
     if inputs.weight is not None:
         probabilities, target = probabilities * inputs.weight, target * inputs.weight
         return (probabilities * inputs.target).sum(axes), probabilities.sum(axes), target.sum(axes)
-    return (probabilities * target).sum(axes), probabilities.sum(axes), target.sum(axes)
+    return analytic.overlap(probabilities, target, axes)
