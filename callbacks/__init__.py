@@ -12,6 +12,7 @@ from callbacks.prediction_writer import PredictionWriter
 from callbacks.run_checkpoint import RunCheckpoint
 from callbacks.score import CompetitionScore
 from callbacks.snapshots import Snapshots, TopCheckpoints
+from callbacks.time_limit import PredictionTimeLimit
 from callbacks.unfreezing import Unfreezing
 from callbacks.worst_batch import WorstBatch
 
@@ -25,6 +26,7 @@ __all__ = [
     "GradientNorm",
     "ImageSize",
     "MeanTeacher",
+    "PredictionTimeLimit",
     "PredictionWriter",
     "RunCheckpoint",
     "Snapshots",

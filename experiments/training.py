@@ -19,6 +19,7 @@ from callbacks import (
     ExponentialMovingAverage,
     FinalValidation,
     FiniteLoss,
+    PredictionTimeLimit,
     PredictionWriter,
     RunCheckpoint,
 )
@@ -104,6 +105,13 @@ class CompetitionCLI(LightningCLI):
         parser.add_argument(
             "--panels", type=int, default=8, help="Images in the panel that each validation draws; 0 draws none."
         )
+        if self.verb == "predict":
+            parser.add_argument(
+                "--time_limit",
+                type=str | None,
+                default=None,
+                help="HH:MM:SS that each fold may take; towards it test-time augmentation is given up view by view.",
+            )
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
         parser.set_defaults({f"checkpoint.{key}": value for key, value in CHECKPOINT_DEFAULTS.items()})
         parser.add_argument(
@@ -184,6 +192,8 @@ class CompetitionCLI(LightningCLI):
         if self.verb == "predict":
             fingerprint = text_hash(f"{file_hash(self.checkpoint)} {self.model.inference.fingerprint()}")
             callbacks.append(PredictionWriter(self.run.predictions, fingerprint))
+            if config.time_limit is not None:
+                callbacks.append(time_limit(config.time_limit))
         return [callback for callback in callbacks if callback is not None]
 
     def after_instantiate_classes(self) -> None:
@@ -210,6 +220,14 @@ def add_experiment_arguments(parser: LightningArgumentParser) -> None:
     )
     parser.add_class_arguments(Competition, "competition")
     parser.add_class_arguments(CrossValidation, "cv")
+
+
+def time_limit(text: str) -> PredictionTimeLimit:
+    """The callback of `--time_limit`; a wrong limit ends the command."""
+    try:
+        return PredictionTimeLimit(text)
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 def resolve_monitors(config: Namespace) -> None:

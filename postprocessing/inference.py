@@ -1,17 +1,18 @@
 """Prediction of images of any size: tiles x test-time augmentation, the same object in validation and prediction."""
 
 import hashlib
+import inspect
 import json
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from postprocessing.tiles import Axis, Padding, StripMerge, Window, plan_axis, read_window, to_bytes
-from postprocessing.tta import IDENTITY, VIEWS, Forward, TestTime, View, averaged_views
-from postprocessing.volume_tiles import FLIPS, NO_FLIP, predict_volume
+from postprocessing.tiles import Axis, Padding, StripMerge, Window, plan_axis, random_origins, read_window, to_bytes
+from postprocessing.tta import Forward, Merge, Merging, View, Views, full_size, merged_views, symmetries
+from postprocessing.volume_tiles import predict_volume
 
 
 class Inference:
@@ -19,8 +20,8 @@ class Inference:
 
     Tiles (or the whole image) are extended to a multiple of `stride`, predicted, cropped back and blended. All averages
     are taken in float32 over probabilities, after the activation. Spatial outputs come back at the image's size;
-    image-level outputs are the mean over tiles and views. Under tiles, memory is bounded by one strip of tiles beside
-    the image and its result.
+    image-level outputs are merged over tiles and views. Under tiles, memory is bounded by one strip of tiles beside
+    the image and its result. `tta`, `scales`, `shifts` and `colours` multiply: `d4` at three scales is 24 forwards.
 
     Args:
         tile: side of a tile in pixels, or one per axis (`[slices, rows, columns]` of a volume), rounded up to a
@@ -30,8 +31,10 @@ class Inference:
             work; 0.5 costs 4 times.
         window: weight of a tile's pixels in the blend: `gaussian` trusts the centre (least seams), `pyramid` falls
             linearly, `constant` is the plain mean.
-        tta: views that are averaged: `none`, `flips` (4: as is, mirrored, upside down, both; of volumes all 8 along
-            three axes) or `d4` (8: all flips and quarter turns; for images without an up side, not for volumes).
+        tta: views that are merged: `none`; `hflip` (2: as is and mirrored, for pictures with an up side); `flips` (4:
+            as is, mirrored, upside down, both; of volumes all 8 along three axes); `d4` (8: all flips and quarter
+            turns; of volumes 16, with the turns within a slice); of volumes of equal spacing also `axes` (3: each axis
+            in turn as the depth) and `cube` (48).
         stride: sides that reach the network are multiples of this, or of one per axis. 32 suits five-stage encoders; a
             network of fixed input size gets `stride` equal to `tile`.
         batch_size: tiles in one forward. 1 is fastest on a CPU; more fills a GPU.
@@ -43,6 +46,16 @@ class Inference:
         margin: let border tiles hang over the edges, so that border pixels are seen by as many tiles as those inside
             (U-Net's overlap-tile strategy, https://arxiv.org/abs/1505.04597). With an overlap of 0.5 every pixel is
             seen by at least 4 tiles. An axis within one tile gets none. Off: it adds a ring of tiles.
+        scales: factors at which every view of a picture is predicted, `[0.8, 1, 1.2]`; the sides that the network sees
+            are rounded to `stride`.
+        shifts: pixels `[down, right]` by which every view of a picture is moved, `[[0, 0], [0, 8]]`: networks that
+            subsample see other pixels together.
+        colours: `[contrast, brightness]` of every view: normalised values are multiplied by the first, the second is
+            added. `[[1, 0], [-1, 0]]` adds the negative (RSNA pneumonia 2018, 1st place).
+        merge: how views are merged, and image-level outputs over tiles: `mean`; `geometric` (one doubtful view lowers
+            it most); `logit` (mean of the log odds); `max`. Overlapping tiles are always blended by their window.
+        crops: see this many random crops of side `tile` instead of a grid; for image-level outputs alone. With `merge:
+            max` and d4 it is Human Protein Atlas 2018's 1st place (4 crops of 512 or 1024).
 
     Raises:
         ValueError: an argument out of its range.
@@ -53,25 +66,42 @@ class Inference:
         tile: int | list[int] | None = None,
         overlap: float = 0.25,
         window: Literal["gaussian", "pyramid", "constant"] = "gaussian",
-        tta: Literal["none", "flips", "d4"] = "none",
+        tta: Literal["none", "hflip", "flips", "d4", "axes", "cube"] = "none",
         stride: int | list[int] = 32,
         batch_size: int = 1,
         padding: Literal["reflect", "replicate", "constant"] = "reflect",
         margin: bool = False,
         size: list[int] | None = None,
+        scales: list[float] | None = None,
+        shifts: list[list[int]] | None = None,
+        colours: list[list[float]] | None = None,
+        merge: Literal["mean", "geometric", "logit", "max"] = "mean",
+        crops: int | None = None,
     ):
         for name, value in (("tile", tile), ("stride", stride), ("batch_size", batch_size)):
             if value is not None and (value == [] or min(value if isinstance(value, list) else [value]) < 1):
                 raise ValueError(f"inference.{name} is {value}, expected 1 or more")
         if not 0 <= overlap < 1:
             raise ValueError(f"inference.overlap is {overlap}, expected a share of the tile in [0, 1)")
-        for name, value, kind in (("window", window, Window), ("tta", tta, TestTime), ("padding", padding, Padding)):
+        choices = (("window", window, Window), ("tta", tta, Views), ("padding", padding, Padding))
+        for name, value, kind in (*choices, ("merge", merge, Merging)):
             if value not in kind.__args__:
                 raise ValueError(f"inference.{name} is {value!r}, expected one of {', '.join(kind.__args__)}")
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ValueError(f"inference.size is {size}, expected [height, width] in pixels")
         if margin and tile is None:
             raise ValueError("inference.margin is for tiles, but inference.tile is not set; set it or leave margin out")
+        if scales is not None and not (scales and min(scales) > 0):
+            raise ValueError(f"inference.scales is {scales}, expected factors above 0, as [0.8, 1, 1.2]")
+        if shifts is not None and not (shifts and all(len(pair) == 2 and min(pair) >= 0 for pair in shifts)):
+            raise ValueError(f"inference.shifts is {shifts}, expected [down, right] in pixels of 0 or more each")
+        if colours is not None and not (colours and all(len(pair) == 2 for pair in colours)):
+            raise ValueError(f"inference.colours is {colours}, expected [contrast, brightness] each")
+        if crops is not None and (crops < 1 or tile is None or margin):
+            raise ValueError(
+                f"inference.crops is {crops}, expected 1 or more crops of inference.tile pixels (now {tile}), "
+                "without inference.margin"
+            )
         self.tile = tile
         self.overlap = overlap
         self.window = window
@@ -81,6 +111,10 @@ class Inference:
         self.padding = padding
         self.margin = margin
         self.size = size
+        self.scales, self.shifts, self.colours = scales, shifts, colours
+        self.merge, self.crops = merge, crops
+        self.most_views: int | None = None
+        self.number_of_views = 1  # of the last image
 
     @torch.no_grad()
     def __call__(
@@ -116,22 +150,22 @@ class Inference:
             image = F.interpolate(image, size=tuple(self.size), mode="bilinear", align_corners=False, antialias=True)
             found = self(forward, image, tta)
             return {name: _back(value, original, dtype) if value.ndim == 4 else value for name, value in found.items()}
-        views = VIEWS[self.tta] if tta else (IDENTITY,)
+        views = self.views(2) if tta else symmetries("none", 2)
         rows, columns = self._axes(image.shape[2:])
-        tiles = len(rows.origins) * len(columns.origins)
-        if tiles == 1:
+        if self.crops is not None:
+            return self._crops(forward, image, rows, columns, views)
+        if len(rows.origins) * len(columns.origins) == 1:
             return self._whole(forward, image, rows, columns, views, dtype)
         merges: dict[str, StripMerge] = {}
-        levels: dict[str, Tensor] = {}
+        levels: dict[str, Merge] = {}
         for top in rows.origins:
             for start in range(0, len(columns.origins), self.batch_size):
                 lefts = columns.origins[start : start + self.batch_size]
                 windows = [read_window(image, top, left, rows.tile, columns.tile, self.padding) for left in lefts]
                 batch = windows[0] if len(windows) == 1 else torch.cat(windows)
-                for name, value in averaged_views(forward, batch, views).items():
+                for name, value in self._merged(forward, batch, views).items():
                     if value.ndim == 2:
-                        level = value.unflatten(0, (len(lefts), -1)).sum(0)
-                        levels[name] = levels[name] + level if name in levels else level
+                        add_level(levels, name, value, len(lefts), self.merge)
                         continue
                     merge = merges.setdefault(name, StripMerge(rows, columns, dtype, image.device))
                     value = full_size(name, value, (rows.tile, columns.tile))
@@ -140,19 +174,69 @@ class Inference:
             for merge in merges.values():
                 merge.finish_row()
         return {name: merge.result for name, merge in merges.items()} | {
-            name: (level / tiles).to(image.device) for name, level in levels.items()
+            name: level.result().to(image.device) for name, level in levels.items()
         }
 
-    def settings(self) -> dict[str, int | float | str | bool | list[int] | None]:
+    def views(self, dimensions: int) -> tuple[View, ...]:
+        """Every view of a picture (2 dimensions) or volume (3).
+
+        Raises:
+            ValueError: views that are for the other.
+        """
+        if dimensions == 3 and (self.scales or self.shifts):
+            raise ValueError("inference.scales and inference.shifts are for pictures; volumes take tta and colours")
+        turns = symmetries(self.tta, dimensions)
+        strides = self._each("stride", self.stride, dimensions)
+        if any([strides[axis] for axis in turn.axes] != strides for turn in turns):
+            raise ValueError(f"inference.tta {self.tta} exchanges axes, but inference.stride {self.stride} differs")
+        every = tuple(
+            turn._replace(scale=scale, shift=tuple(shift), contrast=colour[0], brightness=colour[1])
+            for colour in self.colours or [[1.0, 0.0]]
+            for shift in self.shifts or [[0, 0]]
+            for scale in self.scales or [1.0]
+            for turn in turns
+        )
+        chosen = every[: self.most_views]
+        self.number_of_views = len(chosen)
+        return chosen
+
+    def limit_views(self, views: int) -> None:
+        """Take at most this many views, 1 or more, from now on: first turns of the first scale, shift and colour."""
+        self.most_views = views
+
+    def settings(self) -> dict[str, Any]:
         """Every argument by name, for manifests."""
-        names = ("tile", "overlap", "window", "tta", "stride", "batch_size", "padding", "margin", "size")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def fingerprint(self) -> str:
         """Hash of the settings that change the result (all but `batch_size`), 16 hexadecimal digits."""
         settings = self.settings()
         del settings["batch_size"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _merged(self, forward: Forward, batch: Tensor, views: tuple[View, ...]) -> dict[str, Tensor]:
+        """The views of a batch of tiles, merged."""
+        strides = self._each("stride", self.stride, batch.ndim - 2)
+        return merged_views(forward, batch, views, self.merge, strides, self.padding)
+
+    def _crops(
+        self, forward: Forward, image: Tensor, rows: Axis, columns: Axis, views: tuple[View, ...]
+    ) -> dict[str, Tensor]:
+        """Image-level outputs of random crops, the same ones for every image of a size."""
+        levels: dict[str, Merge] = {}
+        places = random_origins((rows, columns), self.crops)
+        for start in range(0, len(places), self.batch_size):
+            chosen = places[start : start + self.batch_size]
+            tiles = [read_window(image, top, left, rows.tile, columns.tile, self.padding) for top, left in chosen]
+            batch = tiles[0] if len(tiles) == 1 else torch.cat(tiles)
+            for name, value in self._merged(forward, batch, views).items():
+                if value.ndim > 2:
+                    raise ValueError(
+                        f"inference.crops is for image-level outputs, but {name!r} is a map; leave crops out, the "
+                        "tiles of a grid then cover the image"
+                    )
+                add_level(levels, name, value, len(chosen), self.merge)
+        return {name: level.result().to(image.device) for name, level in levels.items()}
 
     def _whole(
         self,
@@ -166,7 +250,7 @@ class Inference:
         """One tile: nothing to blend, so no second map is made."""
         top, left = rows.origins[0], columns.origins[0]
         batch = read_window(image, top, left, rows.tile, columns.tile, self.padding)
-        results = averaged_views(forward, batch, views)
+        results = self._merged(forward, batch, views)
         for name, value in results.items():
             if value.ndim == 4:
                 value = full_size(name, value, (rows.tile, columns.tile))
@@ -177,15 +261,15 @@ class Inference:
     def _volume(self, forward: Forward, volume: Tensor, tta: bool, dtype: torch.dtype) -> dict[str, Tensor]:
         if self.size is not None:
             raise ValueError("inference.size is for pictures; volumes are resampled by data.reader.spacing")
-        if self.tta == "d4":
-            raise ValueError(
-                "inference.tta d4 turns pictures by 90 degrees; the axes of a volume differ in spacing and in what "
-                "lies along them. Set inference.tta: flips, which mirrors a volume along its three axes in all 8 ways"
-            )
-        flips = FLIPS if tta and self.tta == "flips" else NO_FLIP
-        return predict_volume(
-            forward, volume, self._axes(volume.shape[2:]), flips, self.batch_size, self.padding, dtype
-        )
+        if self.crops is not None:
+            raise ValueError("inference.crops is for pictures; leave it out, the tiles of a grid cover a volume")
+        views = self.views(3) if tta else symmetries("none", 3)
+
+        def merged(batch: Tensor) -> dict[str, Tensor]:
+            return self._merged(forward, batch, views)
+
+        axes = self._axes(volume.shape[2:])
+        return predict_volume(merged, volume, axes, self.merge, self.batch_size, self.padding, dtype)
 
     def _axes(self, sizes: torch.Size) -> list[Axis]:
         """The tiles along each axis of an image."""
@@ -211,18 +295,7 @@ def _back(value: Tensor, size: torch.Size, dtype: torch.dtype) -> Tensor:
     return to_bytes(value) if dtype == torch.uint8 else value
 
 
-def full_size(name: str, output: Tensor, size: tuple[int, int]) -> Tensor:
-    """A spatial output `(N, K, h, w)` at the size of the network's input; a coarser one is resized bilinearly.
-
-    Raises:
-        ValueError: h and w do not divide `size`.
-    """
-    height, width = output.shape[-2:]
-    if (height, width) == size:
-        return output
-    if size[0] % height or size[1] % width:
-        raise ValueError(
-            f"output {name!r} is {height} x {width} pixels for an input of {size[0]} x {size[1]}, not a whole fraction "
-            "of it; set inference.stride to what the network needs, or make it return its input's size"
-        )
-    return F.interpolate(output, size=size, mode="bilinear", align_corners=False)
+def add_level(levels: dict[str, Merge], name: str, value: Tensor, tiles: int, merge: Merging) -> None:
+    """Take in an image-level output `(tiles * N, K)` of a batch of tiles."""
+    for tile in value.chunk(tiles):
+        levels.setdefault(name, Merge(merge)).add(tile)

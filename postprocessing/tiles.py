@@ -6,8 +6,10 @@ in advance; no count map is needed, and a row of the image is final as soon as t
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -83,6 +85,21 @@ def plan_axis(size: int, tile: int, overlap: float, window: Window, margin: bool
         total[reach[0] + origin :][:tile] += single
     weights = torch.stack([single / total[reach[0] + origin :][:tile] for origin in origins])
     return Axis(size, tile, origins, weights.float())
+
+
+def random_origins(axes: Sequence[Axis], count: int, seed: int = 0) -> list[tuple[int, ...]]:
+    """First pixels of `count` crops of the axes' tile, anywhere inside the image; the same for every call.
+
+    An axis within one tile has one place.
+    """
+    random = np.random.default_rng(seed)
+    drawn = (
+        [axis.origins[0]] * count
+        if axis.size <= axis.tile
+        else random.integers(0, axis.size - axis.tile + 1, count).tolist()
+        for axis in axes
+    )
+    return list(zip(*drawn, strict=True))
 
 
 def padded_indices(origin: int, length: int, size: int, padding: Padding) -> Tensor:

@@ -1,4 +1,4 @@
-"""Prediction of volumes: overlapping 3-D tiles x flips, blended as `postprocessing.tiles` blends pictures.
+"""Prediction of volumes: overlapping 3-D tiles, blended as `postprocessing.tiles` blends pictures.
 
 Memory beside the volume and its result: one slab (tile depth x volume height x volume width x outputs) in float32, and
 one batch of tiles. 512 x 512 x 512 voxels with 2 outputs and tiles 128 deep need 0.5 GB for the slab, where a sum and a
@@ -13,21 +13,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from postprocessing.tiles import Axis, Padding, padded_indices, to_bytes
-from postprocessing.tta import Forward
-
-Flip = tuple[int, ...]  # axes of (N, C, D, H, W) along which it is mirrored
-NO_FLIP: tuple[Flip, ...] = ((),)
-FLIPS: tuple[Flip, ...] = tuple(
-    tuple(axis for axis, chosen in zip((-3, -2, -1), choice, strict=True) if chosen)
-    for choice in product((False, True), repeat=3)
-)
+from postprocessing.tta import Forward, Merge, Merging, full_size
 
 
 def predict_volume(
     forward: Forward,
     volume: Tensor,
     axes: Sequence[Axis],
-    flips: tuple[Flip, ...] = NO_FLIP,
+    merge: Merging = "mean",
     batch_size: int = 1,
     padding: Padding = "reflect",
     dtype: torch.dtype = torch.float32,
@@ -39,13 +32,13 @@ def predict_volume(
             these sides (then resized trilinearly), or image-level `(n, K)`.
         volume: `(N, C, D, H, W)` float, normalised.
         axes: tiles along depth, height and width, of `plan_axis`.
-        flips: ways to mirror each tile; their predictions are mirrored back and averaged.
+        merge: how image-level outputs are merged over tiles.
         batch_size: tiles in one forward.
         padding: what lies beyond the edges.
         dtype: of spatial results: `torch.float32`, or `torch.uint8` for round(255 * probability).
 
     Returns:
-        By output name: `(N, K, D, H, W)` in `dtype`, or image-level `(N, K)` float32, the mean over tiles.
+        By output name: `(N, K, D, H, W)` in `dtype`, or image-level `(N, K)` float32, merged over tiles.
 
     Raises:
         ValueError: an output of another shape.
@@ -54,27 +47,26 @@ def predict_volume(
     tile = depth.tile, rows.tile, columns.tile
     places = list(product(range(len(rows.origins)), range(len(columns.origins))))
     merges: dict[str, SlabMerge] = {}
-    levels: dict[str, Tensor] = {}
+    levels: dict[str, Merge] = {}
     for front in depth.origins:
         for start in range(0, len(places), batch_size):
             chosen = places[start : start + batch_size]
             origins = [(front, rows.origins[row], columns.origins[column]) for row, column in chosen]
             tiles = [read_tile(volume, origin, tile, padding) for origin in origins]
             batch = tiles[0] if len(tiles) == 1 else torch.cat(tiles)
-            for name, value in averaged_flips(forward, batch, flips).items():
+            for name, value in forward(batch).items():
                 if value.ndim == 2:
-                    level = value.unflatten(0, (len(chosen), -1)).sum(0)
-                    levels[name] = levels[name] + level if name in levels else level
+                    for level in value.chunk(len(chosen)):
+                        levels.setdefault(name, Merge(merge)).add(level)
                     continue
                 merge = merges.setdefault(name, SlabMerge(depth, rows, columns, dtype, volume.device))
-                value = full_volume(name, value, tile)
+                value = full_size(name, value, tile)
                 for (row, column), part in zip(chosen, value.chunk(len(chosen)), strict=True):
                     merge.add(row, column, part)
         for merge in merges.values():
             merge.finish_slab()
-    count = len(depth.origins) * len(places)
     return {name: merge.result for name, merge in merges.items()} | {
-        name: (level / count).to(volume.device) for name, level in levels.items()
+        name: level.result().to(volume.device) for name, level in levels.items()
     }
 
 
@@ -104,49 +96,6 @@ def read_tile(volume: Tensor, origin: Sequence[int], tile: Sequence[int], paddin
             index = padded_indices(first, length, size, padding).to(volume.device)
             volume = volume.index_select(axis, index)
     return volume
-
-
-def averaged_flips(forward: Forward, batch: Tensor, flips: tuple[Flip, ...] = NO_FLIP) -> dict[str, Tensor]:
-    """Mean probabilities over mirrored views of a batch `(N, C, d, h, w)`, one view at a time; float32 by output name.
-
-    Raises:
-        ValueError: what is no dict of `(N, K, d, h, w)` or `(N, K)`.
-    """
-    totals: dict[str, Tensor] = {}
-    for flip in flips:
-        prediction = forward(batch.flip(flip) if flip else batch.contiguous())
-        if not isinstance(prediction, dict):
-            raise ValueError(f"forward returned a {type(prediction).__name__}, expected a dict: output name -> tensor")
-        for name, value in prediction.items():
-            if value.ndim not in (2, 5) or len(value) != len(batch):
-                raise ValueError(
-                    f"output {name!r} has shape {tuple(value.shape)} for {len(batch)} volumes; expected "
-                    f"({len(batch)}, K, d, h, w) or ({len(batch)}, K)"
-                )
-            turned = value.flip(flip) if flip and value.ndim == 5 else value
-            if name in totals:
-                totals[name].add_(turned)
-            else:
-                totals[name] = turned.to(torch.float32, copy=len(flips) > 1)
-    return {name: total.div_(len(flips)) if len(flips) > 1 else total for name, total in totals.items()}
-
-
-def full_volume(name: str, output: Tensor, size: tuple[int, int, int]) -> Tensor:
-    """A spatial output `(N, K, d, h, w)` at the size of the network's input; a coarser one is resized trilinearly.
-
-    Raises:
-        ValueError: its sides do not divide `size`.
-    """
-    sides = tuple(output.shape[2:])
-    if sides == tuple(size):
-        return output
-    if any(whole % side for whole, side in zip(size, sides, strict=True)):
-        raise ValueError(
-            f"output {name!r} is {' x '.join(map(str, sides))} voxels for an input of {' x '.join(map(str, size))}, "
-            "not a whole fraction of it; set inference.stride to what the network needs, or make it return its input's "
-            "size"
-        )
-    return F.interpolate(output, size=tuple(size), mode="trilinear", align_corners=False)
 
 
 class SlabMerge:

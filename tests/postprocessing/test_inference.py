@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from postprocessing.inference import Inference
 
 WINDOWS = ("gaussian", "pyramid", "constant")
-VIEWS = ("none", "flips", "d4")
+VIEWS = ("none", "hflip", "d4")
 SIZES = [(1, 1), (5, 7), (31, 33), (32, 64), (37, 101), (100, 45), (129, 70)]
 
 
@@ -105,7 +105,7 @@ def test_equals_a_naive_full_map_with_a_count_map(window, tta, batch_size):
             tile = image[:, :, top : top + 32, left : left + 32]
             masks = []
             for mirrored in (False, True) if tta != "none" else (False,):
-                for turns in {"none": [0], "flips": [0, 2], "d4": [0, 1, 2, 3]}[tta]:
+                for turns in {"none": [0], "hflip": [0], "d4": [0, 1, 2, 3]}[tta]:
                     view = torch.rot90(tile.flip(3) if mirrored else tile, turns, (2, 3))
                     output = network(view.contiguous())
                     labels.append(output["label"])
@@ -246,8 +246,14 @@ def test_settings_and_fingerprint_are_for_manifests():
         Inference(tta="flips"),
         Inference(stride=16),
         Inference(padding="constant"),
+        Inference(scales=[1, 1.25]),
+        Inference(shifts=[[0, 0], [0, 8]]),
+        Inference(colours=[[1, 0], [-1, 0]]),
+        Inference(merge="max"),
+        Inference(32, crops=2),
+        Inference(32, crops=3),
     ]
-    assert len({other.fingerprint() for other in [plain, *others]}) == 7
+    assert len({other.fingerprint() for other in [plain, *others]}) == len(others) + 1
 
 
 @pytest.mark.parametrize(
@@ -258,7 +264,14 @@ def test_settings_and_fingerprint_are_for_manifests():
         ({"batch_size": 0}, "inference.batch_size is 0"),
         ({"overlap": 1.0}, "inference.overlap is 1.0"),
         ({"window": "hann"}, "inference.window is 'hann', expected one of gaussian, pyramid, constant"),
-        ({"tta": "d8"}, "inference.tta is 'd8', expected one of none, flips, d4"),
+        ({"scales": [0, 1]}, "inference.scales is"),
+        ({"shifts": [[0, -1]]}, "inference.shifts is"),
+        ({"shifts": [[1]]}, "inference.shifts is"),
+        ({"colours": [[1]]}, "inference.colours is"),
+        ({"merge": "min"}, "inference.merge is 'min', expected one of mean"),
+        ({"crops": 4}, "inference.crops is 4"),
+        ({"crops": 0, "tile": 32}, "inference.crops is 0"),
+        ({"tta": "d8"}, "inference.tta is 'd8', expected one of none, hflip, flips, d4"),
         ({"padding": "wrap"}, "inference.padding is 'wrap'"),
         ({"margin": True}, "inference.margin is for tiles"),
     ],
@@ -292,3 +305,66 @@ def test_results_lie_where_the_image_lies():
     on_device = inference(identity, image.cuda())["mask"]
     assert on_device.is_cuda
     torch.testing.assert_close(on_device.cpu(), image, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("tile", [None, 48])
+def test_views_of_every_kind_multiply(tile):
+    """A network that knows neither place nor size gives the same whatever is done to the picture."""
+    seen = []
+
+    def forward(batch):
+        seen.append(batch.shape[-2:])
+        return {"mask": torch.full_like(batch[:, :1], 0.3), "label": torch.full((len(batch), 2), 0.7)}
+
+    inference = Inference(
+        tile,
+        tta="hflip",
+        stride=16,
+        scales=[0.75, 1],
+        shifts=[[0, 0], [4, 8]],
+        colours=[[1, 0], [-1, 0]],
+        merge="logit",
+    )
+    found = inference(forward, picture(48, 80))
+    torch.testing.assert_close(found["mask"], torch.full((1, 1, 48, 80), 0.3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found["label"], torch.full((1, 2), 0.7), atol=1e-5, rtol=0)
+    assert len(inference.views(2)) == 16
+    assert len(seen) == 16 * (1 if tile is None else 2)
+    assert all(height % 16 == width % 16 == 0 for height, width in seen)
+    assert len(set(seen)) == (4 if tile is None else 3)  # 32 or 48, 48 or 64
+
+
+def test_a_network_that_depends_on_the_scale_is_averaged_over_scales():
+    image = picture(64, 96)
+    forward = lambda batch: {"label": torch.full((len(batch), 1), batch.shape[-1] / 192)}  # noqa: E731
+    found = Inference(scales=[0.5, 1, 2], stride=16)(forward, image)["label"]
+    torch.testing.assert_close(found, torch.tensor([[(0.25 + 0.5 + 1) / 3]]))
+    assert Inference(scales=[0.5, 1, 2], stride=16, merge="max")(forward, image)["label"].item() == 1
+
+
+def test_random_crops_take_the_largest_probability_over_crops_and_views():
+    image = torch.rand(2, 1, 200, 300)
+    seen = []
+
+    def forward(batch):
+        seen.append(batch.clone())
+        return {"label": batch.mean((2, 3))}
+
+    found = Inference(64, tta="d4", merge="max", crops=5, stride=32, batch_size=2)(forward, image)["label"]
+    assert sum(len(batch) for batch in seen) == 5 * 8 * 2
+    means = torch.cat([batch.mean((2, 3)).unflatten(0, (-1, 2)) for batch in seen])
+    torch.testing.assert_close(found, means.amax(0))
+    again = Inference(64, tta="d4", merge="max", crops=5, stride=32)(forward, image)["label"]
+    torch.testing.assert_close(again, found)
+    more = Inference(64, merge="max", crops=40)(lambda batch: {"label": batch[..., 0, 0]}, image)["label"]
+    assert (more >= Inference(64, merge="max", crops=2)(lambda b: {"label": b[..., 0, 0]}, image)["label"]).all()
+    with pytest.raises(ValueError, match=r"inference.crops is for image-level outputs, but 'mask' is a map"):
+        Inference(64, crops=2)(identity, image)
+
+
+def test_image_level_outputs_merge_over_tiles():
+    image = torch.zeros(1, 1, 64, 128)
+    image[..., 64:] = 1
+    forward = lambda batch: {"label": batch.mean((2, 3))}  # noqa: E731
+    assert Inference(64, 0, merge="max")(forward, image)["label"].item() == 1
+    assert Inference(64, 0)(forward, image)["label"].item() == 0.5

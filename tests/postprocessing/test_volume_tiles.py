@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from postprocessing.inference import Inference
-from postprocessing.volume_tiles import FLIPS, SlabMerge, averaged_flips, predict_volume, read_tile
+from postprocessing.tta import merged_views, symmetries
+from postprocessing.volume_tiles import SlabMerge, predict_volume, read_tile
 
 sides = st.integers(1, 20)
 
@@ -39,7 +40,7 @@ def test_identity_is_put_together_again(size, tile, stride, overlap, window, pad
     assert max(shape[0] for shape in seen) <= 2 * batch_size
 
 
-@pytest.mark.parametrize("tta", ["none", "flips"])
+@pytest.mark.parametrize("tta", ["none", "flips", "d4", "axes"])
 def test_a_pointwise_network_gives_what_it_gives_on_the_whole_volume(tta):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv3d(2, 5, 1), nn.ReLU(), nn.Conv3d(5, 3, 1), nn.Softmax(1)).eval()
@@ -70,16 +71,21 @@ def test_a_network_with_neighbours_sees_no_seams_inside():
     assert (tiled - whole)[..., 2:-2, 2:-2, 2:-2].abs().max() < 0.02 * whole.std()
 
 
-def test_all_eight_flips_are_averaged_and_turned_back():
-    assert len(set(FLIPS)) == 8
+@pytest.mark.parametrize(("name", "count"), [("hflip", 2), ("flips", 8), ("d4", 16), ("axes", 3), ("cube", 48)])
+def test_all_views_are_averaged_and_turned_back(name, count):
+    views = symmetries(name, 3)
+    cube = torch.arange(60.0).reshape(1, 1, 3, 4, 5)
+    seen = [view.apply(cube) for view in views]
+    assert len({(image.shape, tuple(image.flatten().tolist())) for image in seen}) == count
+    assert all(torch.equal(view.invert(image), cube) for view, image in zip(views, seen, strict=True))
     torch.manual_seed(0)
     network = nn.Conv3d(1, 2, 3, padding=1)
     batch = torch.randn(2, 1, 5, 6, 7)
     with torch.no_grad():
-        found = averaged_flips(lambda views: {"mask": network(views), "label": views.mean((2, 3, 4))}, batch, FLIPS)
-        for flip in FLIPS:  # a mean over the whole group does not know which way is up
-            other = averaged_flips(lambda views: {"mask": network(views)}, batch.flip(flip), FLIPS)["mask"]
-            torch.testing.assert_close(other.flip(flip), found["mask"], atol=1e-5, rtol=0)
+        found = merged_views(lambda seen: {"mask": network(seen), "label": seen.mean((2, 3, 4))}, batch, views)
+        for view in views:  # a mean over the whole group does not know which way is up
+            other = merged_views(lambda seen: {"mask": network(seen)}, view.apply(batch), views)["mask"]
+            torch.testing.assert_close(view.invert(other), found["mask"], atol=1e-5, rtol=0)
         assert (found["mask"] - network(batch)).abs().max() > 0.01
     torch.testing.assert_close(found["label"], batch.mean((2, 3, 4)))
 
@@ -108,8 +114,14 @@ def test_coarse_outputs_are_resized_and_odd_ones_refused():
 def test_settings_that_do_not_fit_volumes():
     volume = torch.zeros(1, 1, 4, 4, 4)
     forward = lambda batch: {"mask": batch}  # noqa: E731
-    with pytest.raises(ValueError, match="inference.tta: flips"):
-        Inference(tta="d4")(forward, volume)
+    with pytest.raises(ValueError, match="exchanges axes"):
+        Inference(tta="axes", stride=[1, 4, 4])(forward, volume)
+    with pytest.raises(ValueError, match="inference.tta axes is for volumes"):
+        Inference(tta="axes")(forward, volume[0])
+    with pytest.raises(ValueError, match=r"inference\.scales and inference\.shifts are for pictures"):
+        Inference(scales=[1, 2])(forward, volume)
+    with pytest.raises(ValueError, match=r"inference\.crops is for pictures"):
+        Inference(2, crops=2)(forward, volume)
     with pytest.raises(ValueError, match="data.reader.spacing"):
         Inference(size=[4, 4])(forward, volume)
     with pytest.raises(ValueError, match="has 3 axes"):
