@@ -1,0 +1,186 @@
+"""The verb `report`: one page about a trained experiment."""
+
+import copy
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from datamodules.table import rows_of
+from evaluation.interval import bootstrap_interval
+from experiments.config import OfflineConfig, read_config
+from experiments.explore import print_findings
+from experiments.offline import mean_of_folds, out_of_fold
+from exploration.pictures import cell, png
+from exploration.report import Report
+from postprocessing.predictions import PredictionStore
+from reporting.quantities import quantities
+from reporting.reliability import Reliability, channels_of
+from reporting.sections import (
+    add_curves,
+    add_folds,
+    add_images,
+    add_probabilities,
+    add_sanity,
+    add_scores,
+    add_steps,
+)
+from reporting.steps import StepGains
+
+
+def main(verb: str, arguments: list[str]) -> None:
+    """Write `report.html` about the out-of-fold predictions of an experiment, and about those of the test images."""
+
+    def options(parser: Any) -> None:
+        parser.add_argument("--output", type=str | None, default=None, help="Folder; <runs>/<experiment>/report.")
+        parser.add_argument("--images", type=int, default=4, help="Pictures of the best, median and worst images each.")
+        parser.add_argument("--limit", type=int | None, default=None, help="Look at so many images of each set.")
+
+    config = read_config(verb, arguments, options)
+    if not config.runs:
+        raise SystemExit(f"error: {config.experiment} has no trained run; fit and predict first")
+    output = Path(config.options.output or config.experiment / "report")
+    output.mkdir(parents=True, exist_ok=True)
+    page = write(config, output)
+    print_findings(page)
+    print(f"the report: {output / 'report.html'}")
+
+
+@dataclass
+class Seen:
+    """What one pass over the out-of-fold predictions leaves behind; no map is kept."""
+
+    run_of: dict[str, str] = field(default_factory=dict)
+    reliabilities: dict[str, Reliability] = field(default_factory=dict)
+    truth: dict[str, np.ndarray] = field(default_factory=dict)
+    predicted: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def write(config: OfflineConfig, output: Path) -> Report:
+    """Look at everything once, and write the page."""
+    metric, steps = config.competition.metric, config.competition.postprocess
+    gains, seen = StepGains(steps, metric), Seen()
+    cases = {case.image_id: case for case in out_of_fold(config)}
+    for run in config.runs:
+        seen.run_of |= dict.fromkeys(PredictionStore.open(run.predictions / "val").ids(), run.path.name)
+    for case in tqdm(list(cases.values())[: config.options.limit], desc="out of fold", unit=" images", disable=None):
+        prediction, truth = case.prediction(), case.truth()
+        compare(seen.reliabilities, prediction, truth)
+        processed = config.competition.process(prediction)
+        metric.add(case.image_id, processed, truth)
+        gains.add(case.image_id, prediction, truth)
+        shown, true = processed.get(metric.output), truth.get(metric.truth)
+        if shown is not None and true is not None and min(shown.ndim, true.ndim) > 1:
+            seen.predicted[case.image_id], seen.truth[case.image_id] = quantities(shown), quantities(true)
+    whole = float(metric.compute())
+    low, high = bootstrap_interval(metric)
+    name = type(metric).__name__
+    lead = (
+        f"{escape(name)} <b>{whole:.4f}</b> [{low:.4f}, {high:.4f}] out of fold, over {len(metric.rows)} images of "
+        f"{len(config.runs)} {'run' if len(config.runs) == 1 else 'runs'}."
+    )
+    report = Report(config.experiment.name, lead, output)
+    add_folds(report, fold_scores(seen, config), metric)
+    add_curves(report, [run.path for run in config.runs])
+    add_scores(report, metric)
+    add_probabilities(report, seen.reliabilities)
+    drawn = config.experiment / "search.png"
+    searched = drawn.read_bytes() if drawn.is_file() else None
+    names = [type(step).__name__ for step in steps]
+    add_steps(report, names, whole, gains.without(), metric.higher_is_better, searched)
+    tested, draw = look_at_test(config)
+    sets = {"truth": seen.truth, "out of fold": seen.predicted} | ({"test": tested} if tested else {})
+    strange = add_sanity(report, sets, draw)
+    pd.DataFrame({"image_id": strange}).to_csv(output / "outliers.csv", index=False)
+    add_images(report, chosen_images(config, cases))
+    report.save(output / "report.html")
+    return report
+
+
+def compare(found: dict[str, Reliability], prediction: dict[str, np.ndarray], truth: dict[str, np.ndarray]) -> None:
+    """Count the probabilities of each output against the truth of its name."""
+    for name, probabilities in prediction.items():
+        true = truth.get(name)
+        if true is None or probabilities.dtype.kind != "f":
+            continue
+        pair = channels_of(probabilities, true)
+        if pair is None:
+            continue
+        target, valid = pair
+        given = truth.get("valid")
+        if valid is None and given is not None and given.shape == probabilities.shape[1:]:
+            valid = given.astype(bool)
+        found.setdefault(name, Reliability(len(probabilities))).add(probabilities, target, valid)
+
+
+def fold_scores(seen: Seen, config: OfflineConfig) -> pd.DataFrame:
+    """Score of the images of each run."""
+    metric, rows = config.competition.metric, []
+    for run in config.runs:
+        ids = [image_id for image_id in metric.rows if seen.run_of[image_id] == run.path.name]
+        if ids:
+            own = copy.deepcopy(metric)
+            own.rows = {image_id: metric.rows[image_id] for image_id in ids}
+            low, high = bootstrap_interval(own)
+            score = float(metric.reduce(np.stack([metric.rows[image_id] for image_id in sorted(ids)])))
+            rows.append({"run": run.path.name, "images": len(ids), "score": score, "from": low, "to": high})
+    return pd.DataFrame(rows)
+
+
+def look_at_test(config: OfflineConfig) -> tuple[dict[str, np.ndarray], Any]:
+    """Quantities of every test prediction, and a function that draws one; nothing where test was not predicted."""
+    output = config.competition.metric.output
+    stores = [run.predictions / "test" for run in config.runs]
+    if config.data.test_images is None or not all((path / "manifest.json").is_file() for path in stores):
+        return {}, None
+    opened, found = [PredictionStore.open(path) for path in stores], {}
+    bar = tqdm(mean_of_folds(opened), desc="test", unit=" images", total=len(opened[0]), disable=None)
+    for number, (image_id, mean) in enumerate(bar):
+        if config.options.limit is not None and number >= config.options.limit:
+            break
+        shown = config.competition.process(mean).get(output)
+        if shown is None or shown.ndim < 2:
+            return {}, None
+        found[image_id] = quantities(shown)
+    rows = {row.image_id: row for row in rows_of(config.data.split_table("test"))}
+
+    def draw(image_id: str) -> bytes | None:
+        entries = [store.read(image_id) for store in opened]
+        mean = {name: np.mean([entry[name] for entry in entries], axis=0) for name in entries[0]}
+        shown = config.competition.process(mean)[output]
+        image = config.data.reader.read(rows[image_id])
+        if image.ndim != 3:
+            return None
+        ids = shown.astype(np.int32) if shown.ndim == 2 else shown
+        return png(cell(image, {"prediction": ids})[0])
+
+    return found, draw
+
+
+def chosen_images(config: OfflineConfig, cases: dict[str, Any]) -> dict[str, list]:
+    """The best, median and worst images, with truth and prediction as the metric sees them."""
+    metric, count = config.competition.metric, config.options.images
+    scores = {image_id: score for image_id, score in metric.scores().items() if np.isfinite(score)}
+    order = sorted(scores, key=lambda image_id: scores[image_id], reverse=metric.higher_is_better)
+    middle = max(0, len(order) // 2 - count // 2)
+    groups = {
+        "Worst images": order[::-1][:count],
+        "Median images": order[middle : middle + count],
+        "Best images": order[:count],
+    }
+    rows = {row.image_id: row for row in rows_of(config.data.table())}
+    result: dict[str, list] = {}
+    for name, ids in groups.items():
+        result[name] = []
+        for image_id in ids:
+            shown = config.competition.process(cases[image_id].prediction()).get(metric.output)
+            true = cases[image_id].truth().get(metric.truth)
+            if shown is None or true is None:
+                continue
+            image = np.moveaxis(config.data.reader.read(rows[image_id]), -1, 0)
+            result[name].append((f"{image_id[:40]}   {scores[image_id]:.3f}", image, true, shown))
+    return result

@@ -1,0 +1,334 @@
+"""The sections of the page of an experiment."""
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evaluation.metrics.base import CompetitionMetric
+from evaluation.panels import draw_panel, row_of
+from experiments.curves import read_metrics, smoothed
+from exploration.charts import Drawing, Palette, chart, histogram
+from exploration.pictures import cell, embedded, png
+from exploration.report import Finding, Report
+from reporting.quantities import NAMES, strangeness, summary
+from reporting.reliability import Reliability
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7b7b7b")
+STRANGE = 4.0  # robust deviations from which an image is shown as an outlier
+
+
+def lines(series: dict[str, tuple[np.ndarray, np.ndarray]], label: str, diagonal: bool = False) -> Drawing:
+    """Lines by name: horizontal and vertical values of each."""
+
+    def draw(axis: Any, palette: Palette) -> None:
+        if diagonal:
+            axis.plot([0, 1], [0, 1], color=palette["soft"], lw=0.8, ls=":")
+        for number, (name, (places, values)) in enumerate(series.items()):
+            few = len(places) < 20
+            axis.plot(
+                places, values, lw=1.5, label=name, color=COLOURS[number % len(COLOURS)],
+                marker="o" if few else None, ms=3,
+            )  # fmt: skip
+        axis.set_xlabel(label)
+        if 1 < len(series) <= 10:
+            axis.legend(fontsize=7)
+
+    return draw
+
+
+def bins_for(count: int) -> int:
+    """Bins of a histogram of so many values."""
+    return int(np.clip(2 * np.sqrt(count), 8, 60))
+
+
+def add_folds(report: Report, scores: pd.DataFrame, metric: CompetitionMetric) -> None:
+    """Score of every fold with its spread.
+
+    Args:
+        report: the page.
+        scores: columns `run`, `images`, `score`.
+        metric: of the competition.
+    """
+    report.section("Folds")
+    report.table(scores)
+    if len(scores) < 2:
+        report.text(
+            "One fold alone: how much folds differ is not known. <code>crossval</code> trains the others.", True
+        )
+        return
+    values = scores["score"].to_numpy()
+    spread = float(values.std(ddof=1))
+    report.text(f"Mean of the folds {values.mean():.4f}, standard deviation {spread:.4f}.")
+    if len(values) > 2:
+        worst = int(values.argmin() if metric.higher_is_better else values.argmax())
+        others = np.delete(values, worst)
+        if abs(values[worst] - others.mean()) > 4 * max(float(others.std(ddof=1)), 1e-4):
+            name = escape(str(scores["run"].iloc[worst]))
+            report.findings.append(
+                Finding(
+                    "look", f"{name} scores {values[worst]:.4f}, far from the other folds: look at its curves.", "Folds"
+                )
+            )
+
+
+def add_curves(report: Report, folders: list[Path]) -> None:
+    """Losses and scores of each run over its steps."""
+    report.section("Training")
+    found = {
+        folder.name: read_metrics(folder / "metrics.csv") for folder in folders if (folder / "metrics.csv").is_file()
+    }
+    charts = []
+    for metric, title in (("train/loss", "training loss"), ("val/loss", "validation loss"), ("val/score", "score")):
+        series = {}
+        for run, metrics in found.items():
+            if metric in metrics:
+                steps, values = (np.array(column) for column in zip(*metrics[metric], strict=True))
+                dense = metric == "train/loss" and len(values) > 20
+                series[run] = steps, smoothed(values, max(3, len(values) // 30)) if dense else values
+        if series:
+            charts.append((f"curve {title}", chart(lines(series, "optimizer step")), f"{title} of each run"))
+    report.charts(charts)
+    if not charts:
+        report.text("No run has a <code>metrics.csv</code>: its members were trained elsewhere, or blended.", True)
+
+
+def add_scores(report: Report, metric: CompetitionMetric) -> None:
+    """How the images score."""
+    report.section("Scores")
+    values = np.array(list(metric.scores().values()))
+    values = values[np.isfinite(values)]
+    if not len(values):
+        report.text("This metric has no score of a single image.", True)
+        return
+    report.charts(
+        [
+            (
+                "image scores",
+                chart(histogram({"train": values}, type(metric).__name__, bins=bins_for(len(values)))),
+                f"score of each of {len(values)} images",
+            )
+        ]
+    )
+    low, middle, high = np.quantile(values, (0.1, 0.5, 0.9))
+    report.text(f"A tenth of the images scores below {low:.3f}, half below {middle:.3f}, nine tenths below {high:.3f}.")
+
+
+def add_probabilities(report: Report, reliabilities: dict[str, Reliability]) -> None:
+    """Thresholds, calibration and a table of every class."""
+    report.section("Probabilities")
+    if not reliabilities:
+        report.text("No output can be compared with a truth of its own name.", True)
+        return
+    report.text(
+        "Before any post-processing, over all pixels (or images) together. Dice by threshold tells where to look for a "
+        "threshold and how much it matters; the best one here is no promise for other images: <code>search</code> "
+        "finds it cross-fitted."
+    )
+    charts, rows = [], []
+    for name, reliability in reliabilities.items():
+        channels = range(len(reliability.counts))
+        labels = [name if len(reliability.counts) == 1 else f"{name}[{channel}]" for channel in channels]
+        dice, auc, error, share = (
+            reliability.dice(), reliability.auc(), reliability.calibration_error(), reliability.prevalence(),
+        )  # fmt: skip
+        mean, positive, _ = reliability.calibration()
+        thresholds = np.arange(256) / 255
+        shown = list(zip(channels, labels, strict=True))[:8]
+        charts += [
+            (
+                f"threshold {name}",
+                chart(lines({label: (thresholds, dice[channel]) for channel, label in shown}, "threshold")),
+                f"{name}: Dice of the pooled pixels by threshold",
+            ),
+            (
+                f"calibration {name}",
+                chart(lines({label: (mean[c], positive[c]) for c, label in shown}, "mean probability", diagonal=True)),
+                f"{name}: share of positives by probability; on the dotted line the probabilities mean what they say",
+            ),
+        ]
+        for channel, label in zip(channels, labels, strict=True):
+            best = int(np.nanargmax(dice[channel])) if np.isfinite(dice[channel]).any() else 0
+            rows.append(
+                {
+                    "class": label,
+                    "share positive": share[channel],
+                    "Dice at 0.5": dice[channel, 128],
+                    "best Dice": dice[channel, best],
+                    "threshold": best / 255,
+                    "ROC AUC": auc[channel],
+                    "calibration error": error[channel],
+                }
+            )
+            if error[channel] > 0.1:
+                report.findings.append(
+                    Finding(
+                        "look",
+                        f"probabilities of <code>{escape(label)}</code> are off by {error[channel]:.2f} on average; "
+                        "thresholds carried over from elsewhere will not fit.",
+                        "Probabilities",
+                    )
+                )
+    report.charts(charts)
+    report.table(pd.DataFrame(rows), most=60)
+
+
+def add_steps(
+    report: Report,
+    names: list[str],
+    whole: float,
+    without: list[float],
+    higher_is_better: bool,
+    searched: bytes | None = None,
+) -> None:
+    """What each step of the chain brings.
+
+    Args:
+        report: the page.
+        names: of the steps, in order.
+        whole: score of the whole chain.
+        without: score without each step; NaN where the rest needs it.
+        higher_is_better: as in the metric.
+        searched: the picture that `search` drew.
+    """
+    report.section("Post-processing")
+    if not names:
+        report.text("The chain is empty.", True)
+        return
+    gains = [np.nan if np.isnan(score) else (whole - score) * (1 if higher_is_better else -1) for score in without]
+    report.text("The score of the chain without each of its steps; – where the rest does not work without it.")
+    report.table(
+        pd.DataFrame({"step": names, "score without it": np.round(without, 4), "it brings": np.round(gains, 4)})
+    )
+    if searched is not None:
+        report.heading("Curves of search")
+        report.add(f'<p><img src="{embedded(searched)}" alt="score by the values of each parameter"></p>')
+    for name, gain in zip(names, gains, strict=True):
+        if gain < -0.0005:
+            report.findings.append(
+                Finding(
+                    "look",
+                    f"without <code>{escape(name)}</code> the score is better by {-gain:.4f}: tune it with "
+                    "<code>search</code>, or take it out.",
+                    "Post-processing",
+                )
+            )
+
+
+def add_sanity(
+    report: Report, sets: dict[str, dict[str, np.ndarray]], pictures: dict[str, Any] | None = None
+) -> list[str]:
+    """Do predictions hold as much as the truth does?
+
+    Args:
+        report: the page.
+        sets: `truth`, `out of fold`, and `test` where there is one: image id -> quantities `(2,)`.
+        pictures: called with the id of a test image, gives it with its prediction drawn; None shows none.
+
+    Returns:
+        Ids of the test images that hold far more or less than any image of the training truth should, most first.
+    """
+    report.section("Sanity")
+    values = {name: np.stack(list(found.values())) for name, found in sets.items() if found}
+    if "truth" not in values:
+        report.text("The metric's output is no mask.", True)
+        return []
+    report.text("What images hold, after the whole chain; quantiles are over images that are not empty.")
+    report.table(pd.DataFrame([{"set": name} | summary(found) for name, found in values.items()]))
+    colours = {"truth": "test", "out of fold": "train"}
+    charts = []
+    for number, quantity in enumerate(NAMES):
+        for name in ("out of fold", "test"):
+            if name not in values:
+                continue
+            pair = {colours["truth"]: values["truth"][:, number], "train": values[name][:, number]}
+            pair = {split: part[np.isfinite(part) & (part > 0)] for split, part in pair.items()}
+            if all(len(part) for part in pair.values()):
+                drawing = relabelled(
+                    histogram(pair, quantity, bins=bins_for(min(map(len, pair.values()))), log=quantity == NAMES[0]),
+                    {"test": "truth", "train": name},
+                )
+                charts.append((f"{quantity} {name}", chart(drawing), f"{quantity}: {name} beside the training truth"))
+    report.charts(charts)
+    truth = values["truth"]
+    for name in values:
+        if name == "truth":
+            continue
+        empty, other = (float((part[:, 0] == 0).mean()) for part in (truth, values[name]))
+        noise = np.sqrt(empty * (1 - empty) * (1 / len(truth) + 1 / len(values[name])))
+        if abs(empty - other) > max(0.05, 3 * noise):
+            report.findings.append(
+                Finding(
+                    "look",
+                    f"{100 * other:.0f} % of the {name} predictions are empty, of the truth {100 * empty:.0f} %.",
+                    "Sanity",
+                )
+            )
+        filled = [part[part[:, 0] > 0] for part in (truth, values[name])]
+        for number, quantity in enumerate(NAMES) if all(map(len, filled)) else ():
+            one, two = (float(np.median(part[:, number])) for part in filled)
+            if np.isfinite(one + two) and not 0.6 < two / max(one, 1e-9) < 1 / 0.6:
+                report.findings.append(
+                    Finding(
+                        "look",
+                        f"{quantity}: median {two:.3g} in the {name} predictions, {one:.3g} in the truth.",
+                        "Sanity",
+                    )
+                )
+    if "test" not in sets:
+        return []
+    ids, strange = list(sets["test"]), strangeness(values["test"], truth)
+    order = [index for index in np.argsort(-strange) if strange[index] > STRANGE]
+    if order and pictures is not None:
+        report.heading("Test images that hold far more or less than the truth does")
+        shown = [
+            (
+                pictures(ids[index]),
+                f"{ids[index][:24]}\n{100 * values['test'][index, 0]:.2f} %, {values['test'][index, 1]:.0f} objects",
+            )
+            for index in order[:12]
+        ]
+        report.cells([(picture, caption) for picture, caption in shown if picture is not None])
+    return [ids[index] for index in order]
+
+
+def relabelled(draw: Drawing, names: dict[str, str]) -> Drawing:
+    """A chart whose legend has other names."""
+
+    def drawn(axis: Any, palette: Palette) -> None:
+        draw(axis, palette)
+        legend = axis.get_legend()
+        for text in legend.get_texts() if legend is not None else ():
+            first, _, rest = text.get_text().partition(" ")
+            text.set_text(f"{names.get(first, first)} {rest}")
+
+    return drawn
+
+
+def add_images(report: Report, groups: dict[str, list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]]) -> None:
+    """Pictures with truth, prediction and errors: group -> (caption, image `(C, H, W)`, truth, prediction)."""
+    report.section("Images")
+    report.text("Missed pixels are orange, invented ones blue; outlines: truth white, prediction yellow.", quiet=True)
+    for name, entries in groups.items():
+        if not entries:
+            continue
+        report.heading(name)
+        if all(truth.ndim >= 2 for _, _, truth, _ in entries):
+            picture = png(draw_panel([row_of(*entry) for entry in entries], name))
+            report.write(f"{name.split()[0].lower()}.png", picture)
+            report.add(f'<p><img src="{embedded(picture)}" alt="{escape(name)}"></p>')
+            continue
+        cells = []
+        for caption, image, truth, prediction in entries:
+            picture, _ = cell(np.moveaxis(image, 0, -1), {})
+            cells.append((png(picture), f"{caption}\ntruth {_short(truth)}\nprediction {_short(prediction)}"))
+        report.cells(cells)
+
+
+def _short(values: np.ndarray) -> str:
+    """Classes of an image-level array in a few characters."""
+    if values.dtype == bool or (values.ndim and len(values) > 1 and values.dtype.kind in "iu"):
+        return " ".join(map(str, np.flatnonzero(values))) or "none"
+    return " ".join(f"{value:.3g}" for value in np.atleast_1d(values)[:6])

@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+from reporting.quantities import quantities, strangeness, summary
+
+
+def test_masks_and_instances_are_counted():
+    ids = np.zeros((10, 10), np.int32)
+    ids[:2, :2], ids[:2, 2:4], ids[5:, 5:] = 1, 2, 9
+    assert quantities(ids).tolist() == [0.33, 3]
+    masks = np.stack([ids > 0, ids == 9])  # two objects that touch are one component
+    assert quantities(masks).tolist() == [0.33, 3]
+    assert quantities(np.zeros((1, 4, 4), bool)).tolist() == [0, 0]
+    assert np.isnan(quantities(np.ones((1, 2, 4, 4), bool))[1])
+
+
+def test_summary_leaves_empty_images_out_of_the_quantiles():
+    found = summary(np.array([[0, 0], [0.2, 3], [0.4, 5], [0.3, 4]]))
+    assert found["share empty"] == 0.25
+    assert found["share of the image: median"] == pytest.approx(0.3)
+    assert found["objects: median"] == 4
+
+
+def test_an_image_ten_times_as_full_is_strange_and_an_empty_one_is_not():
+    random = np.random.default_rng(0)
+    reference = np.stack([np.exp(random.normal(-4, 0.3, 200)), random.integers(5, 15, 200)], 1)
+    values = np.array([[np.exp(-4), 9], [10 * np.exp(-4), 9], [np.exp(-4), 300], [0, 0]])
+    strange = strangeness(values, reference)
+    assert strange[0] < 1
+    assert min(strange[1], strange[2]) > 4
+    assert strange[3] == 0
+    assert not strangeness(values, reference[:2]).any()
