@@ -259,22 +259,26 @@ class BaseModule(pl.LightningModule):
         """Probabilities by output name of each image of an evaluation batch (lists of images of any sizes)."""
 
     @torch.inference_mode()
-    def predict_image(self, inputs: list[Tensor], tta: bool = True) -> dict[str, Tensor]:
+    def predict_image(self, inputs: list[Tensor], tta: bool = True, image_id: str | None = None) -> dict[str, Tensor]:
         """Probabilities of one image of any size.
 
         Args:
             inputs: the network's inputs for this image, without the batch axis; the first is the image
                 `(C, H, W)` in the file's own type and range.
             tta: whether to use the test-time augmentation of `inference`.
+            image_id: of the image; `inference.along` needs it.
 
         Returns:
             float32 by output name: `(K, H, W)` at the image's size, or `(K,)` for image-level outputs.
         """
-        found = self.predict_images([value.unsqueeze(0) for value in inputs], tta)
+        ids = None if image_id is None else [image_id]
+        found = self.predict_images([value.unsqueeze(0) for value in inputs], tta, ids)
         return {name: value[0] for name, value in found.items()}
 
     @torch.inference_mode()
-    def predict_images(self, inputs: list[Tensor], tta: bool = True) -> dict[str, Tensor]:
+    def predict_images(
+        self, inputs: list[Tensor], tta: bool = True, image_ids: list[str] | None = None
+    ) -> dict[str, Tensor]:
         """Probabilities of several images of one size; as `predict_image`, with a batch axis everywhere."""
         image, side = self.normalise(inputs[0]), inputs[1:]
 
@@ -283,7 +287,7 @@ class BaseModule(pl.LightningModule):
             times = len(batch) // len(image)
             return self.probabilities(batch, *(value.repeat(times, *[1] * (value.dim() - 1)) for value in side))
 
-        return self.inference(forward, image, tta=tta)
+        return self.inference(forward, image, tta=tta, image_ids=image_ids)
 
     def progress(self) -> float:
         """Share of the run that is over: max(step / total steps, elapsed / time budget)."""

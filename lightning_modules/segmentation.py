@@ -16,4 +16,5 @@ class SegmentationModule(BaseModule):
 
     def predict_batch(self, batch: dict[str, Any], tta: bool) -> list[dict[str, Tensor]]:
         images = zip(*(batch[name] for name in self.inputs), strict=True)
-        return [self.predict_image(list(inputs), tta) for inputs in images]
+        ids = batch.get("image_id") or [None] * len(batch[self.inputs[0]])
+        return [self.predict_image(list(inputs), tta, name) for inputs, name in zip(images, ids, strict=True)]

@@ -4,12 +4,15 @@ import hashlib
 import inspect
 import json
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from postprocessing.coarse import CoarseMasks
+from postprocessing.edge_tiles import predict_edges
 from postprocessing.tiles import Axis, Padding, StripMerge, Window, plan_axis, random_origins, read_window, to_bytes
 from postprocessing.tta import Forward, Merge, Merging, View, Views, full_size, merged_views, symmetries
 from postprocessing.volume_tiles import predict_volume
@@ -56,6 +59,10 @@ class Inference:
             it most); `logit` (mean of the log odds); `max`. Overlapping tiles are always blended by their window.
         crops: see this many random crops of side `tile` instead of a grid; for image-level outputs alone. With `merge:
             max` and d4 it is Human Protein Atlas 2018's 1st place (4 crops of 512 or 1024).
+        along: an experiment that predicted the same images coarsely (`runs/coarse`, out of fold and test): tiles lie
+            only along the edges of its masks, its prediction stands elsewhere (Carvana 2017, 11th place).
+            `datamodules.edge_windows.EdgeWindows` trains in the same way.
+        min_cover: tiles over each pixel of these edges.
 
     Raises:
         ValueError: an argument out of its range.
@@ -77,6 +84,8 @@ class Inference:
         colours: list[list[float]] | None = None,
         merge: Literal["mean", "geometric", "logit", "max"] = "mean",
         crops: int | None = None,
+        along: str | None = None,
+        min_cover: int = 2,
     ):
         for name, value in (("tile", tile), ("stride", stride), ("batch_size", batch_size)):
             if value is not None and (value == [] or min(value if isinstance(value, list) else [value]) < 1):
@@ -112,13 +121,26 @@ class Inference:
         self.margin = margin
         self.size = size
         self.scales, self.shifts, self.colours = scales, shifts, colours
+        if along is not None and (tile is None or isinstance(tile, list) or margin or crops is not None):
+            raise ValueError(
+                f"inference.along wants inference.tile as one number (now {tile}), without inference.margin and crops"
+            )
+        if min_cover < 1:
+            raise ValueError(f"inference.min_cover is {min_cover}, expected 1 or more")
         self.merge, self.crops = merge, crops
+        self.along, self.min_cover = along, min_cover
+        self._coarse: CoarseMasks | None = None
         self.most_views: int | None = None
         self.number_of_views = 1  # of the last image
 
     @torch.no_grad()
     def __call__(
-        self, forward: Forward, image: Tensor, tta: bool = True, dtype: torch.dtype = torch.float32
+        self,
+        forward: Forward,
+        image: Tensor,
+        tta: bool = True,
+        dtype: torch.dtype = torch.float32,
+        image_ids: Sequence[str] | None = None,
     ) -> dict[str, Tensor]:
         """Probabilities of an image, or of several of one size.
 
@@ -131,6 +153,7 @@ class Inference:
             tta: False leaves the views out, as in the validation inside a training.
             dtype: of spatial results: `torch.float32`, or `torch.uint8` for round(255 * probability) in a quarter of
                 the memory.
+            image_ids: of the images; `along` looks its coarse predictions up by them.
 
         Returns:
             By output name: `(N, K, H, W)` at the image's size in `dtype`, or image-level `(N, K)` float32.
@@ -143,6 +166,8 @@ class Inference:
                 f"inference takes a normalised float image (N, C, H, W) or volume (N, C, D, H, W), got "
                 f"{tuple(image.shape)} {image.dtype}"
             )
+        if self.along is not None:
+            return self._along(forward, image, tta, dtype, image_ids)
         if image.ndim == 5:
             return self._volume(forward, image, tta, dtype)
         if self.size is not None and tuple(image.shape[-2:]) != tuple(self.size):
@@ -212,6 +237,8 @@ class Inference:
         """Hash of the settings that change the result (all but `batch_size`), 16 hexadecimal digits."""
         settings = self.settings()
         del settings["batch_size"]
+        if self.along is not None:
+            settings["coarse"] = CoarseMasks(self.along).fingerprints()
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def _merged(self, forward: Forward, batch: Tensor, views: tuple[View, ...]) -> dict[str, Tensor]:
@@ -237,6 +264,30 @@ class Inference:
                     )
                 add_level(levels, name, value, len(chosen), self.merge)
         return {name: level.result().to(image.device) for name, level in levels.items()}
+
+    def _along(
+        self, forward: Forward, image: Tensor, tta: bool, dtype: torch.dtype, image_ids: Sequence[str] | None
+    ) -> dict[str, Tensor]:
+        """Tiles along the coarse stage's edges, image by image."""
+        if image.ndim == 5 or image_ids is None or self.size is not None:
+            raise ValueError("inference.along is for pictures of a dataset, found by their ids, without inference.size")
+        if self._coarse is None:
+            self._coarse = CoarseMasks(self.along)
+        views = self.views(2) if tta else symmetries("none", 2)
+        strides = self._each("stride", self.stride, 2)
+
+        def merged(batch: Tensor) -> dict[str, Tensor]:
+            return self._merged(forward, batch, views)
+
+        found = [
+            predict_edges(
+                *(merged, one[None], self._coarse.read(image_id), self.tile, strides, self.min_cover),
+                *(self.window, self.padding, self.batch_size),
+            )
+            for one, image_id in zip(image, image_ids, strict=True)
+        ]
+        joined = {name: torch.cat([each[name] for each in found]) for name in found[0]}
+        return {name: to_bytes(value) if dtype == torch.uint8 else value for name, value in joined.items()}
 
     def _whole(
         self,

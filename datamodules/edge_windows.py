@@ -1,0 +1,61 @@
+"""Training windows along the edges of masks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+
+from datamodules.windows import Windows, with_window
+from postprocessing.coarse import CoarseMasks
+from preprocessing.edge_patches import edge_patches
+
+
+class EdgeWindows(Windows):
+    """Windows along the edges of a mask, each once an epoch; the second stage of a coarse-to-fine chain.
+
+    Carvana 2017, 11th place. `model.inference.along` predicts in the same way.
+
+    Args:
+        size: side of a window in pixels.
+        min_cover: every pixel of the edge lies in so many windows.
+        coarse: experiment whose predictions of the training images (out of fold) have the edges that are followed, as
+            those of the test images will: `runs/coarse`. None follows those of the truth.
+        name: of the output of `coarse`, or of the target.
+        threshold: of the probabilities of `coarse`.
+    """
+
+    def __init__(
+        self, size: int, min_cover: int = 2, coarse: str | None = None, name: str = "mask", threshold: float = 0.5
+    ) -> None:
+        if size < 1 or min_cover < 1:
+            raise ValueError(f"EdgeWindows: size {size} and min_cover {min_cover}, expected 1 or more each")
+        self.size, self.min_cover, self.coarse, self.name, self.threshold = size, min_cover, coarse, name, threshold
+
+    def prepare(self, rows: list[Any], size: Callable[[Any], tuple], read: Callable[[Any], dict]) -> None:
+        masks = None if self.coarse is None else CoarseMasks(self.coarse)
+        self.rows, self.windows = rows, []
+        for index, row in enumerate(rows):
+            if masks is None:
+                arrays = read(row)
+                if self.name not in arrays:
+                    raise ValueError(
+                        f"EdgeWindows: no target {self.name!r} is read from files, only {sorted(arrays)}; set "
+                        "data.windows.name"
+                    )
+                mask = arrays[self.name] > 0
+            else:
+                height, width = size(row)[:2]
+                mask = masks.read(row.image_id)[self.name]
+                mask = np.stack([cv2.resize(plane, (width, height)) for plane in mask]) > self.threshold
+            mask = mask.any(0) if mask.ndim == 3 else mask
+            self.windows += [(index, window) for window in edge_patches(mask, self.size, self.min_cover).tolist()]
+        if not self.windows:
+            raise ValueError(f"EdgeWindows: no training image has an edge in {self.coarse or self.name!r}")
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def row(self, number: int, random: np.random.Generator) -> tuple[int, Any]:
+        index, window = self.windows[number]
+        return index, with_window(self.rows[index], window)
