@@ -1,0 +1,102 @@
+"""Second-level models over the objects of images: how good is each, and is it better split?"""
+
+from typing import Any
+
+import numpy as np
+
+from ensembling.members import OUT_OF_FOLD, Arrays
+from experiments.stack_inputs import Inputs
+from postprocessing.object_score import ObjectScore
+from postprocessing.step import named
+from stacking.features import Table
+from stacking.models import Target
+from stacking.object_features import feature_names, features
+from stacking.objects import Objects, choose, overlaps, split_objects
+
+
+class ObjectProblem:
+    """One predicted IoU an object.
+
+    Args:
+        inputs: images and one member.
+        chosen: the verb's options: `body`, `border`, `instances`, `levels`, `truth`.
+
+    Attributes:
+        target: IoU of each row of `tables["val"]`.
+        spread: None: folds are made at random.
+        tables: split -> features.
+        notes: lines for the terminal.
+        postprocess: the chain of the stack's config.
+
+    Raises:
+        ValueError: not one member, no instances or truth, or no map of the names.
+    """
+
+    def __init__(self, inputs: Inputs, chosen: Any) -> None:
+        if len(inputs.members) != 1:
+            raise ValueError(
+                f"--mode objects judges the objects of one experiment, {len(inputs.members)} are given; make them one: "
+                "python cli.py ensemble"
+            )
+        self.inputs, self.chosen, self.spread = inputs, chosen, None
+        self.postprocess = [ObjectScore(output=chosen.instances)]
+        self.tables, truths, self.maps = {}, [], None
+        for split, ids in inputs.ids.items():
+            rows, owner = [], []
+            for number, image_id in enumerate(ids):
+                objects, maps = self._objects(split, image_id)
+                rows.append(features(objects, maps))
+                owner.append(np.full(len(rows[-1]), number))
+                if split == OUT_OF_FOLD:
+                    truths.append(overlaps(objects, self._truth(image_id)))
+            names = feature_names(self.maps)
+            self.tables[split] = Table(names, np.concatenate(rows), np.concatenate(owner), len(ids))
+        values = np.concatenate(truths)
+        self.target = Target("number", values[:, None], 1)
+        self.notes = [
+            f"{len(values)} objects and parts of {len(inputs.ids[OUT_OF_FOLD])} images, {(values > 0).mean():.1%} of "
+            f"them match a true one; {len(names)} features"
+        ]
+
+    def predictions(self, split: str, rows: np.ndarray) -> np.ndarray:
+        """Predicted IoU of each object `(R,)`."""
+        return rows[:, 0]
+
+    def entry(self, split: str, number: int, predictions: np.ndarray) -> Arrays:
+        """The arrays to write of one image: ids of the best way to split it, and their scores."""
+        objects, _ = self._objects(split, self.inputs.ids[split][number])
+        begin, end = np.searchsorted(self.tables[split].owner, [number, number + 1])
+        chosen, scores = choose(objects, predictions[begin:end])
+        return {self.chosen.instances: chosen, "object_scores": scores}
+
+    def _objects(self, split: str, image_id: str) -> tuple[Objects, dict[str, np.ndarray]]:
+        """Objects of an image and the probability maps `(H, W)` that they are judged by."""
+        try:
+            entry = self.inputs.entry(split, 0, image_id)
+            prediction = self.inputs.config.competition.process(entry)
+            instances = named(prediction, self.chosen.instances, self.postprocess[0])
+            if instances.dtype.kind not in "iu" or instances.ndim != 2:
+                raise ValueError(
+                    f"{self.chosen.instances!r} is {instances.dtype} {instances.shape}, the chain shall make ids (H, W)"
+                )
+            flat = {name: one[0] for name, one in entry.items() if one.ndim == 3 and len(one) == 1}
+            maps = {name: one for name, one in sorted(flat.items()) if one.shape == instances.shape}
+            for wanted in (self.chosen.body, self.chosen.border):
+                if wanted is not None and wanted not in maps:
+                    raise ValueError(
+                        f"there is no map {wanted!r} (1, H, W), only {sorted(maps)}; --body and --border name them, "
+                        "--border null does without"
+                    )
+        except ValueError as error:
+            raise ValueError(f"image {image_id!r}: {error}") from error
+        if self.maps is not None and list(maps) != self.maps:
+            raise ValueError(f"image {image_id!r} has the maps {list(maps)}, others {self.maps}; predict again")
+        self.maps = list(maps)
+        border = None if self.chosen.border is None else maps[self.chosen.border]
+        return split_objects(instances, maps[self.chosen.body], border, self.chosen.levels), maps
+
+    def _truth(self, image_id: str) -> np.ndarray:
+        truth, name = self.inputs.truth(image_id), self.chosen.truth or self.chosen.instances
+        if name not in truth:
+            raise ValueError(f"there is no truth {name!r} of objects, only {sorted(truth)}; --truth names one")
+        return truth[name]

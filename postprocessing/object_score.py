@@ -1,0 +1,34 @@
+"""Drop objects that a second-level model does not believe in."""
+
+import numpy as np
+
+from postprocessing.step import Step, mask_or_instances, named
+
+
+class ObjectScore(Step):
+    """Remove instances whose predicted IoU is too low.
+
+    `stack --mode objects` writes the scores beside the instances, out of fold for training images, so that `search` and
+    `score` see what a test image would get (2018 Data Science Bowl, 1st place, topcoders; SpaceNet 4, 1st place).
+
+    Args:
+        threshold: least predicted IoU that stays; 0.3 and 0.2 in the winners' two submissions.
+        output: name of the instance ids `(H, W)`.
+        scores: name of the scores `(n,)`, those of the ids 1 … n.
+    """
+
+    def __init__(self, threshold: float = 0.3, output: str = "instances", scores: str = "object_scores") -> None:
+        self.threshold, self.output, self.scores = threshold, output, scores
+
+    def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        ids, scores = mask_or_instances(prediction, self.output, self), named(prediction, self.scores, self)
+        if ids.dtype == bool or scores.ndim != 1 or ids.max(initial=0) > len(scores):
+            raise ValueError(
+                f"ObjectScore wants ids up to {scores.size} in {self.output!r}, one for each of {self.scores!r} "
+                f"{scores.shape}; found {ids.dtype} up to {ids.max(initial=0)}: put it before steps that number anew"
+            )
+        kept = np.concatenate([[True], scores >= self.threshold])
+        return prediction | {self.output: np.where(kept[ids], ids, ids.dtype.type(0))}
+
+    def search_space(self) -> dict[str, list]:
+        return {"threshold": [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7]}
