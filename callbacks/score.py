@@ -30,7 +30,7 @@ class CompetitionScore(pl.Callback):
     The very same chain and metric serve `search`, `score` and `submit`. Further metrics of `competition.report` are
     logged as `val/<name>`; those that have several classes also for each of them: `val/score_class0`,
     `val/FBeta_class0`, … Each image's score goes to `scores.csv` in the run folder, and a few images with truth,
-    prediction and errors to `panels/<epoch>.png`.
+    prediction and errors to `panels/<epoch>.png` and to the loggers that show pictures.
 
     Args:
         competition: metric, post-processing and submission of the config.
@@ -96,7 +96,11 @@ class CompetitionScore(pl.Callback):
         rows = self.gallery.rows()
         if rows:
             title = f"{panel}   {type(self.competition.metric).__name__} {self.latest['score']:.4f}"
-            write_panel(self.folder / "panels" / f"{panel}.png", rows, title)
+            path = self.folder / "panels" / f"{panel}.png"
+            write_panel(path, rows, title)
+            for logger in trainer.loggers:
+                if hasattr(logger, "log_panel"):
+                    logger.log_panel(path, trainer.global_step)
 
 
 def write_scores(path: Path, competition: Competition) -> None:

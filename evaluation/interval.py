@@ -8,7 +8,7 @@ from evaluation.metrics.base import CompetitionMetric
 def bootstrap_interval(
     metric: CompetitionMetric, level: float = 0.95, draws: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap over images of a metric's score.
+    """Percentile bootstrap over images (or what else the metric scores as one: its `units`) of a metric's score.
 
     Args:
         metric: with the rows of at least one image.
@@ -19,8 +19,32 @@ def bootstrap_interval(
     Returns:
         Lower and upper end of the interval.
     """
-    rows = np.stack([metric.rows[image_id] for image_id in sorted(metric.rows)])
+    rows = metric.units(np.stack([metric.rows[image_id] for image_id in sorted(metric.rows)]))
     random = np.random.default_rng(seed)
     scores = [metric.reduce(rows[random.integers(len(rows), size=len(rows))]) for _ in range(draws)]
     low, high = np.nanquantile(scores, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def paired_interval(
+    differences: np.ndarray, level: float = 0.95, draws: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile bootstrap of the mean difference between two models on the same images.
+
+    Hard images are hard for both: the interval of the difference is far narrower than those of the two scores, and an
+    interval without 0 says that they differ.
+
+    Args:
+        differences: `(N,)`, score of one model minus that of the other, image by image.
+        level: share of the draws inside the interval.
+        draws: resamples; 1000 settle a 95 % interval to about its third digit.
+        seed: of the resampling.
+
+    Returns:
+        Lower and upper end of the interval.
+    """
+    random = np.random.default_rng(seed)
+    # One draw at a time: all at once would be draws times N numbers.
+    means = [differences[random.integers(len(differences), size=len(differences))].mean() for _ in range(draws)]
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -20,6 +20,8 @@ from experiments.chain import flags_for_offline, setting
 from experiments.members import Call, Member, make_members, train_member
 from experiments.out_of_fold import score_members, write_csv
 from experiments.processes import children_end_with_us, launch
+from experiments.run_folder import RunFolder
+from experiments.tables import as_text
 
 COLUMNS = ("repeat", "fold", "seed", "best_epoch", "score", "seconds", "state", "run")
 REFUSED = ("--overwrite", "--ckpt_path", "--data.fold", "--data.init_args.fold", "--run_folder", "--cv.repeat")
@@ -39,7 +41,7 @@ def main(verb: str, arguments: list[str], call: Call = launch) -> None:
     scores, divisions, mean = score_members(trained, flags_for_offline(given), experiment)
     rows = table(members, failed, dict(zip((member.name for member in trained), scores, strict=True)))
     write_csv(experiment / "crossval.csv", COLUMNS, rows)
-    print("\n" + as_text(rows))
+    print("\n" + as_text(COLUMNS, rows))
     for repeat, metric in sorted(divisions.items()) if not options.seed_per_fold else ():
         low, high = bootstrap_interval(metric)
         images = f"over {len(metric.rows)} images"
@@ -172,38 +174,30 @@ def table(members: Sequence[Member], failed: dict[str, str], scores: dict[str, f
     """A row per member, as in `COLUMNS`."""
     rows = []
     for member in members:
-        epoch, seconds = best_epoch(member), training_seconds(member)
+        epoch, seconds = best_epoch(member.run), training_seconds(member.run)
         score = f"{scores[member.name]:.6f}" if member.name in scores else ""
         state = "failed" if member.name in failed else "finished"
         rows.append((member.repeat, member.fold, member.seed, epoch, score, f"{seconds:.0f}", state, member.run.path))
     return rows
 
 
-def best_epoch(member: Member) -> int | str:
+def best_epoch(run: RunFolder) -> int | str:
     """Epoch of the checkpoint that `predict` takes; empty where there is none."""
     from lightning_modules.weights import read_checkpoint
 
     try:
-        return int(read_checkpoint(member.run.checkpoint("best")).get("epoch", -1))
+        return int(read_checkpoint(run.checkpoint("best")).get("epoch", -1))
     except (FileNotFoundError, ValueError):
         return ""
 
 
-def training_seconds(member: Member, pause: float = 600.0) -> float:
+def training_seconds(run: RunFolder, pause: float = 600.0) -> float:
     """Time that training took, of all stages, by the times of its metrics; gaps above `pause` s are interruptions."""
     total = 0.0
-    for file in [*member.run.path.glob("stages/*/metrics.csv"), member.run.path / "metrics.csv"]:
+    for file in [*run.path.glob("stages/*/metrics.csv"), run.path / "metrics.csv"]:
         if file.is_file():
             with open(file, newline="") as handle:
                 times = np.array([float(row["time"]) for row in csv.DictReader(handle) if row["stage"] == "fit"])
             gaps = np.diff(np.sort(times))
             total += float(gaps[gaps < pause].sum())
     return total
-
-
-def as_text(rows: Sequence[Sequence[object]]) -> str:
-    """The table in columns."""
-    texts = [COLUMNS, *([str(value) for value in row] for row in rows)]
-    widths = [max(len(row[column]) for row in texts) for column in range(len(COLUMNS))]
-    lines = ["  ".join(value.rjust(width) for value, width in zip(row, widths, strict=True)) for row in texts]
-    return "\n".join(lines)

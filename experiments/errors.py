@@ -46,3 +46,11 @@ def _nearest(message: str) -> list[str]:
     options = re.findall(r"[\w.]+", known.group(1))
     near = difflib.get_close_matches((wrong.group(1) or wrong.group(2)).split(".")[-1], options, n=1)
     return [f"  did you mean {near[0]!r}?"] if near else []
+
+
+def innermost(message: str) -> str:
+    """The line of an error that says what is wrong, without what jsonargparse wraps around it."""
+    lines = [line.strip(" -") for line in message.splitlines() if line.strip()]
+    wrapped = ("Problem with given class_path", "Subtypes: ", "Errors:", "Expected a")
+    told = [line for line in lines if not line.startswith(wrapped) and "any of the Union subtypes" not in line]
+    return (told or lines or [""])[0][:300]

@@ -30,6 +30,7 @@ from evaluation.interval import bootstrap_interval
 from experiments.arguments import changes, check_names, check_order, expand_run, experiment_name
 from experiments.curves import Curves
 from experiments.errors import cause_first
+from experiments.loggers import make_loggers
 from experiments.metrics_csv import MetricsCSV
 from experiments.run_folder import RunFolder, fold_name, git_commit
 from experiments.save_run import SaveRun
@@ -148,6 +149,9 @@ class CompetitionCLI(LightningCLI):
             warnings.filterwarnings("ignore", "(?s).*does not round-trip.*")
             self.text = self._parser(self.verb).dump(saved, skip_none=False)
         self.model_config = yaml.safe_load(self.text)["model"]
+        # Built apart, each on its own: one whose library is missing must not end the run.
+        self.loggers = given = config.trainer.logger
+        config.trainer.logger = given if isinstance(given, bool) else None
         self.checkpoint = self._find_checkpoint(config)
         if self.checkpoint is not None or config.model.init_args.init_from is not None:
             model = without_hub(config.model.as_dict())
@@ -168,10 +172,9 @@ class CompetitionCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         config = self.config_init[self.verb].trainer
-        given = config.logger
-        others = given if isinstance(given, list) else [] if given is None or isinstance(given, bool) else [given]
-        own = [] if given is False or config.fast_dev_run else [MetricsCSV(self.run.path, self.verb)]
-        return super().instantiate_trainer(**{"logger": [*own, *others] or False, **kwargs})
+        off = config.logger is False or config.fast_dev_run
+        loggers = [] if off else [MetricsCSV(self.run.path, self.verb), *make_loggers(self.loggers)]
+        return super().instantiate_trainer(**{"logger": loggers or False, **kwargs})
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[pl.Callback]) -> pl.Trainer:
         given = config.get("callbacks") or []
@@ -201,6 +204,8 @@ class CompetitionCLI(LightningCLI):
 
     def before_fit(self) -> None:
         print_start(self)
+        for logger in self.trainer.loggers:
+            logger.log_hyperparams(yaml.safe_load(self.text))
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         settings = super()._prepare_subcommand_kwargs(subcommand)

@@ -8,6 +8,7 @@ from postprocessing.components import ConnectedComponents
 from postprocessing.gate import Gate
 from postprocessing.holes import FillHoles
 from postprocessing.label_threshold import LabelThreshold
+from postprocessing.object_score import ObjectScore
 from postprocessing.resize import Resize
 from postprocessing.step import Step
 from postprocessing.threshold import Threshold
@@ -22,6 +23,7 @@ __all__ = [
     "Gate",
     "LabelThreshold",
     "MinimumArea",
+    "ObjectScore",
     "Resize",
     "Step",
     "Threshold",

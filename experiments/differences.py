@@ -1,0 +1,70 @@
+"""What differs between configs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+# What every run has of its own, and what follows from its place.
+OWN = ("experiment", "runs", "run_folder", "overwrite", "ckpt_path", "weights_only", "stages")
+OWN_PLACES = (
+    "checkpoint.dirpath",
+    "trainer.default_root_dir",
+    "data.fold",
+    "data.folds",
+    "seed_everything",
+    "data.seed",
+)
+MISSING = "—"
+
+
+def differences(configs: Sequence[Any]) -> dict[str, list[Any]]:
+    """Dotted key -> the values of all configs, for the keys in which they differ; `init_args` is left out of the names.
+
+    Two classes differ as wholes; lists entry by entry where they are of one length with the same classes, else as
+    wholes. A key that a config does not have is `MISSING` there. What every run has of its own (fold, seed, folders) is
+    left out.
+    """
+    found: dict[str, list[Any]] = {}
+    _walk(list(configs), "", found)
+    return {key: values for key, values in found.items() if key.split(".")[0] not in OWN and key not in OWN_PLACES}
+
+
+def _walk(values: list[Any], key: str, found: dict[str, list[Any]]) -> None:
+    if all(value == values[0] for value in values[1:]):
+        return
+    if all(isinstance(value, Mapping) for value in values) and len({value.get("class_path") for value in values}) == 1:
+        for name in dict.fromkeys(name for value in values for name in value):
+            longer = key if name == "init_args" else f"{key}.{name}".lstrip(".")
+            _walk([value.get(name, {} if name == "init_args" else MISSING) for value in values], longer, found)
+    elif all(isinstance(value, list) for value in values) and _alike(values):
+        for number, entries in enumerate(zip(*values, strict=True)):
+            _walk(list(entries), f"{key}.{number}", found)
+    else:
+        found[key] = values
+
+
+def _alike(lists: list[list[Any]]) -> bool:
+    """Whether lists have one length and, entry by entry, one class."""
+    if len({len(one) for one in lists}) > 1:
+        return False
+    kinds = [[entry.get("class_path") if isinstance(entry, Mapping) else None for entry in one] for one in lists]
+    return all(kind == kinds[0] for kind in kinds) and any(isinstance(entry, Mapping) for entry in lists[0])
+
+
+def short(value: Any, longest: int = 40) -> str:
+    """A value in a cell: a class as `Name(key=value)` without what is null, a list of them in brackets."""
+    text = _text(value)
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping) and "class_path" in value:
+        given = {key: entry for key, entry in (value.get("init_args") or {}).items() if entry is not None}
+        inner = ", ".join(f"{key}={_text(entry)}" for key, entry in given.items())
+        return f"{value['class_path'].rsplit('.', 1)[-1]}({inner})"
+    if isinstance(value, list):
+        return f"[{', '.join(_text(entry) for entry in value)}]"
+    if isinstance(value, str):
+        return value
+    return yaml.safe_dump(value, default_flow_style=True, width=1e9).split("\n")[0]

@@ -1,0 +1,195 @@
+"""The trials of a study on disk: what each tried, how it ended, the table, the overlay of the best."""
+
+import csv
+import json
+import math
+import os
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from experiments.errors import innermost
+from experiments.out_of_fold import write_csv
+from experiments.proposals import Tried
+from experiments.run_folder import RunFolder, write_json
+from experiments.space import Axis
+
+
+@dataclass
+class Trial:
+    """One training of a study.
+
+    Args:
+        number: from 0.
+        values: of the keys of the space.
+        run: its run folder.
+        state: `running`, `finished` or `failed`; one found running in a later call was cut off and goes on.
+        score: best `val/score` of its validations; None unless finished.
+        epoch: of that validation.
+        seconds: that its training took.
+        reason: why it failed.
+    """
+
+    number: int
+    values: dict[str, Any]
+    run: RunFolder
+    state: str = "running"
+    score: float | None = None
+    epoch: int | None = None
+    seconds: float | None = None
+    reason: str = ""
+
+    @property
+    def record(self) -> Path:
+        """File with all of this."""
+        return self.run.path / "trial.json"
+
+    @property
+    def overlay(self) -> Path:
+        """Its second `--config`."""
+        return self.run.path / "overlay.yaml"
+
+    @property
+    def log(self) -> Path:
+        """What its process printed."""
+        return self.run.path / "trial.log"
+
+    def write(self) -> None:
+        """Write the record, at once."""
+        names = ("values", "state", "score", "epoch", "seconds", "reason")
+        write_json(self.record, {name: getattr(self, name) for name in names})
+
+
+@dataclass
+class Study:
+    """All trials of a study.
+
+    Args:
+        folder: of the study; a folder per trial, `trials.csv` and `best.yaml` in it.
+        axes: the space.
+        maximise: whether a higher score is better.
+    """
+
+    folder: Path
+    axes: list[Axis]
+    maximise: bool
+    trials: list[Trial] = field(default_factory=list)
+
+    def settle(self, **settings: Any) -> None:
+        """Note what the study is about; a later call goes on only with the same.
+
+        Raises:
+            ValueError: names the setting that differs, and what to do.
+        """
+        file = self.folder / "study.json"
+        before = json.loads(file.read_text()) if file.is_file() else settings
+        for name, value in settings.items():
+            if before.get(name) != value:
+                raise ValueError(
+                    f"{self.folder} holds a study with {name} {before.get(name)}, not {value}; put that back, give "
+                    "another --study NAME, or delete the folder"
+                )
+        write_json(file, settings)
+
+    def read(self) -> None:
+        """Take over the trials of an earlier call."""
+        while (run := self.run_folder(len(self.trials))).path.joinpath("trial.json").is_file():
+            trial = Trial(len(self.trials), run=run, **json.loads((run.path / "trial.json").read_text()))
+            self.trials.append(trial)
+
+    def run_folder(self, number: int) -> RunFolder:
+        """Run folder of a trial."""
+        return RunFolder(self.folder / f"trial{number:03d}")
+
+    def begin(self, values: dict[str, Any]) -> Trial:
+        """A new trial with these values, noted before it runs."""
+        trial = Trial(len(self.trials), values, self.run_folder(len(self.trials)))
+        trial.write()
+        self.trials.append(trial)
+        return trial
+
+    def tried(self) -> list[Tried]:
+        """The trials as proposals see them."""
+        return [Tried(trial.values, trial.score, trial.state == "failed") for trial in self.trials]
+
+    def ranked(self) -> list[Trial]:
+        """Best first; those that failed or run come last."""
+        sign = -1 if self.maximise else 1
+        return sorted(
+            self.trials, key=lambda trial: (math.inf if trial.score is None else sign * trial.score, trial.number)
+        )
+
+    def best(self) -> Trial | None:
+        """The best trial; None while none is finished."""
+        first = self.ranked()[0] if self.trials else None
+        return first if first is not None and first.score is not None else None
+
+    def save(self) -> None:
+        """Write `trials.csv` and `best.yaml`, each at once."""
+        write_csv(self.folder / "trials.csv", self.columns(), [self.row(trial) for trial in self.trials])
+        best = self.best()
+        if best is not None:
+            temporary = self.folder / "best.yaml.tmp"
+            temporary.write_text(f"# trial {best.number}: {best.score:.6g}\n{best.overlay.read_text()}")
+            os.replace(temporary, self.folder / "best.yaml")
+
+    def columns(self) -> list[str]:
+        """The header of the table."""
+        keys = [axis.key for axis in self.axes]
+        return ["trial", "score", *keys, "best_epoch", "seconds", "state", "reason", "run"]
+
+    def row(self, trial: Trial) -> list[str]:
+        """The row of a trial."""
+        values = [axis.text(trial.values[axis.key]) for axis in self.axes]
+        score = "" if trial.score is None else f"{trial.score:.6f}"
+        epoch, seconds = ("" if number is None else f"{number:.0f}" for number in (trial.epoch, trial.seconds))
+        return [str(trial.number), score, *values, epoch, seconds, trial.state, trial.reason, str(trial.run.path)]
+
+
+def write_overlay(trial: Trial, content: dict[str, Any]) -> None:
+    """Write the second config of a trial."""
+    temporary = trial.overlay.with_suffix(".tmp")
+    temporary.write_text(yaml.safe_dump(content, sort_keys=False))
+    os.replace(temporary, trial.overlay)
+
+
+def clear(trial: Trial) -> None:
+    """Let a failed trial begin again, from nothing."""
+    trial.state, trial.reason = "running", ""
+    trial.write()  # first: a study without it would take its number for the end
+    for path in trial.run.path.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path != trial.record:
+            path.unlink()
+
+
+def best_score(run: RunFolder, maximise: bool) -> tuple[float, int]:
+    """Best `val/score` over the validations of a fit, and its epoch: that of the checkpoint `best`.
+
+    Raises:
+        ValueError: it was never validated, or never gave a number.
+    """
+    file = run.path / "metrics.csv"
+    found: list[tuple[float, int]] = []
+    if file.is_file():
+        with open(file, newline="") as handle:
+            rows = [row for row in csv.DictReader(handle) if (row["stage"], row["name"]) == ("fit", "val/score")]
+        found = [(float(row["value"]), int(row["epoch"])) for row in rows]
+    numbers = [(score, epoch) for score, epoch in found if math.isfinite(score)]
+    if not numbers:
+        what = f"val/score was no number in {len(found)} validations" if found else "no val/score; was it validated?"
+        raise ValueError(f"{file}: {what}")
+    sign = 1 if maximise else -1
+    return max(numbers, key=lambda pair: (sign * pair[0], -pair[1]))
+
+
+def failure(log: Path, status: int) -> str:
+    """Why a process failed: the last error that it printed, else its status."""
+    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+    errors = [number for number, line in enumerate(lines) if re.match(r"error: |[\w.]*(Error|Exception)\b.*:", line)]
+    return innermost("\n".join(lines[errors[-1] :])) if errors else f"fit ended with status {status}"

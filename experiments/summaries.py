@@ -1,0 +1,207 @@
+"""What is known of an experiment on disk: the score of each fold, what is missing, time, size, scores of images."""
+
+import csv
+import math
+from collections import defaultdict
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from evaluation.divide import TRAIN_ONLY
+from evaluation.folds import read_folds
+from experiments.crossval import best_epoch, training_seconds
+from experiments.run_folder import RunFolder, fold_name, fold_runs
+from experiments.study import best_score
+
+Fold = tuple[int, str]  # repetition, name of the fold
+
+
+@dataclass
+class Summary:
+    """An experiment.
+
+    Args:
+        path: as it was given.
+        config: of its first run.
+        scores: of each finished fold.
+        source: where they come from: `crossval` (out-of-fold predictions), `fit` (best validation of training),
+            `ensemble` (cross-fitted).
+        epochs: of the best checkpoints, in the folds' order.
+        seconds: that all trainings took together.
+        parameters: of the network, where a checkpoint is there.
+        images: score of each validated image; several values of one (repetitions) averaged.
+        folds_hash: of the division, where the runs know it.
+        notes: what is missing or unfinished.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    scores: dict[Fold, float] = field(default_factory=dict)
+    source: str = "fit"
+    epochs: list[int | str] = field(default_factory=list)
+    seconds: float = 0.0
+    parameters: int | None = None
+    images: dict[str, float] = field(default_factory=dict)
+    folds_hash: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def metric(self) -> str:
+        """The metric's class and its arguments, as text: scores of two that differ cannot be compared."""
+        return yaml.safe_dump(self.config["competition"]["metric"], sort_keys=True)
+
+    @property
+    def higher_is_better(self) -> bool:
+        """The direction of the metric."""
+        module, _, name = self.config["competition"]["metric"]["class_path"].rpartition(".")
+        return getattr(import_module(module), name).higher_is_better
+
+    def mean(self, folds: list[Fold] | None = None) -> float:
+        """Mean score over folds; all by default."""
+        values = [self.scores[fold] for fold in (self.scores if folds is None else folds)]
+        return float(np.mean(values)) if values else math.nan
+
+    def spread(self) -> float:
+        """Standard deviation over folds; NaN for fewer than two."""
+        return float(np.std(list(self.scores.values()), ddof=1)) if len(self.scores) > 1 else math.nan
+
+
+def summarise(path: Path | str) -> Summary:
+    """Read an experiment, or a single run of one.
+
+    Raises:
+        FileNotFoundError: nothing trained there.
+        ValueError: a study of `tune`.
+    """
+    path = Path(path)
+    if (path / "study.json").is_file():
+        raise ValueError(f"{path} is a study of `tune`, whose trials are no folds; compare some: {path}/trial000 …")
+    alone = (path / "config.yaml").is_file()
+    runs = {(0, run.path.name): run for run in fold_runs(path)}
+    for file in sorted(path.glob("repeat*/*/config.yaml")):
+        repeat = file.parent.parent.name.removeprefix("repeat")
+        if repeat.isdigit():
+            runs[int(repeat), file.parent.name] = RunFolder(file.parent)
+    first = next(iter(runs.values()))
+    summary = Summary(path, yaml.safe_load(first.config.read_text()), folds_hash=first.read_facts().get("folds_hash"))
+    if alone:  # whatever its folder is called, as those of `tune` are
+        runs = {(0, fold_name(summary.config["data"]["init_args"]["fold"])): first}
+    facts = first.read_facts()
+    if "rule" in facts and "members" in facts:
+        _ensemble(summary, facts)
+        return summary
+    table = {} if alone else _crossval(path)
+    for fold, run in runs.items():
+        if table and fold not in table:
+            summary.notes.append(f"{_name(fold)} is left out: crossval.csv does not know it")
+        else:
+            _add(summary, fold, run, table.get(fold))
+    summary.source = "crossval" if table else "fit"
+    summary.parameters = count_parameters(first)
+    summary.images = _image_scores(path / "out_of_fold.csv") if table else _of_runs(summary, runs)
+    if not alone:
+        _missing(summary, runs)
+    return summary
+
+
+def _ensemble(summary: Summary, facts: dict[str, Any]) -> None:
+    summary.source = "ensemble"
+    if facts.get("cross_fitted") is not None:
+        summary.scores[0, "ensemble"] = float(facts["cross_fitted"])
+    else:
+        summary.notes.append("an ensemble that was not scored")
+
+
+def _add(summary: Summary, fold: Fold, run: RunFolder, row: dict[str, str] | None) -> None:
+    name = _name(fold)
+    state = run.read_facts().get("state")
+    if state != "finished":
+        summary.notes.append(f"{name} is unfinished ({state or 'no run.json'}) and left out")
+        return
+    try:
+        score, epoch = best_score(run, summary.higher_is_better)
+    except ValueError as error:
+        score, epoch = math.nan, best_epoch(run)
+        if row is None:
+            summary.notes.append(f"{name} is left out: {error}")
+            return
+    if row is not None:
+        if not row["score"]:
+            summary.notes.append(f"{name} is left out: crossval.csv says {row['state']}")
+            return
+        score = float(row["score"])
+    summary.scores[fold] = score
+    summary.epochs.append(epoch)
+    summary.seconds += training_seconds(run)
+
+
+def _name(fold: Fold) -> str:
+    return f"repeat{fold[0]}/{fold[1]}" if fold[0] else fold[1]
+
+
+def _crossval(path: Path) -> dict[Fold, dict[str, str]]:
+    """The rows of `crossval.csv` by fold."""
+    file = path / "crossval.csv"
+    if not file.is_file():
+        return {}
+    with open(file, newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    found = {}
+    for row in rows:
+        run = Path(row["run"])
+        repeat = run.parent.name.removeprefix("repeat")
+        found[int(repeat) if repeat.isdigit() and run.parent.name != repeat else 0, run.name] = row
+    return found
+
+
+def _image_scores(file: Path) -> dict[str, float]:
+    """Score of each image of `out_of_fold.csv` or `scores.csv`; the mean where it is there several times."""
+    found: dict[str, list[float]] = defaultdict(list)
+    if file.is_file():
+        with open(file, newline="") as handle:
+            for row in csv.DictReader(handle):
+                found[row["image_id"]].append(float(row["score"]))
+    return {image_id: float(np.mean(values)) for image_id, values in found.items()}
+
+
+def _of_runs(summary: Summary, runs: dict[Fold, RunFolder]) -> dict[str, float]:
+    images: dict[str, float] = {}
+    for fold in summary.scores:
+        images |= _image_scores(runs[fold].path / "scores.csv")
+    return images
+
+
+def _missing(summary: Summary, runs: dict[Fold, RunFolder]) -> None:
+    """Note the folds of the folds file that were never begun."""
+    data = summary.config["data"]["init_args"]
+    file = data.get("folds")
+    if isinstance(data.get("fold"), str) or file is None:
+        return
+    if not Path(file).is_file():
+        summary.notes.append(f"{file} is not there, so nobody knows which folds are missing")
+        return
+    expected = sorted(set(read_folds(file)["fold"]) - {TRAIN_ONLY})
+    missing = [str(fold) for fold in expected if (0, f"fold{fold}") not in runs]
+    if missing:
+        summary.notes.append(f"{len(missing)} of {len(expected)} folds were not trained: {', '.join(missing)}")
+
+
+def count_parameters(run: RunFolder) -> int | None:
+    """Weights of the network in a run's best checkpoint, frozen ones too, without statistics of batch norm; None where
+    there is no checkpoint to read."""
+    from lightning_modules.weights import read_checkpoint
+
+    try:
+        weights = read_checkpoint(run.checkpoint("best"))["state_dict"]
+    except (FileNotFoundError, ValueError):
+        return None
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    return sum(
+        value.numel()
+        for name, value in weights.items()
+        if name.startswith("network.") and not name.endswith(statistics)
+    )
