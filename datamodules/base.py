@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from augmentations.base import Augmentation, everything
+from datamodules.blank import Blank
 from datamodules.cache import DecodedCache
 from datamodules.collate import collate_evaluation, collate_training
 from datamodules.dataset import EvaluationDataset, TrainingDataset, derive
@@ -24,7 +25,7 @@ from datamodules.external.base import ExternalData
 from datamodules.quickstart import Generator
 from datamodules.readers import ImageReader, Reader
 from datamodules.samplers import EvaluationSampler, Order, TrainingSampler, rank_and_world
-from datamodules.table import find_images, ids_of, join_columns, rows_of
+from datamodules.table import find_images, ids_of, join_columns, read_csv, rows_of
 from datamodules.targets import Labels, LongLabels, Target
 from datamodules.windows import Windows
 from evaluation.divide import TRAIN_ONLY
@@ -68,6 +69,8 @@ class BaseDataModule(pl.LightningDataModule):
             without targets of their own use these, on their own root and columns.
         positives_only: train only on images whose mask is not empty; validation keeps all. SIIM's 8th place trained so
             with soft Dice, and took whether there is anything from another network.
+        weights: CSV under `root` (or a path) with `image_id` and `weight`: the factor of each training image in the
+            loss, as `advval` writes it. Images that it does not list weigh what they did.
         folds: folds file; `folds/<config name>.csv` unless given.
         fold: the fold that is validated, `all` to train on everything without validation, or `given` to validate the
             author's own split (`val_images`); what leaks between its sides is said.
@@ -89,6 +92,10 @@ class BaseDataModule(pl.LightningDataModule):
         predict_split: what `predict` predicts: `val`, `test`, or folders of images. `test` is left out where the config
             names no test images.
         sample_submission: the competition's sample file under `root`.
+        unreadable: what becomes of a test image whose file cannot be read: `refuse` stops; `empty` goes on with a
+            warning that names the file, and predicts nothing: maps are 0 everywhere, there are no boxes, and labels are
+            what the network says of a black picture. For a hidden test set, where one damaged file would cost the
+            submission. Training images are never passed over.
         seed: of the order and augmentation of training samples.
         generator: makes the files when `root` does not exist.
     """
@@ -114,6 +121,7 @@ class BaseDataModule(pl.LightningDataModule):
         features: list[str] | None = None,
         external: list[ExternalData] | None = None,
         positives_only: bool = False,
+        weights: str | None = None,
         folds: str | None = None,
         fold: int | Literal["all", "given"] = 0,
         windows: Windows | None = None,
@@ -128,6 +136,7 @@ class BaseDataModule(pl.LightningDataModule):
         limit: int | None = None,
         predict_split: list[str] | None = None,
         sample_submission: str | None = None,
+        unreadable: Literal["refuse", "empty"] = "refuse",
         seed: int = 0,
         generator: Generator | None = None,
     ) -> None:
@@ -147,14 +156,14 @@ class BaseDataModule(pl.LightningDataModule):
         twice = [data.source for data in self.external if [d.source for d in self.external].count(data.source) > 1]
         if twice:
             raise ValueError(f"data.external: two data sets have the source {twice[0]!r}")
-        self.positives_only = positives_only
+        self.positives_only, self.weights = positives_only, weights
         self.folds, self.fold, self.val_images, self.windows = folds, fold, val_images, windows
         self.augmentation, self.sampler = augmentation or [], sampler
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.repeats, self.limit, self.seed = repeats, limit, seed
         self.cache, self.cache_dir = cache, cache_dir
         self.predict_split = predict_split if predict_split is not None else ["val", "test"]
-        self.sample_submission, self.generator = sample_submission, generator
+        self.sample_submission, self.unreadable, self.generator = sample_submission, unreadable, generator
         self._tables: dict[str, pd.DataFrame] = {}
         self._skipped: dict[str, set[str]] = {}
         self._prepared = self._duplicates_checked = False
@@ -310,7 +319,9 @@ class BaseDataModule(pl.LightningDataModule):
             if split == "train" and self.external:
                 table = pd.concat([table, *self._external_tables()], ignore_index=True)
             if split == "train" and self.positives_only:
-                table = table[self._positive(table)]
+                table = table[self._positive(table, "data.positives_only")]
+            if split == "train" and self.weights is not None:
+                table = table.assign(weight=table["weight"] * self._weights(table))
         elif split == "test":
             test = self.test_table()
             if test is None:
@@ -320,13 +331,34 @@ class BaseDataModule(pl.LightningDataModule):
             table = self.folder_table(split)
         return table.iloc[: self.limit].reset_index(drop=True)
 
-    def _positive(self, table: pd.DataFrame) -> list[bool]:
+    def _weights(self, table: pd.DataFrame) -> np.ndarray:
+        """Factor of each row in the loss, from `data.weights`."""
+        path = Path(self.weights) if Path(self.weights).is_file() else confined(self.root, self.weights)
+        if not path.is_file():
+            raise FileNotFoundError(f"data.weights: no file {path}")
+        given = read_csv(path)
+        if not {"image_id", "weight"} <= set(given.columns):
+            raise ValueError(
+                f"data.weights: {path} has the columns {list(given.columns)}, expected image_id and weight"
+            )
+        values = pd.to_numeric(given["weight"], errors="coerce")
+        wrong = given["image_id"][~(values >= 0) | np.isinf(values)]
+        if len(wrong):
+            raise ValueError(f"data.weights: {path} gives {wrong.iloc[0]!r} no weight of 0 or more")
+        known = dict(zip(given["image_id"], values, strict=True))
+        if not known.keys() & set(table["image_id"]):
+            raise ValueError(
+                f"data.weights: {path} lists none of the training images, as {table['image_id'].iloc[0]!r}"
+            )
+        return np.array([known.get(image_id, 1.0) for image_id in table["image_id"]])
+
+    def _positive(self, table: pd.DataFrame, key: str) -> list[bool]:
         """Which rows have a mask with something in it."""
         self.prepare_targets()
         decoder = self._decoder(self.targets, external=True)
-        found = [foreground_area(decoder.truth(row), "data.positives_only") > 0 for row in rows_of(table)]
+        found = [foreground_area(decoder.truth(row), key) > 0 for row in rows_of(table)]
         if not any(found):
-            raise ValueError(f"data.positives_only: none of {len(table)} training images has anything in its mask")
+            raise ValueError(f"{key}: none of {len(table)} training images has anything in its mask")
         return found
 
     def _held(self, table: pd.DataFrame) -> pd.Series:
@@ -349,7 +381,11 @@ class BaseDataModule(pl.LightningDataModule):
 
     def sizes(self, split: str) -> dict[str, tuple[int, int]]:
         """`(H, W)` of every image of a split, from the files' headers."""
-        return {row.image_id: self.reader.size(row) for row in rows_of(self.split_table(split))}
+        rows = rows_of(self.split_table(split))
+        if self.unreadable == "empty" and split not in ("train", "val"):
+            blank = Blank(self._decoder([]), rows)
+            return {row.image_id: blank.size(row) for row in rows}
+        return {row.image_id: self.reader.size(row) for row in rows}
 
     def truth(self, row: Any) -> dict[str, np.ndarray]:
         """Target arrays of a row at the image's size, as validation sees them."""
@@ -456,7 +492,13 @@ class BaseDataModule(pl.LightningDataModule):
         if self.sampler is not None:
             if self.windows is not None:
                 raise ValueError("data.sampler draws whole images, data.windows parts of them; leave one out")
-            self.sampler.prepare(table)
+            known = (
+                table.assign(positive=self._positive(table, "data.sampler")) if self.sampler.wants_positive else table
+            )
+            self.sampler.prepare(known)
+            factors = self.sampler.weights()
+            if factors is not None:
+                dataset.weigh(factors)
         sampler = TrainingSampler(len(dataset), self.repeats, self.seed, self.sampler, self.batch_size)
         sampler.set_epoch(next_epoch(self.trainer))
         # A lone last sample would stop batch norm ("expected more than 1 value per channel").
@@ -474,12 +516,14 @@ class BaseDataModule(pl.LightningDataModule):
         for split in self.predict_splits():
             table = self.split_table(split)
             left = table[~table["image_id"].isin(self._skipped.get(split, set()))]
-            loaders.append(self._evaluation(left, self._decoder([]), []))
+            source = self._decoder([])
+            blank = Blank(source, rows_of(table)) if self.unreadable == "empty" and split != "val" else None
+            loaders.append(self._evaluation(left, source, [], blank))
         return loaders
 
     def predict_splits(self) -> list[str]:
         """Names of the splits that `predict` predicts, in the order of its loaders."""
-        absent = {"test"} if self.test_table() is None else set()
+        absent = {"test"} if "test" in self.predict_split and self.test_table() is None else set()
         absent |= {"val"} if self.fold == "all" else set()
         return [split for split in self.predict_split if split not in absent]
 
@@ -491,8 +535,14 @@ class BaseDataModule(pl.LightningDataModule):
         """Leave out images that are predicted already."""
         self._skipped[split] = set(image_ids)
 
-    def _evaluation(self, table: pd.DataFrame, source: Decoder | DecodedCache, targets: list[Target]) -> DataLoader:
-        dataset = EvaluationDataset(table, source, targets, self.features)
+    def _evaluation(
+        self,
+        table: pd.DataFrame,
+        source: Decoder | DecodedCache,
+        targets: list[Target],
+        blank: Blank | None = None,
+    ) -> DataLoader:
+        dataset = EvaluationDataset(table, source, targets, self.features, blank)
         return self._loader(dataset, EvaluationSampler(len(dataset)), self.eval_batch_size, collate_evaluation)
 
     def _loader(self, dataset: Any, sampler: Any, batch_size: int, collate: Any, drop_last: bool = False) -> DataLoader:

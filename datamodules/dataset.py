@@ -1,5 +1,6 @@
 """Rows of a table as samples."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from torch.utils.data import Dataset
 
 from augmentations.steps import Steps
+from datamodules.blank import Blank
 from datamodules.cache import DecodedCache
 from datamodules.decoder import Arrays, Decoder
 from datamodules.samplers import Draw
@@ -46,6 +48,13 @@ class TrainingDataset(Dataset):
     def __len__(self) -> int:
         return len(self.rows) if self.windows is None else len(self.windows)
 
+    def weigh(self, factors: np.ndarray) -> None:
+        """Multiply the weight of each row in the loss."""
+        self.rows = [
+            SimpleNamespace(**(vars(row) | {"weight": row.weight * float(factor)}))
+            for row, factor in zip(self.rows, factors, strict=True)
+        ]
+
     def __getitem__(self, draw: Draw) -> dict[str, Any]:
         index, row = draw.index, None
         if self.windows is not None:
@@ -72,19 +81,29 @@ class EvaluationDataset(Dataset):
         source: reads a row: a decoder, or a cache that holds what it read.
         targets: what derives truth from truth; empty for images without truth.
         features: numeric columns of the table that become `features`.
+        blank: black pictures in place of those that cannot be read; `unreadable` in the sample says why, and is empty
+            for all others. None: such a file is an error.
     """
 
     def __init__(
-        self, table: pd.DataFrame, source: Decoder | DecodedCache, targets: list[Target], features: list[str]
+        self,
+        table: pd.DataFrame,
+        source: Decoder | DecodedCache,
+        targets: list[Target],
+        features: list[str],
+        blank: Blank | None = None,
     ) -> None:
         self.rows, self.features = rows_of(table), numbers(table, features)
-        self.source, self.targets = source, targets
+        self.source, self.targets, self.blank = source, targets, blank
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         row = self.rows[index]
+        if self.blank is not None:
+            image, arrays, reason = self.blank.read(row)
+            return to_sample(row, image, arrays, self.features[index]) | {"unreadable": reason}
         image, arrays = self.source.read(row)
         return to_sample(row, image, derive(self.targets, arrays), self.features[index])
 

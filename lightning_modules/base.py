@@ -215,7 +215,11 @@ class BaseModule(pl.LightningModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         batch = self.augment(batch, batch_idx)
         outputs = self(*self.network_inputs(batch))
-        total, parts = self.loss(outputs, batch, weight=batch.get("weight"))
+        weight = batch.get("weight")
+        total, parts = self.loss(outputs, batch, weight=weight)
+        if weight is not None:
+            # The losses divide by the sum of the weights, so a batch of light images would count like any other.
+            total, parts = total * weight.mean(), {name: part * weight.mean() for name, part in parts.items()}
         self.loss_parts = parts
         size = len(batch["image_id"])
         # Lightning takes 0.3 ms to log a value, so one that neither file nor bar will show is left out.

@@ -9,6 +9,11 @@ import pandas as pd
 class Order(ABC):
     """Which images an epoch of training draws, batch by batch, on every rank."""
 
+    @property
+    def wants_positive(self) -> bool:
+        """Whether `prepare` needs a column `positive`: is there anything in the mask?"""
+        return False
+
     @abstractmethod
     def prepare(self, table: pd.DataFrame) -> None:
         """Called once with the training rows.
@@ -24,6 +29,23 @@ class Order(ABC):
     @abstractmethod
     def draw(self, batch_size: int, repeats: int, epoch: int, random: np.random.Generator) -> np.ndarray:
         """Row numbers `(batches, batch_size)` of an epoch."""
+
+    def weights(self) -> np.ndarray | None:
+        """Factor of the loss of each row; None changes nothing. Called after `prepare`."""
+        return None
+
+
+def classes_of(table: pd.DataFrame, column: str, separator: str | None, what: str) -> list[list]:
+    """The classes of every row: one, or those between separators.
+
+    Raises:
+        ValueError: no such column, or a row without a class.
+    """
+    values = column_of(table, column, what)
+    empty = pd.isna(values) | (values.astype(str) == "")
+    if empty.any():
+        raise ValueError(f"{what}: image {table['image_id'].iloc[int(empty.argmax())]!r} has no {column!r}")
+    return [[value] if separator is None else str(value).split(separator) for value in values]
 
 
 def column_of(table: pd.DataFrame, column: str, what: str) -> np.ndarray:
