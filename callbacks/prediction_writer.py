@@ -1,8 +1,10 @@
 """Write predictions to a store on disk, batch by batch."""
 
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytorch_lightning as pl
 
 from callbacks.score import as_arrays
@@ -50,15 +52,28 @@ class PredictionWriter(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         store = self.stores[dataloader_idx]
-        for image_id, prediction in zip(batch["image_id"], outputs, strict=True):
-            if image_id not in store:
-                store.write(image_id, as_arrays(prediction), dtype=self.dtype)
+        reasons = batch.get("unreadable", [""] * len(outputs))
+        for image_id, prediction, reason in zip(batch["image_id"], outputs, reasons, strict=True):
+            if image_id in store:
+                continue
+            arrays = as_arrays(prediction)
+            if reason:
+                warnings.warn(f"image {image_id!r} gets an empty prediction: {reason}", stacklevel=2)
+                arrays = {name: nothing(array) for name, array in arrays.items()}
+            store.write(image_id, arrays, dtype=self.dtype)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         trainer.strategy.barrier("predictions are written")
         if trainer.is_global_zero:
             for store in self.stores:
                 store.finish()
+
+
+def nothing(array: np.ndarray) -> np.ndarray:
+    """A prediction without a finding: maps of 0, no rows of a list (boxes); image-level outputs stay as they are."""
+    if array.ndim == 2:
+        return array[:0]
+    return np.zeros_like(array) if array.ndim > 2 else array
 
 
 def split_folder(split: str) -> str:

@@ -9,6 +9,7 @@ from datamodules.dicom import DicomDataModule
 from datamodules.images import ImageDataModule
 from datamodules.rgby import RgbyDataModule
 from datamodules.satellite import SatelliteDataModule
+from datamodules.slices import SliceDataModule
 from datamodules.volumes import VolumeDataModule
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "ImageDataModule",
     "RgbyDataModule",
     "SatelliteDataModule",
+    "SliceDataModule",
     "VolumeDataModule",
 ]

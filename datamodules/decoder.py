@@ -50,8 +50,7 @@ class Decoder:
                 arrays |= target.read(row, image.shape[:-1])
             else:
                 full = whole(row)
-                found = target.read(full, reader.size(full))
-                arrays |= {name: crop(array, window) if array.ndim >= 2 else array for name, array in found.items()}
+                arrays |= target.read_window(full, reader.size(full), window)
         if valid is not None:
             arrays["valid"] = valid & arrays["valid"] if "valid" in arrays else valid
         return image, arrays

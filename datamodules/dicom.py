@@ -54,7 +54,7 @@ class DicomDataModule(BaseDataModule):
             in. With `{image_id}` in a pattern that is taken.
         frames: each frame of a multi-frame file is an image, `<id>_0`, `<id>_1` …; else such files are an error.
         skip_unreadable: leave training files out whose header cannot be read, with a warning that names them all; an
-            error unless given. A test file is always an error: it must get a row.
+            error unless given. A test file must get a row: see `unreadable`.
         (the others are those of `BaseDataModule`)
     """
 
@@ -86,7 +86,8 @@ class DicomDataModule(BaseDataModule):
         if not files:
             what = "is not there" if not Path(root).is_dir() else f"has no file that matches {pattern!r}"
             raise FileNotFoundError(f"no images: {Path(root)} {what}; check data.root and data.images")
-        files = self._read_headers(files, skip=self.skip_unreadable and source == "train")
+        absent = self.unreadable == "empty" and source != "train"
+        files = self._read_headers(files, skip=self.skip_unreadable and source == "train", absent=absent)
         rows = []
         for path in files:
             frames = self._facts[path]
@@ -125,17 +126,26 @@ class DicomDataModule(BaseDataModule):
         ending = next((ending for ending in ENDINGS if name.lower().endswith(ending)), "")
         return name[: len(name) - len(ending)]
 
-    def _read_headers(self, files: Sequence[str], skip: bool) -> list[str]:
-        """Read the headers that are not known yet, several at a time; the files that have one."""
+    def _read_headers(self, files: Sequence[str], skip: bool, absent: bool = False) -> list[str]:
+        """Read the headers that are not known yet, several at a time; the files that have one.
+
+        Those that cannot be read are an error, left out (`skip`), or go on with nothing known about them (`absent`).
+        """
         from pydicom.datadict import tag_for_keyword
 
         unknown = [tag for tag in self.tags if tag_for_keyword(tag) is None]
         if unknown:
             raise ValueError(f"data.tags: {unknown[0]!r} is no DICOM keyword; it is written as in PatientID")
-        new = [path for path in files if path not in self._facts]
+        new = [path for path in files if path not in self._facts or "_absent" in self._facts[path][0]]
         # Parsing holds the interpreter lock, waiting for a disk or a network does not.
         with quiet(), ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:
-            found = dict(zip(new, pool.map(lambda path: self._facts_or_error(path, skip), new), strict=True))
+            found = dict(zip(new, pool.map(lambda path: self._facts_or_error(path, skip or absent), new), strict=True))
+        if absent:
+            blank = dict.fromkeys(self.tags, "") | {"position": float("nan"), "_sop": "", "_absent": True}
+            found = {
+                path: [blank | {"series": str(Path(path).parent)}] if isinstance(facts, DicomReadError) else facts
+                for path, facts in found.items()
+            }
         broken = {path: facts for path, facts in found.items() if isinstance(facts, DicomReadError)}
         self._facts |= {path: facts for path, facts in found.items() if path not in broken}
         if broken:
@@ -145,7 +155,7 @@ class DicomDataModule(BaseDataModule):
             )
         if len(broken) == len(files):
             raise next(iter(broken.values()))
-        return [path for path in files if path in self._facts]
+        return [path for path in files if path in self._facts and path not in broken]
 
     def _facts_or_error(self, path: str, skip: bool) -> list[dict[str, Any]] | DicomReadError:
         try:

@@ -14,6 +14,7 @@ from evaluation.folds import make_folds, write_folds
 from evaluation.interval import bootstrap_interval
 from experiments.config import OfflineConfig, read_config
 from experiments.curves import draw_search
+from experiments.sending import send
 from postprocessing.predictions import PredictionStore
 from postprocessing.search import Case, search
 from preprocessing.files import file_hash
@@ -83,7 +84,16 @@ def mean_of_folds(stores: list[PredictionStore]) -> Iterator[tuple[str, dict[str
             raise SystemExit(f"error: {store.path} and {stores[0].path} hold other images; run predict again")
     for image_id in ids:
         entries = [store.read(image_id) for store in stores]
-        yield image_id, {name: np.mean([entry[name] for entry in entries], axis=0) for name in entries[0]}
+        mean = entries[0]  # ids of instances have no mean, but one model's may be submitted
+        if len(entries) > 1:
+            mean = {name: np.mean([entry[name] for entry in entries], axis=0) for name in mean}
+        wrong = [name for name, array in mean.items() if np.isnan(array).any()]
+        if wrong:
+            raise SystemExit(
+                f"error: the prediction {wrong[0]!r} of image {image_id!r} holds nan; the network gives it: look for a "
+                "loss that went to nan, or predict with another checkpoint"
+            )
+        yield image_id, mean
 
 
 # --- search ----------------------------------------------------------------------------------------------------------
@@ -154,6 +164,12 @@ def score_file(config: OfflineConfig, metrics: dict) -> str:
     file = Path(config.options.submission_file)
     predictions = config.competition.submission.read(file, sizes)
     truths = config.competition.submission.read(Path(solution), sizes)
+    lacking = [image_id for image_id in truths if image_id not in predictions]
+    if lacking:
+        raise SystemExit(
+            f"error: {file} has no row for {len(lacking)} of {len(truths)} images of {solution}; the first is "
+            f"{lacking[0]!r}"
+        )
     for image_id, truth in truths.items():
         for metric in metrics.values():
             metric.add(image_id, predictions[image_id], truth)
@@ -164,18 +180,33 @@ def score_file(config: OfflineConfig, metrics: dict) -> str:
 
 
 def submit(arguments: list[str]) -> None:
-    """Post-process the test predictions (averaged over folds) and write the checked submission."""
+    """Post-process the test predictions (averaged over folds), write the checked submission, send it where asked to."""
 
     def options(parser: Any) -> None:
         parser.add_argument(
             "--output", type=str | None, default=None, help="Where to write; <experiment>/submission.csv."
         )
+        parser.add_argument(
+            "--message",
+            type=str | None,
+            default=None,
+            help="Send the checked file to competition.slug with the kaggle client, with this message.",
+        )
 
     config = read_config("submit", arguments, options)
     if config.competition.submission is None:
         raise SystemExit("error: the config has no competition.submission; name the format's class there")
+    message = config.options.message
+    if message is not None and not message.strip():
+        raise SystemExit("error: --message is empty; say what the submission is, or leave the flag out to send nothing")
     config.data.prepare_data()
     stores = [PredictionStore.open(run.predictions / "test") for run in config.runs]
+    if len(stores) > 1 and not config.competition.submission.blended:
+        raise SystemExit(
+            f"error: {type(config.competition.submission).__name__} takes lists of objects, and those of {len(stores)} "
+            f"folds have no mean; submit one fold's folder, or merge boxes first: python cli.py ensemble "
+            f"{config.experiment} --boxes '[boxes]' --output runs/merged"
+        )
     output = Path(config.options.output or config.experiment / "submission.csv")
     sample = config.data.sample_submission_path()
     rows = ((image_id, config.competition.process(entry)) for image_id, entry in mean_of_folds(stores))
@@ -185,3 +216,5 @@ def submit(arguments: list[str]) -> None:
     print(f"{output}: {len(stores[0].ids())} images, {folds_text}, {output.stat().st_size / 1e6:.1f} MB")
     checked = f"checked against {sample}" if sample is not None else "not checked: data.sample_submission is not set"
     print(f"{checked}; sha256 {file_hash(output)}")
+    if message is not None:
+        print(send(output, config.competition.slug, message))

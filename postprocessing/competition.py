@@ -21,6 +21,7 @@ class Competition:
         submission: writer and validator of the submission file.
         solution: truth of the test images in the submission's format, relative to `data.root`, where it is known
             (a generated or a past competition).
+        slug: the competition's name in its address at Kaggle, to which `submit --message` sends the file.
     """
 
     metric: CompetitionMetric
@@ -28,6 +29,7 @@ class Competition:
     postprocess: list[Step] = field(default_factory=list)
     submission: Submission | None = None
     solution: str | None = None
+    slug: str | None = None
 
     def metrics(self) -> dict[str, CompetitionMetric]:
         """The competition's metric as `score`, then those of `report` under their class names."""

@@ -249,6 +249,33 @@ def _check(first: np.ndarray, lengths: np.ndarray, pixels: int | None, base: int
     raise RunLengthError(f"run lengths: pair {pair + 1}, '{first[pair]} {lengths[pair]}', {what}", number)
 
 
+def paint_window(
+    runs: Runs, shape: tuple[int, ...], window: tuple[int, int, int, int], order: Order = "column"
+) -> np.ndarray:
+    """A part of the bool mask `(h, w)` of runs, without the rest of it: a window of a scene of 10⁹ pixels.
+
+    Args:
+        runs: of a single mask, in the order of scanning, as `parse` gives them.
+        shape: `(H, W)` of the whole mask.
+        window: `(top, left, height, width)`, inside of it.
+        order: as in `encode`.
+    """
+    if order not in ("column", "row"):
+        raise ValueError(f"the order of run lengths is 'column' or 'row', got {order!r}")
+    top, left, height, width = window
+    # A line is what is scanned at a stretch: a column, or a row.
+    line, first, begin, count, length = (
+        (shape[0], left, top, width, height) if order == "column" else (shape[1], top, left, height, width)
+    )
+    starts, ends = runs.starts, runs.starts + runs.lengths
+    low, high = np.searchsorted(ends, first * line, "right"), np.searchsorted(starts, (first + count) * line, "left")
+    lines = np.zeros((count, length), bool)
+    for start, end in zip(starts[low:high].tolist(), ends[low:high].tolist(), strict=True):
+        for number in range(max(start // line, first), min((end - 1) // line + 1, first + count)):
+            lines[number - first, max(start - number * line - begin, 0) : max(end - number * line - begin, 0)] = True
+    return lines if order == "row" else lines.T
+
+
 # --- pixels ----------------------------------------------------------------------------------------------------------
 
 

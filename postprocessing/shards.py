@@ -101,7 +101,7 @@ class Shard:
         self.kept: dict[str, tuple[dict[str, Compact], dict[str, Compact]]] = {}
 
     def rows(self, settings: list[Setting], advance: Callable[[], None] = lambda: None) -> np.ndarray:
-        """Rows of every setting and image, `(settings, images, F)` float64; `advance` is called after each image."""
+        """Rows of every setting and image, `(settings, images, F)`; `advance` is called after each image."""
         chains = [self.chain(setting) for setting in settings]
         columns = []
         for case in self.cases:
@@ -124,7 +124,8 @@ class Shard:
             for step in chain[shared:]:
                 done.append((step, step(done[-1][1] if done else prediction)))
             rows.append(self.metric.row(case.image_id, done[-1][1] if done else prediction, truth))
-        return np.stack(rows).astype(np.float64)
+        found = np.stack(rows)
+        return found if found.dtype == object else found.astype(np.float64)
 
     def _read(self, case: Case) -> tuple[Arrays, Arrays]:
         if case.image_id not in self.kept:
@@ -185,7 +186,7 @@ def evaluators(
                 for number, (worker, pipe) in enumerate(zip(workers, pipes, strict=True)):
                     part = _receive(worker, pipe)
                     if number == 0:
-                        rows = np.empty((len(settings), len(cases), part.shape[-1]))
+                        rows = np.empty((len(settings), len(cases), part.shape[-1]), part.dtype)
                     rows[:, number::processes] = part
                 bar.update(len(settings) * len(cases))
                 return rows

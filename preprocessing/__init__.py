@@ -8,11 +8,12 @@ if TYPE_CHECKING:
     from preprocessing.clahe import Clahe
     from preprocessing.haze import RemoveHaze
     from preprocessing.resize import Resize
+    from preprocessing.stretch import Stretch
 
-__all__ = ["Clahe", "Preprocess", "RemoveHaze", "Resize"]
+__all__ = ["Clahe", "Preprocess", "RemoveHaze", "Resize", "Stretch"]
 
 # Imported when asked for: `preprocessing.files` is wanted by everything, cv2 by few.
-MODULES = {"Clahe": "clahe", "Preprocess": "base", "RemoveHaze": "haze", "Resize": "resize"}
+MODULES = {"Clahe": "clahe", "Preprocess": "base", "RemoveHaze": "haze", "Resize": "resize", "Stretch": "stretch"}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ from datamodules.readers.dicom import DicomReader, DicomReadError
 from datamodules.readers.geotiff import GeoTiffReader
 from datamodules.readers.images import ImageReader
 from datamodules.readers.rgby import RgbyReader
+from datamodules.readers.stacks import StackReader
 from datamodules.readers.volumes import VolumeReader
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "ImageReader",
     "Reader",
     "RgbyReader",
+    "StackReader",
     "VolumeReader",
 ]

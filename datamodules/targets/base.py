@@ -37,6 +37,18 @@ class Target:
         """Arrays by name from the files of a table row; `size` is the image's `(H, W)`."""
         return {}
 
+    def read_window(self, row: Any, size: tuple[int, ...], window: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """What `read` gives of a whole image, cut to a window; for targets that can do it with less work.
+
+        Args:
+            row: the row without its window.
+            size: of the whole image.
+            window: `(top, left, height, width)`, of volumes `(z, top, left, depth, height, width)`.
+        """
+        axes = len(window) // 2
+        cut = tuple(slice(first, first + length) for first, length in zip(window[:axes], window[axes:], strict=True))
+        return {name: array[(..., *cut)] if array.ndim >= 2 else array for name, array in self.read(row, size).items()}
+
     def files(self, row: Any) -> list[Path]:
         """The files that `read` opens for a table row."""
         return []

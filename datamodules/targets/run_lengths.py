@@ -53,6 +53,7 @@ class RunLengths(Target):
         self.instances, self.name = instances, name or ("instances" if instances else "mask")
         self.classes, self.class_column, self.class_separator = classes, class_column, class_separator
         self.texts: dict[str, list[tuple[int, str]]] = {}
+        self._runs: dict[str, list[tuple[int, rle.Runs]]] = {}
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
@@ -62,7 +63,7 @@ class RunLengths(Target):
             if column not in rows:
                 raise ValueError(f"{path} has no column {column!r}, only {list(rows.columns)}")
         ids, channels = self._split(rows, path)
-        self.texts = {}
+        self.texts, self._runs = {}, {}
         for image_id, channel, text in zip(
             without_endings(ids, set(table["image_id"])), channels, rows[self.value_column], strict=True
         ):
@@ -90,6 +91,30 @@ class RunLengths(Target):
 
     def files(self, row: Any) -> list[Path]:
         return [confined(self.root, self.csv)]
+
+    def read_window(self, row: Any, size: tuple[int, ...], window: tuple[int, ...]) -> dict[str, np.ndarray]:
+        top, left, height, width = window
+        labels = np.zeros((height, width), np.uint16)
+        masks = np.zeros((len(self.classes or [""]), height, width), np.uint8)
+        for number, (channel, runs) in enumerate(self._parsed(row.image_id, size), 1):
+            mask = rle.paint_window(runs, size, (top, left, height, width), self.order)
+            if self.instances:
+                labels[mask] = number
+            else:
+                masks[channel][mask] = 1
+        return {self.name: labels if self.instances else masks}
+
+    def _parsed(self, image_id: str, size: tuple[int, ...]) -> list[tuple[int, rle.Runs]]:
+        """Channel and runs of each of the image's rows; of a large image they are parsed once, not for each window."""
+        if image_id not in self._runs:
+            found = []
+            for number, (channel, text) in enumerate(self.texts[image_id], 1):
+                try:
+                    found.append((channel, rle.parse([text], size[0] * size[1], self.base, self.relative)))
+                except ValueError as error:
+                    raise ValueError(f"{self.csv}, image {image_id!r}, its row {number}: {error}") from error
+            self._runs[image_id] = found
+        return self._runs[image_id]
 
     def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
         labels = np.zeros(size, np.uint16)

@@ -2,13 +2,17 @@
 
 from evaluation.metrics.accuracy import Accuracy
 from evaluation.metrics.base import CompetitionMetric
+from evaluation.metrics.box_average_precision import BoxAveragePrecision
+from evaluation.metrics.box_precision import BoxPrecision
 from evaluation.metrics.dice import DiceGlobal, DicePerImage
+from evaluation.metrics.dice_hausdorff import DiceHausdorff
 from evaluation.metrics.fbeta import FBeta
 from evaluation.metrics.instance_fbeta import InstanceFBeta
 from evaluation.metrics.instances import InstanceAveragePrecision
 from evaluation.metrics.iou import IoUGlobal, IoUPerImage
 from evaluation.metrics.kappa import QuadraticWeightedKappa
 from evaluation.metrics.log_loss import LogLoss
+from evaluation.metrics.mask_average_precision import MaskAveragePrecision
 from evaluation.metrics.precision import IoUPrecision
 from evaluation.metrics.ranked import MeanAveragePrecisionAtK
 from evaluation.metrics.retrieval import RetrievalMeanAveragePrecision, RetrievalRecall
@@ -18,8 +22,11 @@ from evaluation.metrics.spacenet import SpaceNetF1
 __all__ = [
     "Accuracy",
     "AreaUnderROC",
+    "BoxAveragePrecision",
+    "BoxPrecision",
     "CompetitionMetric",
     "DiceGlobal",
+    "DiceHausdorff",
     "DicePerImage",
     "FBeta",
     "InstanceAveragePrecision",
@@ -28,6 +35,7 @@ __all__ = [
     "IoUPerImage",
     "IoUPrecision",
     "LogLoss",
+    "MaskAveragePrecision",
     "MeanAveragePrecisionAtK",
     "QuadraticWeightedKappa",
     "RetrievalMeanAveragePrecision",

@@ -29,7 +29,7 @@ class CompetitionMetric(Metric):
 
     @abstractmethod
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        """Row of one image: 1-D float64 of counts or scores, of the same length for every image.
+        """Row of one image: 1-D float64 of counts or scores, of the same length for every image, or a `whole` of them.
 
         Args:
             prediction: post-processed arrays of the image by name, at its original size.
@@ -39,6 +39,13 @@ class CompetitionMetric(Metric):
     @abstractmethod
     def reduce(self, rows: np.ndarray) -> float:
         """Score of all images; `rows` is `(N, F)`, one `image()` row per image."""
+
+    def units(self, rows: np.ndarray) -> np.ndarray:
+        """What a resampling of the set draws, in a form that `reduce` takes too: the images' rows themselves.
+
+        A metric that scores several images as one (the slices of a volume) gives a row for each of these.
+        """
+        return rows
 
     def class_scores(self, rows: np.ndarray) -> np.ndarray:
         """Score of each class over all images, `(K,)`; empty for a metric that has no classes."""
@@ -102,6 +109,13 @@ class CompetitionMetric(Metric):
     def reset(self) -> None:
         super().reset()
         self.rows = {}
+
+
+def whole(value: Any) -> np.ndarray:
+    """A row `(1,)` that holds anything at all, where images have different numbers of counts (a score per box)."""
+    row = np.empty(1, object)
+    row[0] = value
+    return row
 
 
 def _numpy(value: Any) -> np.ndarray:

@@ -21,7 +21,7 @@ def counts(
     """
     predicted, true = named(prediction, output, "prediction"), named(truth, target, "truth")
     if classes is None:
-        predicted, true = _masks(predicted, output), _masks(true, target, ignore)
+        predicted, true = masks(predicted, output), masks(true, target, ignore)
         if predicted.shape != true.shape:
             raise ValueError(f"prediction {output!r} is {predicted.shape}, truth {target!r} is {true.shape}")
         counted = named(truth, target, "truth") != ignore if ignore is not None else None
@@ -48,7 +48,7 @@ def mean(scores: np.ndarray) -> float:
     return float(scores[counted].mean()) if counted.any() else float("nan")
 
 
-def _masks(array: np.ndarray, name: str, ignore: int | None = None) -> np.ndarray:
+def masks(array: np.ndarray, name: str, ignore: int | None = None) -> np.ndarray:
     """Any mask as bool `(C, H, W)`."""
     if array.dtype.kind == "f":
         raise ValueError(f"{name!r} holds probabilities, a metric wants a mask: add postprocessing.Threshold before it")

@@ -1,6 +1,8 @@
 """Submission files: one class per format, each with its validator."""
 
 from postprocessing.submissions.base import RowError, Submission, SubmissionError
+from postprocessing.submissions.boxes import Boxes
+from postprocessing.submissions.cells import Cells
 from postprocessing.submissions.class_columns import ClassColumns
 from postprocessing.submissions.class_polygons import ClassPolygons
 from postprocessing.submissions.class_rows import ClassRows
@@ -14,6 +16,8 @@ from postprocessing.submissions.polygons import Polygons
 from postprocessing.submissions.run_lengths import RunLengths
 
 __all__ = [
+    "Boxes",
+    "Cells",
     "ClassColumns",
     "ClassPolygons",
     "ClassRows",

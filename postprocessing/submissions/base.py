@@ -39,6 +39,7 @@ class Submission(ABC):
         several_rows: whether a key may have more than one row.
         optional: columns that a solution file may lack.
         spatial: whether rows can be checked only with the size of the image.
+        blended: whether predictions of several models may be averaged number by number, which lists of boxes may not.
         suffix: ending of an id in the file that the table of images does not have, such as `.jpg`.
     """
 
@@ -47,6 +48,7 @@ class Submission(ABC):
     several_rows: bool = False
     optional: tuple[str, ...] = ()
     spatial: bool = True
+    blended: bool = True
     suffix: str = ""
 
     def begin(self, output: Path, table: pd.DataFrame) -> None:  # noqa: B027 - most formats need neither

@@ -1,0 +1,78 @@
+"""Mean average precision of boxes: VinBigData chest X-rays."""
+
+import numpy as np
+
+from evaluation.metrics.base import Arrays, CompetitionMetric, whole
+from evaluation.metrics.detection import (
+    Ranked,
+    average_precisions,
+    box_overlaps,
+    first_come,
+    predicted_boxes,
+    true_boxes,
+)
+
+
+class BoxAveragePrecision(CompetitionMetric):
+    """Mean over classes of PASCAL VOC's average precision (2010) of boxes, at one IoU: VinBigData, SIIM-FISABIO-RSNA.
+
+    Detections of the whole set are ranked by score, equal scores by image id. A class without true boxes is left out
+    of the mean.
+
+    Args:
+        classes: K; labels are 0 … K - 1.
+        threshold: IoU above which a box is found; VinBigData 0.4, SIIM-FISABIO-RSNA 0.5.
+        nothing: label of images without boxes, where that is a class of its own: an image without true boxes has the
+            one box 0 0 1 1 of this class, and one without predicted boxes predicts it with score 1 (VinBigData's class
+            14). None: such images have nothing to find.
+        output: name of the boxes `(n, 6)` in the prediction: x1, y1, x2, y2, score, label.
+        truth: name of the true boxes, `(n, 4)` beside `labels` `(n,)`, or `(n, 6)`; the same as `output` unless given.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        threshold: float = 0.4,
+        nothing: int | None = None,
+        output: str = "boxes",
+        truth: str | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 <= threshold < 1:
+            raise ValueError(f"BoxAveragePrecision: threshold is {threshold}, expected a number in [0, 1)")
+        if nothing is not None and not 0 <= nothing < classes:
+            raise ValueError(f"BoxAveragePrecision: nothing is {nothing}, expected a label of 0 to {classes - 1}")
+        self.classes, self.threshold, self.nothing = classes, threshold, nothing
+        self.output, self.truth = output, truth or output
+
+    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        predicted, true = predicted_boxes(prediction, self.output), true_boxes(truth, self.truth)
+        if self.nothing is not None:
+            predicted = predicted if len(predicted) else np.array([[0, 0, 1, 1, 1, self.nothing]], np.float64)
+            true = true if len(true) else np.array([[0, 0, 1, 1, self.nothing]], np.float64)
+        for labels in (predicted[:, 5], true[:, 4]):
+            wrong = labels[~np.isin(labels, np.arange(self.classes))]
+            if len(wrong):
+                raise ValueError(f"label {wrong[0]:g} of a box, expected one of 0 to {self.classes - 1}")
+        # Rounded, so that an IoU of exactly the threshold does not pass by an error of the last bit.
+        overlap = np.round(box_overlaps(predicted, true), 9)
+        found = np.zeros(len(predicted), bool)
+        for label in np.unique(predicted[:, 5]):
+            own, wanted = predicted[:, 5] == label, true[:, 4] == label
+            part = overlap[np.ix_(own, wanted)]
+            found[own] = first_come(part, predicted[own, 4], part > self.threshold)
+        objects = np.bincount(true[:, 4].astype(int), minlength=self.classes).astype(np.float64)
+        return whole(Ranked(np.column_stack([predicted[:, [5, 4]], found]), objects))
+
+    def reduce(self, rows: np.ndarray) -> float:
+        scores = self.class_scores(rows)
+        return float(np.nanmean(scores)) if np.isfinite(scores).any() else float("nan")
+
+    def class_scores(self, rows: np.ndarray) -> np.ndarray:
+        return average_precisions([row[0] for row in rows])
+
+    def image_score(self, row: np.ndarray) -> float:
+        """Of an image without true boxes 1 where nothing is predicted, else 0."""
+        if row[0].objects.any():
+            return self.reduce(row[None])
+        return float(not len(row[0].detections))

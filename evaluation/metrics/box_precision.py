@@ -1,0 +1,53 @@
+"""Boxes of one kind, right or wrong at rising IoU: RSNA pneumonia."""
+
+import numpy as np
+
+from evaluation.metrics.base import Arrays, CompetitionMetric
+from evaluation.metrics.detection import box_overlaps, predicted_boxes, true_boxes
+from evaluation.metrics.overlap import mean
+
+RSNA_THRESHOLDS = (0.40, 0.45, 0.50, 0.55, 0.60, 0.65, 0.70, 0.75)
+
+
+class BoxPrecision(CompetitionMetric):
+    """Mean over images and IoU thresholds of TP / (TP + FP + FN) of boxes (RSNA pneumonia 2018).
+
+    Boxes choose in the order of their confidence, each the free true box that it overlaps most; it has found it where
+    their IoU is above the threshold. An image without true boxes scores 0 with any prediction, and is left out of the
+    mean with none, as the competition has it.
+
+    Args:
+        thresholds: IoU thresholds in [0, 1); the competition's .40, .45, … .75.
+        output: name of the boxes `(n, 6)` in the prediction: x1, y1, x2, y2, score, label; labels do not matter.
+        truth: name of the true boxes, `(n, 4)` or `(n, 6)`; the same as `output` unless given.
+    """
+
+    def __init__(
+        self,
+        thresholds: list[float] = list(RSNA_THRESHOLDS),  # noqa: B006 - never changed; --help prints it
+        output: str = "boxes",
+        truth: str | None = None,
+    ) -> None:
+        super().__init__()
+        if not thresholds or not all(0 <= threshold < 1 for threshold in thresholds):
+            raise ValueError(f"BoxPrecision: thresholds are {thresholds}, expected numbers in [0, 1)")
+        self.thresholds, self.output, self.truth = list(thresholds), output, truth or output
+
+    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        predicted, true = predicted_boxes(prediction, self.output), true_boxes(truth, self.truth)
+        if not len(true):
+            return np.array([0.0 if len(predicted) else np.nan])
+        predicted = predicted[np.argsort(-predicted[:, 4], kind="stable")]
+        overlap = np.round(box_overlaps(predicted, true), 9)
+        scores = []
+        for threshold in self.thresholds:
+            free, hits = overlap.copy(), 0
+            for own in free:
+                if own.max() > round(threshold, 9):
+                    free[:, own.argmax()] = -1
+                    hits += 1
+            scores.append(hits / (len(predicted) + len(true) - hits))
+        return np.array([np.mean(scores)])
+
+    def reduce(self, rows: np.ndarray) -> float:
+        return mean(rows)

@@ -1,0 +1,175 @@
+"""Dice of slices and Hausdorff distance of the volumes that they make: UW-Madison GI tract."""
+
+import re
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+
+from evaluation.metrics.base import Arrays, CompetitionMetric, whole
+from evaluation.metrics.dice import dice
+from evaluation.metrics.overlap import counts, masks
+
+MANY = 500_000  # points, from which a distance transform of the volume is sooner done than a search for each
+
+
+class Slice(NamedTuple):
+    """One image and its place.
+
+    Attributes:
+        volume: name of the volume.
+        number: of the slice.
+        size: `(H, W)`.
+        dice: `(C,)` float64.
+        predicted: the mask `(C, H, W)`, packed.
+        true: the same.
+    """
+
+    volume: str
+    number: int
+    size: tuple[int, int]
+    dice: np.ndarray
+    predicted: bytes
+    true: bytes
+
+
+class DiceHausdorff(CompetitionMetric):
+    """0.4 times mean Dice of slices, 0.6 times mean 1 - Hausdorff distance of volumes (UW-Madison GI tract 2022).
+
+    Both means run over the classes too.
+    The slices of a case and day are stacked, one voxel deep each, as the competition's page has it. The distance of two
+    masks is the largest from a voxel of one to the nearest of the other, divided by the diagonal of the volume, so that
+    it lies in 0..1 (the page says "normalized by image size", and no more). It is 0 where both are empty, and 1 where
+    one is.
+
+    Args:
+        volume: regular expression whose match in the image id names the volume (its first group, if it has one).
+        number: regular expression whose first group is the number of the slice.
+        dice_weight: share of the Dice in the score; the competition's 0.4. Hausdorff has the rest.
+        empty: Dice of a slice without true and predicted pixels: 0, as the competition's page says. `.nan` leaves such
+            slices out; more than half of its slices show nothing, so that its best scores, near 0.89, cannot have
+            counted them as 0.
+        output: name of the bool mask `(C, H, W)` in the post-processed prediction.
+        truth: name of the true mask; the same as `output` unless given.
+    """
+
+    def __init__(
+        self,
+        volume: str = r"^case\d+_day\d+",
+        number: str = r"slice_(\d+)",
+        dice_weight: float = 0.4,
+        empty: float = 0.0,
+        output: str = "mask",
+        truth: str | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 <= dice_weight <= 1:
+            raise ValueError(f"DiceHausdorff: dice_weight is {dice_weight}, expected a share in 0..1")
+        if re.compile(number).groups < 1:
+            raise ValueError(f"DiceHausdorff: number {number!r} has no group for the number of the slice")
+        self.volume, self.number, self.dice_weight, self.empty = volume, number, dice_weight, empty
+        self.output, self.truth = output, truth or output
+
+    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        """The row of a volume of this one slice; `row` names the one that it belongs to."""
+        counted = counts(prediction, truth, self.output, self.truth, None, None)
+        predicted, true = masks(prediction[self.output], self.output), masks(truth[self.truth], self.truth)
+        packed = (zlib.compress(np.packbits(mask).tobytes(), 1) for mask in (predicted, true))
+        return whole(Slice("", 0, predicted.shape[1:], dice(counted, self.empty), *packed))
+
+    def row(self, image_id: str, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        name, number = re.search(self.volume, image_id), re.search(self.number, image_id)
+        if name is None or number is None:
+            pattern = self.volume if name is None else self.number
+            raise ValueError(
+                f"DiceHausdorff: {pattern!r} finds nothing in the image id {image_id!r}; set volume, number"
+            )
+        place = {"volume": name.group(1) if name.re.groups else name.group(), "number": int(number.group(1))}
+        return whole(self.image(prediction, truth)[0]._replace(**place))
+
+    def units(self, rows: np.ndarray) -> np.ndarray:
+        """A row per volume, `(V, 3 C)`: sum and number of the slices' Dice, and 1 - distance, of each class."""
+        if rows.dtype != object:
+            return rows
+        volumes: dict[str, list[Slice]] = {}
+        for (one,) in rows:
+            volumes.setdefault(one.volume, []).append(one)
+        return np.stack([_unit(volumes[name]) for name in sorted(volumes)])
+
+    def reduce(self, rows: np.ndarray) -> float:
+        by_class = self._sums(rows)
+        slices = by_class[1].sum()
+        dices = by_class[0].sum() / slices if slices else float("nan")
+        return float(self.dice_weight * dices + (1 - self.dice_weight) * by_class[2].mean())
+
+    def class_scores(self, rows: np.ndarray) -> np.ndarray:
+        total, slices, near = self._sums(rows)
+        dices = np.divide(total, slices, out=np.full(len(total), np.nan), where=slices > 0)
+        return self.dice_weight * dices + (1 - self.dice_weight) * near
+
+    def _sums(self, rows: np.ndarray) -> np.ndarray:
+        """Of each class the sum of Dice, its number, and the mean of 1 - distance: `(3, C)`."""
+        units = self.units(rows)
+        by_class = units.reshape(len(units), 3, -1)
+        return np.stack([by_class[:, 0].sum(0), by_class[:, 1].sum(0), by_class[:, 2].mean(0)])
+
+
+def _unit(slices: list[Slice]) -> np.ndarray:
+    size, name = slices[0].size, slices[0].volume
+    if any(one.size != size for one in slices):
+        raise ValueError(f"the slices of {name!r} have several sizes: {sorted({one.size for one in slices})}")
+    numbers = [one.number for one in slices]
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(f"slice {max(numbers, key=numbers.count)} of {name!r} is there twice")
+    dices = np.array([one.dice for one in slices])
+    classes, first = dices.shape[1], min(numbers)
+    shape = (classes, max(numbers) - first + 1, *size)
+    predicted, true = np.zeros(shape, bool), np.zeros(shape, bool)
+    for one in slices:
+        for volume, packed in ((predicted, one.predicted), (true, one.true)):
+            bits = np.frombuffer(zlib.decompress(packed), np.uint8)
+            volume[:, one.number - first] = np.unpackbits(bits, count=classes * size[0] * size[1]).reshape(-1, *size)
+    diagonal = float(np.linalg.norm(shape[1:]))
+    near = []
+    for own, wanted in zip(predicted, true, strict=True):
+        distance = hausdorff(own, wanted)
+        near.append(1 - min(distance / diagonal, 1) if np.isfinite(distance) else 0.0)
+    there = ~np.isnan(dices)
+    return np.concatenate([np.where(there, dices, 0).sum(0), there.sum(0), near])
+
+
+def hausdorff(one: np.ndarray, other: np.ndarray) -> float:
+    """Hausdorff distance in voxels of two bool masks of one shape; 0 where both are empty, inf where one is."""
+    if not one.any() or not other.any():
+        return 0.0 if one.any() == other.any() else float("inf")
+    # What lies outside both does not matter.
+    box = tuple(
+        slice(places.min(), places.max() + 1) for places in (np.flatnonzero(line) for line in _extent(one | other))
+    )
+    one, other = one[box], other[box]
+    return max(_farthest(one, other), _farthest(other, one))
+
+
+def _extent(mask: np.ndarray) -> list[np.ndarray]:
+    axes = range(mask.ndim)
+    return [mask.any(axis=tuple(other for other in axes if other != axis)) for axis in axes]
+
+
+def _farthest(one: np.ndarray, other: np.ndarray) -> float:
+    """The largest distance from a voxel of `one` to the nearest of `other`."""
+    from scipy.ndimage import distance_transform_edt
+    from scipy.spatial import cKDTree
+
+    outside = one & ~other
+    points = np.count_nonzero(outside)
+    if not points:
+        return 0.0
+    if points > MANY:
+        return float(distance_transform_edt(~other)[outside].max())
+    # The nearest voxel is one with a neighbour that does not belong to the mask.
+    padded = np.pad(other, 1)
+    inner = np.ones(other.shape, bool)
+    for axis in range(other.ndim):
+        for step in (-1, 1):
+            inner &= np.roll(padded, step, axis)[(slice(1, -1),) * other.ndim]
+    return float(cKDTree(np.argwhere(other & ~inner)).query(np.argwhere(outside))[0].max())

@@ -1,0 +1,75 @@
+"""Mean average precision of masks with several classes each: Human Protein Atlas single cells."""
+
+import numpy as np
+
+from evaluation.metrics.base import Arrays, CompetitionMetric, named, whole
+from evaluation.metrics.detection import Ranked, average_precisions, first_come
+from evaluation.metrics.mask_runs import mask_overlaps, runs_of
+
+
+class MaskAveragePrecision(CompetitionMetric):
+    """Mean over classes of the average precision of masks at one IoU (Human Protein Atlas single cells, 2021).
+
+    Every mask stands for an object of each of its classes, with a score of its own for each. The competition takes the
+    instance segmentation metric of Open Images: detections of the whole set are ranked by score, each asks for the true
+    mask of its class that it overlaps most, and has found it from the threshold on; a class without true masks is left
+    out of the mean. Equal scores are ranked by image id.
+
+    Args:
+        classes: K; the competition's 18 places in the cell and Negative.
+        threshold: IoU from which a mask is found; the competition's 0.6.
+        output: name of the instance ids `(H, W)`, in prediction and truth; a mask's scores stand at place id - 1. Masks
+            that may overlap, which a submission file holds, are taken as `masks` instead.
+        scores: name of the scores `(n, K)`; nan for a class that a mask does not have. In the truth any number means
+            that it has the class.
+    """
+
+    def __init__(
+        self, classes: int = 19, threshold: float = 0.6, output: str = "instances", scores: str = "scores"
+    ) -> None:
+        super().__init__()
+        if not 0 < threshold <= 1:
+            raise ValueError(f"MaskAveragePrecision: threshold is {threshold}, expected a number in (0, 1]")
+        self.classes, self.threshold = classes, threshold
+        self.output = self.truth = output
+        self.scores_name = scores
+
+    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        predicted, scores = self._masks(prediction, "prediction")
+        true, classes = self._masks(truth, "truth")
+        # Rounded, so that an IoU of exactly the threshold does not fail by an error of the last bit.
+        overlap = np.round(mask_overlaps(predicted, true), 9)
+        detections = []
+        for number in range(self.classes):
+            own, wanted = ~np.isnan(scores[:, number]), ~np.isnan(classes[:, number])
+            part = overlap[np.ix_(own, wanted)]
+            found = first_come(part, scores[own, number], part >= self.threshold)
+            detections.append(np.column_stack([np.full(own.sum(), number), scores[own, number], found]))
+        objects = (~np.isnan(classes)).sum(axis=0).astype(np.float64)
+        return whole(Ranked(np.concatenate(detections), objects))
+
+    def _masks(self, arrays: Arrays, what: str) -> tuple[list[np.ndarray], np.ndarray]:
+        """Runs of each mask that has pixels, and its scores."""
+        masks = list(arrays["masks"]) if "masks" in arrays else runs_of(named(arrays, self.output, what))
+        scores = np.asarray(named(arrays, self.scores_name, what), np.float64)
+        scores = scores.reshape(-1, self.classes) if not scores.size else scores
+        if scores.ndim != 2 or scores.shape[1] != self.classes or len(scores) < len(masks):
+            raise ValueError(
+                f"{what} {self.scores_name!r} is {scores.shape}, expected ({len(masks)}, {self.classes}): a row per "
+                "mask, a column per class"
+            )
+        there = [number for number, runs in enumerate(masks) if runs.shape[1]]
+        return [masks[number] for number in there], scores[there]
+
+    def reduce(self, rows: np.ndarray) -> float:
+        scores = self.class_scores(rows)
+        return float(np.nanmean(scores)) if np.isfinite(scores).any() else float("nan")
+
+    def class_scores(self, rows: np.ndarray) -> np.ndarray:
+        return average_precisions([row[0] for row in rows])
+
+    def image_score(self, row: np.ndarray) -> float:
+        """Of an image without true masks 1 where nothing is predicted, else 0."""
+        if row[0].objects.any():
+            return self.reduce(row[None])
+        return float(not len(row[0].detections))

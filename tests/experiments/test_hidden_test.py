@@ -1,0 +1,148 @@
+"""A rehearsal of a hidden test set: other images than those of the sample that lay beside the training data."""
+
+import csv
+import shutil
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import cli
+from datamodules import ImageDataModule
+from datamodules.readers import ImageReadError
+from experiments import offline
+from postprocessing import rle
+from postprocessing.predictions import PredictionStore
+
+CONFIG = """
+model:
+  class_path: lightning_modules.SegmentationModule
+  init_args:
+    network: {class_path: torch.nn.Conv2d, init_args: {in_channels: 3, out_channels: 1, kernel_size: 1}}
+    outputs: [mask]
+    loss: bce
+    optimizer: {class_path: torch.optim.SGD, init_args: {lr: 5.0}}
+data:
+  class_path: datamodules.ImageDataModule
+  init_args:
+    root: data
+    images: images/*.png
+    test_images: test/*.png
+    sample_submission: sample_submission.csv
+    targets: [{class_path: datamodules.targets.MaskFiles, init_args: {pattern: "masks/{image_id}.png"}}]
+    folds: folds/c.csv
+    unreadable: empty
+    batch_size: 2
+    num_workers: 0
+cv: {k: 2, duplicates: false}
+competition:
+  metric: {class_path: evaluation.metrics.DicePerImage}
+  postprocess: [{class_path: postprocessing.Threshold, init_args: {value: 0.5}}]
+  submission: {class_path: postprocessing.submissions.RunLengths}
+trainer: {max_epochs: 3, enable_progress_bar: false, enable_model_summary: false, accelerator: cpu, devices: 1}
+panels: 0
+"""
+TRAIN = 8
+
+
+def picture(path, side):
+    """A bright square on black; its mask."""
+    height, width = side
+    mask = np.zeros(side, np.uint8)
+    mask[height // 4 : height // 2, width // 4 : width // 2] = 255
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), mask)
+    return mask > 0
+
+
+def sample(ids):
+    rows = [["ImageId", "EncodedPixels"], *([one, "1 1"] for one in ids)]
+    with open("data/sample_submission.csv", "w", newline="") as handle:
+        csv.writer(handle, lineterminator="\n").writerows(rows)
+
+
+def submitted():
+    with open("s.csv", newline="") as handle:
+        return list(csv.reader(handle))[1:]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run that has learned to see what is bright, and predicted the two test images it knew of."""
+    folder = tmp_path_factory.mktemp("competition")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        Path("c.yaml").write_text(CONFIG)
+        for number in range(TRAIN):
+            picture(Path(f"data/images/{number:03}.png"), (16, 16))
+            picture(Path(f"data/masks/{number:03}.png"), (16, 16))
+        for name in ("p", "q"):
+            picture(Path(f"data/test/{name}.png"), (16, 16))
+        sample(["q", "p"])
+        assert cli.main(["folds", "--config", "c.yaml"]) == 0
+        assert cli.main(["fit", "--config", "c.yaml"]) == 0
+        assert cli.main(["predict", "runs/c/fold0"]) == 0
+        assert cli.main(["submit", "runs/c", "--output", "s.csv"]) == 0
+        assert [one for one, _ in submitted()] == ["q", "p"]
+        # The competition puts its own files in the place of those.
+        for path in Path("data/test").iterdir():
+            path.unlink()
+        random, truths = np.random.default_rng(0), {}
+        for number in random.permutation(3 * TRAIN):
+            name = f"h{number:02}"
+            truths[name] = picture(Path(f"data/test/{name}.png"), tuple(random.integers(8, 50, 2).tolist()))
+        sample(truths)
+    return folder, truths
+
+
+@pytest.fixture
+def here(trained, monkeypatch):
+    """The competition with one test file that is cut off in its middle, and one of no bytes."""
+    folder, truths = trained
+    monkeypatch.chdir(folder)
+    for name, length in (("h03", 60), ("h11", 0)):
+        path = Path(f"data/test/{name}.png")
+        whole = path.read_bytes()
+        if len(whole) > length:
+            path.write_bytes(whole[:length])
+    Path("s.csv").unlink(missing_ok=True)
+    return truths
+
+
+def test_every_image_of_the_hidden_sample_gets_its_row(here):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert cli.main(["predict", "runs/c/fold0"]) == 0
+        assert cli.main(["submit", "runs/c", "--output", "s.csv"]) == 0
+    rows = submitted()
+    assert [one for one, _ in rows] == list(here)
+    for image_id, text in rows:
+        expected = np.zeros_like(here["h00"]) if image_id in ("h03", "h11") else here[image_id]
+        np.testing.assert_array_equal(rle.decode(text, expected.shape), expected)
+    texts = [str(one.message) for one in told if "gets an empty prediction" in str(one.message)]
+    assert len(texts) == 2
+    assert "image 'h03' gets an empty prediction: data/test/h03.png is damaged" in "".join(texts)
+    assert "image 'h11' gets an empty prediction: data/test/h11.png is empty (0 bytes)" in "".join(texts)
+    store = PredictionStore.open("runs/c/fold0/predictions/test")
+    for name in ("h03", "h11"):  # as large as the first one that can be read
+        np.testing.assert_array_equal(store.read(name)["mask"], np.zeros((1, *here["h00"].shape)))
+
+
+def test_without_the_key_an_unreadable_file_stops(here):
+    shutil.rmtree("runs/c/fold0/predictions/test")
+    with pytest.raises(ImageReadError, match=r"data/test/h(03|11)\.png is"):
+        cli.main(["predict", "runs/c/fold0", "--data.unreadable", "refuse"])
+    with pytest.raises(ValueError, match="run predict again"):
+        offline.submit(["runs/c", "--output", "s.csv"])
+    assert not Path("s.csv").exists()
+
+
+def test_nothing_can_be_read_at_all(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    data = ImageDataModule(str(tmp_path), "*.png", [], test_images="*.png", unreadable="empty", fold="all")
+    with pytest.raises(ImageReadError, match="a.png is empty"):
+        data.sizes("test")
+    with pytest.raises(ImageReadError, match="a.png is empty"):
+        data.sizes("train")
