@@ -5,13 +5,19 @@ from postprocessing.arg_max import ArgMax
 from postprocessing.blobs import Blobs
 from postprocessing.clusters import Clusters
 from postprocessing.components import ConnectedComponents
+from postprocessing.distance_watershed import DistanceWatershed
 from postprocessing.gate import Gate
 from postprocessing.holes import FillHoles
+from postprocessing.hull import ConvexHull
+from postprocessing.hysteresis import HysteresisThreshold
 from postprocessing.label_threshold import LabelThreshold
+from postprocessing.largest import LargestComponents
 from postprocessing.object_score import ObjectScore
 from postprocessing.resize import Resize
+from postprocessing.smooth import Smooth
 from postprocessing.step import Step
 from postprocessing.threshold import Threshold
+from postprocessing.triplet_threshold import TripletThreshold
 from postprocessing.watershed import Watershed
 
 __all__ = [
@@ -19,13 +25,19 @@ __all__ = [
     "Blobs",
     "Clusters",
     "ConnectedComponents",
+    "ConvexHull",
+    "DistanceWatershed",
     "FillHoles",
     "Gate",
+    "HysteresisThreshold",
     "LabelThreshold",
+    "LargestComponents",
     "MinimumArea",
     "ObjectScore",
     "Resize",
+    "Smooth",
     "Step",
     "Threshold",
+    "TripletThreshold",
     "Watershed",
 ]

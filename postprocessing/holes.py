@@ -1,5 +1,6 @@
 """Fill holes of masks and of instances."""
 
+import cv2
 import numpy as np
 from scipy.ndimage import find_objects
 
@@ -39,9 +40,19 @@ class FillHoles(Step):
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         array = mask_or_instances(prediction, self.output, self)
         if array.dtype == bool:
-            filled = [channel | (holes(channel, self.maximum) > 0) for channel in array]
+            filled = [self._filled(channel) for channel in array]
             return prediction | {self.output: np.stack(filled).reshape(array.shape)}
         return prediction | {self.output: fill_instances(array, self.maximum)}
+
+    def _filled(self, mask: np.ndarray) -> np.ndarray:
+        return filled(mask) if self.maximum is None else mask | (holes(mask, self.maximum) > 0)
+
+
+def filled(mask: np.ndarray) -> np.ndarray:
+    """A bool mask `(H, W)` with all its holes filled: what a flood from outside does not reach."""
+    plane = cv2.copyMakeBorder(mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    cv2.floodFill(plane, None, (0, 0), 2)
+    return plane[1:-1, 1:-1] != 2
 
 
 def fill_instances(labels: np.ndarray, maximum: int | None = None) -> np.ndarray:

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from evaluation.metrics.mask_runs import runs_of
+from evaluation.mask_runs import runs_of
 from postprocessing import coco_rle
 from postprocessing.submissions.base import Submission, named
 from postprocessing.submissions.labels import class_names, class_place
@@ -73,7 +73,7 @@ class Cells(Submission):
         return [(image_id, str(width), str(height), " ".join(parts) or self.empty)]
 
     def image(self, texts: list[tuple[str, ...]], size: tuple[int, int]) -> dict[str, np.ndarray]:
-        """`masks` `(n,)`, runs `(2, R)` each (see `evaluation.metrics.mask_runs`), and their `scores` `(n, K)`."""
+        """`masks` `(n,)`, runs `(2, R)` each (see `evaluation.mask_runs`), and their `scores` `(n, K)`."""
         _, width, height, text = texts[0]
         if [height.strip(), width.strip()] != [str(side) for side in size]:
             raise ValueError(f"the image is {width} x {height} pixels, expected {size[1]} x {size[0]}")

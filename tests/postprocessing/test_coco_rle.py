@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from evaluation.metrics.mask_runs import runs_of
+from evaluation.mask_runs import runs_of
 from postprocessing import coco_rle
 
 MASKS = st.tuples(st.integers(1, 70), st.integers(1, 12)).flatmap(

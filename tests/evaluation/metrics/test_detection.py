@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from evaluation.interval import bootstrap_interval
+from evaluation.mask_runs import mask_overlaps, runs_of
 from evaluation.metrics import BoxAveragePrecision, BoxPrecision, MaskAveragePrecision
-from evaluation.metrics.mask_runs import mask_overlaps, runs_of
 
 NOTHING = [0, 0, 1, 1]
 

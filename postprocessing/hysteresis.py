@@ -1,0 +1,57 @@
+"""Two thresholds: sure pixels, and what hangs together with them."""
+
+import cv2
+import numpy as np
+
+from postprocessing.step import Step, named
+
+
+class HysteresisThreshold(Step):
+    """Components of probability > `low` that hold a pixel > `high`, channel by channel (Canny 1986).
+
+    Args:
+        low: what every pixel of the mask exceeds.
+        high: what one pixel of each component exceeds.
+        connectivity: 1 joins pixels that share an edge, 2 also those that share a corner.
+        output: probabilities `(C, H, W)`.
+        result: name of the bool mask; by default it takes the place of the probabilities.
+
+    Raises:
+        ValueError: `low` above `high`.
+    """
+
+    def __init__(
+        self,
+        low: float = 0.3,
+        high: float = 0.6,
+        connectivity: int = 1,
+        output: str = "mask",
+        result: str | None = None,
+    ) -> None:
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"HysteresisThreshold: low {low} and high {high}, expected 0 <= low <= high <= 1")
+        if connectivity not in (1, 2):
+            raise ValueError(f"HysteresisThreshold: connectivity is {connectivity}, expected 1 or 2")
+        self.low, self.high, self.connectivity = low, high, connectivity
+        self.output, self.result = output, result
+
+    def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        probabilities = named(prediction, self.output, self)
+        if probabilities.dtype.kind != "f" or probabilities.ndim != 3:
+            raise ValueError(
+                f"HysteresisThreshold wants probabilities (C, H, W) in {self.output!r}, got {probabilities.dtype} "
+                f"{probabilities.shape}"
+            )
+        mask = np.stack([self._one(channel) for channel in probabilities])
+        return prediction | {self.result or self.output: mask}
+
+    def _one(self, channel: np.ndarray) -> np.ndarray:
+        weak = (channel > self.low).view(np.uint8)
+        count, labels = cv2.connectedComponents(weak, connectivity={1: 4, 2: 8}[self.connectivity])
+        kept = np.zeros(count, bool)
+        kept[labels[channel > self.high]] = True
+        kept[0] = False
+        return kept[labels]
+
+    def search_space(self) -> dict[str, list]:
+        return {"low": [0.1, 0.2, 0.3, 0.4, 0.5], "high": [0.4, 0.5, 0.6, 0.7, 0.8, 0.9]}

@@ -1,0 +1,36 @@
+"""Keep the largest objects."""
+
+import numpy as np
+
+from postprocessing.components import label
+from postprocessing.step import Step, mask_or_instances
+
+
+class LargestComponents(Step):
+    """Keep the largest components of each channel of a mask, or the largest instances of an image.
+
+    Carvana: there is one car. Organs in CT slices, and kidneys, of which there are two. Of equal ones the first stays.
+
+    Args:
+        count: how many stay.
+        output: a bool mask `(C, H, W)`, components of which are joined by edges, or instance ids `(H, W)`.
+    """
+
+    def __init__(self, count: int = 1, output: str = "mask") -> None:
+        if count < 1:
+            raise ValueError(f"LargestComponents: count is {count}, expected 1 or more")
+        self.count, self.output = count, output
+
+    def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        array = mask_or_instances(prediction, self.output, self)
+        if array.dtype == bool:
+            kept = np.stack([self._largest(label(channel)) > 0 for channel in array])
+            return prediction | {self.output: kept.reshape(array.shape)}
+        return prediction | {self.output: self._largest(array)}
+
+    def _largest(self, labels: np.ndarray) -> np.ndarray:
+        areas = np.bincount(labels.ravel())
+        areas[0] = 0
+        kept = np.zeros(len(areas), bool)
+        kept[np.argsort(-areas, kind="stable")[: self.count]] = True
+        return np.where((kept & (areas > 0))[labels], labels, labels.dtype.type(0))

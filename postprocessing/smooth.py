@@ -1,0 +1,61 @@
+"""Smoother outlines."""
+
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from postprocessing.step import Step, named
+
+Operation = Literal["open", "close", "median", "gaussian"]
+
+
+class Smooth(Step):
+    """Smooth masks, or the probabilities that masks will be made of.
+
+    `open` takes away what a disc does not fit into, `close` fills what it does not fit into from outside; `median` lets
+    the majority in a square decide; `gaussian` blurs probabilities.
+
+    Args:
+        operation: see above; `open`, `close` and `median` for masks `(C, H, W)` bool, `gaussian` for probabilities.
+        radius: of the disc, in pixels; half a side of the median's square; the blur's standard deviation. 0 does
+            nothing.
+        output: what is smoothed.
+    """
+
+    def __init__(self, operation: Operation = "open", radius: int = 2, output: str = "mask") -> None:
+        if operation not in Operation.__args__ or radius < 0:
+            raise ValueError(
+                f"Smooth: operation {operation!r} with radius {radius}, expected one of "
+                f"{', '.join(Operation.__args__)} and 0 or more"
+            )
+        self.operation, self.radius, self.output = operation, radius, output
+
+    def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        array = named(prediction, self.output, self)
+        wanted = "f" if self.operation == "gaussian" else "b"
+        if array.ndim != 3 or array.dtype.kind != wanted:
+            kinds = {"f": "probabilities", "b": "a bool mask"}
+            raise ValueError(
+                f"Smooth {self.operation} wants {kinds[wanted]} (C, H, W) in {self.output!r}, got {array.dtype} "
+                f"{array.shape}"
+            )
+        if not self.radius:
+            return prediction
+        return prediction | {self.output: np.stack([self._one(channel) for channel in array])}
+
+    def _one(self, channel: np.ndarray) -> np.ndarray:
+        if self.operation == "gaussian":
+            return cv2.GaussianBlur(channel, (0, 0), self.radius, borderType=cv2.BORDER_REFLECT)
+        mask, side = channel.astype(np.uint8), 2 * self.radius + 1
+        if self.operation == "median":
+            share = cv2.blur(mask.astype(np.float32), (side, side), borderType=cv2.BORDER_REFLECT)
+            return share > 0.5
+        distance = np.arange(-self.radius, self.radius + 1)
+        disc = (distance[:, None] ** 2 + distance**2 <= self.radius**2).astype(np.uint8)
+        # what lies outside the image neither erodes nor grows
+        kind = cv2.MORPH_OPEN if self.operation == "open" else cv2.MORPH_CLOSE
+        return cv2.morphologyEx(mask, kind, disc) > 0
+
+    def search_space(self) -> dict[str, list]:
+        return {"radius": [0, 1, 2, 3, 5, 7]}

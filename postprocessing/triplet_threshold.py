@@ -1,0 +1,64 @@
+"""Is there anything at all, and if so where: two thresholds and an area."""
+
+import numpy as np
+
+from postprocessing.step import Step, named
+
+
+class TripletThreshold(Step):
+    """Mask = probability > `bottom`, if at least `area` pixels lie above `top`; else nothing.
+
+    SIIM-ACR 2019, 1st place: (0.75, 2000, 0.3) was best in cross-validation, (0.7, 600, 0.3) on the leaderboard, both
+    on 1024 x 1024 pixels. A high threshold decides whether there is a mask, a low one how large it is. Each channel is
+    decided on its own.
+
+    Args:
+        top: what a pixel must exceed to count as sure.
+        area: sure pixels that make a channel positive; 0 or 1 ask for any.
+        bottom: what a pixel of a positive channel must exceed to belong to the mask.
+        at: side of the square picture that `area` was counted on; it is then scaled to each image. None: pixels of the
+            image itself.
+        output: probabilities `(C, H, W)`.
+        result: name of the bool mask; by default it takes the place of the probabilities.
+
+    Raises:
+        ValueError: a bottom above the top, an area below 0.
+    """
+
+    def __init__(
+        self,
+        top: float = 0.75,
+        area: int = 2000,
+        bottom: float = 0.3,
+        at: int | None = None,
+        output: str = "mask",
+        result: str | None = None,
+    ) -> None:
+        if not 0 <= bottom <= top <= 1:
+            raise ValueError(f"TripletThreshold: bottom {bottom} and top {top}, expected 0 <= bottom <= top <= 1")
+        if area < 0 or (at is not None and at < 1):
+            raise ValueError(f"TripletThreshold: area {area} and at {at}, expected 0 or more and 1 or more")
+        self.top, self.area, self.bottom, self.at = top, area, bottom, at
+        self.output, self.result = output, result
+
+    def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        probabilities = named(prediction, self.output, self)
+        if probabilities.dtype.kind != "f" or probabilities.ndim < 3:
+            raise ValueError(
+                f"TripletThreshold wants probabilities (C, H, W) in {self.output!r}, got {probabilities.dtype} "
+                f"{probabilities.shape}"
+            )
+        axes = tuple(range(1, probabilities.ndim))
+        sure = np.count_nonzero(probabilities > self.top, axis=axes)
+        scale = 1 if self.at is None else probabilities[0].size / self.at ** (probabilities.ndim - 1)
+        positive = sure >= max(1, self.area * scale)
+        mask = (probabilities > self.bottom) & positive.reshape(-1, *[1] * len(axes))
+        return prediction | {self.result or self.output: mask}
+
+    def search_space(self) -> dict[str, list]:
+        middle = self.area or 20
+        return {
+            "top": [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9],
+            "area": sorted({0, *(round(middle * factor) for factor in (0.25, 0.5, 0.75, 1, 1.5, 2))}),
+            "bottom": [0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5],
+        }
