@@ -393,6 +393,10 @@ class BaseDataModule(pl.LightningDataModule):
         _, arrays = self._decoder(self.targets).read(row)
         return derive(self.targets, arrays)
 
+    def target_arrays(self, row: Any) -> dict[str, np.ndarray]:
+        """Target arrays of a row as they are read, without the image; what is derived from them is left out."""
+        return self._decoder(self.targets).truth(row)
+
     def prepare_targets(self) -> None:
         """Let the targets read their tables and report what is missing, once."""
         if not self._prepared:

@@ -15,6 +15,7 @@ from evaluation.interval import bootstrap_interval
 from experiments.config import OfflineConfig, read_config
 from experiments.curves import draw_search
 from experiments.sending import send
+from experiments.whole_set import Changed, changed_outputs, fold_numbers
 from postprocessing.predictions import PredictionStore
 from postprocessing.search import Case, search
 from preprocessing.files import file_hash
@@ -60,11 +61,13 @@ def folds(arguments: list[str]) -> None:
 def out_of_fold(config: OfflineConfig) -> list[Case]:
     """Every validated image of every fold: its prediction by the model that did not see it, and its truth."""
     images: dict[str, Case] = {}
+    runs: dict[str, Path] = {}
+    stores: dict[Path, PredictionStore] = {}
     config.data.prepare_data()
     rows = {row.image_id: row for row in rows_of(config.data.table())}
     groups = config.data.groups()
     for run in config.runs:
-        store = PredictionStore.open(run.predictions / "val")
+        store = stores[run.path] = PredictionStore.open(run.predictions / "val")
         known = run.read_facts().get("folds_hash")
         if known is not None and Path(config.data.folds).is_file() and known != config.data.folds_hash():
             raise SystemExit(f"error: {config.data.folds} has changed since {run.path} was trained; put it back")
@@ -73,6 +76,15 @@ def out_of_fold(config: OfflineConfig) -> list[Case]:
                 raise SystemExit(f"error: image {image_id!r} has out-of-fold predictions in two runs, one {run.path}")
             read, truth = partial(store.read, image_id), partial(config.data.truth, rows[image_id])
             images[image_id] = Case(image_id, read, truth, groups.get(image_id))
+            runs[image_id] = run.path
+    if config.competition.over_all:
+        folds = fold_numbers(config, runs)
+        changed = changed_outputs(
+            config, list(images), lambda name, outputs: stores[runs[name]].read(name, outputs), folds
+        )
+        images = {
+            name: case._replace(prediction=Changed(case.prediction, changed[name])) for name, case in images.items()
+        }
     return list(images.values())
 
 
@@ -94,6 +106,22 @@ def mean_of_folds(stores: list[PredictionStore]) -> Iterator[tuple[str, dict[str
                 "loss that went to nan, or predict with another checkpoint"
             )
         yield image_id, mean
+
+
+def test_predictions(
+    config: OfflineConfig, stores: list[PredictionStore]
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """`mean_of_folds`, after the steps over all images."""
+    changed: dict[str, dict[str, np.ndarray]] = {}
+    if config.competition.over_all:
+
+        def read(image_id: str, names: list[str]) -> dict[str, np.ndarray]:
+            entries = [store.read(image_id, names) for store in stores]
+            return {name: np.mean([entry[name] for entry in entries], axis=0) for name in names}
+
+        changed = changed_outputs(config, stores[0].ids(), read, {})
+    for image_id, mean in mean_of_folds(stores):
+        yield image_id, mean | changed.get(image_id, {})
 
 
 # --- search ----------------------------------------------------------------------------------------------------------
@@ -209,7 +237,7 @@ def submit(arguments: list[str]) -> None:
         )
     output = Path(config.options.output or config.experiment / "submission.csv")
     sample = config.data.sample_submission_path()
-    rows = ((image_id, config.competition.process(entry)) for image_id, entry in mean_of_folds(stores))
+    rows = ((image_id, config.competition.process(entry)) for image_id, entry in test_predictions(config, stores))
     config.competition.submission.begin(output, config.data.split_table("test"))
     config.competition.submission.write(rows, output, sample, config.data.sizes("test"))
     folds_text = f"mean of {len(stores)} folds" if len(stores) > 1 else "one fold"

@@ -14,7 +14,7 @@ from datamodules.table import rows_of
 from evaluation.interval import bootstrap_interval
 from experiments.config import OfflineConfig, read_config
 from experiments.explore import print_findings
-from experiments.offline import mean_of_folds, out_of_fold
+from experiments.offline import out_of_fold, test_predictions
 from exploration.pictures import cell, png
 from exploration.report import Report
 from postprocessing.predictions import PredictionStore
@@ -138,7 +138,7 @@ def look_at_test(config: OfflineConfig) -> tuple[dict[str, np.ndarray], Any]:
     if config.data.test_images is None or not all((path / "manifest.json").is_file() for path in stores):
         return {}, None
     opened, found = [PredictionStore.open(path) for path in stores], {}
-    bar = tqdm(mean_of_folds(opened), desc="test", unit=" images", total=len(opened[0]), disable=None)
+    bar = tqdm(test_predictions(config, opened), desc="test", unit=" images", total=len(opened[0]), disable=None)
     for number, (image_id, mean) in enumerate(bar):
         if config.options.limit is not None and number >= config.options.limit:
             break

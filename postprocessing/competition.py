@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from evaluation.metrics.base import CompetitionMetric
+from postprocessing.set_step import SetStep
 from postprocessing.step import Step
 from postprocessing.submissions.base import Submission
 
@@ -17,6 +18,9 @@ class Competition:
         metric: the competition's own metric, logged as `val/score`.
         report: further metrics that are computed on the same post-processed predictions and logged as
             `val/<class name>`.
+        over_all: steps over the image-level outputs of all images together, before those of each image: equal counts,
+            shares of the training set, nearest neighbours. Offline verbs apply them, a validation inside a training
+            does not.
         postprocess: steps applied to the probabilities of each image, in order.
         submission: writer and validator of the submission file.
         solution: truth of the test images in the submission's format, relative to `data.root`, where it is known
@@ -26,6 +30,7 @@ class Competition:
 
     metric: CompetitionMetric
     report: list[CompetitionMetric] = field(default_factory=list)
+    over_all: list[SetStep] = field(default_factory=list)
     postprocess: list[Step] = field(default_factory=list)
     submission: Submission | None = None
     solution: str | None = None

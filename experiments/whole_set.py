@@ -1,0 +1,68 @@
+"""Steps over all images, applied before the chain of each image."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from datamodules.table import rows_of
+from experiments.config import OfflineConfig
+from postprocessing.set_step import Surroundings
+
+Arrays = dict[str, np.ndarray]
+
+
+def changed_outputs(
+    config: OfflineConfig, ids: Sequence[str], read: Callable[[str, list[str]], Arrays], fold_of: dict[str, int]
+) -> dict[str, Arrays]:
+    """What `competition.over_all` makes of the image-level outputs: image id -> the arrays that change.
+
+    Args:
+        config: of the experiment.
+        ids: every image of the set.
+        read: reads the named outputs of an image; maps are never read.
+        fold_of: fold in which each image was validated; empty for test images.
+
+    Raises:
+        SystemExit: a step that does not fit, with its reason.
+    """
+    changed: dict[str, Arrays] = {image_id: {} for image_id in ids}
+    for step in config.competition.over_all:
+        given = {
+            image_id: own[step.output] if step.output in own else read(image_id, [step.output])[step.output]
+            for image_id, own in changed.items()
+        }
+        try:
+            found = step(given, Surroundings(fold_of, lambda name=step.output: labels_of(config, name)))
+        except ValueError as error:
+            raise SystemExit(f"error: competition.over_all: {error}") from error
+        for image_id, array in found.items():
+            changed[image_id][step.output] = array
+    return changed
+
+
+def labels_of(config: OfflineConfig, name: str) -> Arrays:
+    """Truth of an output for every training image, read without the images."""
+    data = config.data
+    data.prepare_data()
+    data.prepare_targets()
+    found = {row.image_id: data.target_arrays(row).get(name) for row in rows_of(data.table())}
+    if any(value is None for value in found.values()):
+        raise ValueError(f"the training images have no target {name!r}")
+    return found
+
+
+class Changed:
+    """Reads an image's prediction with the outputs that were changed; goes to worker processes."""
+
+    def __init__(self, read: Callable[[], Arrays], changed: Arrays) -> None:
+        self.read, self.changed = read, changed
+
+    def __call__(self) -> Arrays:
+        return self.read() | self.changed
+
+
+def fold_numbers(config: OfflineConfig, of_run: dict[str, Any]) -> dict[str, int]:
+    """Image id -> number of the run that validated it."""
+    numbers = {str(run.path): number for number, run in enumerate(config.runs)}
+    return {image_id: numbers[str(path)] for image_id, path in of_run.items()}

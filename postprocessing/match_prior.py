@@ -1,0 +1,43 @@
+"""As many positives of each class as in the training set."""
+
+import numpy as np
+
+from postprocessing.set_step import SetStep, Surroundings, stacked
+
+
+class MatchPrior(SetStep):
+    """Labels: the most probable images of each class, as large a share as is positive in the training set.
+
+    Human Protein Atlas 2018, 1st and 3rd place: thresholds of 28 classes, of which some have a dozen images, cannot be
+    tuned; their share can be carried over where train and test are drawn alike.
+
+    Args:
+        output: probabilities `(K,)`; bool `(K,)` takes their place.
+        shares: of the positives of each class in 0..1; None takes those of the training labels.
+
+    Raises:
+        ValueError: another number of shares than classes, a share outside 0..1.
+    """
+
+    def __init__(self, output: str = "label", shares: list[float] | None = None) -> None:
+        if shares is not None and not all(0 <= share <= 1 for share in shares):
+            raise ValueError(f"MatchPrior: shares are {shares}, expected numbers in 0..1")
+        self.output, self.shares = output, shares
+
+    def __call__(self, probabilities: dict[str, np.ndarray], around: Surroundings) -> dict[str, np.ndarray]:
+        ids, matrix = stacked(probabilities, self)
+        if self.shares is None:
+            truth = np.stack(list(around.labels().values()))
+            if truth.ndim == 1:
+                truth = truth[:, None] == np.arange(matrix.shape[1])
+            shares = (truth > 0.5).mean(0)
+        else:
+            shares = np.array(self.shares)
+        if shares.shape != matrix.shape[1:]:
+            raise ValueError(f"MatchPrior: {shares.size} shares for the {matrix.shape[1]} classes of {self.output!r}")
+        labels = np.zeros(matrix.shape, bool)
+        for number, share in enumerate(shares):
+            # a class that occurs at all gets one image at least
+            count = max(1, round(share * len(matrix))) if share > 0 else 0
+            labels[np.argsort(-matrix[:, number], kind="stable")[:count], number] = True
+        return dict(zip(ids, labels, strict=True))
