@@ -13,6 +13,7 @@ from tqdm import tqdm
 from datamodules.table import rows_of
 from evaluation.interval import bootstrap_interval
 from experiments.config import OfflineConfig, read_config
+from experiments.curves import read_metrics, smoothed
 from experiments.explore import print_findings
 from experiments.offline import out_of_fold, test_predictions
 from exploration.pictures import cell, png
@@ -85,7 +86,7 @@ def write(config: OfflineConfig, output: Path) -> Report:
     )
     report = Report(config.experiment.name, lead, output)
     add_folds(report, fold_scores(seen, config), metric)
-    add_curves(report, [run.path for run in config.runs])
+    add_curves(report, curves_of(config))
     add_scores(report, metric)
     add_probabilities(report, seen.reliabilities)
     drawn = config.experiment / "search.png"
@@ -115,6 +116,21 @@ def compare(found: dict[str, Reliability], prediction: dict[str, np.ndarray], tr
         if valid is None and given is not None and given.shape == probabilities.shape[1:]:
             valid = given.astype(bool)
         found.setdefault(name, Reliability(len(probabilities))).add(probabilities, target, valid)
+
+
+def curves_of(config: OfflineConfig) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """Title -> run -> steps and values of what `fit` logged."""
+    titles = {"train/loss": "training loss", "val/loss": "validation loss", "val/score": "score"}
+    found: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {title: {} for title in titles.values()}
+    for run in config.runs:
+        metrics = read_metrics(run.path / "metrics.csv") if (run.path / "metrics.csv").is_file() else {}
+        for name, title in titles.items():
+            if name in metrics:
+                steps, values = (np.array(column) for column in zip(*metrics[name], strict=True))
+                dense = name == "train/loss" and len(values) > 20
+                values = smoothed(values, max(3, len(values) // 30)) if dense else values
+                found[title][run.path.name] = steps, values
+    return found
 
 
 def fold_scores(seen: Seen, config: OfflineConfig) -> pd.DataFrame:

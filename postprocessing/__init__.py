@@ -6,14 +6,19 @@ from postprocessing.blobs import Blobs
 from postprocessing.clusters import Clusters
 from postprocessing.components import ConnectedComponents
 from postprocessing.distance_watershed import DistanceWatershed
+from postprocessing.equalize_counts import EqualizeCounts
 from postprocessing.gate import Gate
 from postprocessing.holes import FillHoles
 from postprocessing.hull import ConvexHull
 from postprocessing.hysteresis import HysteresisThreshold
 from postprocessing.label_threshold import LabelThreshold
 from postprocessing.largest import LargestComponents
+from postprocessing.match_prior import MatchPrior
+from postprocessing.nearest_neighbour import NearestNeighbour
 from postprocessing.object_score import ObjectScore
+from postprocessing.quantile_threshold import QuantileThreshold
 from postprocessing.resize import Resize
+from postprocessing.set_step import SetStep
 from postprocessing.smooth import Smooth
 from postprocessing.step import Step
 from postprocessing.threshold import Threshold
@@ -27,14 +32,19 @@ __all__ = [
     "ConnectedComponents",
     "ConvexHull",
     "DistanceWatershed",
+    "EqualizeCounts",
     "FillHoles",
     "Gate",
     "HysteresisThreshold",
     "LabelThreshold",
     "LargestComponents",
+    "MatchPrior",
     "MinimumArea",
+    "NearestNeighbour",
     "ObjectScore",
+    "QuantileThreshold",
     "Resize",
+    "SetStep",
     "Smooth",
     "Step",
     "Threshold",

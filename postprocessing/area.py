@@ -61,9 +61,10 @@ def large_components(mask: np.ndarray, pixels: int) -> np.ndarray:
     if pixels <= 1 or not mask.any():
         return mask
     plane = mask.view(np.uint8) if mask.flags.c_contiguous else mask.astype(np.uint8)
-    # Ids of two bytes are counted and looked up faster; no row-wise run begins more than one of them.
-    runs = cv2.countNonZero(cv2.subtract(plane[:, 1:], plane[:, :-1])) + np.count_nonzero(mask[:, 0])
-    if runs < 1 << 16:
+    # Ids of two bytes are counted and looked up faster. A scan begins an id where nothing lies above or to the left.
+    above_and_left = cv2.add(plane[:-1, 1:], plane[1:, :-1])
+    begun = cv2.countNonZero(cv2.subtract(plane[1:, 1:], above_and_left)) + sum(plane.shape)
+    if begun < 1 << 16:
         count, labels = cv2.connectedComponents(plane, connectivity=4, ltype=cv2.CV_16U)
         areas = cv2.calcHist([labels], [0], None, [count], [0, count]).ravel()
     else:

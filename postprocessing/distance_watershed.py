@@ -2,10 +2,10 @@
 
 import cv2
 import numpy as np
-from skimage.segmentation import watershed
 
 from postprocessing.components import label
 from postprocessing.step import Step, mask_map
+from postprocessing.watershed import flood
 
 
 class DistanceWatershed(Step):
@@ -13,12 +13,13 @@ class DistanceWatershed(Step):
 
     Seeds are the places that are farther from the outline than anything within `distance` pixels; they grow downhill
     over the distance inside the mask. The recipe of the scikit-image manual, with OpenCV's distance transform and
-    peaks, and a flood over bytes.
+    peaks, and a flood over bytes. A piece of the mask (joined by edges) without a seed is an object of its own.
 
     Args:
         source: bool mask `(1, H, W)`.
         distance: pixels that two seeds are apart at least.
-        depth: distance to the outline that a seed has at least; specks below it stay one object each.
+        depth: distance to the outline that a seed has at least, in pixels; a piece that is nowhere as deep is not
+            split.
         smooth: standard deviation of a blur of the distance before its peaks are taken, in pixels; 0 takes them as they
             are. Ragged outlines make many small peaks.
         result: name of the ids `(H, W)` int32.
@@ -44,7 +45,7 @@ class DistanceWatershed(Step):
 
     def split(self, mask: np.ndarray) -> np.ndarray:
         """Ids `(H, W)` int32 of a bool mask."""
-        pieces = label(mask, 2)
+        pieces = label(mask)
         if not pieces.any():
             return pieces
         # a ring of background around the picture: an object that the edge cuts is not deeper there
@@ -54,21 +55,13 @@ class DistanceWatershed(Step):
         side = 2 * self.distance + 1
         peaks = (shown == cv2.dilate(shown, np.ones((side, side), np.uint8))) & (depth >= self.depth) & mask
         seeds = label(peaks, 2)
-        places = np.flatnonzero(peaks)
-        pairs = np.unique(np.stack([pieces.ravel()[places], seeds.ravel()[places]]), axis=1)
-        count = np.bincount(pairs[0], minlength=int(pieces.max()) + 1)
-        # A piece of one seed, or of none, is one object; only the others need to be flooded.
-        whole = count < 2
-        whole[0] = False
-        ids = np.where(whole, whole.cumsum() + int(seeds.max()), 0).astype(np.int32)
-        ids[pairs[0][whole[pairs[0]]]] = pairs[1][whole[pairs[0]]]
-        result = ids.take(pieces)
-        if (count > 1).any():
-            crowded = (count > 1).take(pieces)
-            most = float(depth.max())
-            height = cv2.convertScaleAbs(depth, alpha=-255 / most, beta=255)
-            result += watershed(height, np.where(crowded, seeds, 0), mask=crowded).astype(np.int32, copy=False)
-        return result
+        seeded = np.zeros(int(pieces.max()) + 1, bool)
+        seeded[pieces[peaks]] = seeded[0] = True
+        if not seeded.all():
+            numbers = np.where(seeded, 0, (~seeded).cumsum() + int(seeds.max())).astype(np.int32)
+            seeds = np.maximum(seeds, numbers.take(pieces))
+        height = cv2.convertScaleAbs(depth, alpha=-255 / float(depth.max()), beta=255)
+        return flood(height, seeds, pieces)
 
     def search_space(self) -> dict[str, list]:
         return {"distance": [3, 5, 7, 10, 15, 20], "depth": [0.0, 1.0, 2.0, 4.0], "smooth": [0.0, 1.0, 2.0]}

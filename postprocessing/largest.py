@@ -28,6 +28,9 @@ class LargestComponents(Step):
             return prediction | {self.output: kept.reshape(array.shape)}
         return prediction | {self.output: self._largest(array)}
 
+    def search_space(self) -> dict[str, list]:
+        return {"count": sorted({1, 2, 3, 5, self.count})}
+
     def _largest(self, labels: np.ndarray) -> np.ndarray:
         areas = np.bincount(labels.ravel())
         areas[0] = 0

@@ -41,7 +41,7 @@ class Smooth(Step):
                 f"{array.shape}"
             )
         if not self.radius:
-            return prediction
+            return dict(prediction)
         return prediction | {self.output: np.stack([self._one(channel) for channel in array])}
 
     def _one(self, channel: np.ndarray) -> np.ndarray:

@@ -34,4 +34,8 @@ class Threshold(Step):
         return prediction | {self.result or self.output: probabilities > value}
 
     def search_space(self) -> dict[str, list]:
-        return {} if isinstance(self.value, list) else {"value": [round(0.05 * n, 2) for n in range(2, 19)]}
+        """The threshold; each of several by itself."""
+        shares = [round(0.05 * n, 2) for n in range(2, 19)]
+        if not isinstance(self.value, list):
+            return {"value": shares}
+        return {f"value[{channel}]": shares for channel in range(len(self.value))}

@@ -1,7 +1,6 @@
 """The sections of the page of an experiment."""
 
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,6 @@ import pandas as pd
 
 from evaluation.metrics.base import CompetitionMetric
 from evaluation.panels import draw_panel, row_of
-from experiments.curves import read_metrics, smoothed
 from exploration.charts import Drawing, Palette, chart, histogram
 from exploration.pictures import cell, embedded, png
 from exploration.report import Finding, Report
@@ -74,24 +72,17 @@ def add_folds(report: Report, scores: pd.DataFrame, metric: CompetitionMetric) -
             )
 
 
-def add_curves(report: Report, folders: list[Path]) -> None:
-    """Losses and scores of each run over its steps."""
+def add_curves(report: Report, series: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]) -> None:
+    """Losses and scores of each run over its steps: title -> run -> steps and values."""
     report.section("Training")
-    found = {
-        folder.name: read_metrics(folder / "metrics.csv") for folder in folders if (folder / "metrics.csv").is_file()
-    }
-    charts = []
-    for metric, title in (("train/loss", "training loss"), ("val/loss", "validation loss"), ("val/score", "score")):
-        series = {}
-        for run, metrics in found.items():
-            if metric in metrics:
-                steps, values = (np.array(column) for column in zip(*metrics[metric], strict=True))
-                dense = metric == "train/loss" and len(values) > 20
-                series[run] = steps, smoothed(values, max(3, len(values) // 30)) if dense else values
-        if series:
-            charts.append((f"curve {title}", chart(lines(series, "optimizer step")), f"{title} of each run"))
-    report.charts(charts)
-    if not charts:
+    report.charts(
+        [
+            (f"curve {title}", chart(lines(runs, "optimizer step")), f"{title} of each run")
+            for title, runs in series.items()
+            if runs
+        ]
+    )
+    if not any(series.values()):
         report.text("No run has a <code>metrics.csv</code>: its members were trained elsewhere, or blended.", True)
 
 

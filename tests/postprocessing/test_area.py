@@ -4,8 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
+from skimage.morphology import remove_small_objects
 
 from postprocessing import MinimumArea
+from postprocessing.area import large_components
 
 MASKS = arrays.arrays(bool, st.tuples(st.integers(1, 3), st.integers(1, 12), st.integers(1, 12)))
 
@@ -75,3 +77,33 @@ def test_a_negative_area_is_refused():
 def test_the_search_tries_areas_around_the_configured_one():
     assert MinimumArea(100).search_space() == {"pixels": [0, 25, 50, 75, 100, 150, 200, 300, 400]}
     assert max(MinimumArea(0).search_space()["pixels"]) == 80
+
+
+def test_an_area_for_each_channel():
+    mask = np.zeros((2, 4, 4), bool)
+    mask[:, 0, :2] = True
+    assert MinimumArea([2, 3])({"mask": mask})["mask"].sum((1, 2)).tolist() == [2, 0]
+    assert MinimumArea([3, 2], total=True)({"mask": mask})["mask"].sum((1, 2)).tolist() == [0, 2]
+    step = MinimumArea([20, 100])
+    assert step.search_space()["pixels[1]"] == [0, 25, 50, 75, 100, 150, 200, 300, 400]
+    assert step.replaced(**{"pixels[1]": 50}).pixels == [20, 50]
+
+
+def test_wrong_numbers_of_areas_are_refused():
+    with pytest.raises(ValueError, match=r"\[5, -1\]"):
+        MinimumArea([5, -1])
+    with pytest.raises(ValueError, match="3 values of pixels for 2 channels"):
+        MinimumArea([1, 2, 3])({"mask": np.zeros((2, 4, 4), bool)})
+    with pytest.raises(ValueError, match="holds instances: give one"):
+        MinimumArea([1], "mask")({"mask": np.zeros((4, 4), np.int32)})
+
+
+def test_more_components_than_sixteen_bits_hold():
+    """Whole, and as teeth of combs, which a scan begins one by one and joins only in the row below."""
+    dots = np.zeros((600, 600), bool)
+    dots[::2, ::2] = True
+    dots[0, :3] = True
+    combs = np.zeros((1000, 600), bool)
+    combs[::4, ::2] = combs[1::4] = True
+    for mask in (dots, combs, np.asfortranarray(dots), combs[:, ::-1]):
+        np.testing.assert_array_equal(large_components(mask, 3), remove_small_objects(mask, max_size=2))

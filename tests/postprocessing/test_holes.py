@@ -6,6 +6,7 @@ from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
 from postprocessing import FillHoles
+from postprocessing.holes import filled
 
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 12))
 
@@ -100,3 +101,10 @@ def test_channels_are_filled_each_by_itself():
     result = FillHoles()({"mask": mask})["mask"]
     assert result[0].all()
     np.testing.assert_array_equal(result[1], mask[1])
+
+
+def test_layouts_do_not_matter():
+    mask = np.random.default_rng(0).random((30, 40)) < 0.6
+    wanted = ndimage.binary_fill_holes(mask)
+    for same in (mask, np.asfortranarray(mask), np.repeat(mask, 2, 1)[:, ::2]):
+        np.testing.assert_array_equal(filled(same), wanted)

@@ -1,7 +1,10 @@
 import numpy as np
+import pytest
 
 from evaluation.metrics import DicePerImage
 from postprocessing import Threshold
+from postprocessing.search import search
+from postprocessing.shards import Case
 
 
 def test_above_the_value_is_mask():
@@ -39,3 +42,19 @@ def test_a_stored_probability_falls_on_the_side_it_came_from():
     value = np.full((1, 1, 1), 0.3, np.float32)
     assert not Threshold(0.3)({"mask": value})["mask"].any()
     assert not Threshold([0.3])({"mask": value})["mask"].any()
+
+
+def case(name, probabilities, truth):
+    return Case(name, lambda: {"mask": probabilities}, lambda: {"mask": truth.astype(np.uint8)})
+
+
+def test_the_search_finds_a_value_for_each_channel():
+    random = np.random.default_rng(0)
+    cases = []
+    for number in range(6):
+        probabilities = random.random((2, 16, 16), dtype=np.float32)
+        truth = probabilities > np.array([0.3, 0.8], np.float32)[:, None, None]
+        cases.append(case(str(number), probabilities, truth))
+    result = search([Threshold([0.5, 0.5])], DicePerImage(), cases, processes=1)
+    assert result.steps[0].value == pytest.approx([0.3, 0.8])
+    assert result.cross_fitted > result.before

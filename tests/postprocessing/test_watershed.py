@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 from scipy import ndimage
+from skimage.segmentation import watershed
 
 from evaluation.metrics import InstanceAveragePrecision
 from postprocessing import Watershed
+from postprocessing.components import label
+from postprocessing.watershed import flood
 
 
 def discs(centres, radius=12.0, shape=(64, 96)):
@@ -92,3 +95,68 @@ def test_a_byte_store_changes_nothing():
     found = Watershed()({"body": body / np.float32(255), "border": border})["instances"]
     exact = Watershed()({"body": (body / 255).astype(np.float64), "border": border})["instances"]
     np.testing.assert_array_equal(found, exact)
+
+
+@pytest.mark.parametrize("line", [False, True])
+def test_flooding_contested_pieces_alone_changes_nothing(line):
+    """Equal to scikit-image's on the whole picture; all heights differ, so that no tie is left to chance."""
+    random = np.random.default_rng(0)
+    contested = alone = 0
+    for _ in range(40):
+        noise = ndimage.gaussian_filter(random.random((40, 50)), 2)
+        mask = noise > noise.mean() + 0.3 * noise.std()
+        height = random.permutation(noise.size).reshape(noise.shape).astype(np.float32)
+        seeds = label(mask & (random.random(noise.shape) < 0.02))
+        pieces = label(mask)
+        wanted = watershed(height, seeds, mask=mask, watershed_line=line)
+        np.testing.assert_array_equal(flood(height, seeds, pieces, line), wanted)
+        owners = [len(np.unique(seeds[pieces == one])) - 1 for one in range(1, pieces.max() + 1)]
+        contested, alone = contested + sum(n > 1 for n in owners), alone + sum(n == 1 for n in owners)
+    assert contested > 40
+    assert alone > 40
+
+
+def touching(one, other):
+    """Pixels of two objects that share an edge or a corner."""
+    return (ndimage.binary_dilation(one, np.ones((3, 3))) & other).any()
+
+
+def test_a_line_parts_objects():
+    _, prediction = discs([(32, 34), (32, 54)])
+    whole = Watershed()(prediction)["instances"]
+    parted = Watershed(line=True)(prediction)["instances"]
+    ids = np.unique(parted)[1:]
+    assert len(ids) == 2
+    assert not (ndimage.binary_dilation(parted == ids[0]) & (parted == ids[1])).any()
+    assert 0 < ((whole > 0) & (parted == 0)).sum() < 40
+
+
+@pytest.mark.parametrize("line", [False, True])
+def test_objects_grow_where_the_body_is_likely(line):
+    y, x = np.mgrid[:40, :60]
+    left, right = np.hypot(y - 20, x - 20), np.hypot(y - 20, x - 40)
+    nearest = np.minimum(left, right)
+    body = np.select([nearest <= 6, nearest <= 8, nearest <= 9], [0.9, 0.4, 0.2], 0).astype(np.float32)[None]
+    prediction = {"body": body, "border": np.zeros_like(body)}
+    small = Watershed(line=line)(prediction)["instances"]
+    np.testing.assert_array_equal(small > 0, nearest <= 6)
+    grown = Watershed(grow=3, line=line)(prediction)["instances"]
+    np.testing.assert_array_equal(grown > 0, nearest <= 8)
+    np.testing.assert_array_equal(grown[small > 0], small[small > 0])
+    assert len(np.unique(grown)) == 3
+    by_one = Watershed(grow=1, line=line)(prediction)["instances"]
+    np.testing.assert_array_equal(by_one > 0, ndimage.distance_transform_edt(small == 0) <= 1)
+
+
+def test_growing_into_each_other_keeps_the_line():
+    body = np.zeros((1, 20, 30), np.float32)
+    body[0, 4:16, 4:26] = 0.4
+    body[0, 5:15, 5:13] = body[0, 5:15, 16:25] = 0.9
+    prediction = {"body": body, "border": np.zeros_like(body)}
+    first, second = (Watershed(grow=4, line=line)(prediction)["instances"] for line in (False, True))
+    ids = np.unique(first)[1:]
+    assert len(ids) == 2
+    assert touching(first == ids[0], first == ids[1])
+    assert not touching(second == ids[0], second == ids[1])
+    with pytest.raises(ValueError, match="grow is -1"):
+        Watershed(grow=-1)
