@@ -113,3 +113,22 @@ def test_a_search_tunes_every_class_and_every_cut_point():
     cuts = search([LabelThreshold([0.5, 1.5, 2.5, 3.5])], QuadraticWeightedKappa(), grades, processes=1)
     assert cuts.cross_fitted > cuts.before
     np.testing.assert_allclose(cuts.steps[0].value, [0.3, 1.3, 2.3, 3.3], atol=0.11)
+
+
+def test_search_finds_a_threshold_for_each_class_and_leaves_those_it_never_saw_alone():
+    """Inclusive Images 2018, 3rd place: coordinate search by F2, and 0.99 for classes without any image out of fold."""
+    random, planted, cases = np.random.default_rng(0), [0.2, 0.5, 0.8], []
+    for number in range(60):
+        probabilities = random.random(4).astype(np.float32)
+        probabilities[3] = 0.3  # a class that no image has
+        truth = np.array([*(probabilities[:3] > planted), False])
+        cases.append(
+            Case(f"{number:02}", lambda p=probabilities: {"label": p}, lambda t=truth: {"label": t.astype(np.float32)})
+        )
+    metric = FBeta(classes=4, beta=2, average="samples")
+    found = search([LabelThreshold([0.99] * 4)], metric, cases, processes=1)
+    assert found.in_sample >= found.before
+    assert found.cross_fitted > 0.95
+    values = found.steps[0].value
+    np.testing.assert_allclose(values[:3], planted, atol=0.05)
+    assert values[3] == 0.99
