@@ -53,6 +53,7 @@ class SearchResult:
             that disagree widely say that the data do not determine the parameter.
         curves: parameter label -> [(value, in-sample score)], the other parameters as in `steps`; NaN where a step
             refused the value beside the others.
+        without: step label -> in-sample score of `steps` without this one; NaN where the others do not work without it.
         evaluations: number of settings that were evaluated, each once on every image.
         higher_is_better: as in the metric.
     """
@@ -64,6 +65,7 @@ class SearchResult:
     in_sample: float
     values: dict[str, tuple]
     curves: dict[str, list[tuple[object, float]]]
+    without: dict[str, float]
     evaluations: int
     higher_is_better: bool
 
@@ -95,6 +97,10 @@ class SearchResult:
             lines.append("no step declares a search space: nothing to tune")
         elif self.keeps_configured:
             lines.append("tuning made unseen images worse: the configured values are kept")
+        sign = 1 if self.higher_is_better else -1
+        for label, score in self.without.items():
+            gain = "the others need it" if math.isnan(score) else f"{sign * (self.in_sample - score):+.5f}"
+            lines.append(f"{label} brings {gain}")
         lines.append(f"{self.evaluations} settings evaluated")
         return "\n".join(lines)
 
@@ -148,6 +154,12 @@ def search(
             rows.require(line)
             scores = [_score(rows, setting, metric, everything) for setting in line]
             curves[parameter.label] = list(zip(parameter.candidates, scores, strict=True))
+        without = {}
+        for number, step in enumerate(steps):
+            dropped = (*best, number)
+            works = _works(space.chain(dropped), metric, cases[0])
+            score = metric.reduce(evaluate([dropped])[0]) if works else math.nan
+            without[f"{number}.{type(step).__name__}"] = float(score)
         return SearchResult(
             configured=steps,
             steps=space.chain(best),
@@ -161,9 +173,22 @@ def search(
                 for number, parameter in enumerate(space.parameters)
             },
             curves=curves,
+            without=without,
             evaluations=len(rows.evaluated),
             higher_is_better=bool(metric.higher_is_better),
         )
+
+
+def _works(chain: list[Step], metric: CompetitionMetric, case: Case) -> bool:
+    """Whether a chain makes of an image what the metric wants."""
+    result, truth = case.prediction(), case.truth()
+    try:
+        for step in chain:
+            result = step(result)
+        metric.row(case.image_id, result, truth)
+    except (ValueError, KeyError):
+        return False
+    return True
 
 
 def _first_half(cases: list[Case], seed: int) -> np.ndarray:
@@ -219,9 +244,14 @@ class _Space:
     def chain(self, setting: Setting) -> list[Step]:
         """The steps of a setting; a step with the same values is the same object.
 
+        A setting with one number more leaves out the step of that number.
+
         Raises:
             ValueError: a step refuses its values.
         """
+        if len(setting) > len(self.parameters):
+            whole = self.chain(setting[:-1])
+            return whole[: setting[-1]] + whole[setting[-1] + 1 :]
         chain = []
         for number, step in enumerate(self.steps):
             own = [(p, choice) for p, choice in zip(self.parameters, setting, strict=True) if p.step == number]

@@ -365,5 +365,26 @@ def test_a_real_chain_is_tuned_on_a_store(tmp_path, dtype):
 
 
 def test_a_search_that_cannot_be_scored_keeps_the_configured_values():
-    result = SearchResult([Fixed()], [Fixed(0.5)], math.nan, math.nan, 1.0, {}, {}, 1, True)
+    result = SearchResult([Fixed()], [Fixed(0.5)], math.nan, math.nan, 1.0, {}, {}, {}, 1, True)
     assert result.recommended == result.configured
+
+
+def test_what_each_step_brings_is_told():
+    """A chain whose second step takes specks away, and whose third does nothing."""
+    from evaluation.metrics import DicePerImage
+    from postprocessing import FillHoles, MinimumArea, Threshold
+
+    truth = np.zeros((1, 20, 20), np.uint8)
+    truth[:, 5:15, 5:15] = 1
+    cases = []
+    for number in range(4):
+        probabilities = truth.astype(np.float32) * 0.9
+        probabilities[0, 0, number] = 0.9
+        cases.append(Case(str(number), lambda p=probabilities: {"mask": p}, lambda: {"mask": truth}))
+    result = search([Threshold(0.5), MinimumArea(20), FillHoles()], DicePerImage(), cases, processes=2)
+    assert np.isnan(result.without["0.Threshold"])
+    assert result.in_sample - result.without["1.MinimumArea"] == pytest.approx(1 - 200 / 201)
+    assert result.without["2.FillHoles"] == result.in_sample == 1
+    text = result.summary()
+    assert "0.Threshold brings the others need it" in text
+    assert "1.MinimumArea brings +0.00498" in text
