@@ -219,7 +219,8 @@ class BaseModule(pl.LightningModule):
         total, parts = self.loss(outputs, batch, weight=weight)
         if weight is not None:
             # The losses divide by the sum of the weights, so a batch of light images would count like any other.
-            total, parts = total * weight.mean(), {name: part * weight.mean() for name, part in parts.items()}
+            factor = weight.mean()
+            total, parts = total * factor, {name: part * factor for name, part in parts.items()}
         self.loss_parts = parts
         size = len(batch["image_id"])
         # Lightning takes 0.3 ms to log a value, so one that neither file nor bar will show is left out.

@@ -137,13 +137,13 @@ def _weight(weight: Tensor | None, value: Tensor) -> Tensor | None:
         return None
     if weight.dim() == 1 and value.dim() > 1:
         weight = weight.reshape(-1, *[1] * (value.dim() - 1))
-    try:
-        torch.broadcast_shapes(weight.shape, value.shape)
-    except RuntimeError:
+    # by hand: `torch.broadcast_shapes` takes a tenth of a millisecond, every step
+    pairs = zip(reversed(weight.shape), reversed(value.shape), strict=False)
+    if weight.dim() > value.dim() or any(own not in (1, side) for own, side in pairs):
         raise ValueError(
             f"the weight must be (N,) or broadcastable to the logits. Got: weight {tuple(weight.shape)}, "
             f"logits {tuple(value.shape)}"
-        ) from None
+        )
     return weight.to(value.dtype)
 
 
