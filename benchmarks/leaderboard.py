@@ -98,7 +98,7 @@ def table(data: Path, minutes: int, folder: str) -> None:
     for line in (
         "",
         f"`configs/dsb2018.yaml`, folds {' and '.join(FOLDS)} of 5, three networks with random weights, {minutes} "
-        "minutes of training each on one thread. Instance AP (IoU .50:.95) out of fold, bootstrap interval over images.",
+        "minutes of training each on one thread. Instance AP (IoU .50:.95) out of fold, bootstrap interval of images.",
         "",
         "| predictions | score |",
         "|---|---|",
