@@ -1,12 +1,12 @@
-"""What RSNA pneumonia's winners did with the boxes of many detectors; arrays as in `ensembling.boxes`."""
+"""What RSNA pneumonia's winners did with the boxes of many detectors; arrays as in `postprocessing.boxes`."""
 
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
-from ensembling.boxes import as_boxes, nms, overlaps, soft_nms, weighted_box_fusion
 from ensembling.rules import normalised
+from postprocessing.boxes import as_boxes, nms, overlaps, soft_nms, weighted_box_fusion
 
 
 def general(
@@ -58,34 +58,6 @@ def double_score(boxes: np.ndarray, found_by: np.ndarray) -> np.ndarray:
     scored = as_boxes(boxes)
     scored[:, 4] *= found_by
     return scored
-
-
-def weigh(boxes: np.ndarray, probability: float) -> np.ndarray:
-    """Scores times what a classifier says of the whole image, 0..1."""
-    if not 0 <= probability <= 1:
-        raise ValueError(f"the classifier says {probability}, expected a probability 0..1")
-    weighed = as_boxes(boxes)
-    weighed[:, 4] *= probability
-    return weighed
-
-
-def above(boxes: np.ndarray, least: float) -> np.ndarray:
-    """The boxes with a score above `least`."""
-    boxes = as_boxes(boxes)
-    return boxes[boxes[:, 4] > least]
-
-
-def shrink(boxes: np.ndarray, factor: float = 0.875) -> np.ndarray:
-    """Sides times `factor`, about the centre.
-
-    RSNA pneumonia's 1st place, after the cuts at 0.2 and 0.15. Area falls to 0.766.
-    """
-    if not factor > 0:
-        raise ValueError(f"factor is {factor}, expected a number above 0")
-    shrunk = as_boxes(boxes)
-    centre, half = (shrunk[:, :2] + shrunk[:, 2:4]) / 2, (shrunk[:, 2:4] - shrunk[:, :2]) / 2 * factor
-    shrunk[:, :2], shrunk[:, 2:4] = centre - half, centre + half
-    return shrunk
 
 
 def merge_boxes(

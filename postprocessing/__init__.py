@@ -3,6 +3,7 @@
 from postprocessing.area import MinimumArea
 from postprocessing.arg_max import ArgMax
 from postprocessing.blobs import Blobs
+from postprocessing.box_steps import MinimumScore, MultiplyScores, NonMaximumSuppression, ShrinkBoxes
 from postprocessing.clusters import Clusters
 from postprocessing.components import ConnectedComponents
 from postprocessing.distance_watershed import DistanceWatershed
@@ -40,11 +41,15 @@ __all__ = [
     "LargestComponents",
     "MatchPrior",
     "MinimumArea",
+    "MinimumScore",
+    "MultiplyScores",
     "NearestNeighbour",
+    "NonMaximumSuppression",
     "ObjectScore",
     "QuantileThreshold",
     "Resize",
     "SetStep",
+    "ShrinkBoxes",
     "Smooth",
     "Step",
     "Threshold",

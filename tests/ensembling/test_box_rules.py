@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from ensembling.box_rules import above, double_score, general, merge_boxes, shrink, weigh
-from ensembling.boxes import nms, weighted_box_fusion
+from ensembling.box_rules import double_score, general, merge_boxes
+from postprocessing.boxes import above, nms, shrink, weigh, weighted_box_fusion
 
 
 def test_the_general_rule_by_hand():

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchvision.ops import batched_nms
 
-from ensembling.boxes import nms, overlaps, soft_nms, weighted_box_fusion
+from postprocessing.boxes import nms, overlaps, soft_nms, weighted_box_fusion
 
 
 def some_boxes(count=60, labels=3, seed=0):

@@ -1,4 +1,4 @@
-"""Boxes of one or several detectors, merged: suppression and weighted fusion.
+"""Boxes of one or several detectors: suppression, weighted fusion, scores and sides.
 
 Boxes are `(N, 6)` float arrays `[x1, y1, x2, y2, score, label]`, in pixels or in shares of the picture; results have
 the highest score first. Boxes of different labels never meet.
@@ -119,6 +119,34 @@ def weighted_box_fusion(
     for row, cluster in zip(fused, members, strict=True):
         row[4] *= min(len(detections), len(cluster)) / weights.sum()
     return _best_first(fused)
+
+
+def weigh(boxes: np.ndarray, probability: float) -> np.ndarray:
+    """Scores times what a classifier says of the whole image, 0..1."""
+    if not 0 <= probability <= 1:
+        raise ValueError(f"the classifier says {probability}, expected a probability 0..1")
+    weighed = as_boxes(boxes)
+    weighed[:, 4] *= probability
+    return weighed
+
+
+def above(boxes: np.ndarray, least: float) -> np.ndarray:
+    """The boxes with a score above `least`."""
+    boxes = as_boxes(boxes)
+    return boxes[boxes[:, 4] > least]
+
+
+def shrink(boxes: np.ndarray, factor: float = 0.875) -> np.ndarray:
+    """Sides times `factor`, about the centre.
+
+    RSNA pneumonia's 1st place, after the cuts at 0.2 and 0.15. Area falls to 0.766.
+    """
+    if not factor > 0:
+        raise ValueError(f"factor is {factor}, expected a number above 0")
+    shrunk = as_boxes(boxes)
+    centre, half = (shrunk[:, :2] + shrunk[:, 2:4]) / 2, (shrunk[:, 2:4] - shrunk[:, :2]) / 2 * factor
+    shrunk[:, :2], shrunk[:, 2:4] = centre - half, centre + half
+    return shrunk
 
 
 def _fuse(cluster: np.ndarray) -> np.ndarray:

@@ -1,0 +1,145 @@
+"""Steps over the boxes of one image; their order in `competition.postprocess` is the order in which they happen.
+
+RSNA pneumonia 2018, 1st place: scores times those of a classifier, suppression at 0.4, cuts at 0.2 and 0.15, boxes
+shrunk to 0.875 of their sides. Boxes are `(n, 6)`: x1, y1, x2, y2, score, label.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+from postprocessing.boxes import as_boxes, nms, shrink, soft_nms, weigh
+from postprocessing.step import Step, named
+
+
+class BoxStep(Step):
+    """What the steps over boxes share: how they find them.
+
+    Args:
+        output: name of the boxes `(n, 6)`.
+    """
+
+    output: str
+
+    def boxes(self, prediction: dict[str, np.ndarray]) -> np.ndarray:
+        """The boxes of an image, checked."""
+        try:
+            return as_boxes(named(prediction, self.output, self))
+        except ValueError as error:
+            raise ValueError(f"{type(self).__name__}: {self.output!r}: {error}") from error
+
+    def changed(self, prediction: dict[str, np.ndarray], boxes: np.ndarray) -> dict[str, np.ndarray]:
+        """The prediction with other boxes."""
+        return prediction | {self.output: boxes.astype(np.float32)}
+
+
+class MinimumScore(BoxStep):
+    """Drop boxes whose score is not above a threshold.
+
+    Args:
+        value: one threshold, or one for each label.
+        output: name of the boxes `(n, 6)`.
+    """
+
+    def __init__(self, value: float | list[float] = 0.15, output: str = "boxes") -> None:
+        self.value, self.output = value, output
+
+    def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        boxes = self.boxes(prediction)
+        least = np.asarray(self.value, float)
+        if least.ndim:
+            labels = boxes[:, 5].astype(int)
+            if len(labels) and (labels.max() >= len(least) or labels.min() < 0):
+                raise ValueError(f"MinimumScore has {len(least)} values, but a box has the label {labels.max()}")
+            least = least[labels]
+        return self.changed(prediction, boxes[boxes[:, 4] > least])
+
+    def search_space(self) -> dict[str, list]:
+        shares = [0.0, 0.01, 0.02, *(round(0.05 * n, 2) for n in range(1, 20))]
+        if not isinstance(self.value, list):
+            return {"value": shares}
+        return {f"value[{place}]": shares for place in range(len(self.value))}
+
+
+class NonMaximumSuppression(BoxStep):
+    """Of boxes of one label that overlap keep the best, or lower the scores of the others.
+
+    Args:
+        iou: overlap from which two boxes are one (`hard`), or from which scores fall (`linear`).
+        method: `hard` drops them; `linear` and `gaussian` are Soft-NMS (Bodla et al. 2017).
+        sigma: of `gaussian`.
+        output: name of the boxes `(n, 6)`.
+    """
+
+    def __init__(
+        self,
+        iou: float = 0.5,
+        method: Literal["hard", "linear", "gaussian"] = "hard",
+        sigma: float = 0.5,
+        output: str = "boxes",
+    ) -> None:
+        if not 0 <= iou <= 1 or sigma <= 0 or method not in ("hard", "linear", "gaussian"):
+            raise ValueError(f"NonMaximumSuppression: iou {iou}, sigma {sigma}, method {method!r}: see its arguments")
+        self.iou, self.method, self.sigma, self.output = iou, method, sigma, output
+
+    def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        boxes = self.boxes(prediction)
+        found = nms(boxes, self.iou) if self.method == "hard" else soft_nms(boxes, self.method, self.iou, self.sigma)
+        return self.changed(prediction, found)
+
+    def search_space(self) -> dict[str, list]:
+        if self.method == "gaussian":
+            return {"sigma": [0.1, 0.2, 0.3, 0.5, 0.7, 1.0]}
+        return {"iou": [round(0.05 * n, 2) for n in range(1, 17)]}
+
+
+class ShrinkBoxes(BoxStep):
+    """Multiply the sides of boxes, about their centre.
+
+    Args:
+        factor: of both sides; 0.875 takes a quarter of the area.
+        output: name of the boxes `(n, 6)`.
+    """
+
+    def __init__(self, factor: float = 0.875, output: str = "boxes") -> None:
+        if not factor > 0:
+            raise ValueError(f"ShrinkBoxes: factor is {factor}, expected a number above 0")
+        self.factor, self.output = factor, output
+
+    def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self.changed(prediction, shrink(self.boxes(prediction), self.factor))
+
+    def search_space(self) -> dict[str, list]:
+        return {"factor": [0.7, 0.75, 0.8, 0.825, 0.85, 0.875, 0.9, 0.925, 0.95, 0.975, 1.0, 1.05, 1.1]}
+
+
+class MultiplyScores(BoxStep):
+    """Multiply the scores of boxes by what a classifier says of the image.
+
+    `ensemble` puts a classifier's output beside the boxes of a detector.
+
+    Args:
+        by: name of the image-level output: probabilities `(1,)`, or `(K,)` with one for each label.
+        power: of the probability; 0 changes nothing, 1 multiplies.
+        output: name of the boxes `(n, 6)`.
+    """
+
+    def __init__(self, by: str = "label", power: float = 1.0, output: str = "boxes") -> None:
+        if power < 0:
+            raise ValueError(f"MultiplyScores: power is {power}, expected 0 or more")
+        self.by, self.power, self.output = by, power, output
+
+    def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        boxes, says = self.boxes(prediction), named(prediction, self.by, self)
+        if says.ndim != 1 or says.dtype.kind != "f":
+            raise ValueError(f"MultiplyScores wants probabilities (K,) in {self.by!r}, got {says.dtype} {says.shape}")
+        if len(says) == 1:
+            return self.changed(prediction, weigh(boxes, float(says[0]) ** self.power))
+        labels = boxes[:, 5].astype(int)
+        if len(labels) and labels.max() >= len(says):
+            raise ValueError(f"MultiplyScores: {len(says)} probabilities, but a box has the label {labels.max()}")
+        boxes[:, 4] *= says[labels].astype(float) ** self.power
+        return self.changed(prediction, boxes)
+
+    def search_space(self) -> dict[str, list]:
+        return {"power": [0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0]}
