@@ -27,6 +27,7 @@ VERBS = {
     "average": ("experiments.average", "one checkpoint whose weights are the mean of several of a run"),
     "pseudo": ("experiments.pseudo", "labels for unlabelled images by trained runs; a fold's truth never reaches them"),
     "advval": ("experiments.advval", "can training and test images be told apart; weights that make them alike"),
+    "clean": ("experiments.clean", "labels that out-of-fold predictions contradict; weights that leave them out"),
     "features": ("experiments.features", "what a network makes of every image before its head, computed once"),
     "suggest": ("experiments.explore", "name the images to annotate next; check and note a round of new labels"),
     "report": ("experiments.report", "one page: folds, curves, calibration, gain of each step, outliers, images"),
