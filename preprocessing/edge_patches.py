@@ -33,8 +33,8 @@ def edge_patches(mask: np.ndarray, size: int, min_cover: int = 2) -> np.ndarray:
     Args:
         mask: `(H, W)` bool.
         size: side of a window; along an axis that is shorter it takes all there is.
-        min_cover: least number of windows over an edge pixel. An image within one window has that one alone, and one
-            that is barely larger may not have so many different ones.
+        min_cover: least number of windows over an edge pixel, as far as there are so many different ones within the
+            image: the pixel in its corner has one, and so has an image that fits into a window.
 
     Returns:
         `(n, 4)` int64: top, left, height, width.
@@ -53,6 +53,9 @@ def edge_patches(mask: np.ndarray, size: int, min_cover: int = 2) -> np.ndarray:
             last = int((high - low < lengths).all(1).sum()) - 1
             first = np.clip((low[last] + high[last] + 1) // 2 - lengths // 2, 0, places - 1)
             first = _another(first, open_[0], lengths, places, chosen)
+            if first is None:  # this pixel alone has all its windows: those it shared them with may have others
+                open_ = open_[1:]
+                continue
             chosen[int(first[0]), int(first[1])] = None
             open_ = open_[((open_ < first) | (open_ >= first + lengths)).any(1)]
     return np.array([(*first, *lengths) for first in chosen], np.int64).reshape(-1, 4)
@@ -60,8 +63,8 @@ def edge_patches(mask: np.ndarray, size: int, min_cover: int = 2) -> np.ndarray:
 
 def _another(
     first: np.ndarray, point: np.ndarray, lengths: np.ndarray, places: np.ndarray, chosen: dict[tuple[int, int], None]
-) -> np.ndarray:
-    """The nearest window to `first` that holds the point and was not chosen yet; `first` itself where there is none."""
+) -> np.ndarray | None:
+    """A window near `first` that holds the point and was not chosen yet, `None` where there is none."""
     if tuple(first.tolist()) not in chosen:
         return first
     low, high = np.maximum(point - lengths + 1, 0), np.minimum(point, places - 1)
@@ -73,4 +76,4 @@ def _another(
         for column in columns:
             if (int(row), int(column)) not in chosen:
                 return np.array([row, column])
-    return first
+    return None

@@ -4,6 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run: a test that passed once passes in everybody's fork. `HYPOTHESIS_PROFILE=search` draws
+# new ones.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("search", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # Processes beside each other share the cores, and so do the commands that tests start.
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
