@@ -72,7 +72,12 @@ class ImageWarp:
         parts = []
         for start in range(0, image.shape[2] if image.ndim == 3 else 1, 4):  # OpenCV takes four channels at a time
             part = image if image.ndim == 2 else np.ascontiguousarray(image[..., start : start + 4])
-            found = cv2.remap(part, *self.maps, how, borderMode=border)
+            if part.ndim == 3 and part.shape[2] == 3 and part.dtype == np.uint8:
+                # OpenCV samples four bytes of a pixel in half the time of three; making them takes a tenth of it.
+                found = cv2.remap(cv2.cvtColor(part, cv2.COLOR_RGB2RGBA), *self.maps, how, borderMode=border)
+                found = cv2.cvtColor(found, cv2.COLOR_RGBA2RGB)
+            else:
+                found = cv2.remap(part, *self.maps, how, borderMode=border)
             parts.append(found if image.ndim == 2 else found.reshape(height, width, -1))
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
