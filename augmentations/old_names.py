@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,6 +54,15 @@ ARGUMENTS: dict[str, dict[str, str]] = {
 }
 
 
+def arguments_of(name: str) -> list[str]:
+    """Arguments of a class of albumentations; none where it is not known or takes any."""
+    found = getattr(importlib.import_module("albumentations"), name, None)
+    parameters = inspect.signature(found).parameters.values() if isinstance(found, type) else []
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return []
+    return [parameter.name for parameter in parameters]
+
+
 def old_names(config: Any, place: str = "") -> Iterator[str]:
     """A sentence for each name in a nested config that albumentations 2 does not know, with what to take instead."""
     if isinstance(config, list):
@@ -70,8 +80,13 @@ def old_names(config: Any, place: str = "") -> Iterator[str]:
             near = difflib.get_close_matches(name, dir(importlib.import_module("albumentations")), n=1)
             yield f"{place}: albumentations has no {name}" + (f", did you mean {near[0]}?" if near else "")
         for argument in config.get("init_args") or {}:
+            known = arguments_of(name)
             if argument in ARGUMENTS.get(name, {}):
                 yield f"{place}: {name} has no {argument} in albumentations 2, take {ARGUMENTS[name][argument]}"
+            elif known and argument not in known:
+                near = difflib.get_close_matches(argument, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+                yield f"{place}: {name} has no {argument}; {hint}"
     for key, value in config.items():
         inside = place if key == "init_args" else f"{place}.{key}" if place else str(key)
         yield from old_names(value, inside)

@@ -391,7 +391,7 @@ class BaseDataModule(pl.LightningDataModule):
         """Target arrays of a row at the image's size, as validation sees them."""
         self.prepare_targets()
         _, arrays = self._decoder(self.targets).read(row)
-        return derive(self.targets, arrays)
+        return derive(for_evaluation(self.targets), arrays)
 
     def target_arrays(self, row: Any) -> dict[str, np.ndarray]:
         """Target arrays of a row as they are read, without the image; what is derived from them is left out."""
@@ -546,7 +546,7 @@ class BaseDataModule(pl.LightningDataModule):
         targets: list[Target],
         blank: Blank | None = None,
     ) -> DataLoader:
-        dataset = EvaluationDataset(table, source, targets, self.features, blank)
+        dataset = EvaluationDataset(table, source, for_evaluation(targets), self.features, blank)
         return self._loader(dataset, EvaluationSampler(len(dataset)), self.eval_batch_size, collate_evaluation)
 
     def _loader(self, dataset: Any, sampler: Any, batch_size: int, collate: Any, drop_last: bool = False) -> DataLoader:
@@ -568,6 +568,11 @@ class BaseDataModule(pl.LightningDataModule):
             return self.num_workers
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return 0 if cpus == 1 else min(8, cpus)
+
+
+def for_evaluation(targets: list[Target]) -> list[Target]:
+    """The targets that validation and the score look at."""
+    return [target for target in targets if not target.training_only]
 
 
 def next_epoch(trainer: pl.Trainer | None) -> int:

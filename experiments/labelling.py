@@ -4,10 +4,9 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from datamodules.external.pseudo import SOFT
+from datamodules.external.pseudo import IGNORED, SOFT
 
 Arrays = dict[str, np.ndarray]
-IGNORED = 255  # class number that losses leave out
 
 
 def confidence(prediction: Mapping[str, np.ndarray], softmax: Collection[str]) -> float:
@@ -64,10 +63,8 @@ def labels_of(
         if not index and real.ndim != p.ndim:
             raise ValueError(f"truth {name!r} has {real.ndim} axes, its prediction {p.ndim}")
         if soft:
-            if index:
-                raise ValueError(f"soft labels of class numbers ({name!r}) have no loss here; take --soft false")
             if p.ndim > 1:
-                arrays[name] = (p > 0.5).astype(real.dtype)
+                arrays[name] = (p.argmax(0) if index else p > 0.5).astype(real.dtype)
                 arrays[name + SOFT] = np.round(p * 255).astype(np.uint8)
             else:
                 arrays[name] = p.astype(np.float32)

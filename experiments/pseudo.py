@@ -3,9 +3,10 @@
 import csv
 import json
 import os
+import re
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -198,6 +199,17 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 # --- overlays --------------------------------------------------------------------------------------------------------
 
 
+def classes_of(truth: Mapping[str, np.ndarray], run: RunFolder, on: str) -> dict[str, int]:
+    """How many classes each truth of class numbers has: the channels of what a run predicted under its name."""
+    store = PredictionStore.open(run.predictions / split_folder(on))
+    prediction = store.read(store.ids()[0])
+    return {
+        name: len(prediction[name])
+        for name, array in truth.items()
+        if name in prediction and array.ndim == prediction[name].ndim - 1
+    }
+
+
 def write_overlays(config: OfflineConfig, run: RunFolder, folder: Path, temporary: Path) -> None:
     """`joint.yaml` and `pretrain.yaml`, for a second `--config`.
 
@@ -217,11 +229,20 @@ def write_overlays(config: OfflineConfig, run: RunFolder, folder: Path, temporar
             "init_args": {"ratio": options.ratio},
         }
     if options.soft:
-        masks = [name for name, array in truth_of_files(config).items() if array.ndim > 1]
-        soft = {"class_path": "datamodules.external.SoftLabels", "init_args": {"names": masks}}
+        truth = truth_of_files(config)
+        masks = [name for name, array in truth.items() if array.ndim > 1]
+        classes = classes_of(truth, run, options.on)
+        soft = {"class_path": "datamodules.external.SoftLabels", "init_args": {"names": masks, "classes": classes}}
         kept = [item for item in data["targets"] if str(item["class_path"]).rpartition(".")[2] != "SoftLabels"]
-        changed["targets"] = [*kept, *([soft] if masks else [])]
-    stage = {"data": {"init_args": changed}}
+        changed["targets"] = [*kept, *([soft] if masks or classes else [])]
+        loss = str(config_of(run)["model"]["init_args"].get("loss"))
+        if classes and set(re.findall(r"([a-z_]\w*)\(", loss)) != {"cross_entropy"}:
+            warnings.warn(
+                f"soft labels of class numbers ({', '.join(classes)}) train with cross_entropy; other losses take "
+                f"their channels for classes that may overlap. The teacher's loss is {loss!r}",
+                stacklevel=2,
+            )
+    stage: dict[str, Any] = {"data": {"init_args": changed}}
     stages = [{"name": "pseudo", **stage}, {"name": "real", "from": "best"}]
     for mode, content in (("joint", stage), ("pretrain", {"stages": stages})):
         (temporary / f"{mode}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))

@@ -4,7 +4,7 @@ import sys
 import warnings
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import pytorch_lightning as pl
 import yaml
@@ -57,6 +57,16 @@ class Parser(LightningArgumentParser):
         kwargs.setdefault("allow_abbrev", False)
         kwargs.setdefault("usage", "python cli.py VERB (--config FILE | RUN_FOLDER) [--key value …]")
         super().__init__(*args, **kwargs)
+
+    def add_lightning_class_args(self, lightning_class: Any, nested_key: str, *args: Any, **kwargs: Any) -> list[str]:
+        added = super().add_lightning_class_args(lightning_class, nested_key, *args, **kwargs)
+        if lightning_class is pl.Trainer:
+            # 1 is one batch and 1.0 all of them. `typing` takes `int | float` and `float | int` for the same, and where
+            # a library has asked for the second one first, the signature of Trainer shows floats first: 1 became 1.0.
+            for action in self._actions:
+                if getattr(action, "_typehint", None) == float | int | None:
+                    action._typehint = Union[int, float, None]  # noqa: UP007 (only `typing` keeps the order)
+        return added
 
     def error(self, message: str, ex: Exception | None = None) -> None:
         if not self.exit_on_error:  # a nested attempt of jsonargparse's own, which it may recover from

@@ -1,6 +1,7 @@
 """Pseudo-labels: what `cli.py pseudo` made of unlabelled images, as rows to train on."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from datamodules.table import read_csv
 from datamodules.targets import Target
 from evaluation.folds import folds_hash, read_folds
 
+IGNORED = 255  # class number that losses leave out
 SOFT = "_soft"  # after a mask's name: its probabilities in steps of 1/255, which augmentation may move
 
 
@@ -87,22 +89,64 @@ class PseudoLabels(ExternalData):
 
 
 class SoftLabels(Target):
-    """The last target of a training with soft pseudo-labels: their probabilities take the place of the hard masks.
+    """The last target of a training with soft pseudo-labels: their probabilities take the place of the hard ones.
 
-    Masks are whole numbers while they are augmented; so probabilities travel beside them, as uint8.
+    Masks are whole numbers while they are augmented; so probabilities travel beside them, as uint8. Class numbers
+    become one channel a class, of real images too, which `cross_entropy` takes; validation keeps the numbers.
 
     Args:
-        names: of the masks `(K, H, W)` that have probabilities.
+        names: of the masks that have probabilities: `(K, *spatial)`, or class numbers `(*spatial)`.
+        classes: how many classes each truth of class numbers has; `255` is no class and does not count.
+
+    Raises:
+        ValueError: a class number that is not below its count.
     """
 
-    def __init__(self, names: list[str]) -> None:
-        self.names = names
+    training_only = True
+
+    def __init__(self, names: list[str], classes: dict[str, int] | None = None) -> None:
+        self.names, self.classes = names, classes or {}
 
     def derive(self, sample: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         found: dict[str, np.ndarray] = {}
+        valid = [sample["valid"]] if "valid" in sample else []
         for name in self.names:
+            if name in self.classes:
+                continue
             if name + SOFT in sample:
                 found[name] = sample[name + SOFT].astype(np.float32) / 255
             elif name in sample:  # a row with real truth: all samples of a batch have the same arrays
                 found[name + SOFT] = (sample[name] > 0).astype(np.uint8) * np.uint8(255)
-        return found
+        for name, count in self.classes.items():
+            if name in sample and not np.issubdtype(sample[name].dtype, np.floating):
+                found |= of_classes(name, count, sample)
+                valid += [found.pop("valid")] if "valid" in found else []
+        return found | {"valid": np.logical_and.reduce(valid)} if valid else found
+
+
+def of_classes(name: str, count: int, sample: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Class numbers `(*spatial)` as probabilities `(K, *spatial)` float32: the teacher's, else 1 for the true class.
+
+    Args:
+        name: of the truth.
+        count: K.
+        sample: with the truth, and perhaps its probabilities under `<name>_soft`.
+
+    Returns:
+        Both, and `valid` where some pixels are of no class.
+    """
+    number = sample[name].astype(np.int64)
+    counted = number != IGNORED
+    if (number[counted] >= count).any() or (number < 0).any():
+        wrong = number[counted & ((number >= count) | (number < 0))]
+        raise ValueError(f"SoftLabels: {name!r} has class {wrong[0]}, but classes gives it {count}, from 0")
+    hot = np.stack([number == each for each in range(count)]).astype(np.float32)
+    if number.ndim == 0:
+        return {name: hot}
+    soft = sample.get(name + SOFT)
+    if soft is not None:
+        total = soft.sum(0, dtype=np.float32)  # steps of 1/255 do not add up to 1, and outside the picture they are 0
+        hot = np.where(total > 0, soft / np.maximum(total, 1), hot).astype(np.float32)
+        counted = counted | (total > 0)
+    found = {name: hot, name + SOFT: soft if soft is not None else (hot * 255).astype(np.uint8)}
+    return found if counted.all() else found | {"valid": counted}

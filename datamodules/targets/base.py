@@ -21,6 +21,7 @@ class Target:
 
     root: Path
     boxes: bool = False  # whether it gives `boxes` `(n, 4)` float32 xyxy in pixels, and their `labels` `(n,)`
+    training_only: bool = False  # whether validation and the score do without it
     windowed: bool = False  # whether `read` looks at `row.window` itself; `size` is then the window's
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import cv2
@@ -280,6 +281,54 @@ def test_soft_masks_arrive_as_probabilities_and_real_ones_stay():
     assert batch.dtype == torch.float32
 
 
+def test_soft_class_numbers_arrive_as_channels_that_add_up_to_one():
+    p = np.array([[[0.6, 0.2, 0.1]], [[0.3, 0.3, 0.8]], [[0.1, 0.5, 0.1]]], np.float32)
+    arrays = label({"mask": p}, {"mask": np.zeros((5, 5), np.int64)}, soft=True, softmax={"mask"})
+    np.testing.assert_array_equal(arrays["mask"], [[0, 2, 1]])
+    target = SoftLabels(["mask"], {"mask": 3})
+    derived = arrays | target.derive(arrays)
+    np.testing.assert_allclose(derived["mask"], p, atol=2 / 255)
+    np.testing.assert_allclose(derived["mask"].sum(0), 1, rtol=1e-6)
+    real = {"mask": np.array([[2, 255, 0]], np.int64)}
+    both = real | target.derive(real)
+    np.testing.assert_array_equal(both["mask"][:, 0], [[0, 0, 1], [0, 0, 0], [1, 0, 0]])
+    np.testing.assert_array_equal(both["valid"], [[True, False, True]])
+    assert set(both) - {"valid"} == set(derived)
+    for name in derived:
+        assert both[name].dtype == derived[name].dtype
+        assert both[name].shape == derived[name].shape
+    with pytest.raises(ValueError, match="has class 7, but classes gives it 3"):
+        target.derive({"mask": np.array([[7]])})
+
+
+def test_soft_class_numbers_outside_of_the_picture_are_as_real_ones():
+    arrays = {"mask": np.array([[0, 255]]), "mask_soft": np.zeros((3, 1, 2), np.uint8)}
+    found = SoftLabels(["mask"], {"mask": 3}).derive(arrays)
+    np.testing.assert_array_equal(found["mask"][:, 0], [[1, 0], [0, 0], [0, 0]])
+    np.testing.assert_array_equal(found["valid"], [[True, False]])
+
+
+def test_soft_class_numbers_of_whole_images():
+    target = SoftLabels([], {"label": 3})
+    p = np.array([0.7, 0.1, 0.2], np.float32)
+    arrays = label({"label": p}, {"label": np.array(0)}, soft=True, softmax={"label"})
+    np.testing.assert_allclose((arrays | target.derive(arrays))["label"], p)
+    np.testing.assert_array_equal(target.derive({"label": np.array(2)})["label"], [0, 0, 1])
+
+
+def test_cross_entropy_of_one_hot_truth_is_that_of_class_numbers():
+    from losses.cross_entropy import CrossEntropyLoss
+
+    number = np.random.default_rng(0).integers(0, 4, (6, 5))
+    number[number == 3] = 255
+    found = SoftLabels(["mask"], {"mask": 3}).derive({"mask": number})
+    logits = torch.randn(1, 3, 6, 5, generator=torch.Generator().manual_seed(0))
+    soft = CrossEntropyLoss()(
+        logits, torch.from_numpy(found["mask"])[None], torch.from_numpy(found["valid"])[None, None].float()
+    )
+    torch.testing.assert_close(soft, CrossEntropyLoss()(logits, torch.from_numpy(number)[None]))
+
+
 def test_confidence_of_an_image():
     assert confidence({"mask": np.array([[[0.9, 0.2]]])}, ()) == pytest.approx(0.85)
     assert confidence({"mask": np.array([[[0.5]], [[0.3]], [[0.2]]])}, {"mask"}) == pytest.approx(0.5)
@@ -362,3 +411,46 @@ def test_pretraining_with_pseudo_labels_then_without(here, monkeypatch):
     config = yaml.safe_load(Path("runs/p/fold0/stages/1_pseudo/config.yaml").read_text())
     assert config["data"]["init_args"]["external"][0]["init_args"]["fold"] == 0
     assert check_teacher(RunFolder("runs/p/fold0"))[0] == 0
+
+
+def test_a_run_with_soft_labels_of_class_numbers(here, monkeypatch):
+    """Training sees channels, of real images too; validation keeps the numbers and its score."""
+    from lightning_modules import SegmentationModule
+
+    random = np.random.default_rng(1)
+    for number in range(8):
+        cv2.imwrite(f"data/masks/p{number}.png", random.integers(0, 3, (8, 8), np.uint8))
+    content = yaml.safe_load(CONFIG)
+    content["model"]["init_args"] |= {"loss": "cross_entropy(mask)", "activations": {"mask": "softmax"}}
+    content["model"]["init_args"]["network"]["init_args"]["out_channels"] = 3
+    target = {"class_path": "datamodules.targets.MaskFiles", "init_args": {"pattern": "masks/{image_id}.png"}}
+    target["init_args"]["classes"] = 3
+    content["data"]["init_args"]["targets"] = [target]
+    content["competition"] = {"metric": {"class_path": "evaluation.metrics.IoUGlobal", "init_args": {"classes": 3}}}
+    Path("c.yaml").write_text(yaml.safe_dump(content))
+    shutil.rmtree("runs")
+    for verb in ("fit", "predict"):
+        cli.main([verb, *(["--config", "c.yaml"] if verb == "fit" else ["runs/c/fold0"])])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        root = make("--soft", "true")
+    seen: dict[str, list] = {"training": [], "validation": []}
+    for kind in seen:
+        original = getattr(SegmentationModule, f"{kind}_step")
+
+        def step(self, batch, batch_idx, kind=kind, original=original):
+            seen[kind].append({name: batch[name] for name in ("image_id", "mask")})
+            return original(self, batch, batch_idx)
+
+        monkeypatch.setattr(SegmentationModule, f"{kind}_step", step)
+    cli.main(["fit", "--config", "c.yaml", "--config", str(root / "joint.yaml"), "--experiment", "p"])
+    kinds = {name.partition("-")[0] for batch in seen["training"] for name in batch["image_id"]}
+    assert "pseudo" in kinds
+    for batch in seen["training"]:
+        assert batch["mask"].shape[1:] == (3, 8, 8)
+        torch.testing.assert_close(batch["mask"].sum(1), torch.ones_like(batch["mask"][:, 0]))
+    assert {mask.dtype for batch in seen["validation"] for mask in batch["mask"]} == {torch.int64}
+    saved = Path("runs/c/fold0/config.yaml")
+    saved.write_text(saved.read_text().replace("cross_entropy(mask)", "cross_entropy(mask) + dice(mask)"))
+    with pytest.warns(UserWarning, match=r"class numbers \(mask\) train with cross_entropy"):
+        make("--soft", "true", "--overwrite", "true")
