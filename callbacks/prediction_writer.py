@@ -8,6 +8,7 @@ import numpy as np
 import pytorch_lightning as pl
 
 from callbacks.score import as_arrays
+from lightning_modules.streamed import Streamed
 from postprocessing.predictions import PredictionStore
 
 
@@ -56,11 +57,23 @@ class PredictionWriter(pl.Callback):
         for image_id, prediction, reason in zip(batch["image_id"], outputs, reasons, strict=True):
             if image_id in store:
                 continue
+            if isinstance(prediction, Streamed):
+                self._stream(store, image_id, prediction)
+                continue
             arrays = as_arrays(prediction)
             if reason:
                 warnings.warn(f"image {image_id!r} gets an empty prediction: {reason}", stacklevel=2)
                 arrays = {name: nothing(array) for name, array in arrays.items()}
             store.write(image_id, arrays, dtype=self.dtype)
+
+    def _stream(self, store: PredictionStore, image_id: str, prediction: Streamed) -> None:
+        with store.file(image_id, self.dtype) as file:
+            prediction.write(file)
+            shapes, reason = file.shapes(), prediction.unreadable
+        if reason:
+            warnings.warn(f"image {image_id!r} gets an empty prediction: {reason}", stacklevel=2)
+            with store.file(image_id, self.dtype) as file:
+                file.add_zeros(shapes)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         trainer.strategy.barrier("predictions are written")

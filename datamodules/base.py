@@ -25,6 +25,7 @@ from datamodules.external.base import ExternalData
 from datamodules.quickstart import Generator
 from datamodules.readers import ImageReader, Reader
 from datamodules.samplers import EvaluationSampler, Order, TrainingSampler, rank_and_world
+from datamodules.scenes import Scenes
 from datamodules.table import find_images, ids_of, join_columns, read_csv, rows_of
 from datamodules.targets import Labels, LongLabels, Target
 from datamodules.windows import Windows
@@ -522,8 +523,15 @@ class BaseDataModule(pl.LightningDataModule):
             left = table[~table["image_id"].isin(self._skipped.get(split, set()))]
             source = self._decoder([])
             blank = Blank(source, rows_of(table)) if self.unreadable == "empty" and split != "val" else None
-            loaders.append(self._evaluation(left, source, [], blank))
+            loaders.append(self._evaluation(left, source, [], blank, self._scenes(source, blank)))
         return loaders
+
+    def _scenes(self, decoder: Decoder, blank: Blank | None) -> Scenes | None:
+        """What leaves pictures in their files that the module predicts strip by strip."""
+        large = getattr(self.trainer.lightning_module, "streams", None) if self.trainer is not None else None
+        # A step of preprocessing may look at a picture as a whole.
+        by_windows = self.reader.windowed and not self.preprocessing
+        return Scenes(decoder, large, blank) if large is not None and by_windows else None
 
     def predict_splits(self) -> list[str]:
         """Names of the splits that `predict` predicts, in the order of its loaders."""
@@ -545,8 +553,9 @@ class BaseDataModule(pl.LightningDataModule):
         source: Decoder | DecodedCache,
         targets: list[Target],
         blank: Blank | None = None,
+        scenes: Scenes | None = None,
     ) -> DataLoader:
-        dataset = EvaluationDataset(table, source, for_evaluation(targets), self.features, blank)
+        dataset = EvaluationDataset(table, source, for_evaluation(targets), self.features, blank, scenes)
         return self._loader(dataset, EvaluationSampler(len(dataset)), self.eval_batch_size, collate_evaluation)
 
     def _loader(self, dataset: Any, sampler: Any, batch_size: int, collate: Any, drop_last: bool = False) -> DataLoader:

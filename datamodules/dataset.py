@@ -13,9 +13,11 @@ from datamodules.blank import Blank
 from datamodules.cache import DecodedCache
 from datamodules.decoder import Arrays, Decoder
 from datamodules.samplers import Draw
+from datamodules.scenes import Scenes
 from datamodules.table import numbers, rows_of
 from datamodules.targets import Target
 from datamodules.windows import Windows
+from postprocessing.strips import Scene
 
 FULL = {"uint8": 255.0, "uint16": 65535.0}  # what means 1.0; of floats 1.0 does
 
@@ -83,6 +85,7 @@ class EvaluationDataset(Dataset):
         features: numeric columns of the table that become `features`.
         blank: black pictures in place of those that cannot be read; `unreadable` in the sample says why, and is empty
             for all others. None: such a file is an error.
+        scenes: opens the pictures that are too large to be read; a sample then holds a `Scene`. None reads all.
     """
 
     def __init__(
@@ -92,15 +95,20 @@ class EvaluationDataset(Dataset):
         targets: list[Target],
         features: list[str],
         blank: Blank | None = None,
+        scenes: Scenes | None = None,
     ) -> None:
         self.rows, self.features = rows_of(table), numbers(table, features)
-        self.source, self.targets, self.blank = source, targets, blank
+        self.source, self.targets, self.blank, self.scenes = source, targets, blank, scenes
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         row = self.rows[index]
+        scene = self.scenes.open(row) if self.scenes is not None else None
+        if scene is not None:
+            sample = to_sample(row, scene, {}, self.features[index])
+            return sample if self.blank is None else sample | {"unreadable": ""}
         if self.blank is not None:
             image, arrays, reason = self.blank.read(row)
             return to_sample(row, image, arrays, self.features[index]) | {"unreadable": reason}
@@ -115,12 +123,13 @@ def derive(targets: list[Target], arrays: Arrays) -> Arrays:
     return arrays
 
 
-def to_sample(row: Any, image: np.ndarray, arrays: Arrays, features: np.ndarray) -> dict[str, Any]:
+def to_sample(row: Any, image: np.ndarray | Scene, arrays: Arrays, features: np.ndarray) -> dict[str, Any]:
     """The sample dict of one image; `features` only where there are any."""
+    unread = isinstance(image, Scene)
     sample: dict[str, Any] = {
         "image_id": row.image_id,
-        "image": torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0))),
-        "original_size": image.shape[:-1],
+        "image": image if unread else torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0))),
+        "original_size": image.size if unread else image.shape[:-1],
         "weight": torch.tensor(float(row.weight)),
     }
     if len(features):

@@ -95,10 +95,7 @@ def mean_of_folds(stores: list[PredictionStore]) -> Iterator[tuple[str, dict[str
         if store.ids() != ids:
             raise SystemExit(f"error: {store.path} and {stores[0].path} hold other images; run predict again")
     for image_id in ids:
-        entries = [store.read(image_id) for store in stores]
-        mean = entries[0]  # ids of instances have no mean, but one model's may be submitted
-        if len(entries) > 1:
-            mean = {name: np.mean([entry[name] for entry in entries], axis=0) for name in mean}
+        mean = mean_entry(stores, image_id)
         wrong = [name for name, array in mean.items() if np.isnan(array).any()]
         if wrong:
             raise SystemExit(
@@ -106,6 +103,19 @@ def mean_of_folds(stores: list[PredictionStore]) -> Iterator[tuple[str, dict[str
                 "loss that went to nan, or predict with another checkpoint"
             )
         yield image_id, mean
+
+
+def mean_entry(stores: list[PredictionStore], image_id: str, names: list[str] | None = None) -> dict[str, np.ndarray]:
+    """The mean of what several stores hold of an image; one entry beside the sum is in memory, maps may be large."""
+    mean = stores[0].read(image_id, names)  # ids of instances have no mean, but one model's may be submitted
+    for store in stores[1:]:
+        entry = store.read(image_id, names)
+        for name, array in mean.items():
+            mean[name] = np.add(array, entry.pop(name), out=array if array.dtype.kind == "f" else None)
+    if len(stores) > 1:
+        for name, array in mean.items():
+            mean[name] = np.divide(array, len(stores), out=array if array.dtype.kind == "f" else None)
+    return mean
 
 
 def test_predictions(
@@ -116,8 +126,7 @@ def test_predictions(
     if config.competition.over_all:
 
         def read(image_id: str, names: list[str]) -> dict[str, np.ndarray]:
-            entries = [store.read(image_id, names) for store in stores]
-            return {name: np.mean([entry[name] for entry in entries], axis=0) for name in names}
+            return mean_entry(stores, image_id, names)
 
         changed = changed_outputs(config, stores[0].ids(), read, {})
     for image_id, mean in mean_of_folds(stores):

@@ -2,7 +2,7 @@
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from lightning_modules.checkpointing import checkpoint_activations
 from lightning_modules.outputs import activate, deactivate, flat_names, name_outputs
 from lightning_modules.rates import rate_scales
 from lightning_modules.schedules import StepOnValidation, interval_of, make_scheduler
+from lightning_modules.streamed import Streamed, predict_large_apart
 from lightning_modules.weights import load_weights
 from losses import LossFormula
 from postprocessing.inference import Inference
@@ -251,8 +252,14 @@ class BaseModule(pl.LightningModule):
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> list[dict[str, Tensor]]:
         return self.predict_all(batch, tta=True)
 
-    def predict_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> list[dict[str, Tensor]]:
-        return self.predict_all(batch, tta=True)
+    def predict_step(
+        self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0
+    ) -> list[dict[str, Tensor] | Streamed]:
+        return predict_large_apart(self, batch)
+
+    def streams(self, size: Sequence[int]) -> bool:
+        """Whether a picture of this size is predicted strip by strip; its loader then leaves it in its file."""
+        return self.inference.streams(size)
 
     def predict_all(self, batch: dict[str, Any], tta: bool) -> list[dict[str, Tensor]]:
         """Probabilities of every image of an evaluation batch."""

@@ -1,5 +1,6 @@
 """Pairs: whether two images show the same."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,6 +24,9 @@ class PairModule(BaseModule):
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> list[dict[str, Tensor]]:
         return [{"features": self.image_features(image)} for image in batch["image"]]
+
+    def streams(self, size: Sequence[int]) -> bool:
+        return False  # one vector for each image: nothing to write in strips
 
     def predict_batch(self, batch: dict[str, Any], tta: bool) -> list[dict[str, Tensor]]:
         return [self.predict_pair(*pair) for pair in zip(batch["image"], batch["other"], strict=True)]

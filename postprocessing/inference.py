@@ -4,7 +4,8 @@ import hashlib
 import inspect
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 
 from postprocessing.coarse import CoarseMasks
 from postprocessing.edge_tiles import predict_edges
+from postprocessing.strips import StripReader
 from postprocessing.tiles import Axis, Padding, StripMerge, Window, plan_axis, random_origins, read_window, to_bytes
 from postprocessing.tta import Forward, Merge, Merging, View, Views, full_size, merged_views, symmetries
 from postprocessing.volume_tiles import predict_volume
@@ -63,6 +65,9 @@ class Inference:
             only along the edges of its masks, its prediction stands elsewhere (Carvana 2017, 11th place).
             `datamodules.edge_windows.EdgeWindows` trains in the same way.
         min_cover: tiles over each pixel of these edges.
+        stream_above: pixels of a picture above which `predict` goes through it strip by strip, from its file (where
+            the reader knows windows: GeoTIFF, npy) to the prediction store: memory is then bounded by a strip of tiles
+            across the picture. The result is the same. For grids of tiles; the default is 2048 x 2048.
 
     Raises:
         ValueError: an argument out of its range.
@@ -86,6 +91,7 @@ class Inference:
         crops: int | None = None,
         along: str | None = None,
         min_cover: int = 2,
+        stream_above: int = 2048 * 2048,
     ):
         for name, value in (("tile", tile), ("stride", stride), ("batch_size", batch_size)):
             if value is not None and (value == [] or min(value if isinstance(value, list) else [value]) < 1):
@@ -128,7 +134,9 @@ class Inference:
         if min_cover < 1:
             raise ValueError(f"inference.min_cover is {min_cover}, expected 1 or more")
         self.merge, self.crops = merge, crops
-        self.along, self.min_cover = along, min_cover
+        if stream_above < 0:
+            raise ValueError(f"inference.stream_above is {stream_above}, expected 0 or more pixels")
+        self.along, self.min_cover, self.stream_above = along, min_cover, stream_above
         self._coarse: CoarseMasks | None = None
         self.most_views: int | None = None
         self.number_of_views = 1  # of the last image
@@ -181,26 +189,85 @@ class Inference:
             return self._crops(forward, image, rows, columns, views)
         if len(rows.origins) * len(columns.origins) == 1:
             return self._whole(forward, image, rows, columns, views, dtype)
-        merges: dict[str, StripMerge] = {}
+
+        def merge_of(name: str) -> StripMerge:
+            return StripMerge(rows, columns, dtype, image.device)
+
+        window = partial(read_window, image, padding=self.padding)
+        merges, levels = self._grid(forward, window, rows, columns, views, merge_of)
+        return {name: merge.result for name, merge in merges.items()} | {
+            name: value.to(image.device) for name, value in levels.items()
+        }
+
+    def streams(self, size: Sequence[int]) -> bool:
+        """Whether a picture of this size is to be predicted by `stream`."""
+        by_tiles = self.tile is not None and self.size is None and self.crops is None and self.along is None
+        return by_tiles and len(size) == 2 and math.prod(size) > self.stream_above
+
+    @torch.no_grad()
+    def stream(
+        self,
+        forward: Forward,
+        size: tuple[int, int],
+        rows: Callable[[int, int], Tensor],
+        prepare: Callable[[Tensor], Tensor],
+        out: Callable[[str, Tensor], None],
+        tta: bool = True,
+    ) -> dict[str, Tensor]:
+        """Predict a picture that is larger than memory: one strip of tiles and of results is held at a time.
+
+        The result is that of a call with the whole picture.
+
+        Args:
+            forward: as when called.
+            size: `(H, W)` of the picture.
+            rows: `(first, last)` -> its rows from `first` to before `last`, `(C, last - first, W)`; asked for once a
+                row of tiles, from top to bottom.
+            prepare: pixels `(1, C, h, w)` as read -> normalised float, on the network's device.
+            out: takes the name of a spatial output and its next rows `(1, K, rows, W)` float32, from top to bottom;
+                they are overwritten afterwards.
+            tta: False leaves the views out.
+
+        Returns:
+            The image-level outputs `(1, K)` by name.
+        """
+        views = self.views(2) if tta else symmetries("none", 2)
+        down, along = self._axes(torch.Size(size))
+
+        def merge_of(name: str) -> StripMerge:
+            return StripMerge(down, along, out=partial(out, name))
+
+        window = StripReader(size, rows, prepare, self.padding).window
+        return self._grid(forward, window, down, along, views, merge_of)[1]
+
+    def _grid(
+        self,
+        forward: Forward,
+        window: Callable[[int, int, int, int], Tensor],
+        rows: Axis,
+        columns: Axis,
+        views: tuple[View, ...],
+        merge_of: Callable[[str], StripMerge],
+    ) -> tuple[dict[str, StripMerge], dict[str, Tensor]]:
+        """Blend the maps of all tiles, row by row, and merge the image-level outputs."""
         levels: dict[str, Merge] = {}
+        merges: dict[str, StripMerge] = {}
         for top in rows.origins:
             for start in range(0, len(columns.origins), self.batch_size):
                 lefts = columns.origins[start : start + self.batch_size]
-                windows = [read_window(image, top, left, rows.tile, columns.tile, self.padding) for left in lefts]
+                windows = [window(top, left, rows.tile, columns.tile) for left in lefts]
                 batch = windows[0] if len(windows) == 1 else torch.cat(windows)
                 for name, value in self._merged(forward, batch, views).items():
                     if value.ndim == 2:
                         add_level(levels, name, value, len(lefts), self.merge)
                         continue
-                    merge = merges.setdefault(name, StripMerge(rows, columns, dtype, image.device))
+                    merge = merges[name] = merges.get(name) or merge_of(name)
                     value = full_size(name, value, (rows.tile, columns.tile))
                     for column, tile in enumerate(value.chunk(len(lefts)), start):
                         merge.add(column, tile)
             for merge in merges.values():
                 merge.finish_row()
-        return {name: merge.result for name, merge in merges.items()} | {
-            name: level.result().to(image.device) for name, level in levels.items()
-        }
+        return merges, {name: level.result() for name, level in levels.items()}
 
     def views(self, dimensions: int) -> tuple[View, ...]:
         """Every view of a picture (2 dimensions) or volume (3).
@@ -234,9 +301,9 @@ class Inference:
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def fingerprint(self) -> str:
-        """Hash of the settings that change the result (all but `batch_size`), 16 hexadecimal digits."""
+        """Hash of the settings that change the result (not `batch_size`, `stream_above`), 16 hexadecimal digits."""
         settings = self.settings()
-        del settings["batch_size"]
+        del settings["batch_size"], settings["stream_above"]
         if self.along is not None:
             settings["coarse"] = CoarseMasks(self.along).fingerprints()
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]

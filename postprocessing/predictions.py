@@ -4,18 +4,17 @@ import io
 import json
 import logging
 import os
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 from urllib.parse import quote, unquote
 
 import numpy as np
 
+from postprocessing.prediction_file import STRIP_ROWS, PredictionFile, Stored
+
 log = logging.getLogger(__name__)
 FORMAT = 1
-STRIP_ROWS = 256
 Window = tuple[int, int, int, int]
 
 
@@ -102,7 +101,7 @@ class PredictionStore:
         self,
         image_id: str,
         arrays: dict[str, np.ndarray],
-        dtype: Literal["uint8", "float16", "float32"] = "uint8",
+        dtype: Stored = "uint8",
     ) -> None:
         """Write the arrays of one image; an entry that is there is replaced.
 
@@ -112,35 +111,13 @@ class PredictionStore:
             dtype: `uint8` keeps maps `(C, H, W)` with values in 0..1 in steps of 1/255, and other floats (image-level
                 outputs, boxes, embeddings) as float32; `float16` and `float32` keep all floats so.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        header: dict[str, dict] = {}
-        parts: dict[str, np.ndarray] = {}
-        for name, array in arrays.items():
-            stored, scale = _stored(np.asarray(array), dtype)
-            axis = stored.ndim - 2 if stored.ndim >= 2 else 0
-            rows = stored.shape[axis] if stored.ndim else 1
-            strips = max(1, -(-rows // STRIP_ROWS)) if stored.ndim >= 2 else 1
-            header[name] = {"shape": list(stored.shape), "dtype": str(stored.dtype), "scale": scale, "strips": strips}
-            for strip in range(strips):
-                cut = [slice(None)] * stored.ndim
-                if stored.ndim >= 2:
-                    cut[axis] = slice(strip * STRIP_ROWS, (strip + 1) * STRIP_ROWS)
-                parts[f"{name}.{strip}"] = stored[tuple(cut)]
-        handle, temporary = tempfile.mkstemp(suffix=".tmp", dir=self.path)
-        try:
-            with (
-                os.fdopen(handle, "wb") as file,
-                zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z,
-            ):
-                z.writestr("header.json", json.dumps({"image_id": image_id, "arrays": header}))
-                for name, part in parts.items():
-                    buffer = io.BytesIO()
-                    np.lib.format.write_array(buffer, np.ascontiguousarray(part), allow_pickle=False)
-                    z.writestr(f"{name}.npy", buffer.getvalue())
-            os.replace(temporary, self._file(image_id))
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with self.file(image_id, dtype) as file:
+            for name, array in arrays.items():
+                file.add(name, array)
+
+    def file(self, image_id: str, dtype: Stored = "uint8") -> PredictionFile:
+        """An entry to be written part by part within `with`, for maps that memory does not hold."""
+        return PredictionFile(self._file(image_id), image_id, dtype)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -199,23 +176,6 @@ class PredictionStore:
         os.replace(temporary, self.manifest_path)
 
 
-def _stored(array: np.ndarray, dtype: str) -> tuple[np.ndarray, float | None]:
-    """The array in the type it is stored in, and the factor that restores it."""
-    if array.dtype.kind != "f":
-        return array, None
-    if dtype != "uint8":
-        return array.astype(dtype), None
-    if (
-        array.ndim in (3, 4)
-        and array.size
-        and np.nanmin(array) >= 0
-        and np.nanmax(array) <= 1
-        and not np.isnan(array).any()
-    ):
-        return np.round(array * 255).astype(np.uint8), 255.0
-    return array.astype(np.float32), None
-
-
 def _read_array(content: zipfile.ZipFile, name: str, entry: dict, window: Window | None) -> np.ndarray:
     shape = entry["shape"]
     strips = range(entry["strips"])
@@ -225,9 +185,12 @@ def _read_array(content: zipfile.ZipFile, name: str, entry: dict, window: Window
         strips = range(top // STRIP_ROWS, max(top // STRIP_ROWS + 1, -(-min(bottom, shape[-2]) // STRIP_ROWS)))
     parts = [np.lib.format.read_array(io.BytesIO(content.read(f"{name}.{strip}.npy"))) for strip in strips]
     array = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-2)
+    del parts  # maps of scenes fill a good part of the memory
     if spatial:
         offset = strips.start * STRIP_ROWS
         array = array[..., top - offset : bottom - offset, left:right]
     if entry["scale"] is not None:
-        return array.astype(np.float32) / np.float32(entry["scale"])
+        array = array.astype(np.float32)
+        array /= np.float32(entry["scale"])
+        return array
     return array.astype(np.float32) if array.dtype.kind == "f" else array

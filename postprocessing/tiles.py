@@ -6,7 +6,7 @@ in advance; no count map is needed, and a row of the image is final as soon as t
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -162,14 +162,21 @@ class StripMerge:
         dtype: of the result: `torch.float32`, or `torch.uint8` for values in 0..1 stored as round(255 * value), a
             quarter of the memory.
         device: of the result; the strip lives where the tiles are. None: where the tiles are.
+        out: takes the final rows `(N, K, rows, W)` in place of a result, from top to bottom; they are overwritten once
+            it has returned.
     """
 
     def __init__(
-        self, rows: Axis, columns: Axis, dtype: torch.dtype = torch.float32, device: torch.device | None = None
+        self,
+        rows: Axis,
+        columns: Axis,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | None = None,
+        out: Callable[[Tensor], None] | None = None,
     ):
         if dtype not in (torch.float32, torch.uint8):
             raise ValueError(f"StripMerge: dtype is torch.float32 or torch.uint8, got {dtype}")
-        self.rows, self.columns, self.dtype, self.device = rows, columns, dtype, device
+        self.rows, self.columns, self.dtype, self.device, self.out = rows, columns, dtype, device, out
         self.finished = 0
         self.strip: Tensor | None = None
         self.result: Tensor | None = None
@@ -201,7 +208,11 @@ class StripMerge:
         first, last = max(present, 0), min(following, size)
         if last > first:
             final = self.strip[..., first - present : last - present, :]
-            self.result[..., first:last, :].copy_(to_bytes(final) if self.dtype == torch.uint8 else final)
+            final = to_bytes(final) if self.dtype == torch.uint8 else final
+            if self.out is None:
+                self.result[..., first:last, :].copy_(final)
+            else:
+                self.out(final)
         done = following - present
         kept = self.rows.tile - done
         if kept:
@@ -219,7 +230,8 @@ class StripMerge:
         leading = tile.shape[:2]
         self.strip = torch.zeros(*leading, self.rows.tile, self.columns.size, device=tile.device)
         device = self.device if self.device is not None else tile.device
-        self.result = torch.empty(*leading, self.rows.size, self.columns.size, dtype=self.dtype, device=device)
+        if self.out is None:
+            self.result = torch.empty(*leading, self.rows.size, self.columns.size, dtype=self.dtype, device=device)
         self._row_weights = self.rows.weights[self.finished].to(tile.device)
         self._column_weights = self.columns.weights.to(tile.device)
 

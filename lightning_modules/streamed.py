@@ -1,0 +1,77 @@
+"""Predictions of pictures that are larger than memory."""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from postprocessing.prediction_file import PredictionFile
+from postprocessing.strips import Scene
+
+if TYPE_CHECKING:
+    from lightning_modules.base import BaseModule
+
+
+class Streamed:
+    """The prediction of one large picture: made while it is written, row of tiles after row of tiles.
+
+    `predict_step` returns it in place of arrays for pictures above `inference.stream_above` pixels.
+
+    Args:
+        module: whose network predicts.
+        inputs: its inputs for the picture, without the batch axis; the first is the picture: a `Scene`, or a tensor
+            `(C, H, W)` in the file's own type and range.
+    """
+
+    def __init__(self, module: "BaseModule", inputs: list[Scene | Tensor]) -> None:
+        self.module, self.image, self.side = module, inputs[0], inputs[1:]
+
+    @property
+    def unreadable(self) -> str:
+        """Why the picture could not be read whole; empty where it was."""
+        return self.image.unreadable if isinstance(self.image, Scene) else ""
+
+    @torch.inference_mode()
+    def write(self, file: PredictionFile) -> None:
+        """Predict, and write what is final as it comes; image-level outputs at the end.
+
+        Raises:
+            ImageReadError: a part of the picture cannot be read.
+        """
+        module, image = self.module, self.image
+        device = module.device
+        side = [value.to(device).unsqueeze(0) for value in self.side]
+
+        def rows(first: int, last: int) -> Tensor:
+            return (image.rows(first, last) if isinstance(image, Scene) else image[:, first:last]).to(device)
+
+        def forward(batch: Tensor) -> dict[str, Tensor]:
+            return module.probabilities(batch, *(value.expand(len(batch), *[-1] * (value.dim() - 1)) for value in side))
+
+        def out(name: str, final: Tensor) -> None:
+            file.add_rows(name, final[0].cpu().numpy(), unit=module.activations[name] in ("sigmoid", "softmax"))
+
+        size = image.size if isinstance(image, Scene) else tuple(image.shape[1:])
+        # Lightning sets the precision around a step, and this runs after it.
+        with module.trainer.precision_plugin.predict_step_context():
+            levels = module.inference.stream(forward, size, rows, module.normalise, out)
+        for name, value in levels.items():
+            file.add(name, value[0].cpu().numpy())
+
+
+def predict_large_apart(module: "BaseModule", batch: dict[str, Any]) -> list[dict[str, Tensor] | Streamed]:
+    """The predictions of an evaluation batch, those of large pictures yet to be made."""
+    sizes = [image.size if isinstance(image, Scene) else image.shape[1:] for image in batch["image"]]
+    large = [module.streams(size) for size in sizes]
+    if not any(large):
+        return module.predict_all(batch, tta=True)
+    module.check_inputs(batch)
+    results: list[dict[str, Tensor] | Streamed] = []
+    for index, streamed in enumerate(large):
+        one = {name: values[index : index + 1] for name, values in batch.items()}
+        results += (
+            [Streamed(module, [one[name][0] for name in module.inputs])]
+            if streamed
+            else module.predict_all(one, tta=True)
+        )
+    return results
