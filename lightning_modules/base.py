@@ -301,6 +301,17 @@ class BaseModule(pl.LightningModule):
 
         return self.inference(forward, image, tta=tta, image_ids=image_ids)
 
+    @torch.inference_mode()
+    def predict_together(self, images: list[list[Tensor]], tta: bool = True) -> list[dict[str, Tensor]]:
+        """Probabilities of pictures of any sizes, as `predict_image`, whose tiles go through the network together."""
+
+        def forward(batch: Tensor, numbers: list[int]) -> dict[str, Tensor]:
+            sides = zip(*(images[number][1:] for number in numbers), strict=True)
+            return self.probabilities(batch, *(torch.stack(values) for values in sides))
+
+        found = self.inference.many(forward, (self.normalise(inputs[0][None]) for inputs in images), tta)
+        return [{name: value[0] for name, value in one.items()} for one in found]
+
     def progress(self) -> float:
         """Share of the run that is over: max(step / total steps, elapsed / time budget)."""
         trainer = self.trainer

@@ -10,11 +10,15 @@ from lightning_modules.base import BaseModule
 class SegmentationModule(BaseModule):
     """Masks from images: binary, multi-label or multi-class, in any number of named outputs.
 
-    Trains on stacked crops; validates, tests and predicts images of any size through `inference`, one after the other,
-    and returns probabilities at each image's own size. Its arguments are those of `BaseModule`.
+    Trains on stacked crops; validates, tests and predicts images of any size through `inference` and returns
+    probabilities at each image's own size. One image comes after the other, unless `inference.batch_size` is above 1:
+    then tiles of several images of a batch (`data.eval_batch_size`) fill a forward. Its arguments are those of
+    `BaseModule`.
     """
 
     def predict_batch(self, batch: dict[str, Any], tta: bool) -> list[dict[str, Tensor]]:
-        images = zip(*(batch[name] for name in self.inputs), strict=True)
+        images = list(zip(*(batch[name] for name in self.inputs), strict=True))
+        if len(images) > 1 and self.inference.mixes and all(inputs[0].ndim == 3 for inputs in images):
+            return self.predict_together([list(inputs) for inputs in images], tta)
         ids = batch.get("image_id") or [None] * len(batch[self.inputs[0]])
         return [self.predict_image(list(inputs), tta, name) for inputs, name in zip(images, ids, strict=True)]

@@ -66,12 +66,12 @@ def predict_large_apart(module: "BaseModule", batch: dict[str, Any]) -> list[dic
     if not any(large):
         return module.predict_all(batch, tta=True)
     module.check_inputs(batch)
-    results: list[dict[str, Tensor] | Streamed] = []
-    for index, streamed in enumerate(large):
-        one = {name: values[index : index + 1] for name, values in batch.items()}
-        results += (
-            [Streamed(module, [one[name][0] for name in module.inputs])]
-            if streamed
-            else module.predict_all(one, tta=True)
-        )
+    results: list[dict[str, Tensor] | Streamed] = [
+        Streamed(module, [batch[name][index] for name in module.inputs]) for index in range(len(large))
+    ]
+    others = [index for index, streamed in enumerate(large) if not streamed]
+    if others:
+        rest = {name: [values[index] for index in others] for name, values in batch.items()}
+        for index, prediction in zip(others, module.predict_all(rest, tta=True), strict=True):
+            results[index] = prediction
     return results

@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -14,9 +14,10 @@ from torch.nn import functional as F
 
 from postprocessing.coarse import CoarseMasks
 from postprocessing.edge_tiles import predict_edges
+from postprocessing.grid import Picture, blend, merge_for
 from postprocessing.strips import StripReader
 from postprocessing.tiles import Axis, Padding, StripMerge, Window, plan_axis, random_origins, read_window, to_bytes
-from postprocessing.tta import Forward, Merge, Merging, View, Views, full_size, merged_views, symmetries
+from postprocessing.tta import Forward, Merge, Merging, View, Views, merged_views, symmetries
 from postprocessing.volume_tiles import predict_volume
 
 
@@ -42,7 +43,8 @@ class Inference:
             in turn as the depth) and `cube` (48).
         stride: sides that reach the network are multiples of this, or of one per axis. 32 suits five-stage encoders; a
             network of fixed input size gets `stride` equal to `tile`.
-        batch_size: tiles in one forward. 1 is fastest on a CPU; more fills a GPU.
+        batch_size: tiles in one forward. 1 is fastest on a CPU; more fills a GPU, with tiles of several pictures where
+            `data.eval_batch_size` is above 1 too.
         padding: what lies beyond the image's edges: `reflect` (`replicate` where the image is too small to reflect),
             `replicate`, or `constant` (0, the mean of a normalised image).
         size: height and width that every image is resized to before the network sees it (bilinear, with antialiasing
@@ -179,25 +181,53 @@ class Inference:
         if image.ndim == 5:
             return self._volume(forward, image, tta, dtype)
         if self.size is not None and tuple(image.shape[-2:]) != tuple(self.size):
-            original = image.shape[-2:]
-            image = F.interpolate(image, size=tuple(self.size), mode="bilinear", align_corners=False, antialias=True)
-            found = self(forward, image, tta)
-            return {name: _back(value, original, dtype) if value.ndim == 4 else value for name, value in found.items()}
+            size = image.shape[-2:]
+            found = self(forward, self._resized(image), tta)
+            return {n: self._restored(v, size, dtype) if v.ndim == 4 else v for n, v in found.items()}
         views = self.views(2) if tta else symmetries("none", 2)
         rows, columns = self._axes(image.shape[2:])
         if self.crops is not None:
             return self._crops(forward, image, rows, columns, views)
-        if len(rows.origins) * len(columns.origins) == 1:
-            return self._whole(forward, image, rows, columns, views, dtype)
+        picture = self._picture(image, rows, columns, dtype)
+        (found,) = blend([picture], lambda batch, _: self._merged(forward, batch, views), self.batch_size, self.merge)
+        return found.maps() | found.levels(image.device)
 
-        def merge_of(name: str) -> StripMerge:
-            return StripMerge(rows, columns, dtype, image.device)
+    @property
+    def mixes(self) -> bool:
+        """Whether pictures of a batch share forwards, by `many`: of tiles, of the same ones every time."""
+        return self.batch_size > 1 and self.crops is None and self.along is None
 
-        window = partial(read_window, image, padding=self.padding)
-        merges, levels = self._grid(forward, window, rows, columns, views, merge_of)
-        return {name: merge.result for name, merge in merges.items()} | {
-            name: value.to(image.device) for name, value in levels.items()
-        }
+    @torch.no_grad()
+    def many(
+        self, forward: Callable[[Tensor, list[int]], dict[str, Tensor]], images: Iterable[Tensor], tta: bool = True
+    ) -> list[dict[str, Tensor]]:
+        """Probabilities of pictures of any sizes; tiles of several go through the network together.
+
+        Args:
+            forward: as when called, with the number of the picture that each tile is of.
+            images: `(1, C, H, W)` each, normalised; asked for one after the other.
+            tta: False leaves the views out.
+
+        Returns:
+            For each picture what a call gives.
+        """
+        views = self.views(2) if tta else symmetries("none", 2)
+        sizes: list[torch.Size] = []
+
+        def pictures() -> Iterator[Picture]:
+            for image in images:
+                sizes.append(image.shape[2:])
+                image = self._resized(image)
+                yield self._picture(image, *self._axes(image.shape[2:]), torch.float32)
+
+        def predict(batch: Tensor, numbers: list[int]) -> dict[str, Tensor]:
+            return self._merged(lambda seen: forward(seen, numbers), batch, views)
+
+        found = blend(pictures(), predict, self.batch_size, self.merge)
+        return [
+            {name: self._restored(value, size) for name, value in one.maps().items()} | one.levels()
+            for one, size in zip(found, sizes, strict=True)
+        ]
 
     def streams(self, size: Sequence[int]) -> bool:
         """Whether a picture of this size is to be predicted by `stream`."""
@@ -233,41 +263,12 @@ class Inference:
         """
         views = self.views(2) if tta else symmetries("none", 2)
         down, along = self._axes(torch.Size(size))
-
-        def merge_of(name: str) -> StripMerge:
-            return StripMerge(down, along, out=partial(out, name))
-
-        window = StripReader(size, rows, prepare, self.padding).window
-        return self._grid(forward, window, down, along, views, merge_of)[1]
-
-    def _grid(
-        self,
-        forward: Forward,
-        window: Callable[[int, int, int, int], Tensor],
-        rows: Axis,
-        columns: Axis,
-        views: tuple[View, ...],
-        merge_of: Callable[[str], StripMerge],
-    ) -> tuple[dict[str, StripMerge], dict[str, Tensor]]:
-        """Blend the maps of all tiles, row by row, and merge the image-level outputs."""
-        levels: dict[str, Merge] = {}
-        merges: dict[str, StripMerge] = {}
-        for top in rows.origins:
-            for start in range(0, len(columns.origins), self.batch_size):
-                lefts = columns.origins[start : start + self.batch_size]
-                windows = [window(top, left, rows.tile, columns.tile) for left in lefts]
-                batch = windows[0] if len(windows) == 1 else torch.cat(windows)
-                for name, value in self._merged(forward, batch, views).items():
-                    if value.ndim == 2:
-                        add_level(levels, name, value, len(lefts), self.merge)
-                        continue
-                    merge = merges[name] = merges.get(name) or merge_of(name)
-                    value = full_size(name, value, (rows.tile, columns.tile))
-                    for column, tile in enumerate(value.chunk(len(lefts)), start):
-                        merge.add(column, tile)
-            for merge in merges.values():
-                merge.finish_row()
-        return merges, {name: level.result() for name, level in levels.items()}
+        picture = Picture(
+            *(down, along, StripReader(size, rows, prepare, self.padding).window),
+            lambda name: StripMerge(down, along, out=partial(out, name)),
+        )
+        (found,) = blend([picture], lambda batch, _: self._merged(forward, batch, views), self.batch_size, self.merge)
+        return found.levels()
 
     def views(self, dimensions: int) -> tuple[View, ...]:
         """Every view of a picture (2 dimensions) or volume (3).
@@ -307,6 +308,11 @@ class Inference:
         if self.along is not None:
             settings["coarse"] = CoarseMasks(self.along).fingerprints()
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _picture(self, image: Tensor, rows: Axis, columns: Axis, dtype: torch.dtype) -> Picture:
+        device = image.device
+        window = partial(read_window, image, padding=self.padding)
+        return Picture(rows, columns, window, lambda name: merge_for(rows, columns, dtype, device))
 
     def _merged(self, forward: Forward, batch: Tensor, views: tuple[View, ...]) -> dict[str, Tensor]:
         """The views of a batch of tiles, merged."""
@@ -356,26 +362,6 @@ class Inference:
         joined = {name: torch.cat([each[name] for each in found]) for name in found[0]}
         return {name: to_bytes(value) if dtype == torch.uint8 else value for name, value in joined.items()}
 
-    def _whole(
-        self,
-        forward: Forward,
-        image: Tensor,
-        rows: Axis,
-        columns: Axis,
-        views: tuple[View, ...],
-        dtype: torch.dtype,
-    ) -> dict[str, Tensor]:
-        """One tile: nothing to blend, so no second map is made."""
-        top, left = rows.origins[0], columns.origins[0]
-        batch = read_window(image, top, left, rows.tile, columns.tile, self.padding)
-        results = self._merged(forward, batch, views)
-        for name, value in results.items():
-            if value.ndim == 4:
-                value = full_size(name, value, (rows.tile, columns.tile))
-                value = value[..., -top : rows.size - top, -left : columns.size - left]
-                results[name] = (to_bytes(value) if dtype == torch.uint8 else value).contiguous()
-        return {name: value.to(image.device) for name, value in results.items()}
-
     def _volume(self, forward: Forward, volume: Tensor, tta: bool, dtype: torch.dtype) -> dict[str, Tensor]:
         if self.size is not None:
             raise ValueError("inference.size is for pictures; volumes are resampled by data.reader.spacing")
@@ -401,16 +387,23 @@ class Inference:
             for size, side in zip(sizes, sides, strict=True)
         ]
 
+    def _resized(self, image: Tensor) -> Tensor:
+        """The image at `size`."""
+        if self.size is None or tuple(image.shape[-2:]) == tuple(self.size):
+            return image
+        return F.interpolate(image, size=tuple(self.size), mode="bilinear", align_corners=False, antialias=True)
+
+    def _restored(self, value: Tensor, size: torch.Size, dtype: torch.dtype = torch.float32) -> Tensor:
+        """A map at the image's own size again."""
+        if tuple(value.shape[-2:]) != tuple(size):
+            value = F.interpolate(value, size=tuple(size), mode="bilinear", align_corners=False, antialias=True)
+        return to_bytes(value) if dtype == torch.uint8 else value
+
     def _each(self, name: str, value: int | list[int] | None, axes: int) -> list[int | None]:
         """A setting for each axis."""
         if isinstance(value, list) and len(value) != axes:
             raise ValueError(f"inference.{name} is {value}, but the image has {axes} axes; give one number, or {axes}")
         return value if isinstance(value, list) else [value] * axes
-
-
-def _back(value: Tensor, size: torch.Size, dtype: torch.dtype) -> Tensor:
-    value = F.interpolate(value, size=tuple(size), mode="bilinear", align_corners=False, antialias=True)
-    return to_bytes(value) if dtype == torch.uint8 else value
 
 
 def add_level(levels: dict[str, Merge], name: str, value: Tensor, tiles: int, merge: Merging) -> None:

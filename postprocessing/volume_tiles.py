@@ -59,13 +59,13 @@ def predict_volume(
                     for level in value.chunk(len(chosen)):
                         levels.setdefault(name, Merge(merge)).add(level)
                     continue
-                merge = merges.setdefault(name, SlabMerge(depth, rows, columns, dtype, volume.device))
+                slab = merges.setdefault(name, SlabMerge(depth, rows, columns, dtype, volume.device))
                 value = full_size(name, value, tile)
                 for (row, column), part in zip(chosen, value.chunk(len(chosen)), strict=True):
-                    merge.add(row, column, part)
-        for merge in merges.values():
-            merge.finish_slab()
-    return {name: merge.result for name, merge in merges.items()} | {
+                    slab.add(row, column, part)
+        for slab in merges.values():
+            slab.finish_slab()
+    return {name: slab.result for name, slab in merges.items()} | {
         name: level.result().to(volume.device) for name, level in levels.items()
     }
 

@@ -95,6 +95,8 @@ def test_image_level_outputs_are_the_mean_over_tiles():
     volume[0, :, :4] = 1
     forward = lambda batch: {"label": batch.mean((2, 3, 4))}  # noqa: E731
     found = Inference(4, 0, stride=1)(forward, volume)["label"]
+    both = Inference(4, 0, stride=1)(lambda batch: {"mask": batch, **forward(batch)}, volume)
+    torch.testing.assert_close(both["label"], found)  # beside a map, too
     torch.testing.assert_close(found, torch.tensor([[0.5], [0.0]]))
 
 
