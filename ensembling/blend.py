@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from ensembling.box_rules import merge_boxes
+from ensembling.box_rules import BoxRule, merge_boxes
 from ensembling.ranks import Ranks
 from ensembling.rules import average, maximum, median, normalised, sum_to_one
 from ensembling.votes import union_of_agreeing, vote
@@ -50,7 +50,7 @@ class Blend:
     softmax: list[str] = field(default_factory=list)
     outputs: list[str] | None = None
     boxes: list[str] = field(default_factory=list)
-    box_rule: Literal["wbf", "nms", "soft_nms", "general"] = "wbf"
+    box_rule: BoxRule = "wbf"
     box_iou: float = 0.55
     ranks: list[dict[str, Ranks]] = field(default_factory=list)
 

@@ -6,7 +6,9 @@ from typing import Literal
 import numpy as np
 
 from ensembling.rules import normalised
-from postprocessing.boxes import as_boxes, nms, overlaps, soft_nms, weighted_box_fusion
+from postprocessing.boxes import as_boxes, nms, non_maximum_weighted, overlaps, soft_nms, weighted_box_fusion
+
+BoxRule = Literal["wbf", "nmw", "nms", "soft_nms", "general"]
 
 
 def general(
@@ -62,7 +64,7 @@ def double_score(boxes: np.ndarray, found_by: np.ndarray) -> np.ndarray:
 
 def merge_boxes(
     detections: Sequence[np.ndarray],
-    rule: Literal["wbf", "nms", "soft_nms", "general"],
+    rule: BoxRule,
     iou: float,
     weights: Sequence[float] | None = None,
 ) -> np.ndarray:
@@ -70,12 +72,15 @@ def merge_boxes(
 
     Args:
         detections: boxes `(N, 6)` of each member.
-        rule: weighted box fusion, suppression, linear soft suppression, or `general` with scores times votes.
+        rule: weighted box fusion, non-maximum weighted, suppression, linear soft suppression, or `general` with scores
+            times votes.
         iou: overlap from which two boxes are one.
         weights: of the members; suppression does without.
     """
     if rule == "wbf":
         merged = weighted_box_fusion(detections, weights, iou)
+    elif rule == "nmw":
+        merged = non_maximum_weighted(detections, weights, iou)
     elif rule == "general":
         merged = double_score(*general(detections, iou, weights))
         merged = merged[np.argsort(-merged[:, 4], kind="stable")]
@@ -83,5 +88,5 @@ def merge_boxes(
         pooled = np.concatenate([as_boxes(boxes) for boxes in detections])
         merged = nms(pooled, iou) if rule == "nms" else soft_nms(pooled, "linear", iou)
     else:
-        raise ValueError(f"no rule {rule!r} for boxes; there are wbf, nms, soft_nms and general")
+        raise ValueError(f"no rule {rule!r} for boxes; there are wbf, nmw, nms, soft_nms and general")
     return merged.astype(np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 from ensembling.blend import WEIGHTED, Arrays, Blend, as_stored
 from ensembling.squares import Squares
 from ensembling.stream import Stream
-from ensembling.weights import Found, Scores, Weights, as_whole, describe, find_weights
+from ensembling.weights import Found, Scores, Weights, as_whole, describe, find_single, find_weights
 from evaluation.metrics.base import CompetitionMetric
 from postprocessing.shards import Case, evaluators
 from postprocessing.step import Step
@@ -56,6 +56,10 @@ class Scoring:
     def fixed(self, scores: Scores, weights: Weights) -> Found:
         """What weights are worth that were not found on these images."""
         return describe(scores, self.members, self.parts, weights, dict.fromkeys(self._numbers(), weights))
+
+    def single(self, scores: Scores) -> Found:
+        """The best member alone, for each part by the images of all others."""
+        return find_single(scores, self.members, self.parts)
 
     def search(
         self, scores: Scores, method: Literal["hill_climb", "simplex", "least_squares"], rounds: int = 20

@@ -96,6 +96,27 @@ def find_weights(scores: Scores, members: int, parts: np.ndarray, method: Method
     return describe(scores, members, parts, best, by_part)
 
 
+def find_single(scores: Scores, members: int, parts: np.ndarray) -> Found:
+    """The best single member: on all images, and for each part on all others."""
+    scores.require(alone(members))
+
+    def fit(images: np.ndarray) -> Weights:
+        return max(alone(members), key=lambda one: scores.gain(one, images))
+
+    by_part = {int(number): fit(parts != number) for number in np.unique(parts)}
+    return describe(scores, members, parts, fit(np.ones(len(parts), bool)), by_part)
+
+
+def best_cross_fitted(found: dict[str, Found], higher_is_better: bool) -> str:
+    """Name of what scores best on images that it was not found on; the first among equals, NaN last.
+
+    With the best single member among them, an ensemble whose other members only harm is that member.
+    """
+    sign = 1 if higher_is_better else -1
+    gains = {name: sign * one.cross_fitted for name, one in found.items()}
+    return max(gains, key=lambda name: -math.inf if math.isnan(gains[name]) else gains[name])
+
+
 def describe(scores: Scores, members: int, parts: np.ndarray, best: Weights, by_part: dict[int, Weights]) -> Found:
     """The scores that belong to found (or given) weights."""
     equal = (1,) * members

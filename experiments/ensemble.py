@@ -13,11 +13,12 @@ import yaml
 
 from datamodules.table import rows_of
 from ensembling.blend import WEIGHTED, Blend, Rule
+from ensembling.box_rules import BoxRule
 from ensembling.duplicates import read_groups
 from ensembling.members import OUT_OF_FOLD, Member, common_ids
 from ensembling.scoring import Scoring
 from ensembling.stream import Stream, write
-from ensembling.weights import Found, Weights, as_whole, parts_of
+from ensembling.weights import Found, Weights, as_whole, best_cross_fitted, parts_of
 from evaluation.folds import read_folds
 from experiments.config import OfflineConfig, read_config
 from experiments.run_folder import RunFolder
@@ -66,7 +67,7 @@ def options(parser: Any) -> None:
     add("--softmax", type=list[str], default=[], help="Outputs whose classes sum to 1 and shall go on to.")
     add("--outputs", type=list[str] | None, default=None, help="Outputs to take; all.")
     add("--boxes", type=list[str], default=[], help="Outputs that are boxes (n, 6): x1, y1, x2, y2, score, label.")
-    add("--box_rule", type=Literal["wbf", "nms", "soft_nms", "general"], default="wbf", help="How boxes are merged.")
+    add("--box_rule", type=BoxRule, default="wbf", help="How boxes are merged.")
     add("--box_iou", type=float, default=0.55, help="Overlap from which two boxes are one.")
     add("--splits", type=list[str] | None, default=None, help="Splits to ensemble; all that the members have.")
     add("--missing", type=Literal["refuse", "skip"], default="refuse", help="An image that a member lacks.")
@@ -194,13 +195,17 @@ class Ensemble:
         with scoring.scores(competition.postprocess, competition.metric, self.chosen.processes) as scores:
             if self.method is None:
                 return scoring.fixed(scores, self.given)
-            found = scoring.search(scores, self.method, self.chosen.rounds)
-            equal = scoring.fixed(scores, (1,) * len(self.members))
-        if better(found.cross_fitted, found.equal, competition.metric.higher_is_better):
-            return found
-        # What was tuned and does not help on unseen images is not used, as in `search`.
-        print(f"the searched weights score {found.cross_fitted:.5f} cross-fitted: equal weights are kept")
-        return equal
+            found = {
+                "the searched weights": scoring.search(scores, self.method, self.chosen.rounds),
+                "the best single member": scoring.single(scores),
+                "equal weights": scoring.fixed(scores, (1,) * len(self.members)),
+            }
+        chosen = best_cross_fitted(found, competition.metric.higher_is_better)
+        if chosen != "the searched weights":
+            # What was tuned and does not help on unseen images is not used, as in `search`.
+            told = ", ".join(f"{name} {one.cross_fitted:.5f}" for name, one in found.items())
+            print(f"cross-fitted: {told}; taken: {chosen}")
+        return found[chosen]
 
     def summary(self, found: Found) -> str:
         """A few lines for the terminal."""

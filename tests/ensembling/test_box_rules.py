@@ -60,7 +60,7 @@ def test_fifty_detectors_are_merged():
         np.column_stack([truth + random.normal(0, 1, truth.shape), random.uniform(0.6, 0.9, 2), [0, 0]])
         for _ in range(50)
     ]
-    for rule in ("wbf", "general"):
+    for rule in ("wbf", "nmw", "general"):
         merged = merge_boxes(detections, rule, 0.5)
         assert merged.dtype == np.float32
         assert merged.shape == (2, 6)

@@ -1,8 +1,22 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ensembling.squares import Squares, as_probabilities, least_squares
-from ensembling.weights import Scores, alone, as_whole, describe, find_weights, hill_climb, parts_of, simplex, whole
+from ensembling.weights import (
+    Scores,
+    alone,
+    as_whole,
+    best_cross_fitted,
+    describe,
+    find_single,
+    find_weights,
+    hill_climb,
+    parts_of,
+    simplex,
+    whole,
+)
 
 IMAGES = 60
 
@@ -111,6 +125,55 @@ def test_noise_is_found_out_by_cross_fitting():
     values = truth[:, None] + random.normal(size=(IMAGES, 10))
     found = find_weights(scores_of(values, truth)[0], 10, np.arange(IMAGES) % 5, "hill_climb", 20)
     assert found.in_sample > found.equal > found.cross_fitted
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_the_best_single_member_is_found_without_the_part_it_is_scored_on(higher):
+    parts = np.arange(IMAGES) % 3
+    values, truth = planted([0, 1, 0], noise=0.5)
+    found = find_single(scores_of(values, truth, higher)[0], 3, parts)
+    assert found.weights == (0, 1, 0)
+    assert set(found.by_part.values()) == {(0, 1, 0)}
+    best = max if higher else min
+    assert found.cross_fitted == pytest.approx(best(found.singles))
+    changed = truth.copy()
+    changed[parts == 1] = values[parts == 1, 2]  # in part 1 member 2 becomes perfect: the part itself does not know
+    other = find_single(scores_of(values, changed, higher)[0], 3, parts)
+    assert other.by_part[1] == (0, 1, 0)
+    error = {m: (values[:, m] - changed) ** 2 for m in range(3)}
+    assert other.by_part[0] == alone(3)[min(error, key=lambda m: error[m][parts != 0].mean())]
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_what_is_taken_is_never_worse_than_the_best_single(higher):
+    taken = set()
+    sign = 1 if higher else -1
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        truth = random.normal(size=IMAGES)
+        noise = [(0.3, 2, 2), (1, 1, 1), (0.8, 1, 3)][seed % 3]  # two weak members, equals, one of each
+        values = truth[:, None] + random.normal(size=(IMAGES, 3)) * noise
+        scores, parts = scores_of(values, truth, higher)[0], np.arange(IMAGES) % 3
+        found = {
+            "searched": find_weights(scores, 3, parts, "hill_climb", 20),
+            "single": find_single(scores, 3, parts),
+            "equal": describe(scores, 3, parts, (1, 1, 1), dict.fromkeys(range(3), (1, 1, 1))),
+        }
+        chosen = best_cross_fitted(found, higher)
+        taken.add(chosen)
+        assert sign * found[chosen].cross_fitted == max(sign * one.cross_fitted for one in found.values())
+        if len(set(found["single"].by_part.values())) == 1:  # one member is the best whichever part is left out
+            assert sign * found[chosen].cross_fitted >= max(sign * single for single in found[chosen].singles)
+    assert taken == {"searched", "equal", "single"}
+
+
+def test_a_score_that_is_no_number_is_never_taken():
+    scores, _ = scores_of(*planted([1, 1]))
+    found = describe(scores, 2, np.zeros(IMAGES, int), (1, 1), {0: (1, 1)})
+    nothing = replace(found, cross_fitted=float("nan"))
+    assert best_cross_fitted({"a": nothing, "b": found}, True) == "b"
+    assert best_cross_fitted({"a": nothing, "b": found}, False) == "b"
+    assert best_cross_fitted({"a": found, "b": found}, True) == "a"
 
 
 def test_given_weights_are_described_without_a_search():

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from ensembling.weights import describe
 from evaluation.folds import folds_hash, read_folds
 from experiments import offline
 from experiments.ensemble import main
@@ -197,9 +198,30 @@ def test_weights_that_do_not_help_unseen_images_are_not_used(here, capsys):
     ensemble("runs/a", "runs/b", "runs/c", "--rule", "weighted", "--rounds", "10")
     out = capsys.readouterr().out
     facts = json.loads(Path("runs/ens/ensemble/run.json").read_text())
-    assert "equal weights are kept" in out
+    assert re.search(r"cross-fitted: the searched weights [\d.]+, .*; taken: equal weights", out)
     assert facts["weights"] == pytest.approx([1 / 3] * 3)
     assert facts["cross_fitted"] == facts["equal"]
+
+
+def test_weak_members_leave_the_best_one_alone(here, capsys, monkeypatch):
+    """Also where the search itself is led astray: the member is taken that is best without the fold it is scored on."""
+    write_experiment("a", 0, 0.0)  # perfect
+    for name in "bc":
+        write_experiment(name, 2, 1.5)
+    astray = {fold: (0, 1, 1) for fold in range(3)}
+    monkeypatch.setattr(
+        "experiments.ensemble.Scoring.search",
+        lambda self, scores, *_: describe(scores, 3, self.parts, (0, 1, 1), astray),
+    )
+    ensemble("runs/a", "runs/b", "runs/c", "--rule", "weighted")
+    out = capsys.readouterr().out
+    facts = json.loads(Path("runs/ens/ensemble/run.json").read_text())
+    assert "taken: the best single member" in out
+    assert "runs/a alone is as good, or better" in out
+    assert facts["weights"] == [1, 0, 0]
+    assert facts["cross_fitted"] == max(facts["singles"]) > facts["equal"]
+    store = PredictionStore.open("runs/ens/ensemble/predictions/val")
+    np.testing.assert_allclose(store.read("t00")["mask"][0], stored("t00", 0, 0.0), atol=0.6 / 255)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchvision.ops import batched_nms
 
-from postprocessing.boxes import nms, overlaps, soft_nms, weighted_box_fusion
+from postprocessing.boxes import nms, non_maximum_weighted, overlaps, soft_nms, weighted_box_fusion
 
 
 def some_boxes(count=60, labels=3, seed=0):
@@ -116,9 +116,43 @@ def test_fusion_is_the_papers(weights):
     assert len(result) < sum(map(len, detections))
 
 
+def test_followers_move_their_leader():
+    """The numbers are those of ensemble_boxes 1.0.9."""
+    detections = [
+        [[0.1, 0.1, 0.5, 0.5, 0.9, 0], [0.6, 0.6, 0.9, 0.9, 0.4, 1]],
+        [[0.12, 0.1, 0.52, 0.5, 0.6, 0], [0.6, 0.62, 0.9, 0.92, 0.7, 1]],
+        [[0.1, 0.2, 0.5, 0.5, 0.5, 0], [0.1, 0.1, 0.5, 0.5, 0.3, 1]],
+    ]
+    expected = [
+        [0.103995, 0.113798, 0.503995, 0.5, 0.9, 0],
+        [0.6, 0.608673, 0.9, 0.908673, 0.4, 1],
+        [0.1, 0.1, 0.5, 0.5, 0.15, 1],
+    ]
+    np.testing.assert_allclose(non_maximum_weighted(detections, [2, 1, 1], 0.55), expected, atol=1e-6)
+    # with one detector of weight 3 for all, weights change nothing
+    one = [np.concatenate([np.array(boxes) for boxes in detections])]
+    np.testing.assert_array_equal(non_maximum_weighted(one, [3]), non_maximum_weighted(one))
+
+
+def test_by_hand_a_leader_keeps_its_score():
+    one, other = [[0, 0, 2, 1, 0.8, 0]], [[0, 0, 1, 1, 0.4, 0]]  # they overlap by half: 0.8 and 0.2
+    np.testing.assert_allclose(non_maximum_weighted([one, other], iou=0.4), [[0, 0, 1.8, 1, 0.8, 0]])
+    assert len(non_maximum_weighted([one, other], iou=0.5)) == 2
+    assert len(non_maximum_weighted([one, [[0, 0, 1, 1, 0.4, 1]]], iou=0.4)) == 2
+    boxes = some_boxes()
+    leaders = nms(boxes, 0.4)
+    merged = non_maximum_weighted([boxes], iou=0.4)
+    np.testing.assert_array_equal(merged[:, 4:], leaders[:, 4:])  # those that suppression keeps
+    assert np.abs(merged[:, :4] - leaders[:, :4]).max() > 0.1
+    still = non_maximum_weighted([[[0, 0, 2, 1, 0.0, 0]], [[0, 0, 2, 1.1, 0.0, 0]], [[3, 3, 3, 3, 0.5, 0]]])
+    np.testing.assert_array_equal(still, [[3, 3, 3, 3, 0.5, 0], [0, 0, 2, 1, 0, 0]])
+
+
 def test_no_boxes_and_wrong_ones():
     nothing = np.zeros((0, 6))
-    assert nms(nothing).shape == soft_nms(nothing).shape == weighted_box_fusion([nothing, nothing]).shape == (0, 6)
+    assert nms(nothing).shape == soft_nms(nothing).shape == (0, 6)
+    for fuse in (weighted_box_fusion, non_maximum_weighted):
+        assert fuse([nothing, nothing]).shape == (0, 6)
     with pytest.raises(ValueError, match=r"\(N, 6\)"):
         nms(np.zeros((3, 5)))
     with pytest.raises(ValueError, match="box 1 is"):
