@@ -143,7 +143,9 @@ def same_size(arrays: list[np.ndarray], name: str) -> list[np.ndarray]:
         # Only pictures are resized: of volumes nobody knows whether the slices are the same.
         pictures = len(wanted) == array.ndim == 3 and array.shape[0] == wanted[0]
         if array.shape != wanted and not pictures:
-            raise ValueError(f"members have the shapes {wanted} and {array.shape}")
+            raise ValueError(
+                f"members have the shapes {wanted} and {array.shape}; of other classes --heads takes what is common"
+            )
     resize = Resize(list(wanted[-2:]), name) if len(wanted) == 3 else None
     return [array if array.shape == wanted else resize({name: array})[name] for array in arrays]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ensembling.heads import Heads
 from postprocessing.predictions import PredictionStore
 
 Arrays = dict[str, np.ndarray]
@@ -17,13 +18,14 @@ class Member:
 
     Args:
         path: `runs/a` (every `runs/a/<fold>/predictions`), `runs/a/fold0`, or any folder that holds prediction stores.
+        heads: what its outputs become; None leaves them as they are.
 
     Raises:
         FileNotFoundError: no predictions there.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path | str, heads: Heads | None = None) -> None:
+        self.path, self.heads = Path(path), heads
         own = self.path / "predictions"
         if any(self.path.glob("*/manifest.json")):
             self.folders = [self.path]
@@ -112,15 +114,16 @@ class MemberSplit:
         Args:
             image_id: an image it has.
             merge: makes one entry of those of several runs.
-            names: outputs to read; all by default.
+            names: outputs to read; all by default, and those that `heads` takes where the member has them.
 
         Raises:
-            ValueError: a damaged file, or a value that is not finite; names file or image and output.
+            ValueError: a damaged file, a value that is not finite, or what `heads` refuses; names file or image and
+                output.
             KeyError: it has no such output.
         """
-        entries = []
+        entries, heads = [], self.member.heads
         for store in self.holders[image_id]:
-            entry = store.read(image_id, names)
+            entry = store.read(image_id, names if heads is None else heads.sources)
             for name, array in entry.items():
                 # The sum is not finite if any value is not, and takes a tenth of the time of asking each.
                 if array.dtype.kind == "f" and not np.isfinite(array.sum()) and not np.isfinite(array).all():
@@ -128,12 +131,16 @@ class MemberSplit:
                         f"output {name!r} of image {image_id!r} in {store.path} holds NaN or infinite values; "
                         "predict again, or leave the member out"
                     )
-            entries.append(entry)
+            try:
+                entries.append(entry if heads is None else heads(entry))
+            except ValueError as error:
+                raise ValueError(f"{store.path}, image {image_id!r}: {error}") from error
         return entries[0] if len(entries) == 1 else merge(entries)
 
     def fingerprint(self) -> list[str]:
         """What the stores were made from, for the fingerprint of the ensemble."""
-        return [str(store.manifest()["fingerprint"]) for store in self.stores]
+        stores = [str(store.manifest()["fingerprint"]) for store in self.stores]
+        return stores if self.member.heads is None else [*stores, repr(self.member.heads.taken)]
 
 
 def common_ids(parts: list[MemberSplit], skip: bool) -> list[str]:

@@ -15,6 +15,7 @@ from datamodules.table import rows_of
 from ensembling.blend import WEIGHTED, Blend, Rule
 from ensembling.box_rules import BoxRule
 from ensembling.duplicates import read_groups
+from ensembling.heads import Heads
 from ensembling.members import OUT_OF_FOLD, Member, common_ids
 from ensembling.scoring import Scoring
 from ensembling.stream import Stream, write
@@ -66,6 +67,8 @@ def options(parser: Any) -> None:
     add("--agreement", type=float, default=0.7, help="Least Dice coefficient of masks that agree, for union.")
     add("--softmax", type=list[str], default=[], help="Outputs whose classes sum to 1 and shall go on to.")
     add("--outputs", type=list[str] | None, default=None, help="Outputs to take; all.")
+    heads = 'Common outputs of members with other classes: {runs/b: {label: "label[1]"}}, sums as label[1, 2].'
+    add("--heads", type=dict[str, dict[str, str]], default={}, help=heads)
     add("--boxes", type=list[str], default=[], help="Outputs that are boxes (n, 6): x1, y1, x2, y2, score, label.")
     add("--box_rule", type=BoxRule, default="wbf", help="How boxes are merged.")
     add("--box_iou", type=float, default=0.55, help="Overlap from which two boxes are one.")
@@ -107,6 +110,7 @@ class Ensemble:
         self.given: Weights = as_whole(weights) if isinstance(weights, list) else (1,) * count
         if len(self.given) != count:
             raise ValueError(f"--weights has {len(self.given)} numbers for {count} members; give one each")
+        set_heads(members, chosen.heads, self.blend.outputs)
         self.groups = read_groups(chosen.duplicates) if chosen.duplicates is not None else {}
         check_output(self.output, members)
 
@@ -271,6 +275,22 @@ def config_of(members: list[Member]) -> Path:
         for run in member.runs:
             return run / "config.yaml"
     raise ValueError(f"{members[0].path} holds predictions and no config.yaml; give --config FILE")
+
+
+def set_heads(members: list[Member], heads: dict[str, dict[str, str]], outputs: list[str] | None) -> None:
+    """Give members their heads, by their paths."""
+    for path, common in heads.items():
+        own = [member for member in members if member.path == Path(path)]
+        if not own:
+            listed = ", ".join(str(member.path) for member in members)
+            raise ValueError(f"--heads names {path}, which is none of the members {listed}")
+        lacking = [name for name in outputs or () if name not in common]
+        if lacking:
+            raise ValueError(f"--heads gives {path} no output {lacking[0]!r}, which --outputs takes")
+        try:
+            own[0].heads = Heads(common)
+        except ValueError as error:
+            raise ValueError(f"--heads of {path}: {error}") from error
 
 
 def config_file(flags: list[str]) -> str:
