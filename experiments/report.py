@@ -16,21 +16,25 @@ from experiments.config import OfflineConfig, read_config
 from experiments.curves import read_metrics, smoothed
 from experiments.explore import print_findings
 from experiments.offline import out_of_fold, test_predictions
+from experiments.run_folder import RunFolder
 from exploration.pictures import cell, png
 from exploration.report import Report
 from postprocessing.predictions import PredictionStore
-from reporting.quantities import quantities
+from reporting.quantities import NAMES, quantities
 from reporting.reliability import Reliability, channels_of
+from reporting.sanity import add_sanity
 from reporting.sections import (
     add_curves,
     add_folds,
     add_images,
+    add_panel,
     add_probabilities,
-    add_sanity,
     add_scores,
     add_steps,
 )
 from reporting.steps import StepGains
+
+MOST = 12  # outliers of a set that are drawn
 
 
 def main(verb: str, arguments: list[str]) -> None:
@@ -65,8 +69,8 @@ def write(config: OfflineConfig, output: Path) -> Report:
     """Look at everything once, and write the page."""
     metric, steps = config.competition.metric, config.competition.postprocess
     gains, seen = StepGains(steps, metric), Seen()
-    cases = {case.image_id: case for case in out_of_fold(config)}
-    for run in config.runs:
+    cases = {case.image_id: case for case in out_of_fold(config)} if any(map(holds_out, config.runs)) else {}
+    for run in config.runs if cases else ():
         seen.run_of |= dict.fromkeys(PredictionStore.open(run.predictions / "val").ids(), run.path.name)
     for case in tqdm(list(cases.values())[: config.options.limit], desc="out of fold", unit=" images", disable=None):
         prediction, truth = case.prediction(), case.truth()
@@ -75,31 +79,58 @@ def write(config: OfflineConfig, output: Path) -> Report:
         metric.add(case.image_id, processed, truth)
         gains.add(case.image_id, prediction, truth)
         shown, true = processed.get(metric.output), truth.get(metric.truth)
-        if shown is not None and true is not None and min(shown.ndim, true.ndim) > 1:
-            seen.predicted[case.image_id], seen.truth[case.image_id] = quantities(shown), quantities(true)
-    whole = float(metric.compute())
-    low, high = bootstrap_interval(metric)
-    name = type(metric).__name__
-    lead = (
-        f"{escape(name)} <b>{whole:.4f}</b> [{low:.4f}, {high:.4f}] out of fold, over {len(metric.rows)} images of "
-        f"{len(config.runs)} {'run' if len(config.runs) == 1 else 'runs'}."
-    )
-    report = Report(config.experiment.name, lead, output)
-    add_folds(report, fold_scores(seen, config), metric)
+        if is_map(shown) and is_map(true):
+            seen.predicted[case.image_id], seen.truth[case.image_id] = held(config, shown), held(config, true)
+    if cases:
+        report = Report(config.experiment.name, lead_of(config), output)
+        add_folds(report, fold_scores(seen, config), metric)
+    else:
+        report = Report(config.experiment.name, "Trained on every image: nothing is out of fold.", output)
+        seen.truth = training_truth(config)
     add_curves(report, curves_of(config))
-    add_scores(report, metric)
-    add_probabilities(report, seen.reliabilities)
-    drawn = config.experiment / "search.png"
-    searched = drawn.read_bytes() if drawn.is_file() else None
-    names = [type(step).__name__ for step in steps]
-    add_steps(report, names, whole, gains.without(), metric.higher_is_better, searched)
+    if cases:
+        add_scores(report, metric)
+        add_probabilities(report, seen.reliabilities)
+        drawn = config.experiment / "search.png"
+        searched = drawn.read_bytes() if drawn.is_file() else None
+        names = [type(step).__name__ for step in steps]
+        add_steps(report, names, float(metric.compute()), gains.without(), metric.higher_is_better, searched)
     tested, draw = look_at_test(config)
-    sets = {"truth": seen.truth, "out of fold": seen.predicted} | ({"test": tested} if tested else {})
-    strange = add_sanity(report, sets, draw)
-    pd.DataFrame({"image_id": strange}).to_csv(output / "outliers.csv", index=False)
-    add_images(report, chosen_images(config, cases))
+    sets = {"truth": seen.truth, "out of fold": seen.predicted, "test": tested}
+    outliers = add_sanity(report, sets)
+    outliers.to_csv(output / "outliers.csv", index=False)
+    show_outliers(report, outliers, config, cases, draw)
+    if cases:
+        add_images(report, chosen_images(config, cases))
     report.save(output / "report.html")
     return report
+
+
+def holds_out(run: RunFolder) -> bool:
+    """Whether a run has images out of fold, or should have; one on all rows wrote that it has none."""
+    store = PredictionStore(run.predictions / "val")
+    return not store.manifest_path.is_file() or bool(store.manifest()["ids"])
+
+
+def lead_of(config: OfflineConfig) -> str:
+    """The score in a line."""
+    metric, runs = config.competition.metric, len(config.runs)
+    low, high = bootstrap_interval(metric)
+    return (
+        f"{escape(type(metric).__name__)} <b>{float(metric.compute()):.4f}</b> [{low:.4f}, {high:.4f}] out of fold, "
+        f"over {len(metric.rows)} images of {runs} {'run' if runs == 1 else 'runs'}."
+    )
+
+
+def training_truth(config: OfflineConfig) -> dict[str, np.ndarray]:
+    """Quantities of every training image's truth."""
+    config.data.prepare_data()
+    found = {}
+    for row in tqdm(rows_of(config.data.table())[: config.options.limit], desc="truth", unit=" images", disable=None):
+        true = config.data.truth(row).get(config.competition.metric.truth)
+        if is_map(true):
+            found[row.image_id] = held(config, true)
+    return found
 
 
 def compare(found: dict[str, Reliability], prediction: dict[str, np.ndarray], truth: dict[str, np.ndarray]) -> None:
@@ -147,6 +178,34 @@ def fold_scores(seen: Seen, config: OfflineConfig) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def is_map(array: np.ndarray | None) -> bool:
+    """Whether an array is masks, instances or classes of pixels; lists of boxes are none."""
+    return array is not None and (array.ndim > 2 or (array.ndim == 2 and array.dtype.kind in "biu"))
+
+
+def held(config: OfflineConfig, array: np.ndarray) -> np.ndarray:
+    """Quantities of a prediction or a truth, as the metric understands it."""
+    return quantities(array, getattr(config.competition.metric, "classes", None))
+
+
+def show_outliers(
+    report: Report, outliers: pd.DataFrame, config: OfflineConfig, cases: dict[str, Any], draw: Any
+) -> None:
+    """Pictures of the predictions that hold far more or less than the truth does, out of fold beside their truth."""
+    for name, found in outliers.groupby("set", sort=False):
+        numbers = zip(found["image_id"], *(found[quantity] for quantity in NAMES), strict=True)
+        captions = {one: f"{100 * share:.2f} %, {objects:.0f} objects" for one, share, objects in numbers}
+        captions = dict(list(captions.items())[:MOST])
+        if name == "out of fold":
+            entries = entries_of(config, cases, captions)
+            if entries:
+                add_panel(report, "Strange out-of-fold predictions", entries)
+        elif draw is not None:
+            report.heading("Test images that hold far more or less than the truth does")
+            pictures = [(draw(one), f"{one[:24]}\n{caption}") for one, caption in captions.items()]
+            report.cells([(picture, caption) for picture, caption in pictures if picture is not None])
+
+
 def look_at_test(config: OfflineConfig) -> tuple[dict[str, np.ndarray], Any]:
     """Quantities of every test prediction, and a function that draws one; nothing where test was not predicted."""
     output = config.competition.metric.output
@@ -159,9 +218,9 @@ def look_at_test(config: OfflineConfig) -> tuple[dict[str, np.ndarray], Any]:
         if config.options.limit is not None and number >= config.options.limit:
             break
         shown = config.competition.process(mean).get(output)
-        if shown is None or shown.ndim < 2:
+        if not is_map(shown):
             return {}, None
-        found[image_id] = quantities(shown)
+        found[image_id] = held(config, shown)
     rows = {row.image_id: row for row in rows_of(config.data.split_table("test"))}
 
     def draw(image_id: str) -> bytes | None:
@@ -171,6 +230,8 @@ def look_at_test(config: OfflineConfig) -> tuple[dict[str, np.ndarray], Any]:
         image = config.data.reader.read(rows[image_id])
         if image.ndim != 3:
             return None
+        if shown.dtype.kind == "f":  # classes that exclude each other, or a map without a threshold
+            shown = shown.argmax(0) if len(shown) > 1 else shown > 0.5
         ids = shown.astype(np.int32) if shown.ndim == 2 else shown
         return png(cell(image, {"prediction": ids})[0])
 
@@ -188,15 +249,22 @@ def chosen_images(config: OfflineConfig, cases: dict[str, Any]) -> dict[str, lis
         "Median images": order[middle : middle + count],
         "Best images": order[:count],
     }
-    rows = {row.image_id: row for row in rows_of(config.data.table())}
-    result: dict[str, list] = {}
-    for name, ids in groups.items():
-        result[name] = []
-        for image_id in ids:
-            shown = config.competition.process(cases[image_id].prediction()).get(metric.output)
-            true = cases[image_id].truth().get(metric.truth)
-            if shown is None or true is None:
-                continue
+    captions = {image_id: f"{scores[image_id]:.3f}" for ids in groups.values() for image_id in ids}
+    return {
+        name: entries_of(config, cases, {image_id: captions[image_id] for image_id in ids})
+        for name, ids in groups.items()
+    }
+
+
+def entries_of(config: OfflineConfig, cases: dict[str, Any], captions: dict[str, str]) -> list:
+    """Caption, image `(C, H, W)`, truth and prediction, as the metric sees them, of some images of `captions`."""
+    metric, rows, result = config.competition.metric, {}, []
+    if captions:
+        rows = {row.image_id: row for row in rows_of(config.data.table())}
+    for image_id, caption in captions.items():
+        shown = config.competition.process(cases[image_id].prediction()).get(metric.output)
+        true = cases[image_id].truth().get(metric.truth)
+        if shown is not None and true is not None:
             image = np.moveaxis(config.data.reader.read(rows[image_id]), -1, 0)
-            result[name].append((f"{image_id[:40]}   {scores[image_id]:.3f}", image, true, shown))
+            result.append((f"{image_id[:40]}   {caption}", image, true, shown))
     return result

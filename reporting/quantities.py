@@ -6,13 +6,18 @@ import numpy as np
 NAMES = ("share of the image", "objects")
 
 
-def quantities(array: np.ndarray) -> np.ndarray:
+def quantities(array: np.ndarray, classes: int | None = None) -> np.ndarray:
     """Share of the image that is foreground, and number of objects, `(2,)` float64.
 
     Args:
         array: masks `(C, H, W)` (anything above 0; objects are components of each channel), or ids `(H, W)` of
             instances; of volumes with a depth, where objects are not counted (NaN).
+        classes: K, of class numbers `(H, W)` or probabilities `(K, H, W)` of classes that exclude each other; all but
+            class 0 are foreground.
     """
+    if classes is not None and (array.dtype.kind == "f" or (array.ndim == 2 and array.dtype != bool)):
+        numbers = array.argmax(0) if array.dtype.kind == "f" else array
+        array = np.stack([numbers == number for number in range(1, classes)])
     if array.dtype.kind == "f":
         array = array > 0.5
     if array.ndim == 2:

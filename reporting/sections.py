@@ -11,11 +11,9 @@ from evaluation.panels import draw_panel, row_of
 from exploration.charts import Drawing, Palette, chart, histogram
 from exploration.pictures import cell, embedded, png
 from exploration.report import Finding, Report
-from reporting.quantities import NAMES, strangeness, summary
 from reporting.reliability import Reliability
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7b7b7b")
-STRANGE = 4.0  # robust deviations from which an image is shown as an outlier
 
 
 def lines(series: dict[str, tuple[np.ndarray, np.ndarray]], label: str, diagonal: bool = False) -> Drawing:
@@ -208,96 +206,6 @@ def add_steps(
             )
 
 
-def add_sanity(
-    report: Report, sets: dict[str, dict[str, np.ndarray]], pictures: dict[str, Any] | None = None
-) -> list[str]:
-    """Do predictions hold as much as the truth does?
-
-    Args:
-        report: the page.
-        sets: `truth`, `out of fold`, and `test` where there is one: image id -> quantities `(2,)`.
-        pictures: called with the id of a test image, gives it with its prediction drawn; None shows none.
-
-    Returns:
-        Ids of the test images that hold far more or less than any image of the training truth should, most first.
-    """
-    report.section("Sanity")
-    values = {name: np.stack(list(found.values())) for name, found in sets.items() if found}
-    if "truth" not in values:
-        report.text("The metric's output is no mask.", True)
-        return []
-    report.text("What images hold, after the whole chain; quantiles are over images that are not empty.")
-    report.table(pd.DataFrame([{"set": name} | summary(found) for name, found in values.items()]))
-    colours = {"truth": "test", "out of fold": "train"}
-    charts = []
-    for number, quantity in enumerate(NAMES):
-        for name in ("out of fold", "test"):
-            if name not in values:
-                continue
-            pair = {colours["truth"]: values["truth"][:, number], "train": values[name][:, number]}
-            pair = {split: part[np.isfinite(part) & (part > 0)] for split, part in pair.items()}
-            if all(len(part) for part in pair.values()):
-                drawing = relabelled(
-                    histogram(pair, quantity, bins=bins_for(min(map(len, pair.values()))), log=quantity == NAMES[0]),
-                    {"test": "truth", "train": name},
-                )
-                charts.append((f"{quantity} {name}", chart(drawing), f"{quantity}: {name} beside the training truth"))
-    report.charts(charts)
-    truth = values["truth"]
-    for name in values:
-        if name == "truth":
-            continue
-        empty, other = (float((part[:, 0] == 0).mean()) for part in (truth, values[name]))
-        noise = np.sqrt(empty * (1 - empty) * (1 / len(truth) + 1 / len(values[name])))
-        if abs(empty - other) > max(0.05, 3 * noise):
-            report.findings.append(
-                Finding(
-                    "look",
-                    f"{100 * other:.0f} % of the {name} predictions are empty, of the truth {100 * empty:.0f} %.",
-                    "Sanity",
-                )
-            )
-        filled = [part[part[:, 0] > 0] for part in (truth, values[name])]
-        for number, quantity in enumerate(NAMES) if all(map(len, filled)) else ():
-            one, two = (float(np.median(part[:, number])) for part in filled)
-            if np.isfinite(one + two) and not 0.6 < two / max(one, 1e-9) < 1 / 0.6:
-                report.findings.append(
-                    Finding(
-                        "look",
-                        f"{quantity}: median {two:.3g} in the {name} predictions, {one:.3g} in the truth.",
-                        "Sanity",
-                    )
-                )
-    if "test" not in sets:
-        return []
-    ids, strange = list(sets["test"]), strangeness(values["test"], truth)
-    order = [index for index in np.argsort(-strange) if strange[index] > STRANGE]
-    if order and pictures is not None:
-        report.heading("Test images that hold far more or less than the truth does")
-        shown = [
-            (
-                pictures(ids[index]),
-                f"{ids[index][:24]}\n{100 * values['test'][index, 0]:.2f} %, {values['test'][index, 1]:.0f} objects",
-            )
-            for index in order[:12]
-        ]
-        report.cells([(picture, caption) for picture, caption in shown if picture is not None])
-    return [ids[index] for index in order]
-
-
-def relabelled(draw: Drawing, names: dict[str, str]) -> Drawing:
-    """A chart whose legend has other names."""
-
-    def drawn(axis: Any, palette: Palette) -> None:
-        draw(axis, palette)
-        legend = axis.get_legend()
-        for text in legend.get_texts() if legend is not None else ():
-            first, _, rest = text.get_text().partition(" ")
-            text.set_text(f"{names.get(first, first)} {rest}")
-
-    return drawn
-
-
 def add_images(report: Report, groups: dict[str, list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]]) -> None:
     """Pictures with truth, prediction and errors: group -> (caption, image `(C, H, W)`, truth, prediction)."""
     report.section("Images")
@@ -305,17 +213,23 @@ def add_images(report: Report, groups: dict[str, list[tuple[str, np.ndarray, np.
     for name, entries in groups.items():
         if not entries:
             continue
-        report.heading(name)
         if all(truth.ndim >= 2 for _, _, truth, _ in entries):
-            picture = png(draw_panel([row_of(*entry) for entry in entries], name))
-            report.write(f"{name.split()[0].lower()}.png", picture)
-            report.add(f'<p><img src="{embedded(picture)}" alt="{escape(name)}"></p>')
+            add_panel(report, name, entries)
             continue
+        report.heading(name)
         cells = []
         for caption, image, truth, prediction in entries:
             picture, _ = cell(np.moveaxis(image, 0, -1), {})
             cells.append((png(picture), f"{caption}\ntruth {_short(truth)}\nprediction {_short(prediction)}"))
         report.cells(cells)
+
+
+def add_panel(report: Report, name: str, entries: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> None:
+    """One picture of several images, each with truth, prediction and errors; kept beside the page as well."""
+    report.heading(name)
+    picture = png(draw_panel([row_of(*entry) for entry in entries], name))
+    report.write(f"{name.split()[0].lower()}.png", picture)
+    report.add(f'<p><img src="{embedded(picture)}" alt="{escape(name)}"></p>')
 
 
 def _short(values: np.ndarray) -> str:

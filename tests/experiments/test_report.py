@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -89,6 +90,42 @@ def test_the_page_says_what_the_stores_hold(here, capsys):
     assert (Path("runs/a/report") / "worst.png").stat().st_size > 1000
     assert not list(Path("runs/a/report").glob("*.tmp"))
     assert "the report: runs/a/report/report.html" in capsys.readouterr().out
+
+
+def test_strange_predictions_out_of_fold_are_shown_beside_their_truth(here, capsys):
+    path = Path("runs/a/fold0/predictions/val")
+    masks = {name: PredictionStore.open(path).read(name)["mask"][0] > 0.5 for name in PredictionStore.open(path).ids()}
+    store(path, masks | {"t04": np.ones((SIDE, SIDE), bool)})
+    main("report", ["runs/a", "--images", "2"])
+    found = pd.read_csv("runs/a/report/outliers.csv")
+    assert found[["set", "image_id"]].to_numpy().tolist() == [["out of fold", "t04"], ["test", "u0"]]
+    assert found["share of the image"].tolist() == [1, 1]
+    assert found["objects"].tolist() == [1, 1]
+    assert (found["deviations"] > 4).all()
+    page = Path("runs/a/report/report.html").read_text()
+    assert "Strange out-of-fold predictions" in page
+    assert "Test images that hold far more or less" in page
+    assert (Path("runs/a/report") / "strange.png").stat().st_size > 1000
+    assert "2 predictions hold far more or less than the training truth" in capsys.readouterr().out
+
+
+def test_a_run_on_all_rows_has_its_test_predictions_looked_at(here):
+    """Nothing is out of fold: what the test images hold is compared with the truth of all training images."""
+    shutil.rmtree("runs/a/fold1")
+    Path("runs/a/fold0").rename("runs/a/all")
+    content = yaml.safe_load(Path("runs/a/all/config.yaml").read_text())
+    content["data"]["init_args"]["fold"] = "all"
+    Path("runs/a/all/config.yaml").write_text(yaml.safe_dump(content))
+    store(Path("runs/a/all/predictions/val"), {})
+    main("report", ["runs/a"])
+    page = Path("runs/a/report/report.html").read_text()
+    assert "nothing is out of fold" in page
+    assert ">Sanity</h2>" in page
+    assert ">Folds</h2>" not in page
+    assert ">out of fold</td>" not in page
+    rows = {name: page.count(f">{name}</td>") for name in ("truth", "test")}
+    assert rows == {"truth": 1, "test": 1}
+    assert pd.read_csv("runs/a/report/outliers.csv")["image_id"].tolist() == ["u0"]
 
 
 def test_an_experiment_that_was_not_predicted_is_named(here):

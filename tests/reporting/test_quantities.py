@@ -14,6 +14,16 @@ def test_masks_and_instances_are_counted():
     assert np.isnan(quantities(np.ones((1, 2, 4, 4), bool))[1])
 
 
+def test_class_numbers_and_probabilities_of_classes_are_the_same_map():
+    numbers = np.zeros((6, 10), np.int64)
+    numbers[:2, :5], numbers[2:4, :5], numbers[5, 9] = 1, 2, 2
+    numbers[0, 9] = 255  # ignored pixels are nothing
+    assert quantities(numbers, 3).tolist() == [21 / 60, 3]
+    numbers[0, 9] = 0
+    assert quantities(np.eye(3, dtype=np.float32)[numbers].transpose(2, 0, 1), 3).tolist() == [21 / 60, 3]
+    assert quantities(numbers > 0, 3).tolist() == quantities(numbers > 0).tolist()  # decided already
+
+
 def test_summary_leaves_empty_images_out_of_the_quantiles():
     found = summary(np.array([[0, 0], [0.2, 3], [0.4, 5], [0.3, 4]]))
     assert found["share empty"] == 0.25
