@@ -23,7 +23,11 @@ from preprocessing.files import file_hash
 
 def main(verb: str, arguments: list[str]) -> None:
     """Run one offline verb; `arguments` is what follows it on the command line."""
-    {"folds": folds, "search": search_chain, "score": score, "submit": submit}[verb](arguments)
+    try:
+        {"folds": folds, "search": search_chain, "score": score, "submit": submit}[verb](arguments)
+    except (ValueError, FileNotFoundError) as error:
+        # what workers know of the image stands in the notes
+        raise SystemExit("\n".join([f"error: {error}", *getattr(error, "__notes__", [])])) from error
 
 
 # --- folds -----------------------------------------------------------------------------------------------------------
@@ -199,6 +203,7 @@ def score_file(config: OfflineConfig, metrics: dict) -> str:
     config.data.prepare_data()
     sizes = config.data.sizes("test")
     file = Path(config.options.submission_file)
+    config.competition.submission.keys_of(file)  # what the competition would refuse has no score here either
     predictions = config.competition.submission.read(file, sizes)
     truths = config.competition.submission.read(Path(solution), sizes)
     lacking = [image_id for image_id in truths if image_id not in predictions]

@@ -126,6 +126,18 @@ class Submission(ABC):
         Raises:
             SubmissionError: columns, missing, unknown, repeated or unsorted ids, values that cannot be.
         """
+        order = self.keys_of(path)
+        if sample is not None:
+            self._compare(path, order, list(dict.fromkeys(self._keys(read_table(sample), sample))))
+        if sizes is not None or not self.spatial:
+            self.read(path, sizes)
+
+    def keys_of(self, path: Path) -> list[Row]:
+        """The keys of a file in their order, after a look at its columns.
+
+        Raises:
+            SubmissionError: other columns, a key with a second row where one is all, or one that comes up again.
+        """
         table = read_table(path)
         if tuple(table.columns) != self.columns:
             raise SubmissionError(f"{path}: columns are {list(table.columns)}, expected {list(self.columns)}")
@@ -140,10 +152,7 @@ class Submission(ABC):
                 raise SubmissionError(f"{path}, row {row}: image {_shown(key)!r} comes up again after other images")
             order[key] = None
             previous = key
-        if sample is not None:
-            self._compare(path, list(order), list(dict.fromkeys(self._keys(read_table(sample), sample))))
-        if sizes is not None or not self.spatial:
-            self.read(path, sizes)
+        return list(order)
 
     def _compare(self, path: Path, order: list[Row], expected: list[Row]) -> None:
         """Refuse other ids than the sample's, or another order."""
