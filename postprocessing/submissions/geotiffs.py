@@ -2,13 +2,15 @@
 
 import json
 import os
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from postprocessing.submissions.base import Submission
+from postprocessing.submissions.base import Sizes, Submission
 
 
 class GeoTiffs(Submission):
@@ -32,10 +34,31 @@ class GeoTiffs(Submission):
         self.output, self.nodata, self.polygons, self.simplify = output, nodata, polygons, simplify
         self.columns = ("image_id", "path")
         self.folder, self.sources = Path("submission"), {}
+        self._new: Path | None = None  # where files wait until all of them are checked
 
     def begin(self, output: Path, table: pd.DataFrame) -> None:
         self.folder = output.with_suffix("")
         self.sources = dict(zip(table["image_id"], table["path"], strict=True))
+
+    def write(
+        self,
+        predictions: Iterable[tuple[str, dict[str, np.ndarray]]],
+        output: Path,
+        sample: Path | None = None,
+        sizes: Sizes | None = None,
+    ) -> None:
+        self._new = self.folder.with_name(f"{self.folder.name}.tmp")
+        final = self.folder
+        shutil.rmtree(self._new, ignore_errors=True)
+        self._new.mkdir(parents=True)
+        try:
+            super().write(predictions, output, sample, sizes)
+            final.mkdir(exist_ok=True)
+            for path in self._new.iterdir():
+                os.replace(path, final / path.name)
+        finally:
+            shutil.rmtree(self._new, ignore_errors=True)
+            self._new, self.folder = None, final
 
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
         import rasterio
@@ -47,8 +70,9 @@ class GeoTiffs(Submission):
             if self.nodata is not None:
                 bands = np.where(source.dataset_mask() > 0, bands, np.asarray(self.nodata).astype(bands.dtype))
             place = {"crs": source.crs, "transform": source.transform}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{image_id}.tif"
+        folder = self.folder if self._new is None else self._new
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{image_id}.tif"
         temporary = path.with_suffix(".tmp.tif")
         profile = {"driver": "GTiff", "count": len(bands), "height": bands.shape[1], "width": bands.shape[2]}
         profile |= {"dtype": bands.dtype, "nodata": self.nodata, "compress": "deflate"} | place
@@ -93,7 +117,7 @@ class GeoTiffs(Submission):
     def image(self, texts: list[tuple[str, ...]], size: tuple[int, int]) -> dict[str, np.ndarray]:
         import rasterio
 
-        path = self.folder.parent / texts[0][1]
+        path = self.folder.parent / texts[0][1] if self._new is None else self._new / Path(texts[0][1]).name
         try:
             with rasterio.open(path) as source:
                 bands = source.read()

@@ -37,6 +37,10 @@ class RunLengths(Submission):
 
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
         mask = named(prediction, self.output)
+        if mask.ndim == 3 and len(mask) != 1:
+            raise ValueError(
+                f"{self.output!r} is {mask.shape}, expected one mask (1, H, W): a row holds no other channel"
+            )
         mask = mask[0] if mask.ndim == 3 else mask
         text = rle.encode(mask, order=self.order, base=self.base, relative=self.relative)
         return [(image_id + self.suffix, text or self.empty)]

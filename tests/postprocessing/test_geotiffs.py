@@ -12,7 +12,7 @@ from rasterio.features import rasterize  # noqa: E402
 from rasterio.transform import from_origin  # noqa: E402
 from rasterio.warp import transform_geom  # noqa: E402
 
-from postprocessing.submissions import GeoTiffs  # noqa: E402
+from postprocessing.submissions import GeoTiffs, SubmissionError  # noqa: E402
 
 PLACE = {"crs": "EPSG:32616", "transform": from_origin(500_000, 4_000_000, 2, 2)}
 
@@ -77,3 +77,22 @@ def test_places_without_data_and_wrong_predictions(table, tmp_path):
     with pytest.raises(ValueError, match=r"image 'b' is \(30, 40\), its prediction \(3, 4\)"):
         written(GeoTiffs(), table, tmp_path, {"b": {"mask": np.zeros((1, 3, 4), bool)}})
     assert not list((tmp_path / "out").rglob("*.tmp*"))
+
+
+def test_what_is_refused_leaves_no_file_and_the_former_ones_as_they_were(table, tmp_path):
+    good, bad = {"mask": np.ones((1, 30, 40), bool)}, {"mask": np.zeros((1, 3, 4), bool)}
+    with pytest.raises(SubmissionError, match="image 'b'"):
+        written(GeoTiffs(polygons=True), table, tmp_path, {"001": good, "b": bad})
+    assert not list((tmp_path / "out").rglob("*"))
+    (tmp_path / "sample.csv").write_text("image_id,path\n001,\nb,\n")
+    submission, output = GeoTiffs(), tmp_path / "out" / "submission.csv"
+    submission.begin(output, table)
+    with pytest.raises(SubmissionError, match=r"1 ids without a prediction \['b'\]"):
+        submission.write([("001", good)], output, tmp_path / "sample.csv", {"001": (30, 40)})
+    assert not list((tmp_path / "out").rglob("*"))
+    written(submission, table, tmp_path, {"001": good, "b": good})
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")}
+    assert sorted(before) == ["001.tif", "b.tif", "submission.csv"]
+    with pytest.raises(SubmissionError, match="'001' is predicted twice"):
+        submission.write([("001", {"mask": ~good["mask"]})] * 2, output, None, {"001": (30, 40)})
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")} == before

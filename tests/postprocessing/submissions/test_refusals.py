@@ -36,6 +36,16 @@ FORMATS = {
         {"mask": np.full((1, *SIZE), np.nan)},
     ),
     "TGS": (functools.partial(RunLengths, "id", "rle_mask"), {"mask": MASK[:1]}, {"mask": MASK[:1] * 0.5}),
+    "HuBMAP": (
+        functools.partial(RunLengths, "id", "predicted"),
+        {"mask": MASK[:1]},
+        {"mask": MASK[:1].astype(np.float32)},
+    ),
+    "Carvana": (
+        functools.partial(RunLengths, "img", "rle_mask", order="row", suffix=".jpg"),
+        {"mask": MASK[:1]},
+        {"mask": MASK},
+    ),
     "DSB": (InstanceRunLengths, {"instances": IDS_OF_OBJECTS}, {"instances": IDS_OF_OBJECTS * np.nan}),
     "Airbus": (
         functools.partial(InstanceRunLengths, suffix=".jpg"),
@@ -55,6 +65,11 @@ FORMATS = {
     "DSTL": (functools.partial(ClassPolygons, ["1", "2"]), {"mask": MASK}, {"mask": np.where(MASK, np.nan, 0)}),
     "SpaceNet": (Polygons, {"instances": IDS_OF_OBJECTS}, {"instances": IDS_OF_OBJECTS * np.nan}),
     "HPA 2018": (functools.partial(Labels, 3), {"label": np.array([1, 0, 1], bool)}, {"label": np.full(3, np.nan)}),
+    "Planet": (
+        functools.partial(Labels, ["haze", "water"], "image_name", "tags"),
+        {"label": np.array([True, True])},
+        {"label": np.array([0.2, 0.7])},
+    ),
     "APTOS": (Ordinal, {"label": np.array(2)}, {"label": np.array(np.nan)}),
     "cervical": (
         functools.partial(ClassColumns, ["T1", "T2"], suffix=".jpg"),
@@ -177,7 +192,9 @@ def test_other_predictions_than_the_samples_leave_no_file(case, ids, message):
     assert not output.exists()
 
 
-RUNS = [name for name in FORMATS if name in ("SIIM", "TGS", "DSB", "Airbus", "Clouds", "UW-Madison")]
+RUNS = [
+    name for name in FORMATS if name in ("SIIM", "TGS", "HuBMAP", "Carvana", "DSB", "Airbus", "Clouds", "UW-Madison")
+]
 
 
 @pytest.mark.parametrize("case", RUNS, indirect=True)
