@@ -123,14 +123,7 @@ class MemberSplit:
         """
         entries, heads = [], self.member.heads
         for store in self.holders[image_id]:
-            entry = store.read(image_id, names if heads is None else heads.sources)
-            for name, array in entry.items():
-                # The sum is not finite if any value is not, and takes a tenth of the time of asking each.
-                if array.dtype.kind == "f" and not np.isfinite(array.sum()) and not np.isfinite(array).all():
-                    raise ValueError(
-                        f"output {name!r} of image {image_id!r} in {store.path} holds NaN or infinite values; "
-                        "predict again, or leave the member out"
-                    )
+            entry = read_finite(store, image_id, names if heads is None else heads.sources)
             try:
                 entries.append(entry if heads is None else heads(entry))
             except ValueError as error:
@@ -141,6 +134,24 @@ class MemberSplit:
         """What the stores were made from, for the fingerprint of the ensemble."""
         stores = [str(store.manifest()["fingerprint"]) for store in self.stores]
         return stores if self.member.heads is None else [*stores, repr(self.member.heads.taken)]
+
+
+def read_finite(store: PredictionStore, image_id: str, names: list[str] | None = None) -> Arrays:
+    """The arrays of one image, all of them numbers: NaN would become "no" at a threshold, and nobody would know.
+
+    Raises:
+        ValueError: a damaged file, or a value that is not finite; names file or image and output.
+        KeyError: there is no such output.
+    """
+    entry = store.read(image_id, names)
+    for name, array in entry.items():
+        # The sum is not finite if any value is not, and takes a tenth of the time of asking each.
+        if array.dtype.kind == "f" and not np.isfinite(array.sum()) and not np.isfinite(array).all():
+            raise ValueError(
+                f"output {name!r} of image {image_id!r} in {store.path} holds NaN or infinite values; "
+                "predict again with another checkpoint, or leave it out"
+            )
+    return entry
 
 
 def common_ids(parts: list[MemberSplit], skip: bool) -> list[str]:

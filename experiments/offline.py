@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 
 from datamodules.table import rows_of
+from ensembling.members import read_finite
 from evaluation.folds import make_folds, write_folds
 from evaluation.interval import bootstrap_interval
 from experiments.config import OfflineConfig, read_config
@@ -78,7 +79,7 @@ def out_of_fold(config: OfflineConfig) -> list[Case]:
         for image_id in store.ids():
             if image_id in images:
                 raise SystemExit(f"error: image {image_id!r} has out-of-fold predictions in two runs, one {run.path}")
-            read, truth = partial(store.read, image_id), partial(config.data.truth, rows[image_id])
+            read, truth = partial(read_finite, store, image_id), partial(config.data.truth, rows[image_id])
             images[image_id] = Case(image_id, read, truth, groups.get(image_id))
             runs[image_id] = run.path
     if config.competition.over_all:

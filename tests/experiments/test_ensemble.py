@@ -329,3 +329,33 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(here):
         shutil.rmtree(f"runs/b/fold{fold}/predictions/val", ignore_errors=True)
     assert "--splits '[test]'" in refused("runs/a", "runs/b")
     assert "no out-of-fold predictions" in refused("runs/b", "--rule", "weighted", "--missing", "skip")
+
+
+@pytest.mark.parametrize("verb", ["score", "search"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_has_no_score(here, verb, value, capsys):
+    """At a threshold NaN would be an empty mask, with a score of its own."""
+    broken = prediction("t04", 0, 0.35)
+    broken["mask"][0, 5, 5] = value
+    PredictionStore("runs/a/fold1/predictions/val").write("t04", broken, "float32")
+    more = ["--processes", "1"] if verb == "search" else []
+    with pytest.raises(
+        SystemExit, match="^error: output 'mask' of image 't04' in runs/a/fold1.* holds NaN or infinite"
+    ):
+        offline.main(verb, ["runs/a", *more])
+    assert not Path("runs/a/searched.yaml").exists()
+
+
+@pytest.mark.parametrize("verb", ["score", "search", "submit"])
+def test_half_written_and_missing_images_stop_every_verb(here, verb):
+    split = "test" if verb == "submit" else "val"
+    file = next(Path(f"runs/a/fold1/predictions/{split}").glob("*.npz"))
+    content = file.read_bytes()
+    file.write_bytes(content[:60])
+    with pytest.raises(SystemExit, match=rf"^error: .*image '{file.stem}' is damaged"):
+        offline.main(verb, ["runs/a"])
+    file.unlink()
+    with pytest.raises(SystemExit, match=r"^error: runs/a/fold1/predictions/\w+ holds \d of \d images"):
+        offline.main(verb, ["runs/a"])
+    assert not list(Path("runs/a").glob("*.csv*"))
+    assert not Path("runs/a/searched.yaml").exists()
