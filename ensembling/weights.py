@@ -110,7 +110,8 @@ def find_single(scores: Scores, members: int, parts: np.ndarray) -> Found:
 def best_cross_fitted(found: dict[str, Found], higher_is_better: bool) -> str:
     """Name of what scores best on images that it was not found on; the first among equals, NaN last.
 
-    With the best single member among them, an ensemble whose other members only harm is that member.
+    With the best single member among them, an ensemble whose other members only harm is that member. That the best of
+    so few is taken by the very score that is printed adds little to it: each was measured on images it does not know.
     """
     sign = 1 if higher_is_better else -1
     gains = {name: sign * one.cross_fitted for name, one in found.items()}

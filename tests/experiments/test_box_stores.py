@@ -118,11 +118,14 @@ def test_the_score_out_of_fold_is_that_of_the_file(kind, capsys):
         offline.score(["s.csv", "--config", "runs/c/fold0/config.yaml", "--solution", "truth.csv"])
 
 
-def test_the_folds_boxes_are_merged_before_they_are_submitted(kind, capsys):
+@pytest.mark.parametrize("rule", ["wbf", "nmw", "nms", "soft_nms", "general"])
+def test_the_folds_boxes_are_merged_before_they_are_submitted(kind, rule, capsys):
     with pytest.raises(SystemExit, match="those of 2 folds have no mean.*python cli.py ensemble runs/c --boxes"):
         offline.submit(["runs/c", "--output", "s.csv"])
     assert not Path("s.csv").exists()
-    ensemble("ensemble", ["runs/c", "--boxes", "[boxes]", "--output", "runs/merged", "--processes", "1"])
+    ensemble(
+        "ensemble", ["runs/c", "--boxes", "[boxes]", "--box_rule", rule, "--output", "runs/merged", "--processes", "1"]
+    )
     capsys.readouterr()
     offline.score(["runs/merged"])
     assert printed(capsys) == pytest.approx(kind["score"], abs=1e-4)
