@@ -82,5 +82,18 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def end(error: Exception) -> int:
+    """Say why a command ended: the cause alone where it was foreseen, else the traceback too; returns the status."""
+    text = import_module("experiments.errors").told(error)
+    if text is None:
+        raise error
+    print(text, file=sys.stderr)
+    return 1
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        status = main()
+    except Exception as error:
+        status = end(error)
+    sys.exit(status)

@@ -1,0 +1,73 @@
+"""What a user reads when a command ends with an error."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from datamodules.dataset import EvaluationDataset
+from datamodules.decoder import Decoder
+from datamodules.readers import ImageReader
+from datamodules.table import find_images
+from experiments.errors import told
+from preprocessing.files import confined
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def text_of(call):
+    try:
+        call()
+    except Exception as error:
+        return told(error)
+    raise AssertionError("nothing was raised")
+
+
+def test_the_cause_comes_first_and_then_its_place():
+    first, second = text_of(lambda: confined("data", "../x.png")).splitlines()
+    assert first == "error: '../x.png' leads out of data; ids and paths must be relative, without '..'"
+    assert second.startswith("  raised in preprocessing/files.py, line ")
+    assert "TRACEBACK=1" in second
+
+
+def test_faults_of_the_program_keep_their_traceback(monkeypatch):
+    assert text_of(lambda: int("x")) is None
+    assert text_of(lambda: np.zeros(2).reshape(3)) is None
+    assert text_of(lambda: confined(None, "a.png")) is None  # raised inside pathlib
+    monkeypatch.setenv("TRACEBACK", "1")
+    assert text_of(lambda: confined("data", "../x.png")) is None
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_cause_in_a_loaders_worker(tmp_path, workers):
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(content[: len(content) // 2])
+    dataset = EvaluationDataset(find_images(tmp_path, "*.png"), Decoder(ImageReader(), []), [], [])
+    loader = DataLoader(dataset, batch_size=None, num_workers=workers)
+    first, second = text_of(lambda: list(loader)).splitlines()
+    assert first.startswith(f"error: {tmp_path}/a.png is damaged: ")
+    assert second.startswith("  raised in datamodules/readers/images.py, line ")
+
+
+def test_on_the_command_line(tmp_path):
+    """Nothing but the cause, and no traceback; the whole of it for who asks."""
+    (tmp_path / "config.yaml").write_text(
+        "data: {class_path: datamodules.ImageDataModule, init_args: {root: nowhere, images: '*.png', targets: []}}\n"
+        "competition: {metric: {class_path: evaluation.metrics.DicePerImage}}\n"
+    )
+    command = [sys.executable, str(ROOT / "cli.py"), "folds", "--config", "config.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == "error: no images: nowhere is not there; check data.root and data.images"
+    assert len(done.stderr.splitlines()) == 2
+    shown = os.environ | {"TRACEBACK": "1"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=shown)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.splitlines()[-1].startswith("FileNotFoundError: no images: nowhere")
