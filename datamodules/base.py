@@ -22,6 +22,7 @@ from datamodules.collate import collate_evaluation, collate_training
 from datamodules.dataset import EvaluationDataset, TrainingDataset, derive
 from datamodules.decoder import Decoder
 from datamodules.external.base import ExternalData
+from datamodules.file_check import check_files
 from datamodules.quickstart import Generator
 from datamodules.readers import ImageReader, Reader
 from datamodules.samplers import EvaluationSampler, Order, TrainingSampler, rank_and_world
@@ -97,6 +98,9 @@ class BaseDataModule(pl.LightningDataModule):
             warning that names the file, and predicts nothing: maps are 0 everywhere, there are no boxes, and labels are
             what the network says of a black picture. For a hidden test set, where one damaged file would cost the
             submission. Training images are never passed over.
+        check_files: look at every file of training and validation once before `fit`, and tell all that is wrong with
+            them at once. It costs what reading the truth costs, and the header of each image; a cache that holds them
+            makes it needless.
         seed: of the order and augmentation of training samples.
         generator: makes the files when `root` does not exist.
     """
@@ -138,6 +142,7 @@ class BaseDataModule(pl.LightningDataModule):
         predict_split: list[str] | None = None,
         sample_submission: str | None = None,
         unreadable: Literal["refuse", "empty"] = "refuse",
+        check_files: bool = True,
         seed: int = 0,
         generator: Generator | None = None,
     ) -> None:
@@ -162,7 +167,7 @@ class BaseDataModule(pl.LightningDataModule):
         self.augmentation, self.sampler = augmentation or [], sampler
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.repeats, self.limit, self.seed = repeats, limit, seed
-        self.cache, self.cache_dir = cache, cache_dir
+        self.cache, self.cache_dir, self.check_files = cache, cache_dir, check_files
         self.predict_split = predict_split if predict_split is not None else ["val", "test"]
         self.sample_submission, self.unreadable, self.generator = sample_submission, unreadable, generator
         self._tables: dict[str, pd.DataFrame] = {}
@@ -482,11 +487,24 @@ class BaseDataModule(pl.LightningDataModule):
         tables = [self.split_table(split) for split in splits]
         decoder = self._decoder(targets, external)
         if self.cache == "none":
+            if external and self.check_files:
+                self._look_at_files(decoder)
             return decoder
         folder = Path(self.cache_dir) if self.cache == "disk" else None
         cache = DecodedCache(decoder, folder, self._workers())
-        cache.build(pd.concat(tables, ignore_index=True), show=rank_and_world()[0] == 0)
+        try:
+            cache.build(pd.concat(tables, ignore_index=True), show=rank_and_world()[0] == 0)
+        except (ValueError, OSError):
+            if external and self.check_files:
+                self._look_at_files(decoder)  # which names the other faulty files too
+            raise
         return cache
+
+    def _look_at_files(self, decoder: Decoder) -> None:
+        """Raise where a file of training or validation is faulty; each rank takes its share."""
+        rank, world = rank_and_world()
+        rows = [row for split in ("train", "val") for row in rows_of(self.split_table(split))]
+        check_files(rows[rank::world], decoder, self.windows is not None, self._workers(), show=rank == 0)
 
     def train_dataloader(self) -> DataLoader:
         table = self.split_table("train")

@@ -73,6 +73,24 @@ class Decoder:
             arrays |= {name: crop(array, row.window) for name, array in found.items() if array.ndim >= 2}
         return arrays
 
+    def check(self, row: Any, by_windows: bool = False) -> None:
+        """Raise what `read` would raise, with as little work as it takes.
+
+        Args:
+            row: the row without a window.
+            by_windows: the row will be read by windows, so truth that can be read so is too large to be read whole.
+
+        Raises:
+            ValueError, OSError: names the file.
+        """
+        reader, targets = self._of(row)
+        reader.check(row)
+        left = [target for target in targets if type(target).read is not Target.read and not target.tabular]
+        left = [target for target in left if not (by_windows and target.windowed)]
+        size = reader.size(row) if left else ()
+        for target in left:
+            target.check(row, size)
+
     def files(self, row: Any) -> list[Path | str]:
         """Every file that `read` opens for a row."""
         reader, targets = self._of(row)

@@ -40,6 +40,19 @@ class Reader(ABC):
     def size(self, row: Any) -> tuple[int, int]:
         """`(H, W)`, from the header alone."""
 
+    def check(self, row: Any) -> None:
+        """Raise what `read` would raise, as far as a look at the files tells; of every image before training.
+
+        Raises:
+            ImageReadError: names the file.
+        """
+        for file in self.files(row):
+            path = Path(file)
+            if not path.exists():
+                raise ImageReadError(f"{path} is not there")
+            if path.is_file() and path.stat().st_size == 0:
+                raise ImageReadError(f"{path} is empty (0 bytes)")
+
     def files(self, row: Any) -> list[Path | str]:
         """The files that `read` opens, for the decoded cache to see when one changes."""
         return [row.path]

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 from datamodules.readers.base import ImageReadError, Reader
+from datamodules.readers.file_ends import has_end, png_chunks
 from preprocessing.orientation import upright
 from preprocessing.pictures import read_png
 
@@ -33,13 +34,46 @@ class ImageReader(Reader):
     def size(self, row: Any) -> tuple[int, int]:
         return picture_size(row.path, self.pixel_limit)
 
+    def check(self, row: Any) -> None:
+        check_picture(row.path, self.pixel_limit)
+
 
 def picture_size(path: Path | str, pixel_limit: int = 300_000_000) -> tuple[int, int]:
-    """`(H, W)` of a picture as `read_picture` returns it, from its header."""
+    """`(H, W)` of a picture as `read_picture` returns it, from its header.
+
+    Raises:
+        ImageReadError: missing, empty, no picture or too large; names the file. One whose end is missing has a size.
+    """
     with _open(path, pixel_limit) as picture:
         width, height = picture.size
-        turned = picture.getexif().get(EXIF_ORIENTATION, 1) >= 5
+        turned = _orientation(picture, path) >= 5
     return (width, height) if turned else (height, width)
+
+
+def check_picture(path: Path | str, pixel_limit: int = 300_000_000) -> None:
+    """Raise what `read_picture` would raise of a file, as far as its header and its end tell.
+
+    Raises:
+        ImageReadError: missing, empty, truncated, too large or no picture; names the file.
+    """
+    with _open(path, pixel_limit) as picture:
+        whole = has_end(picture, path)
+    if not whole:  # some readers get along without the end mark, so this one is decoded to be sure
+        read_picture(path, "unchanged", pixel_limit)
+
+
+def _orientation(picture: Image.Image, path: Path | str) -> int:
+    """The EXIF orientation, 1 where there is none, without decoding pixels."""
+    if picture.format != "PNG" or "exif" in picture.info:
+        return picture.getexif().get(EXIF_ORIENTATION, 1)
+    chunks = png_chunks(path)
+    behind = set(chunks[chunks.index(b"IDAT") :]) if b"IDAT" in chunks else set()
+    if chunks[-1:] == [b"IEND"] and behind & {b"eXIf", b"zTXt", b"tEXt", b"iTXt"}:
+        try:
+            return picture.getexif().get(EXIF_ORIENTATION, 1)  # Pillow decodes the pixels to get behind them
+        except OSError as error:
+            raise ImageReadError(f"{path} is damaged: {error}") from error
+    return Image.Image.getexif(picture).get(EXIF_ORIENTATION, 1)
 
 
 def read_picture(
@@ -65,7 +99,7 @@ def read_picture(
     except ImageReadError:
         raise
     except Exception as error:
-        raise ImageReadError(f"{path} is damaged: {error}") from error
+        raise ImageReadError(f"{path} is damaged: {error}; copy or download it again") from error
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = lenient
     return array if array.ndim == 3 else array[..., None]

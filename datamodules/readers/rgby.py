@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from datamodules.readers.base import ImageReadError, Reader
-from datamodules.readers.images import picture_size, read_picture
+from datamodules.readers.images import check_picture, picture_size, read_picture
 
 CHANNEL = "{channel}"
 COLOURS = ("red", "green", "blue", "yellow")  # microtubules, the protein, the nucleus, the endoplasmic reticulum
@@ -40,6 +40,18 @@ class RgbyReader(Reader):
 
     def size(self, row: Any) -> tuple[int, int]:
         return picture_size(self.files(row)[0], self.pixel_limit)
+
+    def check(self, row: Any) -> None:
+        sizes = {}
+        for file, name in zip(self.files(row), self.channels, strict=True):
+            check_picture(file, self.pixel_limit)
+            sizes[name] = picture_size(file, self.pixel_limit)
+        other = next((name for name in sizes if sizes[name] != sizes[self.channels[0]]), None)
+        if other is not None:
+            raise ImageReadError(
+                f"image {row.image_id!r}: channel {other} is {sizes[other]}, {self.channels[0]} is "
+                f"{sizes[self.channels[0]]}"
+            )
 
     def read(self, row: Any) -> np.ndarray:
         """`(H, W, C)` in the files' type.

@@ -36,6 +36,9 @@ class StackReader(Reader):
     def size(self, row: Any) -> tuple[int, int]:
         return self.reader.size(row)
 
+    def check(self, row: Any) -> None:
+        self.reader.check(row)
+
     def files(self, row: Any) -> list[Path | str]:
         if not hasattr(row, "slices"):
             raise ImageReadError(f"{row.path}: its neighbours are not known; StackReader goes with SliceDataModule")

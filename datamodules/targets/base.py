@@ -22,6 +22,7 @@ class Target:
     root: Path
     boxes: bool = False  # whether it gives `boxes` `(n, 4)` float32 xyxy in pixels, and their `labels` `(n,)`
     training_only: bool = False  # whether validation and the score do without it
+    tabular: bool = False  # whether `prepare` has looked at all that `read` gives, so that nothing is left to check
     windowed: bool = False  # whether `read` looks at `row.window` itself; `size` is then the window's
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
@@ -50,6 +51,15 @@ class Target:
         cut = tuple(slice(first, first + length) for first, length in zip(window[:axes], window[axes:], strict=True))
         return {name: array[(..., *cut)] if array.ndim >= 2 else array for name, array in self.read(row, size).items()}
 
+    def check(self, row: Any, size: tuple[int, ...]) -> None:
+        """Raise what `read` would raise; called for every image before training. Reads, unless there is less to do.
+
+        Args:
+            row: the row without a window.
+            size: of its image.
+        """
+        self.read(row, size)
+
     def files(self, row: Any) -> list[Path]:
         """The files that `read` opens for a table row."""
         return []
@@ -69,4 +79,7 @@ def missing_files(paths: dict[str, Path], what: str) -> None:
     missing = [(image_id, path) for image_id, path in paths.items() if not path.is_file()]
     if missing:
         image_id, path = missing[0]
-        raise FileNotFoundError(f"{len(missing)} images have no {what}; the first is {image_id!r}: no file {path}")
+        raise FileNotFoundError(
+            f"{len(missing)} images have no {what}; the first is {image_id!r}: no file {path}. Check the target's "
+            "pattern, or list the images that have one in data.train_ids"
+        )

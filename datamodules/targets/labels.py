@@ -30,6 +30,8 @@ class Labels(Target):
         name: name of the array.
     """
 
+    tabular = True
+
     def __init__(
         self,
         columns: str | list[str],

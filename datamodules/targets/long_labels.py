@@ -25,6 +25,8 @@ class LongLabels(Target):
         name: name of the array.
     """
 
+    tabular = True
+
     def __init__(
         self,
         csv: str,

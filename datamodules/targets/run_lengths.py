@@ -107,14 +107,20 @@ class RunLengths(Target):
     def _parsed(self, image_id: str, size: tuple[int, ...]) -> list[tuple[int, rle.Runs]]:
         """Channel and runs of each of the image's rows; of a large image they are parsed once, not for each window."""
         if image_id not in self._runs:
-            found = []
-            for number, (channel, text) in enumerate(self.texts[image_id], 1):
-                try:
-                    found.append((channel, rle.parse([text], size[0] * size[1], self.base, self.relative)))
-                except ValueError as error:
-                    raise ValueError(f"{self.csv}, image {image_id!r}, its row {number}: {error}") from error
-            self._runs[image_id] = found
+            self._runs[image_id] = self._parse(image_id, size)
         return self._runs[image_id]
+
+    def _parse(self, image_id: str, size: tuple[int, ...]) -> list[tuple[int, rle.Runs]]:
+        found = []
+        for number, (channel, text) in enumerate(self.texts[image_id], 1):
+            try:
+                found.append((channel, rle.parse([text], size[0] * size[1], self.base, self.relative)))
+            except ValueError as error:
+                raise ValueError(f"{self.csv}, image {image_id!r}, its row {number}: {error}") from error
+        return found
+
+    def check(self, row: Any, size: tuple[int, ...]) -> None:
+        self._parse(row.image_id, size)
 
     def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
         labels = np.zeros(size, np.uint16)

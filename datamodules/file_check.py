@@ -1,0 +1,67 @@
+"""Every file is looked at before training: faults are told all at once, and not hours later."""
+
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from datamodules.decoder import Decoder
+
+FEW = 64  # rows that are looked at sooner than processes are started
+SHOWN = 20
+
+
+class FileCheck(Dataset):
+    """What is wrong with each row: empty text where nothing is.
+
+    Args:
+        rows: of the table.
+        decoder: would read them.
+        by_windows: whether it would read parts of them alone.
+    """
+
+    def __init__(self, rows: list[Any], decoder: Decoder, by_windows: bool) -> None:
+        self.rows, self.decoder, self.by_windows = rows, decoder, by_windows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> str:
+        try:
+            self.decoder.check(self.rows[index], self.by_windows)
+        except (ValueError, OSError) as error:
+            return str(error)
+        return ""
+
+
+def check_files(rows: list[Any], decoder: Decoder, by_windows: bool, workers: int, show: bool) -> None:
+    """Look at the files of every row: are they there, whole, of one size with their truth, does that hold what it may.
+
+    Truth is read; of pictures only the header and the end are, unless that end is missing.
+
+    Args:
+        rows: of the table.
+        decoder: with prepared targets.
+        by_windows: whether only parts of images are read, so that truth too large to be read whole is left out.
+        workers: processes.
+        show: draw a progress bar where it takes longer than some seconds.
+
+    Raises:
+        ValueError: names each file, the first on the first line.
+    """
+    generator = torch.Generator()  # what training draws shall not depend on whether files were looked at
+    found = DataLoader(
+        FileCheck(rows, decoder, by_windows),
+        batch_size=None,
+        num_workers=workers if len(rows) > FEW else 0,
+        generator=generator,
+    )
+    bar = tqdm(found, "looking at files", len(rows), unit=" images", disable=not show, delay=5, leave=False)
+    faults = [fault for fault in bar if fault]
+    if not faults:
+        return
+    more = [f"  {fault}" for fault in faults[1:SHOWN]]
+    rest = [f"  … and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+    head = [f"{len(faults)} of {len(rows)} images have faults; the others:"] if len(faults) > 1 else []
+    raise ValueError("\n".join([faults[0], *head, *more, *rest]))
