@@ -9,6 +9,8 @@ import torch
 class FiniteLoss(pl.Callback):
     """End training with an error when the loss is NaN or infinite; checkpoints from before stay as they are.
 
+    Nor is a checkpoint written whose weights are not finite: a step may ruin them though its loss was a number.
+
     Steps that a gradient scaler skips do not count: there the loss is finite and only its gradient overflows.
 
     Args:
@@ -29,13 +31,31 @@ class FiniteLoss(pl.Callback):
             return
         parts = ", ".join(f"{name} = {float(value):.4g}" for name, value in pl_module.loss_parts.items())
         rates = ", ".join(f"{group['lr']:.3g}" for group in trainer.optimizers[0].param_groups[:1])
+        gradients = [value.grad.norm() for value in pl_module.parameters() if value.grad is not None]
+        norm = float(torch.stack(gradients).norm()) if gradients else 0.0
         when = (
             f"step {trainer.global_step}"
             if not bool(sound)
             else f"one of the {self.every} steps to {trainer.global_step}"
         )
         raise FloatingPointError(
-            f"the loss is {float(loss):.4g} at {when} (epoch {trainer.current_epoch}): {parts}; learning rate {rates}; "
-            f"images {batch['image_id'][:4]}. Lower the learning rate, clip gradients (trainer.gradient_clip_val), or "
-            "look at these images and their truth; checkpoints from before are untouched"
+            f"the loss is {float(loss):.4g} at {when} (epoch {trainer.current_epoch}): {parts}; learning rate {rates}, "
+            f"gradient norm {norm:.3g}; images {batch['image_id'][:4]}. Lower the learning rate, clip gradients "
+            "(trainer.gradient_clip_val), or look at these images and their truth; checkpoints from before stay"
+        )
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        trained = {name for name, _ in pl_module.named_parameters()}
+        state = checkpoint["state_dict"]
+        # Other buffers may hold infinity on purpose, as masks of attention do.
+        names = [name for name in state if name in trained or name.endswith(("running_mean", "running_var"))]
+        if not names or bool(torch.stack([torch.isfinite(state[name]).all() for name in names]).all()):
+            return
+        bad = [name for name in names if not bool(torch.isfinite(state[name]).all())]
+        raise FloatingPointError(
+            f"{len(bad)} of {len(names)} tensors of the network are not finite after step {trainer.global_step} (epoch "
+            f"{trainer.current_epoch}), {bad[0]} first; no checkpoint is written of them. Lower the learning rate or "
+            "clip gradients (trainer.gradient_clip_val); checkpoints from before are untouched"
         )

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
-from evaluation.panels import Gallery, write_panel
+from evaluation.panels import Gallery, as_map, write_panel
 from postprocessing.competition import Competition
 
 
@@ -29,8 +29,9 @@ class CompetitionScore(pl.Callback):
 
     The very same chain and metric serve `search`, `score` and `submit`. Further metrics of `competition.report` are
     logged as `val/<name>`; those that have several classes also for each of them: `val/score_class0`,
-    `val/FBeta_class0`, … Each image's score goes to `scores.csv` in the run folder, and a few images with truth,
-    prediction and errors to `panels/<epoch>.png` and to the loggers that show pictures.
+    `val/FBeta_class0`, …, and how many of them have a score at all: `val/score_classes`. Each image's score goes to
+    `scores.csv` in the run folder, and a few images with truth, prediction and errors to `panels/<epoch>.png` and to
+    the loggers that show pictures.
 
     Args:
         competition: metric, post-processing and submission of the config.
@@ -64,8 +65,11 @@ class CompetitionScore(pl.Callback):
             image_id, metric = batch["image_id"][index], self.competition.metric
             for each in self.competition.metrics().values():
                 each.add(image_id, prediction, truth)
-            shown, true = prediction.get(metric.output), truth.get(metric.truth)
-            if self.gallery.count and all(array is not None and array.ndim >= 2 for array in (shown, true)):
+            if not self.gallery.count:
+                continue
+            size = tuple(batch["image"][index].shape[1:])
+            shown, true = as_map(prediction.get(metric.output), size), as_map(truth.get(metric.truth), size)
+            if shown is not None and true is not None:
                 score = metric.image_score(metric.rows[image_id])
                 self.gallery.add(image_id, score, batch["image"][index].cpu().numpy(), true, shown)
 
@@ -88,8 +92,11 @@ class CompetitionScore(pl.Callback):
             module.log(f"{stage}/{name}", value, prog_bar=True, rank_zero_only=False, sync_dist=False)
         for name, metric in self.competition.metrics().items():
             classes = metric.by_class()
-            for number, value in enumerate(classes if len(classes) > 1 else ()):
-                module.log(f"{stage}/{name}_class{number}", value, rank_zero_only=False, sync_dist=False)
+            if len(classes) > 1:
+                scored = {f"{stage}/{name}_class{number}": value for number, value in enumerate(classes)}
+                # A class that this fold does not hold may have no score, and a mean of fewer is another mean.
+                scored[f"{stage}/{name}_classes"] = float(np.isfinite(classes).sum())
+                module.log_dict(scored, rank_zero_only=False, sync_dist=False)
         if self.folder is None or not trainer.is_global_zero or trainer.sanity_checking:
             return
         write_scores(self.folder / scores, self.competition)

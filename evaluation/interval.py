@@ -22,6 +22,8 @@ def bootstrap_interval(
     rows = metric.units(np.stack([metric.rows[image_id] for image_id in sorted(metric.rows)]))
     random = np.random.default_rng(seed)
     scores = [metric.reduce(rows[random.integers(len(rows), size=len(rows))]) for _ in range(draws)]
+    if np.isnan(scores).all():
+        return float("nan"), float("nan")
     low, high = np.nanquantile(scores, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

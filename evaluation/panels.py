@@ -55,6 +55,29 @@ def row_of(caption: str, image: np.ndarray, truth: np.ndarray, prediction: np.nd
     return Row(caption, picture.reshape(size[1], size[0], 3), _small(truth, size), _small(prediction, size))
 
 
+def as_map(array: np.ndarray | None, size: tuple[int, ...]) -> np.ndarray | None:
+    """A truth or prediction as something that `row_of` draws; None for what no picture shows, such as labels.
+
+    Args:
+        array: masks `(C, …)` of any size and ids `size` stay as they are; boxes `(n, 4)` or `(n, 6)` in pixels (x1, y1,
+            x2, y2, the far side excluded) become ids `(H, W)`, small ones before large ones.
+        size: the image's, `(H, W)` or `(D, H, W)`.
+    """
+    if array is None or array.ndim < 2:
+        return None
+    if array.ndim > 2 or array.shape == tuple(size):
+        return array
+    if len(size) != 2 or array.shape[1] not in (4, 6):
+        return None
+    corners = array[:, :4].astype(np.float64)
+    areas = np.prod(corners[:, 2:] - corners[:, :2], axis=1)
+    ids = np.zeros(size, np.int32)
+    for number in np.argsort(-areas, kind="stable"):
+        left, top, right, bottom = np.maximum(np.rint(corners[number]), 0).astype(int)
+        ids[top:bottom, left:right] = number + 1
+    return ids
+
+
 def draw_panel(rows: list[Row], title: str = "") -> np.ndarray:
     """One picture `(h, w, 3)` uint8: a row per image with the columns image, truth, prediction, errors.
 

@@ -43,16 +43,29 @@ class SaveRun(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        before = checkpoint.get("folds_hash")
-        if before is not None and before != self.folds_hash:
-            raise ValueError(
-                f"the folds have changed since this run started (hash {before} then, {self.folds_hash} now): going on "
-                "would validate on images it was trained on. Put the old folds file back, or start again with "
-                "--overwrite true"
-            )
+        check_folds(checkpoint.get("folds_hash"), self.folds_hash, trainer.datamodule.folds)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
             kept = getattr(trainer.checkpoint_callback, "best_model_path", "")
             done = {"steps": trainer.global_step, "epochs": trainer.current_epoch}
             self.run.write_facts(state="finished", best=Path(kept).name or None, **done)
+
+
+def check_folds(before: str | None, now: str | None, file: str | None) -> None:
+    """Refuse folds that are not those a run was trained with: it would be scored on images that it was trained on.
+
+    Args:
+        before: hash that the checkpoint holds; None for one that holds none.
+        now: hash of the folds as they are.
+        file: the folds file, for the message.
+
+    Raises:
+        ValueError: they differ.
+    """
+    if before is not None and before != now:
+        raise ValueError(
+            f"the folds have changed since this run started: {file} has the hash {now}, then it was {before}; the run "
+            "would be validated on images it was trained on. Put the old file back (or name it with --data.folds), or "
+            "train again: python cli.py fit … --overwrite true"
+        )

@@ -33,10 +33,10 @@ from experiments.errors import cause_first
 from experiments.loggers import make_loggers
 from experiments.metrics_csv import MetricsCSV
 from experiments.run_folder import RunFolder, fold_name, git_commit
-from experiments.save_run import SaveRun
+from experiments.save_run import SaveRun, check_folds
 from experiments.stages import run_stages, stages_given
 from lightning_modules import BaseModule
-from lightning_modules.weights import check_whole, without_hub
+from lightning_modules.weights import check_whole, read_checkpoint, without_hub
 from postprocessing.competition import Competition
 from preprocessing.files import file_hash, text_hash
 
@@ -216,6 +216,19 @@ class CompetitionCLI(LightningCLI):
         print_start(self)
         for logger in self.trainer.loggers:
             logger.log_hyperparams(yaml.safe_load(self.text))
+
+    def before_validate(self) -> None:
+        self._check_folds()
+
+    def before_predict(self) -> None:
+        if "val" in self.datamodule.predict_split:  # a test set is predicted without folds
+            self._check_folds()
+
+    def _check_folds(self) -> None:
+        """Before any old prediction is dropped."""
+        if self.datamodule.fold != "all":
+            before = read_checkpoint(self.checkpoint).get("folds_hash")
+            check_folds(before, None if before is None else self.datamodule.folds_hash(), self.datamodule.folds)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         settings = super()._prepare_subcommand_kwargs(subcommand)

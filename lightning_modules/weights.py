@@ -53,7 +53,8 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
             from safetensors.torch import load_file
 
             return {"state_dict": load_file(path)}
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # Mapped: who asks for one value does not wait for all weights.
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except FileNotFoundError:
         raise
     except Exception as error:

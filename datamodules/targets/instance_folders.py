@@ -30,8 +30,8 @@ class InstanceFolders(Target):
         missing = [(image_id, folder) for image_id, folder in folders.items() if not folder.is_dir()]
         if missing:
             raise FileNotFoundError(
-                f"{len(missing)} images have no masks; the first is {missing[0][0]!r}: no folder {missing[0][1]}. Check "
-                "the target's pattern, or list the images that have some in data.train_ids"
+                f"{len(missing)} images have no masks; the first is {missing[0][0]!r}: no folder {missing[0][1]}. "
+                "Check the target's pattern, or list the images that have some in data.train_ids"
             )
 
     def _glob(self, image_id: str) -> Path:

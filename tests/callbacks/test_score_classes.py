@@ -8,8 +8,10 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from callbacks import CompetitionScore, EarlyStopping
-from evaluation.metrics import DicePerImage, FBeta
+from callbacks import CompetitionScore, EarlyStopping, RunCheckpoint
+from evaluation.interval import bootstrap_interval
+from evaluation.metrics import DiceGlobal, DicePerImage, FBeta, IoUGlobal, IoUPerImage
+from experiments.training import CHECKPOINT_DEFAULTS
 from postprocessing.competition import Competition
 
 # Images of class 0 and of class 1 (of five each) that are found in each epoch. Class 0 is best in epoch 2; the rare
@@ -82,3 +84,65 @@ def test_one_class_is_the_score_itself():
     module = SimpleNamespace(log=lambda name, *arguments, **settings: names.append(name))
     CompetitionScore(Competition(metric), panels=0)._finish(None, module, "val", "", "")
     assert names == ["val/score"]
+
+
+class Classes(Scripted):
+    """Says class 0 left and class 1 right of an image; there is a class 2 that this fold does not hold."""
+
+    def validation_step(self, batch, batch_idx):
+        return [{"mask": mask} for mask in batch["guess"]]
+
+
+def fitted(tmp_path, metric, monitor):
+    """A run on four images without class 2; the values it logged and the names of its checkpoints."""
+    truth = torch.zeros(4, 8, dtype=torch.int64)
+    truth[:, 4:] = 1
+    guess = truth.clone()
+    guess[0] = 1  # 4 of 16 pixels of class 0 are missed in each image
+    images = {"image_id": [f"i{n}" for n in range(4)], "image": torch.zeros(4, 3, 4, 8)}
+    batch = images | {"mask": [truth] * 4, "guess": [guess] * 4}
+    trainer = pl.Trainer(
+        max_epochs=2, accelerator="cpu", logger=False, num_sanity_val_steps=2, enable_progress_bar=False,
+        enable_model_summary=False, callbacks=[
+            CompetitionScore(Competition(metric), tmp_path, panels=2),
+            RunCheckpoint(tmp_path / "checkpoints", **(CHECKPOINT_DEFAULTS | {"monitor": monitor})),
+        ],
+    )  # fmt: skip
+    trainer.fit(Classes(), DataLoader(torch.zeros(1, 1)), DataLoader([batch], batch_size=None))
+    return trainer.callback_metrics, sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+
+
+DICE = [2 * 12 / (12 + 16), 2 * 16 / (16 + 20)]  # of class 0 and class 1
+
+
+@pytest.mark.parametrize("kind", [DicePerImage, DiceGlobal, IoUPerImage, IoUGlobal])
+def test_a_class_that_the_fold_does_not_hold(tmp_path, kind):
+    """It enters no mean and is told; the score is that of the classes that are there."""
+    logged, checkpoints = fitted(tmp_path, kind(classes=3, empty=float("nan")), "val/score")
+    expected = DICE if kind in (DicePerImage, DiceGlobal) else [d / (2 - d) for d in DICE]
+    assert float(logged["val/score"]) == pytest.approx(np.mean(expected))
+    assert [float(logged[f"val/score_class{n}"]) for n in range(2)] == pytest.approx(expected)
+    assert np.isnan(float(logged["val/score_class2"]))
+    assert float(logged["val/score_classes"]) == 2
+    assert checkpoints == ["best.ckpt", "last.ckpt"]
+    assert len((tmp_path / "scores.csv").read_text().splitlines()) == 5
+
+
+def test_a_checkpoint_that_watches_the_absent_class_is_written_all_the_same(tmp_path):
+    """Not: could not find the monitored key."""
+    logged, checkpoints = fitted(tmp_path, DiceGlobal(classes=3, empty=float("nan")), "val/score_class2")
+    assert np.isnan(float(logged["val/score_class2"]))
+    assert checkpoints == ["best.ckpt", "last.ckpt"]
+
+
+def test_where_absence_counts_as_a_hit_it_is_said_by_the_argument(tmp_path):
+    logged, _ = fitted(tmp_path, DiceGlobal(classes=3), "val/score")
+    assert float(logged["val/score"]) == pytest.approx(np.mean([*DICE, 1.0]))
+    assert float(logged["val/score_classes"]) == 3
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_interval_of_a_score_without_any_class_is_no_number():
+    metric = DiceGlobal(empty=float("nan"))
+    metric.update(np.zeros((2, 1, 4, 4), bool), np.zeros((2, 1, 4, 4), bool))
+    assert np.isnan(bootstrap_interval(metric)).all()

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from evaluation.panels import INVENTED, MISSED, Gallery, draw_panel, row_of, write_panel
+from evaluation.panels import INVENTED, MISSED, Gallery, as_map, draw_panel, row_of, write_panel
 
 
 def ids():
@@ -69,3 +69,34 @@ def test_gallery_keeps_the_first_and_the_worst(tmp_path):
     empty = Gallery(0)
     empty.add("a", 1.0, np.zeros((3, 64, 48), np.uint8), ids(), ids())
     assert empty.rows() == []
+
+
+def test_what_can_be_drawn():
+    masks, ids = np.zeros((3, 20, 30), bool), np.zeros((20, 30), np.int32)
+    assert as_map(masks, (20, 30)) is masks
+    assert as_map(ids, (20, 30)) is ids
+    assert as_map(np.zeros((2, 5, 20, 30)), (5, 20, 30)).shape == (2, 5, 20, 30)
+    for other in (None, np.zeros(4), np.zeros((7, 3)), np.array(2)):
+        assert as_map(other, (20, 30)) is None
+
+
+@pytest.mark.parametrize("columns", [4, 6])
+def test_boxes_are_drawn_where_they_lie(columns):
+    boxes = np.zeros((2, columns))
+    boxes[0, :4], boxes[1, :4] = (5, 6, 10, 12), (2, 3, 40, 15)  # x1, y1, x2, y2; the second is larger and leads out
+    ids = as_map(boxes, (20, 30))
+    assert ids.shape == (20, 30)
+    assert (ids[6:12, 5:10] == 1).all()
+    assert (ids == 1).sum() == 6 * 5
+    assert (ids[3:15, 2:30] > 0).all()
+    assert (ids > 0).sum() == 12 * 28
+    assert not as_map(boxes[:0], (20, 30)).any()
+
+
+def test_a_panel_of_boxes_has_the_size_of_the_image():
+    image = np.zeros((3, 20, 30), np.uint8)
+    truth, prediction = np.array([[5.0, 6, 10, 12]]), np.array([[6.0, 6, 11, 12, 0.9, 0], [1, 1, 4, 3, 0.2, 0]])
+    row = row_of("a", image, as_map(truth, (20, 30)), as_map(prediction, (20, 30)), side=30)
+    assert row.truth.shape == row.prediction.shape == row.image.shape[:2] == (20, 30)
+    assert (row.truth > 0).sum() == 30
+    assert len(np.unique(row.prediction)) == 3
