@@ -3,6 +3,7 @@
 import ast
 import difflib
 import inspect
+import math
 import operator
 import pkgutil
 from collections.abc import Callable, Mapping
@@ -77,13 +78,27 @@ class LossFormula(nn.Module):
             for node, sign in _summands(tree, 1)
         ]
         for name, node, _ in self._summands:
-            if _is_zero(node):
+            factor = _factor(node)
+            if factor == 0:
                 raise FormulaError(f"loss formula: the term {name!r} has weight 0 and counts nothing; take it out")
+            if not math.isfinite(factor):
+                raise FormulaError(f"loss formula: the weight of the term {name!r} is no finite number")
+        names = self.terms_text()
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:  # their values would be logged under one name
+            raise FormulaError(f"loss formula: the term {twice!r} comes twice; give it its weight once: 2 * {twice}")
         for _, node, _ in self._summands:
             self._compile(node)
         if not self._calls:
             raise FormulaError(
                 f"loss formula: no loss is left in {text!r}; it needs a term with a weight that is not 0"
+            )
+        called = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        unused = [name for name in self.named_terms if name not in called]
+        if unused:
+            raise FormulaError(
+                f"loss formula: {text!r} does not name {unused[0]!r} of model.loss_terms; add it to model.loss, or "
+                "take it out of loss_terms"
             )
 
     def terms_text(self) -> list[str]:
@@ -342,10 +357,22 @@ def _summands(node: ast.expr, sign: int) -> list[tuple[ast.expr, int]]:
     return [(node, sign)]
 
 
-def _is_zero(node: ast.expr) -> bool:
-    """Whether a summand has a literal weight of 0: it is then not even computed."""
-    if isinstance(node, ast.Constant):
-        return node.value == 0
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-        return _is_zero(node.left) or _is_zero(node.right)
-    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and _is_zero(node.left)
+def _factor(node: ast.expr) -> float:
+    """The literal number that a summand is multiplied by: what else stands in it counts as 1."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+        return float(node.value)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_factor(node.operand)
+    if isinstance(node, ast.BinOp):
+        left, right = _factor(node.left), _factor(node.right)
+        if isinstance(node.op, ast.Mult):
+            return left * right
+        if isinstance(node.op, ast.Div):
+            return left / right if right else math.inf
+        if _is_number(node):
+            return left + right if isinstance(node.op, ast.Add) else left - right
+    return 1.0
+
+
+def _is_number(node: ast.expr) -> bool:
+    return not any(isinstance(part, ast.Name | ast.Call) for part in ast.walk(node))

@@ -168,7 +168,7 @@ def test_the_gradient_is_that_of_plain_autograd(text, batch):
     outputs, targets = batch
 
     def gradients(call):
-        formula = LossFormula(text, {"mine": Scaled()}).double()
+        formula = LossFormula(text, {"mine": Scaled()} if "mine" in text else None).double()
         leaves = {name: value.double().clone().requires_grad_() for name, value in outputs.items()}
         total = call(formula, leaves)
         (3 * total).backward()
@@ -236,3 +236,32 @@ def test_compiled_formula_gives_the_same(batch):
         results.append((total.detach(), torch.stack(list(parts.values())), logits.grad))
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("bce * 0 + dice", "the term .bce \\* 0. has weight 0"),
+        ("-0.0 * bce + dice", "the term .-0.0 \\* bce. has weight 0"),
+        ("2 * (0 * bce) + dice", "has weight 0"),
+        ("(1 - 1) * bce + dice", "has weight 0"),
+        ("bce / 0", "the weight of the term .bce / 0. is no finite number"),
+        ("bce + 1e999 * dice", "no finite number"),
+        ("bce + dice + bce", "the term .bce. comes twice; give it its weight once: 2 \\* bce"),
+        ("", "loss formula: .*invalid syntax"),
+    ],
+)
+def test_weights_that_cannot_be_are_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        LossFormula(text)
+
+
+def test_a_term_that_is_given_and_not_used():
+    with pytest.raises(ValueError, match="'bce' does not name 'mine' of model.loss_terms"):
+        LossFormula("bce", {"mine": Scaled()})
+
+
+@pytest.mark.parametrize("text", ["0.5 * bce - dice_score / 4", "(1 + 1) * dice + 1 + bce", "1 - log(dice_score)"])
+def test_literal_weights_change_nothing_else(text, batch):
+    total, parts = LossFormula(text)(*batch)
+    assert sum(float(part) for part in parts.values()) == pytest.approx(total.item(), abs=1e-6)
