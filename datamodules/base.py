@@ -22,7 +22,7 @@ from datamodules.collate import collate_evaluation, collate_training
 from datamodules.dataset import EvaluationDataset, TrainingDataset, derive
 from datamodules.decoder import Decoder
 from datamodules.external.base import ExternalData
-from datamodules.file_check import check_files
+from datamodules.file_check import check_classes, check_files
 from datamodules.quickstart import Generator
 from datamodules.readers import ImageReader, Reader
 from datamodules.samplers import EvaluationSampler, Order, TrainingSampler, rank_and_world
@@ -486,19 +486,28 @@ class BaseDataModule(pl.LightningDataModule):
     def _decode(self, splits: list[str], targets: list[Target], external: bool = False) -> Decoder | DecodedCache:
         tables = [self.split_table(split) for split in splits]
         decoder = self._decoder(targets, external)
+        look = external and self.check_files
         if self.cache == "none":
-            if external and self.check_files:
+            if look:
                 self._look_at_files(decoder)
+                check_classes(self._own_rows(), decoder)
             return decoder
         folder = Path(self.cache_dir) if self.cache == "disk" else None
         cache = DecodedCache(decoder, folder, self._workers())
         try:
             cache.build(pd.concat(tables, ignore_index=True), show=rank_and_world()[0] == 0)
         except (ValueError, OSError):
-            if external and self.check_files:
+            if look:
                 self._look_at_files(decoder)  # which names the other faulty files too
             raise
+        if look:
+            check_classes(self._own_rows(), decoder)
         return cache
+
+    def _own_rows(self) -> list[Any]:
+        """The competition's own rows of training and validation."""
+        rows = [row for split in ("train", "val") for row in rows_of(self.split_table(split))]
+        return [row for row in rows if row.source == "train"]
 
     def _look_at_files(self, decoder: Decoder) -> None:
         """Raise where a file of training or validation is faulty; each rank takes its share."""

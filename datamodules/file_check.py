@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from datamodules.decoder import Decoder
+from datamodules.targets import MaskFiles, MaskVolumes
 
 FEW = 64  # rows that are looked at sooner than processes are started
 SHOWN = 20
@@ -33,6 +34,33 @@ class FileCheck(Dataset):
         except (ValueError, OSError) as error:
             return str(error)
         return ""
+
+
+def check_classes(rows: list[Any], decoder: Decoder) -> None:
+    """Refuse masks of class numbers that hold nothing but 0 and the ignored 255: they are binary masks, most likely.
+
+    Files are read as far as the first that has a class, which is the first of nearly every set.
+
+    Raises:
+        ValueError: names the first file and what to set.
+    """
+    for target in decoder.targets:
+        if not isinstance(target, MaskFiles | MaskVolumes) or target.classes is None or target.values is not None:
+            continue
+        ignored = None
+        for row in rows:
+            mask = target.read(row, decoder.reader.size(row))[target.name]
+            known = mask != target.ignore
+            if (mask[known] > 0).any():
+                break
+            ignored = ignored or (None if known.all() else target.files(row)[0])
+        else:
+            if ignored is not None:
+                raise ValueError(
+                    f"mask {ignored} holds [0, {target.ignore}], and none of {len(rows)} masks holds a class but 0: "
+                    f"{target.ignore} is ignored, so there is nothing to learn. For binary masks leave out `classes` "
+                    f"of the target, or set `values: [{target.ignore}]`"
+                )
 
 
 def check_files(rows: list[Any], decoder: Decoder, by_windows: bool, workers: int, show: bool) -> None:

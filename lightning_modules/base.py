@@ -175,6 +175,14 @@ class BaseModule(pl.LightningModule):
         """Normalised inputs -> logits by output name."""
         try:
             return name_outputs(self.network(*inputs), self.outputs)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise ValueError(
+                f"a batch norm of the network sees a single value per channel in a batch of {len(inputs[0])}: set "
+                "data.batch_size to 2 or more, or put networks.to_group_norm or networks.to_frozen_batch_norm around "
+                "the network"
+            ) from error
         except RuntimeError as error:
             first = next((module for module in self.network.modules() if isinstance(module, nn.Conv2d)), None)
             if first is None or inputs[0].dim() != 4 or first.in_channels == inputs[0].shape[1]:

@@ -126,12 +126,25 @@ class GeoTiffReader(Reader):
     def read_with_valid(self, row: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """`(H, W, C)` of the row's window, or of the whole file, and where it has data.
 
+        What a window has outside the file is `fill` and does not count.
+
         Raises:
             ImageReadError: names file and window.
         """
         paths = self._paths(row)
         main = HANDLES.open(paths[0])
         top, left, height, width = getattr(row, "window", (0, 0, main.height, main.width))
+        over = [(max(0, -top), max(0, top + height - main.height)), (max(0, -left), max(0, left + width - main.width))]
+        if sum(map(sum, over)):  # rasterio would stretch what is left to the size that was asked for
+            rest = (top + over[0][0], left + over[1][0], height - sum(over[0]), width - sum(over[1]))
+            if min(rest[2:]) < 1:
+                raise ImageReadError(
+                    f"{paths[0]} is {main.height} x {main.width} pixels, no part of the window {row.window} "
+                    "(top, left, height, width) lies in it"
+                )
+            image, valid = self.read_with_valid(type(row)(**(vars(row) | {"window": rest})))
+            valid = np.ones(image.shape[:2], bool) if valid is None else valid
+            return np.pad(image, [*over, (0, 0)], constant_values=self.fill), np.pad(valid, over)
         if height * width > self.pixel_limit:
             raise ImageReadError(
                 f"{paths[0]} is {height} x {width} pixels, more than reader.pixel_limit {self.pixel_limit}; read it by "

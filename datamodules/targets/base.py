@@ -79,7 +79,8 @@ def missing_files(paths: dict[str, Path], what: str) -> None:
     missing = [(image_id, path) for image_id, path in paths.items() if not path.is_file()]
     if missing:
         image_id, path = missing[0]
+        others = ", ".join(repr(name) for name, _ in missing[1:20]) + (", …" if len(missing) > 20 else "")
         raise FileNotFoundError(
             f"{len(missing)} images have no {what}; the first is {image_id!r}: no file {path}. Check the target's "
-            "pattern, or list the images that have one in data.train_ids"
+            "pattern, or list the images that have one in data.train_ids" + (f"\n  and {others}" if others else "")
         )

@@ -75,6 +75,12 @@ def page(root):
     (root / "images/e.png").write_bytes(b"<html>not found</html>")
 
 
+def jpeg_mask(root):
+    """Compression has left values around 0 and 255."""
+    picture = Image.open(root / "masks/e.png").copy()
+    picture.save(root / "masks/e.png", format="JPEG", quality=70)
+
+
 def no_mask(root):
     (root / "masks/e.png").unlink()
 
@@ -87,6 +93,7 @@ FAULTS = {
     empty_image: r"\S*images/e\.png is empty",
     page: r"\S*images/e\.png is no picture that can be read \(it begins with b'<html>",
     no_mask: r"1 images have no mask; the first is 'e': no file \S*masks/e\.png\. Check the target's pattern",
+    jpeg_mask: r"mask \S*masks/e\.png holds \[0, 1, 2, 3, .*, expected 0 and one of 1, 255, 65535",
 }
 
 
@@ -124,6 +131,34 @@ def test_class_numbers_out_of_range(root):
     save(root, "e", np.full((16, 12), 3))
     message = r"masks/e.png holds class 3, expected 0 to 2 (or 255, ignored)"
     assert message in fault(root, MaskFiles("masks/{image_id}.png", classes=3, values=None))
+
+
+@pytest.mark.parametrize("cache", ["none", "ram"])
+def test_binary_masks_that_are_taken_for_class_numbers(root, cache):
+    """255 is the ignored class number, so 0 and 255 would teach nothing."""
+    text = fault(root, MaskFiles("masks/{image_id}.png", classes=2), cache=cache)
+    assert re.match(r"mask \S*masks/[a-f]\.png holds \[0, 255\], and none of 6 masks holds a class but 0", text)
+    assert "leave out `classes` of the target, or set `values: [255]`" in text
+    data(root, MaskFiles("masks/{image_id}.png", values=[255]), cache=cache).setup("fit")
+    save(root, "f", np.eye(16, 12))
+    data(root, MaskFiles("masks/{image_id}.png", classes=2), cache=cache).setup("fit")
+
+
+def test_every_image_without_a_mask_is_named(root):
+    for name in "cdf":
+        (root / f"masks/{name}.png").unlink()
+    lines = fault(root).splitlines()
+    assert lines[0].startswith("3 images have no mask; the first is 'c': no file ")
+    assert lines[1] == "  and 'd', 'f'"
+
+
+def test_an_image_turned_by_exif_and_its_mask_that_is_not(root):
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    Image.open(root / "images/e.png").save(root / "images/e.png", exif=tags)
+    assert "masks/e.png is (16, 12), its image 'e' is (12, 16); if one is turned, look at its EXIF" in fault(root)
+    Image.open(root / "masks/e.png").save(root / "masks/e.png", exif=tags)
+    data(root).setup("fit")
 
 
 def test_run_lengths_past_the_image_and_labels_by_tables(root):

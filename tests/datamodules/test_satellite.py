@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import resource
 from types import SimpleNamespace
 
 import cv2
@@ -17,7 +18,7 @@ from rasterio.crs import CRS  # noqa: E402
 from rasterio.transform import from_origin  # noqa: E402
 
 from datamodules import SatelliteDataModule  # noqa: E402
-from datamodules.readers import GeoTiffReader, ImageReadError  # noqa: E402
+from datamodules.readers import GeoTiffReader, ImageReader, ImageReadError  # noqa: E402
 from datamodules.readers.geotiff import HANDLES  # noqa: E402
 from datamodules.satellite import neighbours, touching  # noqa: E402
 from datamodules.targets import Polygons, RasterMasks  # noqa: E402
@@ -433,3 +434,41 @@ def test_the_authors_own_split_says_what_leaks(competition_data):
         if (boxes[one, :2] <= boxes[other, 2:] + 0.3).all() and (boxes[other, :2] <= boxes[one, 2:] + 0.3).all()
     ]
     assert neighbours(footprints) == near
+
+
+def test_a_small_file_of_many_pixels_is_refused_by_its_header(tmp_path):
+    """60,000 x 60,000 pixels in some kilobytes, and 3.6 GB once read."""
+    with rasterio.open(
+        tmp_path / "bomb.tif", "w", driver="GTiff", height=60_000, width=60_000, count=1, dtype="uint8",
+        tiled=True, blockxsize=4096, blockysize=4096, compress="deflate", SPARSE_OK=True,
+    ):  # fmt: skip
+        pass
+    assert (tmp_path / "bomb.tif").stat().st_size < 100_000
+    message = "bomb.tif is 60000 x 60000 pixels, more than reader.pixel_limit 300000000; read it by windows"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for reader in (GeoTiffReader(), GeoTiffReader(bands=[1])):
+        with pytest.raises(ImageReadError, match=message):
+            reader.read(row(tmp_path / "bomb.tif"))
+    with pytest.raises(ImageReadError, match="bomb.tif is 60000 x 60000 pixels, more than reader.pixel_limit"):
+        ImageReader().read(row(tmp_path / "bomb.tif"))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
+    assert GeoTiffReader().read(row(tmp_path / "bomb.tif", window=(100, 200, 64, 48))).shape == (64, 48, 1)
+    assert GeoTiffReader(pixel_limit=10**10).size(row(tmp_path / "bomb.tif")) == (60_000, 60_000)
+
+
+@pytest.mark.parametrize("window", [(40, 50, 64, 64), (-10, -20, 64, 64), (0, 0, 200, 16)])
+def test_a_window_over_the_edge_has_the_size_that_was_asked_for(tmp_path, window):
+    """Rasterio's own read gives what is left of it: 28 x 28 pixels of 64 x 64."""
+    pixels = noise(3, 72, 80)
+    write(tmp_path / "a.tif", pixels)
+    top, left, height, width = window
+    image, valid = GeoTiffReader().read_with_valid(row(tmp_path / "a.tif", window=window))
+    assert image.shape == (height, width, 3)
+    inside = np.zeros((height, width), bool)
+    rows, columns = slice(max(top, 0), min(top + height, 72)), slice(max(left, 0), min(left + width, 80))
+    inside[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = True
+    np.testing.assert_array_equal(image[inside], pixels[:, rows, columns].transpose(1, 2, 0).reshape(-1, 3))
+    assert valid is not None
+    np.testing.assert_array_equal(valid, inside)
+    with pytest.raises(ImageReadError, match=r"a.tif is 72 x 80 pixels, no part of the window \(72, 0, 8, 8\)"):
+        GeoTiffReader().read(row(tmp_path / "a.tif", window=(72, 0, 8, 8)))

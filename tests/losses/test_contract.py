@@ -107,3 +107,33 @@ def test_half_types_at_full_size_and_far_out(name, dtype):
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("name", PIXELS)
+@pytest.mark.parametrize("side", [512, 1024])
+def test_half_logits_of_whole_images_give_the_float_value(name, side):
+    """Sums over a million pixels, in half precision, would not."""
+    generator = torch.Generator().manual_seed(side)
+    logits = (torch.randn(1, 1, side, side, generator=generator) * 3).half()
+    target = (torch.rand(1, 1, side, side, generator=generator) < 0.2).to(torch.uint8)
+    half, full = build(name)(logits, target), build(name)(logits.float(), target)
+    assert torch.isfinite(half)
+    assert half.item() == pytest.approx(full.item(), rel=1e-3, abs=1e-3)
+
+
+# A score, losses that compare channels with each other, and regressions, where 8 and -8 are as far from 0.
+NOT_PIXEL_BY_PIXEL = {"dice_score", "cross_entropy", "lsep", "l1", "smooth_l1"}
+
+
+@pytest.mark.parametrize("name", sorted(set(PIXELS) - NOT_PIXEL_BY_PIXEL))
+@pytest.mark.parametrize("truth", [0, 1])
+def test_a_batch_that_is_all_wrong_costs_more_than_one_that_is_all_right(name, truth):
+    """Also where nothing is to be found and everything is predicted; smp's Dice gives 0 for that."""
+    target = torch.full((2, 2, 16, 16), truth)
+    right = torch.full((2, 2, 16, 16), 8.0 if truth else -8.0)
+    cost, lowest = build(name)(-right, target).item(), build(name)(right, target).item()
+    assert cost > 1e-3
+    if (name, truth) == ("boundary_dou", 0):
+        assert cost == lowest == 1  # without a boundary its formula says nothing
+    else:
+        assert cost > lowest

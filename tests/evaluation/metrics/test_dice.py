@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+import torch
+import torch.multiprocessing as mp
 
 from evaluation.metrics import DiceGlobal, DicePerImage, IoUGlobal, IoUPerImage
 
@@ -83,3 +85,59 @@ def test_a_class_that_is_nowhere_may_be_left_out(kind):
     nowhere = kind(empty=float("nan"))
     nowhere.update(np.zeros((1, 1, 4, 4), bool), np.zeros((1, 1, 4, 4), np.uint8))
     assert np.isnan(float(nowhere.compute()))
+
+
+def hand_made():
+    """A perfect image, an empty one that is left empty, an empty one with 4 invented pixels."""
+    square = np.zeros((1, 8, 8), bool)
+    square[0, 2:4, 2:4] = True
+    nothing = np.zeros((1, 8, 8), bool)
+    return [(square, square), (nothing, nothing), (square, nothing)]
+
+
+# metric -> score of the three: the convention for the empty image is the argument
+HAND_MADE = [
+    (DicePerImage(), (1 + 1 + 0) / 3),
+    (DicePerImage(empty=0.0), (1 + 0 + 0) / 3),
+    (DicePerImage(empty=float("nan")), (1 + 0) / 2),
+    (DiceGlobal(), 2 * 4 / (8 + 4)),
+    (IoUPerImage(), (1 + 1 + 0) / 3),
+    (IoUGlobal(), 4 / 8),
+]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize(("metric", "expected"), HAND_MADE)
+def test_three_images_by_hand(metric, expected, size):
+    metric.reset()
+    pairs = hand_made()
+    for start in range(0, 3, size):
+        predicted, true = zip(*pairs[start : start + size], strict=True)
+        metric.update(np.stack(predicted), np.stack(true).astype(np.uint8))
+    assert float(metric.compute()) == pytest.approx(expected)
+
+
+def on_rank(rank, path, results):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=2)
+    scores = []
+    for metric, _ in HAND_MADE:
+        metric.reset()
+        for number in range(rank, 4, 2):  # the fourth place is the first image again, as a padded loader has it
+            predicted, true = hand_made()[number % 3]
+            metric.add(f"image{number % 3}", {"mask": predicted}, {"mask": true.astype(np.uint8)})
+        scores.append(float(metric.compute()))
+    results.put(scores)
+    torch.distributed.destroy_process_group()
+
+
+def test_three_images_by_hand_on_two_ranks(tmp_path):
+    context = mp.get_context("fork")
+    results = context.SimpleQueue()
+    workers = [context.Process(target=on_rank, args=(rank, tmp_path / "init", results)) for rank in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode == 0
+    for scores in (results.get(), results.get()):
+        assert scores == pytest.approx([expected for _, expected in HAND_MADE])
