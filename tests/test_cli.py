@@ -309,16 +309,58 @@ def test_predict_goes_on_where_it_was_killed(here, monkeypatch):
                 np.testing.assert_array_equal(array, arrays[name])
 
 
-def test_changed_folds_are_refused_on_resume(here):
-    path = here / "folds" / "quickstart.csv"
+@pytest.mark.parametrize("verb", ["fit", "validate", "predict"])
+def test_changed_folds_are_refused(here, verb):
+    """Each would validate on images that the run was trained on; the predictions that are there stay."""
+    path, folder = here / "folds" / "quickstart.csv", Path("runs/quickstart/fold0")
     before = path.read_text()
+    kept = {file: file.read_bytes() for file in (folder / "predictions").rglob("*") if file.is_file()}
     try:
         lines = before.splitlines()
         head, rows = lines[0], [line.split(",") for line in lines[1:]]
         for row in rows:
             row[1] = str((int(row[1]) + 1) % 3)
         path.write_text("\n".join([head, *(",".join(row) for row in rows)]) + "\n")
-        with pytest.raises(ValueError, match="folds have changed"):
-            fit("--ckpt_path", "last", "--trainer.max_epochs", "3")
+        again = ["--config", str(QUICKSTART), *SMALL, "--ckpt_path", "last", "--trainer.max_epochs", "3"]
+        arguments = again if verb == "fit" else [str(folder), *SMALL[-6:]]
+        with pytest.raises(ValueError, match=r"the folds have changed since this run started: folds/quickstart\.csv"):
+            run(verb, *arguments)
+        assert {file: file.read_bytes() for file in kept} == kept
+        if verb == "predict":  # a test set has nothing to do with folds
+            run(verb, str(folder), *SMALL[-6:], "--data.predict_split", "[test]")
     finally:
         path.write_text(before)
+
+
+@pytest.mark.parametrize(
+    ("flags", "train", "val"),
+    [
+        (["--trainer.limit_train_batches", "1"], 1, None),
+        (["--trainer.limit_train_batches", "1.0"], 3, None),
+        (["--trainer.limit_train_batches", "2", "--trainer.limit_val_batches", "1"], 2, 1),
+        (["--trainer.limit_val_batches", "0.5"], None, 2),
+        (["--trainer.overfit_batches", "1"], 1, 1),
+    ],
+)
+def test_one_is_one_batch(here, monkeypatch, flags, train, val):
+    """And 1.0 is all of them: what the loops of a run really do."""
+    from lightning_modules import SegmentationModule
+
+    steps = {"train": 0, "val": 0}
+
+    def counted(stage, original):
+        def step(self, *arguments, **settings):
+            steps[stage] += 1
+            return original(self, *arguments, **settings)
+
+        return step
+
+    for stage, name in (("train", "training_step"), ("val", "validation_step")):
+        monkeypatch.setattr(SegmentationModule, name, counted(stage, getattr(SegmentationModule, name)))
+    own = ["--trainer.max_epochs", "1", "--trainer.num_sanity_val_steps", "0", "--experiment", "limits"]
+    arguments = [*SMALL, *own, "--overwrite", "true", "--data.repeats", "1"]
+    place = arguments.index("--trainer.limit_train_batches")
+    arguments = arguments[:place] + arguments[place + 2 :]
+    run("fit", "--config", str(QUICKSTART), *arguments, *flags)
+    assert train is None or steps["train"] == train
+    assert val is None or steps["val"] == val

@@ -12,8 +12,10 @@ import yaml
 from PIL import Image
 
 import cli
+from experiments import load
 from experiments.config import read_config
 from experiments.offline import out_of_fold
+from lightning_modules import SegmentationModule
 from postprocessing import rle
 from postprocessing.predictions import PredictionStore
 
@@ -269,6 +271,47 @@ def test_out_of_fold_predictions_cover_every_image_once(here):
     shutil.copytree(here / "runs/task/fold1", here / "runs/task/again")
     with pytest.raises(SystemExit, match="has out-of-fold predictions in two runs"):
         out_of_fold(read_config("score", ["runs/task"], lambda parser: None))
+
+
+def test_five_folds_out_of_fold_by_models_that_never_saw_the_image(here, monkeypatch):
+    """Each training image is predicted once, by the one model of whose training it had no part."""
+    seen = {}
+    original = SegmentationModule.training_step
+
+    def step(self, batch, batch_idx):
+        seen.setdefault(self.trainer.datamodule.fold, set()).update(batch["image_id"])
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(SegmentationModule, "training_step", step)
+    config = yaml.safe_load(textwrap.dedent(BASE)) | {"cv": {"k": 5}}
+    network = {"class_path": "torch.nn.Conv2d", "init_args": {"in_channels": 3, "out_channels": 1, "kernel_size": 3}}
+    network["init_args"]["padding"] = 1
+    config["model"]["init_args"] |= {"network": network, "outputs": ["mask"], "loss": "bce"}
+    config["data"]["init_args"] |= {"targets": [target("MaskFiles", pattern="masks/{image_id}.png")]}
+    (here / "five.yaml").write_text(yaml.safe_dump(config))
+    quiet = ["--trainer.enable_progress_bar", "false"]
+    assert cli.main(["folds", "--config", "five.yaml"]) == 0
+    for fold in range(5):
+        assert cli.main(["fit", "--config", "five.yaml", "--data.fold", str(fold), "--seed_everything", str(fold)]) == 0
+        assert cli.main(["predict", f"runs/five/fold{fold}", *quiet]) == 0
+    everything = {f"{number:03d}" for number in range(10)}
+    cases = {}
+    for fold in range(5):
+        store = PredictionStore.open(here / f"runs/five/fold{fold}/predictions/val")
+        assert len(store.ids()) == 2
+        assert seen[fold] == everything - set(store.ids())
+        assert not cases.keys() & set(store.ids())
+        cases |= dict.fromkeys(store.ids(), fold)
+    assert set(cases) == everything
+    found = out_of_fold(read_config("score", ["runs/five"], lambda parser: None))
+    assert sorted(case.image_id for case in found) == sorted(everything)
+    models = [load(here / f"runs/five/fold{fold}") for fold in range(5)]
+    for case in found:
+        picture = np.asarray(Image.open(here / f"data/train/{case.image_id}.png"))
+        by_model = [model(picture)["mask"] for model in models]
+        errors = [np.abs(case.prediction()["mask"] - each).max() for each in by_model]
+        assert errors[cases[case.image_id]] < 1.01 / 255
+        assert sum(error < 1.01 / 255 for error in errors) == 1  # the other models say something else
 
 
 def test_sizes_that_are_no_multiple_of_the_stride(here):

@@ -72,3 +72,13 @@ def test_frozen_parts_stay_as_they_are():
     assert not torch.equal(after["2.weight"], before["2.weight"])
     with pytest.raises(ValueError, match="no module 'encoder'"):
         module(freeze=["encoder"])
+
+
+def test_a_batch_of_one_that_batch_norm_cannot_take_is_explained():
+    """DeepLab's pooling branch has one value per channel: torch alone says which shape it did not expect."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1))
+    made = module(network=network).train()
+    with pytest.raises(ValueError, match=r"single value per channel in a batch of 1: set data.batch_size to 2"):
+        made(torch.zeros(1, 3, 8, 8))
+    assert made(torch.zeros(2, 3, 8, 8))["mask"].shape == (2, 1, 1, 1)
+    assert made.eval()(torch.zeros(1, 3, 8, 8))["mask"].shape == (1, 1, 1, 1)

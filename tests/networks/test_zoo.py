@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from benchmarks.networks import SEGMENTATION, Architecture, build
 from lightning_modules.outputs import name_outputs
 from losses import LossFormula
+from postprocessing.inference import Inference
 
 # The same decoders over small encoders; every row as it stands is built by the slow test.
 ENCODER = "tu-tf_mobilenetv3_small_minimal_100"
@@ -139,6 +140,23 @@ def test_small_ones_of_any_channels_and_sizes_train_and_are_saved(row):
     inputs = row.inputs(2, (3, *first))
     check_step_lowers_the_loss(network, inputs, labels=bool(row.init_args.get("labels")))
     check_round_trip(network, with_channels(config, 3), inputs)
+
+
+@pytest.mark.parametrize("row", [row for row in once(SEGMENTATION) if len(row.values[0].shape) == 3])
+def test_images_of_any_size_come_back_at_their_size(row):
+    """Whatever multiple of pixels the encoder wants: what is padded is cut off again."""
+    torch.manual_seed(0)
+    height, width = (131, 150) if row.class_path.endswith("PAN") else (70, 45)
+    network = build(small(row)).eval()
+    image, *side = row.inputs(1, (row.shape[0], height, width))
+
+    def probabilities(batch: Tensor) -> dict[str, Tensor]:
+        assert batch.shape[-2] % 32 == batch.shape[-1] % 32 == 0
+        return {"mask": finest(network(batch, *side)).sigmoid()}
+
+    mask = Inference()(probabilities, image)["mask"]
+    assert mask.shape == (1, classes_of(small(row)), height, width)
+    assert mask.isfinite().all()
 
 
 OURS = [row for row in once(SEGMENTATION) if row.values[0].class_path.startswith("networks.")]
