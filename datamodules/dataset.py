@@ -57,7 +57,9 @@ class TrainingDataset(Dataset):
             for row, factor in zip(self.rows, factors, strict=True)
         ]
 
-    def __getitem__(self, draw: Draw) -> dict[str, Any]:
+    def __getitem__(self, draw: Draw | int) -> dict[str, Any]:
+        if not isinstance(draw, Draw):  # `trainer.overfit_batches` puts a sampler of plain numbers in place of ours
+            draw = Draw(int(draw), int(draw))
         index, row = draw.index, None
         if self.windows is not None:
             # A stream of its own: the augmentation of a seed stays what it is without windows.
