@@ -159,6 +159,28 @@ def test_no_column(case):
     refused(case, [row[:-1] for row in rows], "columns are")
 
 
+def test_a_column_too_many(case):
+    rows = case[-1]
+    refused(case, [[*row, "extra"] for row in rows], "columns are")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_ids_stay_text(tmp_path, name):
+    """A table reader of its own mind makes 1.0 of 001, nothing of NA and 100000 of 1e5."""
+    make, good, _ = FORMATS[name]
+    if name in ("DSTL", "SpaceNet"):
+        pytest.importorskip("rasterio")
+    made, path, ids = make(), tmp_path / "good.csv", ["001", "NA", "1e5", "nan", "1_000", "-7"]
+    made.write([(image_id, good) for image_id in ids], path, None, dict.fromkeys(ids, SIZE))
+    made.validate(path, path, dict.fromkeys(ids, SIZE))
+    assert list(made.read(path, dict.fromkeys(ids, SIZE))) == ids
+    with open(path, newline="") as handle:
+        rows = list(csv.reader(handle))
+    changed = [[row[0].replace("001", "1", 1) if row[0].startswith("001") else row[0], *row[1:]] for row in rows]
+    with pytest.raises(SubmissionError, match=r"are missing \['001.*not in it \['1"):
+        made.validate(written(path, changed), path, dict.fromkeys(ids, SIZE))
+
+
 @pytest.mark.parametrize("text", ["nan", "1 2 x", "NaN NaN"])
 def test_a_value_that_is_none(case, text):
     made, rows = case[0], case[-1]
