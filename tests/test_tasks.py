@@ -314,6 +314,41 @@ def test_five_folds_out_of_fold_by_models_that_never_saw_the_image(here, monkeyp
         assert sum(error < 1.01 / 255 for error in errors) == 1  # the other models say something else
 
 
+def test_a_searched_threshold_repeats_and_is_what_is_submitted(here):
+    names = [f"{number:03d}" for number in range(10, 12)]
+    with open("data/sample.csv", "w", newline="") as handle:
+        csv.writer(handle).writerows([("ImageId", "EncodedPixels"), *((name, "") for name in names)])
+    network = {"class_path": "torch.nn.Conv2d", "init_args": {"in_channels": 3, "out_channels": 1, "kernel_size": 1}}
+    work(
+        here,
+        {"network": network, "outputs": ["mask"], "loss": "bce"},
+        {"targets": [target("MaskFiles", pattern="masks/{image_id}.png")], "sample_submission": "sample.csv"},
+        {"submission": {"class_path": "postprocessing.submissions.RunLengths"}},
+    )
+    random = np.random.default_rng(0)
+    for split in ("val", "test"):  # what is to be found has 0.3 to 0.4, all else 0.1 to 0.2
+        store = PredictionStore(here / f"runs/task/fold0/predictions/{split}")
+        for image_id in store.ids():
+            folder = "masks" if split == "val" else "test"
+            found = np.asarray(Image.open(here / f"data/{folder}/{image_id}.png").convert("L")) > 100
+            store.write(image_id, {"mask": (0.1 + 0.2 * found + 0.1 * random.random(found.shape))[None]})
+    searched, values = here / "runs/task/searched.yaml", []
+    for _ in range(2):
+        assert cli.main(["search", "runs/task", "--sweeps", "1", "--processes", "1"]) == 0
+        values.append(searched.read_text())
+    assert values[0] == values[1]
+    value = yaml.safe_load(values[0])["competition"]["postprocess"][0]["init_args"]["value"]
+    assert 0.2 < value < 0.3
+    assert cli.main(["submit", "runs/task", "--output", "sub.csv"]) == 0
+    store = PredictionStore.open(here / "runs/task/fold0/predictions/test")
+    rows = {row["ImageId"]: row["EncodedPixels"] for row in csv.DictReader(open("sub.csv"))}
+    assert list(rows) == names
+    for image_id, text in rows.items():
+        probabilities = store.read(image_id)["mask"][0]
+        np.testing.assert_array_equal(rle.decode(text, probabilities.shape), probabilities > value)
+        assert 0 < (probabilities > value).sum() < probabilities.size
+
+
 def test_sizes_that_are_no_multiple_of_the_stride(here):
     stored = work(
         here,
