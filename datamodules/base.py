@@ -211,7 +211,8 @@ class BaseDataModule(pl.LightningDataModule):
         absent = sorted(listed - set(table["image_id"]))
         if absent:
             raise FileNotFoundError(
-                f"{key}: {csv} lists {len(absent)} images without a file; the first is {absent[0]!r}"
+                f"{key}: {csv} lists {len(absent)} images without a file; the first is {absent[0]!r}. Take them "
+                "out of the list, or look whether data.images and data.root say where they lie"
             )
         return table[table["image_id"].isin(listed)].reset_index(drop=True)
 
@@ -278,7 +279,10 @@ class BaseDataModule(pl.LightningDataModule):
             self._check_duplicates(folds)
         numbers = sorted(set(folds["fold"]) - {TRAIN_ONLY})
         if self.fold not in numbers:
-            raise ValueError(f"data.fold is {self.fold}, {self.folds} has folds {numbers}")
+            raise ValueError(
+                f"data.fold is {self.fold}, {self.folds} has folds {numbers}; take one of these, or make more: "
+                "python cli.py folds --config … --cv.k N --overwrite true"
+            )
         return folds
 
     def _check_duplicates(self, folds: pd.DataFrame) -> None:

@@ -56,7 +56,7 @@ class Blank:
         """
         try:
             return self.decoder.size(row)
-        except (ImageReadError, OSError) as error:  # an OSError: the header of a PNG may stand behind its pixels
+        except (ImageReadError, OSError) as error:
             return self._first(error).size
 
     def _first(self, error: Exception | None) -> Sound:
