@@ -22,7 +22,7 @@ from datamodules.collate import collate_evaluation, collate_training
 from datamodules.dataset import EvaluationDataset, TrainingDataset, derive
 from datamodules.decoder import Decoder
 from datamodules.external.base import ExternalData
-from datamodules.file_check import check_classes, check_files
+from datamodules.file_check import check_classes, find_faults, refuse
 from datamodules.quickstart import Generator
 from datamodules.readers import ImageReader, Reader
 from datamodules.samplers import EvaluationSampler, Order, TrainingSampler, rank_and_world
@@ -493,7 +493,7 @@ class BaseDataModule(pl.LightningDataModule):
         look = external and self.check_files
         if self.cache == "none":
             if look:
-                self._look_at_files(decoder)
+                self._look_at_files(decoder, together=True)
                 check_classes(self._own_rows(), decoder)
             return decoder
         folder = Path(self.cache_dir) if self.cache == "disk" else None
@@ -502,7 +502,7 @@ class BaseDataModule(pl.LightningDataModule):
             cache.build(pd.concat(tables, ignore_index=True), show=rank_and_world()[0] == 0)
         except (ValueError, OSError):
             if look:
-                self._look_at_files(decoder)  # which names the other faulty files too
+                self._look_at_files(decoder, together=False)  # which names the other faulty files too
             raise
         if look:
             check_classes(self._own_rows(), decoder)
@@ -513,11 +513,21 @@ class BaseDataModule(pl.LightningDataModule):
         rows = [row for split in ("train", "val") for row in rows_of(self.split_table(split))]
         return [row for row in rows if row.source == "train"]
 
-    def _look_at_files(self, decoder: Decoder) -> None:
-        """Raise where a file of training or validation is faulty; each rank takes its share."""
-        rank, world = rank_and_world()
+    def _look_at_files(self, decoder: Decoder, together: bool) -> None:
+        """Raise where files of training or validation are faulty.
+
+        Args:
+            decoder: would read them.
+            together: every rank is here, takes its share and learns what the others have found.
+        """
         rows = [row for split in ("train", "val") for row in rows_of(self.split_table(split))]
-        check_files(rows[rank::world], decoder, self.windows is not None, self._workers(), show=rank == 0)
+        rank, world = rank_and_world() if together else (0, 1)
+        faults = find_faults(rows[rank::world], decoder, self.windows is not None, self._workers(), show=rank == 0)
+        if world > 1:
+            shares: list[list[str]] = [[] for _ in range(world)]
+            torch.distributed.all_gather_object(shares, faults)
+            faults = [fault for share in shares for fault in share]
+        refuse(faults, len(rows))
 
     def train_dataloader(self) -> DataLoader:
         table = self.split_table("train")

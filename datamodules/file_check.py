@@ -63,7 +63,7 @@ def check_classes(rows: list[Any], decoder: Decoder) -> None:
                 )
 
 
-def check_files(rows: list[Any], decoder: Decoder, by_windows: bool, workers: int, show: bool) -> None:
+def find_faults(rows: list[Any], decoder: Decoder, by_windows: bool, workers: int, show: bool) -> list[str]:
     """Look at the files of every row: are they there, whole, of one size with their truth, does that hold what it may.
 
     Truth is read; of pictures only the header and the end are, unless that end is missing.
@@ -75,8 +75,8 @@ def check_files(rows: list[Any], decoder: Decoder, by_windows: bool, workers: in
         workers: processes.
         show: draw a progress bar where it takes longer than some seconds.
 
-    Raises:
-        ValueError: names each file, the first on the first line.
+    Returns:
+        What is wrong, a text for each row that has a fault; each names its file.
     """
     generator = torch.Generator()  # what training draws shall not depend on whether files were looked at
     found = DataLoader(
@@ -86,10 +86,19 @@ def check_files(rows: list[Any], decoder: Decoder, by_windows: bool, workers: in
         generator=generator,
     )
     bar = tqdm(found, "looking at files", len(rows), unit=" images", disable=not show, delay=5, leave=False)
-    faults = [fault for fault in bar if fault]
+    return [fault for fault in bar if fault]
+
+
+def refuse(faults: list[str], count: int) -> None:
+    """Raise one error for all faults, the first on its first line.
+
+    Args:
+        faults: of `find_faults`.
+        count: how many images were looked at.
+    """
     if not faults:
         return
     more = [f"  {fault}" for fault in faults[1:SHOWN]]
     rest = [f"  … and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-    head = [f"{len(faults)} of {len(rows)} images have faults; the others:"] if len(faults) > 1 else []
+    head = [f"{len(faults)} of {count} images have faults; the others:"] if len(faults) > 1 else []
     raise ValueError("\n".join([faults[0], *head, *more, *rest]))

@@ -9,7 +9,7 @@ from PIL import Image
 
 from datamodules import ImageDataModule
 from datamodules.decoder import Decoder
-from datamodules.file_check import check_files
+from datamodules.file_check import find_faults, refuse
 from datamodules.readers import ImageReader
 from datamodules.table import find_images, rows_of
 from datamodules.targets import InstanceFolders, LabelImages, Labels, MaskFiles, RunLengths
@@ -122,8 +122,9 @@ def test_many_faults_are_counted(root):
     rows = rows_of(table) * 30
     for name in "abcdef":
         cut(root / f"images/{name}.png")
+    faults = find_faults(rows, Decoder(ImageReader(), []), False, workers=2, show=False)
     with pytest.raises(ValueError, match=r"a\.png is damaged(.|\n)*180 of 180 images(.|\n)*and 160 more") as raised:
-        check_files(rows, Decoder(ImageReader(), []), False, workers=2, show=False)
+        refuse(faults, len(rows))
     assert len(str(raised.value).splitlines()) == 22
 
 
