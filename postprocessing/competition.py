@@ -25,6 +25,7 @@ class Competition:
         submission: writer and validator of the submission file.
         solution: truth of the test images in the submission's format, relative to `data.root`, where it is known
             (a generated or a past competition).
+        file_limit: largest file in megabytes (10^6 bytes) that the competition takes; a larger one is refused here.
         slug: the competition's name in its address at Kaggle, to which `submit --message` sends the file.
     """
 
@@ -34,6 +35,7 @@ class Competition:
     postprocess: list[Step] = field(default_factory=list)
     submission: Submission | None = None
     solution: str | None = None
+    file_limit: float | None = None
     slug: str | None = None
 
     def metrics(self) -> dict[str, CompetitionMetric]:

@@ -74,6 +74,7 @@ class Submission(ABC):
         output: Path,
         sample: Path | None = None,
         sizes: Sizes | None = None,
+        file_limit: float | None = None,
     ) -> None:
         """Write the file, check it, and only then give it its name.
 
@@ -82,9 +83,10 @@ class Submission(ABC):
             output: where the file goes.
             sample: the competition's sample submission: its ids and their order are what the file holds.
             sizes: `(H, W)` of every image, to check that runs lie inside; None checks less.
+            file_limit: largest file that the competition takes, in megabytes (10^6 bytes).
 
         Raises:
-            SubmissionError: names the row or id. No file is left then.
+            SubmissionError: names the row or id, or the file's size. No file is left then.
         """
         rows: dict[Row, list[Row]] = {}
         images: set[str] = set()
@@ -115,6 +117,12 @@ class Submission(ABC):
                 writer.writerow(self.columns)
                 for key in order:
                     writer.writerows(rows[key])
+            size = temporary.stat().st_size / 1e6
+            if file_limit is not None and size > file_limit:
+                raise SubmissionError(
+                    f"{output} would be {size:.1f} MB, competition.file_limit is {file_limit:g}; specks and ragged "
+                    "outlines make most runs: add postprocessing.MinimumArea or Smooth to competition.postprocess"
+                )
             self.validate(temporary, sample, sizes)
             os.replace(temporary, output)
         finally:

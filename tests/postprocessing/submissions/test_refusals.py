@@ -214,6 +214,17 @@ def test_other_predictions_than_the_samples_leave_no_file(case, ids, message):
     assert not output.exists()
 
 
+def test_a_file_above_the_limit_is_not_left(case):
+    made, good, _, path, _ = case
+    output = path.with_name("large.csv")
+    arguments = [(image_id, good) for image_id in "abc"], output, path, dict.fromkeys("abc", SIZE)
+    with pytest.raises(SubmissionError, match=r"large.csv would be 0.0 MB, competition.file_limit is 1e-06"):
+        made.write(*arguments, file_limit=1e-6)
+    assert list(path.parent.glob("large*csv*")) == []
+    made.write(*arguments, file_limit=1)
+    assert output.is_file()
+
+
 RUNS = [
     name for name in FORMATS if name in ("SIIM", "TGS", "HuBMAP", "Carvana", "DSB", "Airbus", "Clouds", "UW-Madison")
 ]
