@@ -74,6 +74,24 @@ def between(
     return random.uniform(low, high, shape)
 
 
+def masks_of(arrays: dict[str, np.ndarray], size: tuple[int, int]) -> list[str]:
+    """Names of the masks of a sample: arrays with the rows and columns of its image `(H, W)`.
+
+    Raises:
+        ValueError: truth that is neither a mask nor `boxes` and has several axes: it would stay where it was while the
+            picture moves.
+    """
+    names = [name for name, array in arrays.items() if array.ndim >= 2 and name != "boxes"]
+    for name in names:
+        if arrays[name].shape[-2:] != tuple(size):
+            raise ValueError(
+                f"the target {name!r} is {arrays[name].shape}, its image {tuple(size)}: augmentation moves masks of "
+                "the image's size, and boxes (n, 4) under the name 'boxes' with their 'labels'. Draw points into a "
+                "mask in `read`, and take what you need from it in `derive`, which comes after augmentation"
+            )
+    return names
+
+
 def spatial(batch: dict[str, Any]) -> list[str]:
     """Names of the masks of a batch: tensors with the spatial axes of its image."""
     axes = batch["image"].shape[2:]

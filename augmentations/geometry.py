@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from augmentations.base import Augmentation, between, spatial
+from augmentations.base import Augmentation, between, masks_of, spatial
 from augmentations.maps import Warp
 from augmentations.warp import Nearest, coordinates, warp_boxes, warp_images
 from augmentations.warp_cv2 import ImageWarp
@@ -141,9 +141,8 @@ class Geometry(Augmentation):
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         warp = ImageWarp(self.draw(1, image.shape[:2], random), image.shape[:2])
         result = dict(arrays)
-        for name, array in arrays.items():
-            if array.ndim >= 2 and name != "boxes":
-                result[name] = warp.mask(array)
+        for name in masks_of(arrays, image.shape[:2]):
+            result[name] = warp.mask(arrays[name])
         if "boxes" in arrays:
             boxes, seen = warp.boxes(arrays["boxes"])
             result["boxes"] = boxes[seen]

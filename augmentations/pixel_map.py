@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from augmentations.base import masks_of
+
 
 def pixel_numbers(size: tuple[int, int]) -> np.ndarray:
     """The pixels of `(H, W)` numbered from 1, row by row, int32; 0 stands for what comes from outside.
@@ -27,11 +29,10 @@ def follow(arrays: dict[str, np.ndarray], numbers: np.ndarray, size: tuple[int, 
         return arrays
     inside, places = numbers > 0, np.maximum(numbers - 1, 0)
     result = dict(arrays)
-    for name, array in arrays.items():
-        if array.ndim >= 2 and name != "boxes":
-            moved = array.reshape(*array.shape[:-2], -1)[..., places]
-            moved[..., ~inside] = 0
-            result[name] = moved
+    for name in masks_of(arrays, size):
+        moved = arrays[name].reshape(*arrays[name].shape[:-2], -1)[..., places]
+        moved[..., ~inside] = 0
+        result[name] = moved
     if "boxes" in arrays:
         boxes, seen = _extents(arrays["boxes"], inside, places, size[1])
         result["boxes"] = boxes[seen]

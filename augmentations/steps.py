@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from augmentations.base import Augmentation
+from augmentations.base import Augmentation, masks_of
 
 if TYPE_CHECKING:
     import albumentations
@@ -76,7 +76,7 @@ def augment(augmentation: "albumentations.Compose", image: np.ndarray, arrays: A
     Raises:
         TypeError: a transform that knows only pictures of 1 or 3 channels.
     """
-    spatial = {name: array for name, array in arrays.items() if array.ndim >= 2 and name != "boxes"}
+    spatial = {name: arrays[name] for name in masks_of(arrays, image.shape[:2])}
     # Plane by plane, because albumentations wants equal shapes. cv2 has no 64-bit remapping; class numbers fit into 16.
     planes: list[np.ndarray] = []
     for array in spatial.values():

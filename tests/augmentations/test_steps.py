@@ -4,6 +4,7 @@ import albumentations
 import cv2
 import numpy as np
 import pytest
+from torchvision.transforms import v2
 
 from augmentations import Geometry
 from augmentations.steps import Steps
@@ -69,3 +70,15 @@ def test_samples_with_and_without_boxes():
     boxes = {"boxes": np.array([[0, 0, 10, 20]], np.float32), "labels": np.array([1])}
     assert steps(image, boxes, 255.0, 0, np.random.default_rng(0))[1]["boxes"].tolist() == [[54, 0, 64, 20]]
     assert steps(image, {}, 255.0, 0, np.random.default_rng(0))[1] == {}
+
+
+@pytest.mark.parametrize(
+    "step", [albumentations.HorizontalFlip(p=1.0), Geometry(hflip=1.0), v2.RandomHorizontalFlip(p=1.0)]
+)
+def test_truth_that_cannot_move_is_refused(step):
+    """Not left where it was, and not moved as if it were a picture."""
+    arrays = {"mask": np.zeros((64, 64), np.uint8), "keypoints": np.zeros((5, 2), np.float32)}
+    with pytest.raises(ValueError, match=r"the target 'keypoints' is \(5, 2\), its image \(64, 64\): .* Draw points"):
+        run([step], dull(3), arrays)
+    found = run([step], dull(3), {"label": np.zeros(3, np.float32), "boxes": np.array([[0, 0, 9, 9.0]], np.float32)})[1]
+    np.testing.assert_allclose(found["boxes"], [[55, 0, 64, 9]])
