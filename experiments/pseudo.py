@@ -115,6 +115,8 @@ def write_labels(
         An entry of the manifest by fold.
     """
     data, options = config.data, config.options
+    if any(target.boxes for target in data.targets):
+        raise ValueError("pseudo makes labels of masks and of whole images, but data.targets has boxes")
     data.prepare_data()
     data.prepare_targets()
     table = data.split_table(options.on)

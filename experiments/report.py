@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from datamodules.table import rows_of
 from evaluation.interval import bootstrap_interval
+from evaluation.panels import as_map
 from experiments.config import OfflineConfig, read_config
 from experiments.curves import read_metrics, smoothed
 from experiments.explore import print_findings
@@ -212,6 +213,9 @@ def look_at_test(config: OfflineConfig) -> tuple[dict[str, np.ndarray], Any]:
     stores = [run.predictions / "test" for run in config.runs]
     if config.data.test_images is None or not all((path / "manifest.json").is_file() for path in stores):
         return {}, None
+    submission = config.competition.submission
+    if len(stores) > 1 and submission is not None and not submission.blended:
+        return {}, None  # lists of several folds have no mean
     opened, found = [PredictionStore.open(path) for path in stores], {}
     bar = tqdm(test_predictions(config, opened), desc="test", unit=" images", total=len(opened[0]), disable=None)
     for number, (image_id, mean) in enumerate(bar):
@@ -266,5 +270,7 @@ def entries_of(config: OfflineConfig, cases: dict[str, Any], captions: dict[str,
         true = cases[image_id].truth().get(metric.truth)
         if shown is not None and true is not None:
             image = np.moveaxis(config.data.reader.read(rows[image_id]), -1, 0)
-            result.append((f"{image_id[:40]}   {caption}", image, true, shown))
+            drawn = [as_map(array, image.shape[1:]) for array in (true, shown)]
+            pair = (true, shown) if any(array is None for array in drawn) else drawn
+            result.append((f"{image_id[:40]}   {caption}", image, *pair))
     return result

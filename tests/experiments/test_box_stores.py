@@ -14,6 +14,7 @@ import yaml
 from evaluation.folds import folds_hash, read_folds
 from experiments import offline
 from experiments.ensemble import main as ensemble
+from experiments.report import main as report
 from postprocessing.predictions import PredictionStore
 
 SIZE = (80, 100)
@@ -136,3 +137,13 @@ def test_the_folds_boxes_are_merged_before_they_are_submitted(kind, rule, capsys
     again, alone = (made.read(Path(name), sizes) for name in ("s.csv", "one.csv"))
     for image_id in TRUE:  # both folds' stores hold the same
         np.testing.assert_allclose(again[image_id]["boxes"], alone[image_id]["boxes"], atol=1e-4)
+
+
+@pytest.mark.parametrize("folder", ["runs/c", "runs/c/fold0"])
+def test_the_report_draws_boxes(kind, folder):
+    lone = PredictionStore("runs/c/fold1/predictions/test")  # as two detectors are: other numbers of boxes
+    lone.write("a", {"boxes": np.array(FOUND["c"], np.float32)})
+    report("report", [folder])
+    made = Path("runs/c/report")
+    assert "Worst images" in (made / "report.html").read_text()
+    assert len((made / "worst.png").read_bytes()) > 1000
