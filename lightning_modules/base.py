@@ -17,9 +17,10 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from augmentations import Augmentation
 from lightning_modules.checkpointing import checkpoint_activations
+from lightning_modules.optimizers import loss_groups, network_groups
 from lightning_modules.outputs import activate, deactivate, flat_names, name_outputs
 from lightning_modules.rates import rate_scales
-from lightning_modules.schedules import StepOnValidation, interval_of, make_scheduler
+from lightning_modules.schedules import StepOnValidation, make_scheduler, scheduler_settings
 from lightning_modules.streamed import Streamed, predict_large_apart
 from lightning_modules.weights import load_weights
 from losses import LossFormula
@@ -40,6 +41,7 @@ class BaseModule(pl.LightningModule):
         outputs: names of what the network returns, one entry per tensor; a list entry splits the channels of one
             tensor by name: `[[body, border], empty]`. The first name is the task's main output.
         loss: the loss formula, for example `bce(mask) + 0.5 * dice(mask)`; a bare `bce + dice` means the main output.
+            None only where a task's `training_loss` asks no formula (a detector computes its own losses).
         compile_loss: compile the loss formula: its pixel passes become one, twice to three times as fast, and a byte a
             pixel waits for the backward pass. Off, because compiling takes 10 to 30 s and a C++ compiler.
         loss_terms: library losses under a name of yours for the formula.
@@ -84,7 +86,7 @@ class BaseModule(pl.LightningModule):
         self,
         network: nn.Module,
         outputs: list[str | list[str]],
-        loss: str,
+        loss: str | None,
         compile_loss: bool = False,
         loss_terms: dict[str, nn.Module] | None = None,
         inputs: list[str] | None = None,
@@ -118,8 +120,12 @@ class BaseModule(pl.LightningModule):
         unknown = sorted(set(self.activations) - set(self.names))
         if unknown:
             raise ValueError(f"model.activations names {unknown}, but model.outputs are {self.names}")
-        self.loss = LossFormula(loss, loss_terms)
-        if compile_loss:
+        if loss is None and type(self).training_loss is BaseModule.training_loss:
+            raise ValueError(
+                f"model.loss is not set, but {type(self).__name__} has no loss of its own: write a formula"
+            )
+        self.loss = None if loss is None else LossFormula(loss, loss_terms)
+        if self.loss is not None and compile_loss:
             self.loss.compile()
         self.optimizer, self.scheduler = optimizer, scheduler
         self.scheduler_interval, self.scheduler_monitor = scheduler_interval, scheduler_monitor
@@ -221,40 +227,51 @@ class BaseModule(pl.LightningModule):
                     batch = step.batch(batch, self._full, random)
         return batch
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        batch = self.augment(batch, batch_idx)
+    def training_loss(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of a training batch that is augmented already, and its parts by name; here that of the formula."""
         outputs = self(*self.network_inputs(batch))
         weight = batch.get("weight")
         total, parts = self.loss(outputs, batch, weight=weight)
-        if weight is not None:
-            # The losses divide by the sum of the weights, so a batch of light images would count like any other.
-            factor = weight.mean()
-            total, parts = total * factor, {name: part * factor for name, part in parts.items()}
+        if weight is None:
+            return total, parts
+        # The losses divide by the sum of the weights, so a batch of light images would count like any other.
+        factor = weight.mean()
+        return total * factor, {name: part * factor for name, part in parts.items()}
+
+    def validation_loss(self, prediction: dict[str, Tensor], batch: dict[str, Any], index: int) -> Tensor | None:
+        """Loss of one image of an evaluation batch, from its prediction; None where that does not tell it."""
+        # Tiles and views are averaged as probabilities; the loss wants the logits they came from.
+        logits = {name: deactivate(value.unsqueeze(0), self.activations[name]) for name, value in prediction.items()}
+        truth = {
+            name: values[index].unsqueeze(0)
+            for name, values in batch.items()
+            if name not in ("image", "weight") and isinstance(values[index], Tensor)
+        }
+        return self.loss(logits, truth)[0]
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        batch = self.augment(batch, batch_idx)
+        total, parts = self.training_loss(batch)
+        self.log_training(total, parts, len(batch["image_id"]), batch_idx)
+        return total
+
+    def log_training(self, total: Tensor, parts: dict[str, Tensor], size: int, batch_idx: int) -> None:
+        """Log the loss of a training batch of `size` images and its parts; a task that steps by itself calls it too."""
         self.loss_parts = parts
-        size = len(batch["image_id"])
         # Lightning takes 0.3 ms to log a value, so one that neither file nor bar will show is left out.
         written = self.trainer._logger_connector.should_update_logs
         if written or (batch_idx + 1) % SHOWN_EVERY == 0 or self.trainer.is_last_batch:
             self.log("train/loss", total.detach(), prog_bar=True, batch_size=size)
         if len(parts) > 1 and written:
             self.log_dict({f"train/{name}": value for name, value in parts.items()}, batch_size=size)
-        return total
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> list[dict[str, Tensor]]:
         fitting = self.trainer.state.fn == TrainerFn.FITTING
         predictions = self.predict_all(batch, tta=self.validate_with_tta or not fitting)
         for index, prediction in enumerate(predictions):
-            # Tiles and views are averaged as probabilities; the loss wants the logits they came from.
-            logits = {
-                name: deactivate(value.unsqueeze(0), self.activations[name]) for name, value in prediction.items()
-            }
-            truth = {
-                name: values[index].unsqueeze(0)
-                for name, values in batch.items()
-                if name not in ("image", "weight") and isinstance(values[index], Tensor)
-            }
-            total, _ = self.loss(logits, truth)
-            self.log("val/loss", total, prog_bar=True, batch_size=1, on_epoch=True, on_step=False, sync_dist=True)
+            loss = self.validation_loss(prediction, batch, index)
+            if loss is not None:
+                self.log("val/loss", loss, prog_bar=True, batch_size=1, on_epoch=True, on_step=False, sync_dist=True)
         return predictions
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> list[dict[str, Tensor]]:
@@ -324,7 +341,9 @@ class BaseModule(pl.LightningModule):
         """Share of the run that is over: max(step / total steps, elapsed / time budget)."""
         trainer = self.trainer
         total = trainer.estimated_stepping_batches
-        share = trainer.global_step / total if total and total != float("inf") else 0.0
+        # Each optimizer's step counts in Lightning's global step, but not in the length of the run.
+        steps = trainer.global_step / max(1, len(trainer.optimizers))
+        share = steps / total if total and total != float("inf") else 0.0
         timer = next((callback for callback in trainer.callbacks if isinstance(callback, pl.callbacks.Timer)), None)
         if timer is not None and timer.time_remaining() is not None:
             elapsed = timer.time_elapsed()
@@ -332,35 +351,12 @@ class BaseModule(pl.LightningModule):
         return min(1.0, share)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Decay the weights of the network; neither its norms and biases nor the parameters of the loss.
+        """Parameters of the network and of the loss, for an optimizer; see `lightning_modules.optimizers`."""
+        of_loss = [] if self.loss is None else loss_groups(self.loss.losses)
+        return [*network_groups(self.network, self._trained, self.layer_decay, self.encoder_lr), *of_loss]
 
-        A loss with an attribute `learning_rate` is trained with that one (the centres of the center loss want 0.5).
-        Layers of different learning rates have groups of their own, with their factor as `lr_scale`.
-        """
-        scales = rate_scales(self.network, self.layer_decay, self.encoder_lr)
-        named = self.network.named_parameters()
-        trained = [(parameter, scales[parameter]) for name, parameter in named if name in self._trained]
-        groups: list[dict[str, Any]] = []
-        for scale in dict.fromkeys(scale for _, scale in trained):
-            members = [parameter for parameter, its in trained if its == scale]
-            extra = {} if scale == 1 else {"lr_scale": scale}
-            groups.append({"params": [parameter for parameter in members if parameter.ndim > 1]} | extra)
-            rest = [parameter for parameter in members if parameter.ndim <= 1]
-            groups.append({"params": rest, "weight_decay": 0.0} | extra)
-        return [group for group in (*groups, *self._loss_groups()) if group["params"]]
-
-    def _loss_groups(self) -> list[dict[str, Any]]:
-        groups = []
-        for loss in dict.fromkeys(self.loss.losses):  # one that the formula names twice is trained once
-            group: dict[str, Any] = {"params": list(loss.parameters()), "weight_decay": 0.0}
-            rate = getattr(loss, "learning_rate", None)
-            groups.append(group if rate is None else group | {"lr": rate})
-        return groups
-
-    def configure_optimizers(self) -> Any:
-        groups = self.parameter_groups()
-        if not groups:
-            raise ValueError("nothing is left to train: model.freeze and model.train_only freeze the whole network")
+    def make_optimizer(self, groups: list[dict[str, Any]]) -> Optimizer:
+        """`model.optimizer` over some parameters; a task with a second network asks for another one."""
         optimizer = self.optimizer(groups)
         for group in optimizer.param_groups:
             group["lr"] *= group.get("lr_scale", 1.0)
@@ -368,22 +364,18 @@ class BaseModule(pl.LightningModule):
             for group in optimizer.param_groups:
                 if group.get("fused") is None and not group.get("foreach"):
                     group["fused"] = True
+        return optimizer
+
+    def configure_optimizers(self) -> Any:
+        groups = self.parameter_groups()
+        if not groups:
+            raise ValueError("nothing is left to train: model.freeze and model.train_only freeze the whole network")
+        optimizer = self.make_optimizer(groups)
         if self.scheduler is None:
             return optimizer
         scheduler = make_scheduler(self.scheduler, optimizer, self.trainer, self.scheduler_monitor)
-        settings = {"scheduler": scheduler, "monitor": self.scheduler_monitor}
-        if isinstance(scheduler, ReduceLROnPlateau):
-            if self.scheduler_interval is not None or self.scheduler_frequency != 1:
-                raise ValueError(
-                    "a plateau scheduler moves at each validation: leave out model.scheduler_interval and "
-                    "scheduler_frequency, set trainer.check_val_every_n_epoch"
-                )
-            # Lightning looks for a value all the same: when there is one, and not in its finders' runs without scores.
-            settings |= {"frequency": self.trainer.check_val_every_n_epoch or 1, "strict": False}
-        else:
-            interval = self.scheduler_interval or interval_of(scheduler)
-            settings |= {"interval": interval, "frequency": self.scheduler_frequency}
-        return {"optimizer": optimizer, "lr_scheduler": settings}
+        when = (self.scheduler_monitor, self.scheduler_interval, self.scheduler_frequency)
+        return {"optimizer": optimizer, "lr_scheduler": scheduler_settings(scheduler, self.trainer, *when)}
 
     def configure_callbacks(self) -> list[pl.Callback]:
         return [] if self.scheduler is None else [StepOnValidation()]

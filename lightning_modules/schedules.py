@@ -4,7 +4,7 @@ import bisect
 import itertools
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import LearningRateFinder
@@ -114,6 +114,30 @@ def make_scheduler(
     if isinstance(scheduler, OneCycleLR | CyclicLR):
         _keep_ratios(scheduler, rates)
     return scheduler
+
+
+def scheduler_settings(
+    scheduler: Scheduler,
+    trainer: pl.Trainer,
+    monitor: str,
+    interval: Literal["step", "epoch"] | None,
+    frequency: int,
+) -> dict[str, Any]:
+    """How Lightning moves a scheduler: `lr_scheduler` of what `configure_optimizers` returns.
+
+    Raises:
+        ValueError: an interval or frequency of a plateau scheduler, which moves at each validation.
+    """
+    settings = {"scheduler": scheduler, "monitor": monitor}
+    if not isinstance(scheduler, ReduceLROnPlateau):
+        return settings | {"interval": interval or interval_of(scheduler), "frequency": frequency}
+    if interval is not None or frequency != 1:
+        raise ValueError(
+            "a plateau scheduler moves at each validation: leave out model.scheduler_interval and "
+            "scheduler_frequency, set trainer.check_val_every_n_epoch"
+        )
+    # Lightning looks for a value all the same: when there is one, and not in its finders' runs without scores.
+    return settings | {"frequency": trainer.check_val_every_n_epoch or 1, "strict": False}
 
 
 def interval_of(scheduler: Scheduler) -> Literal["step", "epoch"]:

@@ -91,9 +91,8 @@ def load_weights(module: nn.Module, name: str) -> None:
     own = any(key.startswith("network.") for key in state)
     target = module if own else module.network
     expected = target.state_dict()
-    if own:  # the loss of another stage may have other parameters, or none
-        state = {key: value for key, value in state.items() if not key.startswith("loss.")}
-        expected = {key: value for key, value in expected.items() if not key.startswith("loss.")}
+    if own:  # what a stage has beside its network (the loss's parameters, a discriminator) the next may lack
+        state, expected = ({key: value for key, value in s.items() if _of_network(key)} for s in (state, expected))
     wrong = [f"missing {key}" for key in expected if key not in state]
     wrong += [f"unknown {key}" for key in state if key not in expected]
     wrong += [
@@ -105,3 +104,8 @@ def load_weights(module: nn.Module, name: str) -> None:
         shown = "\n  ".join(wrong[:20])
         raise ValueError(f"weights {path} do not fit the network in {len(wrong)} places:\n  {shown}")
     target.load_state_dict(state, strict=False)
+
+
+def _of_network(key: str) -> bool:
+    """Whether a key of a LightningModule's state belongs to its network or its normalisation."""
+    return key.startswith("network.") or "." not in key

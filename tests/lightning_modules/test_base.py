@@ -82,3 +82,8 @@ def test_a_batch_of_one_that_batch_norm_cannot_take_is_explained():
         made(torch.zeros(1, 3, 8, 8))
     assert made(torch.zeros(2, 3, 8, 8))["mask"].shape == (2, 1, 1, 1)
     assert made.eval()(torch.zeros(1, 3, 8, 8))["mask"].shape == (1, 1, 1, 1)
+
+
+def test_a_task_without_losses_of_its_own_wants_a_formula():
+    with pytest.raises(ValueError, match="model.loss is not set, but SegmentationModule has no loss of its own"):
+        module(loss=None)

@@ -1,0 +1,48 @@
+"""Which parameters an optimizer trains, with which decay and learning rate."""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from torch import nn
+
+from lightning_modules.rates import rate_scales
+
+Group = dict[str, Any]
+
+
+def network_groups(
+    network: nn.Module, trained: Collection[str], layer_decay: float = 1.0, encoder_lr: float = 1.0
+) -> list[Group]:
+    """Groups of a network: its weights with decay, its norms and biases without.
+
+    Layers of different learning rates have groups of their own, with their factor as `lr_scale`.
+
+    Args:
+        network: any.
+        trained: names of the parameters that are trained.
+        layer_decay: see `lightning_modules.rates`.
+        encoder_lr: see there.
+    """
+    scales = rate_scales(network, layer_decay, encoder_lr)
+    chosen = [(value, scales[value]) for name, value in network.named_parameters() if name in trained]
+    groups: list[Group] = []
+    for scale in dict.fromkeys(scale for _, scale in chosen):
+        members = [parameter for parameter, its in chosen if its == scale]
+        extra = {} if scale == 1 else {"lr_scale": scale}
+        groups.append({"params": [parameter for parameter in members if parameter.ndim > 1]} | extra)
+        rest = [parameter for parameter in members if parameter.ndim <= 1]
+        groups.append({"params": rest, "weight_decay": 0.0} | extra)
+    return [group for group in groups if group["params"]]
+
+
+def loss_groups(losses: Iterable[nn.Module]) -> list[Group]:
+    """Groups of the parameters of losses, without decay.
+
+    A loss with an attribute `learning_rate` is trained with that one (the centres of the center loss want 0.5).
+    """
+    groups: list[Group] = []
+    for loss in dict.fromkeys(losses):  # one that the formula names twice is trained once
+        group: Group = {"params": list(loss.parameters()), "weight_decay": 0.0}
+        rate = getattr(loss, "learning_rate", None)
+        groups.append(group if rate is None else group | {"lr": rate})
+    return [group for group in groups if group["params"]]
