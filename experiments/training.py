@@ -307,7 +307,7 @@ def print_start(cli: CompetitionCLI) -> None:
     for line in changes(cli.arguments):
         if not line.startswith("stages: "):
             print(f"changed  {line}")
-    for term in cli.model.loss.terms_text():
+    for term in ["the network's own"] if cli.model.loss is None else cli.model.loss.terms_text():
         print(f"loss     {term}")
     print(f"runs to  {cli.run.path}")
     print("watched  " + ", ".join(type(callback).__name__ for callback in cli.trainer.callbacks))

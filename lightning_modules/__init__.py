@@ -2,8 +2,17 @@
 
 from lightning_modules.base import BaseModule
 from lightning_modules.classification import ClassificationModule
+from lightning_modules.detection import DetectionModule
 from lightning_modules.precision import AutoPrecision
 from lightning_modules.schedules import Piecewise, WarmupCosine
 from lightning_modules.segmentation import SegmentationModule
 
-__all__ = ["AutoPrecision", "BaseModule", "ClassificationModule", "Piecewise", "SegmentationModule", "WarmupCosine"]
+__all__ = [
+    "AutoPrecision",
+    "BaseModule",
+    "ClassificationModule",
+    "DetectionModule",
+    "Piecewise",
+    "SegmentationModule",
+    "WarmupCosine",
+]
