@@ -37,8 +37,16 @@ class DetectionModule(BaseModule):
     """
 
     def __init__(self, *args: Any, loss_weights: dict[str, float] | None = None, **kwargs: Any) -> None:
+        # Written out, because the config's keys are read from this call: what is set here is none of them.
         super().__init__(
-            *args, outputs=["boxes"], loss=None, loss_terms=None, inputs=None, activations={"boxes": "none"}, **kwargs
+            *args,
+            outputs=["boxes"],
+            activations={"boxes": "none"},
+            inputs=None,
+            loss=None,
+            loss_terms=None,
+            compile_loss=False,
+            **kwargs,
         )
         transform = getattr(self.network, "transform", None)
         if not hasattr(transform, "image_mean"):
