@@ -10,6 +10,7 @@ from jsonargparse import ActionConfigFile
 from datamodules import BaseDataModule
 from evaluation.folds import CrossValidation
 from experiments.arguments import check_order, config_files, experiment_name
+from experiments.errors import own_words
 from experiments.run_folder import RunFolder, fold_name, fold_runs
 from experiments.training import Parser, add_experiment_arguments
 from postprocessing.competition import Competition
@@ -77,7 +78,8 @@ def read_config(verb: str, arguments: list[str], add_options: Any, searched: boo
     if folder is not None and searched and (overlay := experiment_folder(folder) / "searched.yaml").is_file():
         texts.append(kept_text(overlay))
     parsed = parser.parse_args([part for text in texts for part in ("--config", text)] + flags)
-    built = parser.instantiate_classes(parsed)
+    with own_words():
+        built = parser.instantiate_classes(parsed)
     name = built.experiment or experiment_name(arguments)
     experiment = experiment_folder(folder) if folder is not None else Path(built.runs) / name
     data = built.data

@@ -4,6 +4,8 @@ import difflib
 import os
 import re
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -32,6 +34,23 @@ def told(error: BaseException) -> str | None:
         return None
     where = f"{path.relative_to(REPOSITORY)}, line {number}"
     return f"error: {message}\n  raised in {where}; set TRACEBACK=1 to see how it came there"
+
+
+@contextmanager
+def own_words() -> Iterator[None]:
+    """Around the building of a config's classes: what a constructor refuses is raised as the constructor said it.
+
+    jsonargparse puts it below "Does not validate against any of the Union subtypes" and the whole config.
+    """
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        said: BaseException | None = error
+        while said is not None and "jsonargparse" in traceback.extract_tb(said.__traceback__)[-1].filename:
+            said = said.__cause__ or said.__context__
+        if said is None or said is error:
+            raise
+        raise said from None
 
 
 def cause_first(message: str) -> str:

@@ -29,7 +29,7 @@ from evaluation.folds import CrossValidation
 from evaluation.interval import bootstrap_interval
 from experiments.arguments import changes, check_names, check_order, expand_run, experiment_name
 from experiments.curves import Curves
-from experiments.errors import cause_first
+from experiments.errors import cause_first, own_words
 from experiments.loggers import make_loggers
 from experiments.metrics_csv import MetricsCSV
 from experiments.run_folder import RunFolder, fold_name, git_commit
@@ -208,6 +208,10 @@ class CompetitionCLI(LightningCLI):
             if config.time_limit is not None:
                 callbacks.append(time_limit(config.time_limit))
         return [callback for callback in callbacks if callback is not None]
+
+    def instantiate_classes(self) -> None:
+        with own_words():
+            super().instantiate_classes()
 
     def after_instantiate_classes(self) -> None:
         self.model.config = self.model_config

@@ -17,10 +17,10 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from augmentations import Augmentation
 from lightning_modules.checkpointing import checkpoint_activations
-from lightning_modules.optimizers import loss_groups, network_groups
+from lightning_modules.optimizers import fuse, loss_groups, network_groups
 from lightning_modules.outputs import activate, deactivate, flat_names, name_outputs
 from lightning_modules.rates import rate_scales
-from lightning_modules.schedules import StepOnValidation, make_scheduler, scheduler_settings
+from lightning_modules.schedules import StepOnValidation, make_scheduler, progress_of, scheduler_settings
 from lightning_modules.streamed import Streamed, predict_large_apart
 from lightning_modules.weights import load_weights
 from losses import LossFormula
@@ -339,16 +339,7 @@ class BaseModule(pl.LightningModule):
 
     def progress(self) -> float:
         """Share of the run that is over: max(step / total steps, elapsed / time budget)."""
-        trainer = self.trainer
-        total = trainer.estimated_stepping_batches
-        # Each optimizer's step counts in Lightning's global step, but not in the length of the run.
-        steps = trainer.global_step / max(1, len(trainer.optimizers))
-        share = steps / total if total and total != float("inf") else 0.0
-        timer = next((callback for callback in trainer.callbacks if isinstance(callback, pl.callbacks.Timer)), None)
-        if timer is not None and timer.time_remaining() is not None:
-            elapsed = timer.time_elapsed()
-            share = max(share, elapsed / max(elapsed + timer.time_remaining(), 1e-9))
-        return min(1.0, share)
+        return progress_of(self.trainer)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters of the network and of the loss, for an optimizer; see `lightning_modules.optimizers`."""
@@ -360,10 +351,8 @@ class BaseModule(pl.LightningModule):
         optimizer = self.optimizer(groups)
         for group in optimizer.param_groups:
             group["lr"] *= group.get("lr_scale", 1.0)
-        if isinstance(optimizer, torch.optim.Adam) and self._may_fuse():
-            for group in optimizer.param_groups:
-                if group.get("fused") is None and not group.get("foreach"):
-                    group["fused"] = True
+        if self._may_fuse():
+            fuse(optimizer)
         return optimizer
 
     def configure_optimizers(self) -> Any:

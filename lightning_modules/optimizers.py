@@ -3,7 +3,9 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
+import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from lightning_modules.rates import rate_scales
 
@@ -46,3 +48,11 @@ def loss_groups(losses: Iterable[nn.Module]) -> list[Group]:
         rate = getattr(loss, "learning_rate", None)
         groups.append(group if rate is None else group | {"lr": rate})
     return [group for group in groups if group["params"]]
+
+
+def fuse(optimizer: Optimizer) -> None:
+    """Let Adam and AdamW use their fused kernels, where the config says nothing else."""
+    if isinstance(optimizer, torch.optim.Adam):
+        for group in optimizer.param_groups:
+            if group.get("fused") is None and not group.get("foreach"):
+                group["fused"] = True

@@ -145,6 +145,19 @@ def interval_of(scheduler: Scheduler) -> Literal["step", "epoch"]:
     return "step" if isinstance(scheduler, OneCycleLR | CyclicLR | WarmupCosine) else "epoch"
 
 
+def progress_of(trainer: pl.Trainer) -> float:
+    """Share of a run that is over: max(step / total steps, elapsed / time budget)."""
+    total = trainer.estimated_stepping_batches
+    # Each optimizer's step counts in Lightning's global step, but not in the length of the run.
+    steps = trainer.global_step / max(1, len(trainer.optimizers))
+    share = steps / total if total and total != float("inf") else 0.0
+    timer = next((callback for callback in trainer.callbacks if isinstance(callback, pl.callbacks.Timer)), None)
+    if timer is not None and timer.time_remaining() is not None:
+        elapsed = timer.time_elapsed()
+        share = max(share, elapsed / max(elapsed + timer.time_remaining(), 1e-9))
+    return min(1.0, share)
+
+
 class StepOnValidation(pl.Callback):
     """Moves plateau schedulers when a validation ends, before its checkpoint is written.
 

@@ -110,6 +110,17 @@ def test_a_typo_prints_its_cause_first(flag, expected, here, capsys):
     assert expected in line
 
 
+@pytest.mark.parametrize("verb", ["folds", "fit"])
+def test_what_a_constructor_refuses_is_said_in_its_own_words(verb, tmp_path, monkeypatch):
+    """Not below a hundred lines of the parser's, which end with the whole config."""
+    monkeypatch.chdir(tmp_path)
+    target = "[{class_path: datamodules.targets.Labels, init_args: {columns: [label]}}]"
+    with pytest.raises((ValueError, SystemExit)) as told:
+        cli.main([verb, "--config", str(QUICKSTART), f"--data.targets={target}"])
+    cause = "Labels: classes is not set; give the class names in order, or their number"
+    assert str(told.value).removeprefix("error: ") == cause
+
+
 def test_flags_before_the_config_get_a_hint(capsys):
     assert "before --config" in first_line_of_error(capsys, "fit", "--data.fold", "1", "--config", str(QUICKSTART))
 
