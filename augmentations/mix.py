@@ -20,6 +20,10 @@ class _Mix(Augmentation):
     def partners(self, batch: dict[str, Any], random: np.random.Generator) -> np.ndarray:
         """Whom each sample is mixed with; itself where it is not."""
         count = len(batch["image"])
+        if "boxes" in batch:
+            raise ValueError(
+                f"{type(self).__name__} mixes pictures, masks and labels; it would leave boxes as they are"
+            )
         keys = np.zeros(count, int)
         if self.same is not None:
             if self.same not in batch:

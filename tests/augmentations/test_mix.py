@@ -108,3 +108,10 @@ def test_only_in_batches():
     for kind in (Mixup(), Cutmix(), CopyPaste()):
         with pytest.raises(ValueError, match=r"model\.augmentation"):
             kind.sample(np.zeros((4, 4, 3)), {}, 255.0, random())
+
+
+@pytest.mark.parametrize("step", [Mixup(), Cutmix(), CopyPaste()])
+def test_boxes_are_not_left_behind(step):
+    given = batch() | {"boxes": [torch.zeros(0, 4)] * 6, "labels": [torch.zeros(0)] * 6}
+    with pytest.raises(ValueError, match="mixes pictures, masks and labels; it would leave boxes as they are"):
+        step.batch(given, 255.0, random())
