@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from augmentations import Augmentation
 from lightning_modules.checkpointing import checkpoint_activations
+from lightning_modules.network_errors import explained
 from lightning_modules.optimizers import fuse, loss_groups, network_groups
 from lightning_modules.outputs import activate, deactivate, flat_names, name_outputs
 from lightning_modules.rates import rate_scales
@@ -179,24 +180,8 @@ class BaseModule(pl.LightningModule):
 
     def forward(self, *inputs: Tensor) -> dict[str, Tensor | list[Tensor]]:
         """Normalised inputs -> logits by output name."""
-        try:
+        with explained(self.network, inputs):
             return name_outputs(self.network(*inputs), self.outputs)
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            raise ValueError(
-                f"a batch norm of the network sees a single value per channel in a batch of {len(inputs[0])}: set "
-                "data.batch_size to 2 or more, or put networks.to_group_norm or networks.to_frozen_batch_norm around "
-                "the network"
-            ) from error
-        except RuntimeError as error:
-            first = next((module for module in self.network.modules() if isinstance(module, nn.Conv2d)), None)
-            if first is None or inputs[0].dim() != 4 or first.in_channels == inputs[0].shape[1]:
-                raise
-            raise ValueError(
-                f"the network takes {first.in_channels} channels, the images have {inputs[0].shape[1]}; set in_channels"
-                " of model.network (its pretrained weights are then adapted), or channels of data.reader"
-            ) from error
 
     def probabilities(self, *inputs: Tensor) -> dict[str, Tensor]:
         """Normalised inputs -> probabilities by output name, float32."""
