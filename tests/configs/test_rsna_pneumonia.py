@@ -40,8 +40,9 @@ def rsna(tmp_path, monkeypatch):
 
 
 def test_from_folds_to_submission(rsna, capsys):
-    network = yaml.safe_load(Path(CONFIG).read_text())["model"]["init_args"]["network"]
-    network["init_args"] |= {"weights_backbone": None, "min_size": SIDE, "max_size": SIDE, "score_thresh": 0.0}
+    small = {"num_classes": 2, "weights": None, "weights_backbone": None, "min_size": SIDE, "max_size": SIDE}
+    network = {"class_path": "torchvision.models.detection.fasterrcnn_mobilenet_v3_large_320_fpn"}
+    network["init_args"] = small | {"box_score_thresh": 0.0}
     crop = {"height": SIDE, "width": SIDE, "pad_if_needed": True}
     values = {
         "model.network": yaml.safe_dump(network, default_flow_style=True, width=10_000).strip(),
@@ -70,3 +71,14 @@ def test_from_folds_to_submission(rsna, capsys):
     rows = list(csv.reader(open("submission.csv")))
     assert rows[0] == ["patientId", "PredictionString"]
     assert [row[0] for row in rows[1:]] == ["0000000a-patient", "0000000b-patient"]
+
+
+def test_its_detector_takes_its_arguments(capsys):
+    """Parsed, not built: it would fetch ImageNet's weights."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["fit", "--config", CONFIG, "--print_config"])
+    assert ended.value.code == 0
+    network = yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]["network"]
+    assert network["class_path"].endswith("retinanet_resnet50_fpn_v2")
+    given = yaml.safe_load(Path(CONFIG).read_text())["model"]["init_args"]["network"]["init_args"]
+    assert {key: network["init_args"][key] for key in given} == given | {"weights_backbone": "IMAGENET1K_V2"}
