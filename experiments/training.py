@@ -203,8 +203,8 @@ class CompetitionCLI(LightningCLI):
             if config.trainer.logger is not False:
                 callbacks.append(LearningRateMonitor("step"))
         if self.verb == "predict":
-            fingerprint = text_hash(f"{file_hash(self.checkpoint)} {self.model.inference.fingerprint()}")
-            callbacks.append(PredictionWriter(self.run.predictions, fingerprint))
+            seen = f"{file_hash(self.checkpoint)} {self.model.inference.fingerprint()} {shown_to_network(self.text)}"
+            callbacks.append(PredictionWriter(self.run.predictions, text_hash(seen)))
             if config.time_limit is not None:
                 callbacks.append(time_limit(config.time_limit))
         return [callback for callback in callbacks if callback is not None]
@@ -252,6 +252,15 @@ def add_experiment_arguments(parser: LightningArgumentParser) -> None:
     )
     parser.add_class_arguments(Competition, "competition")
     parser.add_class_arguments(CrossValidation, "cv")
+
+
+def shown_to_network(config: str) -> list[Any]:
+    """The settings beside checkpoint and inference that predictions depend on; flags may change any of them."""
+    content = yaml.safe_load(config)
+    of_model = ("network", "outputs", "inputs", "activations")
+    of_data = ("reader", "preprocessing", "features")
+    keys = [("model", name) for name in of_model] + [("data", name) for name in of_data]
+    return [content["data"]["class_path"], *(content[part]["init_args"].get(name) for part, name in keys)]
 
 
 def time_limit(text: str) -> PredictionTimeLimit:

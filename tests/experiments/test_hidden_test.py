@@ -131,6 +131,20 @@ def test_every_image_of_the_hidden_sample_gets_its_row(here):
         np.testing.assert_array_equal(store.read(name)["mask"], np.zeros((1, *size)))
 
 
+def test_what_the_network_is_shown_decides_whether_predictions_are_kept(here):
+    def predict(*flags):
+        assert cli.main(["predict", "runs/c/fold0", "--data.predict_split", "[val]", *flags]) == 0
+        store = PredictionStore.open("runs/c/fold0/predictions/val")
+        return store.manifest()["fingerprint"], min(path.stat().st_mtime_ns for path in store.path.glob("*.npz"))
+
+    first = predict()
+    assert predict("--data.eval_batch_size", "3", "--data.num_workers", "0") == first  # nothing else is shown
+    other = predict("--data.preprocessing", "[{class_path: preprocessing.Clahe}]")
+    assert other[0] != first[0]
+    assert other[1] > first[1]
+    assert predict("--model.activations", "{mask: none}")[0] not in (first[0], other[0])
+
+
 def test_without_the_key_an_unreadable_file_stops(here):
     shutil.rmtree("runs/c/fold0/predictions/test")
     with pytest.raises(ImageReadError, match=r"data/test/h(03|11)\.png is"):
