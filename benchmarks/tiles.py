@@ -1,7 +1,11 @@
 """Tiled inference against MONAI's sliding window, and test-time augmentation against its bare forwards.
 
+`ours, streamed` goes through the picture as `predict` does above `stream_above`: strip by strip, results to a file.
+
 Needs MONAI: pip install -e ".[bench]".
 """
+
+import tempfile
 
 import segmentation_models_pytorch as smp
 import torch
@@ -46,12 +50,20 @@ def main() -> None:
         for number in range(count):
             call(tiles[number % 8])
 
+    def streamed() -> None:
+        with tempfile.TemporaryFile() as file:
+            ours.stream(
+                *(forward, (SIDE, SIDE), lambda first, last: image_last[0, :, first:last], lambda window: window),
+                lambda name, rows: file.write(rows.contiguous().numpy()),
+            )
+
     variants = {
         "MONAI": lambda: sliding_window_inference(
             image, TILE, 4, lambda x: plain(x).sigmoid(), OVERLAP, mode="gaussian"
         ),
         "64 bare forwards": lambda: bare(forward),
         "ours": lambda: ours(forward, image_last),
+        "ours, streamed": streamed,
         "64 bare forwards, bf16": lambda: bare(half),
         "ours, bf16": lambda: ours(half, image_last),
     }
