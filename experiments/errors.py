@@ -32,8 +32,10 @@ def told(error: BaseException) -> str | None:
     path = Path(file).resolve()
     if not message or not code.strip().startswith("raise ") or REPOSITORY not in path.parents:
         return None
-    where = f"{path.relative_to(REPOSITORY)}, line {number}"
-    return f"error: {message}\n  raised in {where}; set TRACEBACK=1 to see how it came there"
+    # A search says of which image; a worker's own traceback is for who asks for it.
+    notes = [f"  {note}" for note in getattr(error, "__notes__", []) if not note.startswith("in a worker")]
+    where = f"  raised in {path.relative_to(REPOSITORY)}, line {number}; set TRACEBACK=1 to see how it came there"
+    return "\n".join([f"error: {message}", *notes, where])
 
 
 @contextmanager

@@ -24,11 +24,7 @@ from preprocessing.files import file_hash
 
 def main(verb: str, arguments: list[str]) -> None:
     """Run one offline verb; `arguments` is what follows it on the command line."""
-    try:
-        {"folds": folds, "search": search_chain, "score": score, "submit": submit}[verb](arguments)
-    except (ValueError, FileNotFoundError) as error:
-        # what workers know of the image stands in the notes
-        raise SystemExit("\n".join([f"error: {error}", *getattr(error, "__notes__", [])])) from error
+    {"folds": folds, "search": search_chain, "score": score, "submit": submit}[verb](arguments)
 
 
 # --- folds -----------------------------------------------------------------------------------------------------------

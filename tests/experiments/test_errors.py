@@ -35,6 +35,22 @@ def test_the_cause_comes_first_and_then_its_place():
     assert "TRACEBACK=1" in second
 
 
+def test_notes_stand_below_the_cause():
+    error = text_of(lambda: list(noted()))
+    assert error.splitlines()[1] == "  while post-processing image 'a'"
+    assert "in a worker" not in error
+
+
+def noted():
+    try:
+        confined("data", "../x.png")
+    except ValueError as error:
+        error.add_note("while post-processing image 'a'")
+        error.add_note("in a worker:\nTraceback …")
+        raise
+    yield
+
+
 def test_faults_of_the_program_keep_their_traceback(monkeypatch):
     assert text_of(lambda: int("x")) is None
     assert text_of(lambda: np.zeros(2).reshape(3)) is None
