@@ -1,10 +1,10 @@
 """What ensembling and post-processing bring on the 2018 Data Science Bowl, by the commands of the README.
 
-Three small networks on two folds, each trained as long; then the same stores of predictions, scored out of fold: one
+Three small networks on two folds, each trained for as many steps; then the same stores of predictions, scored out of fold: one
 network, with watershed, with test-time augmentation, three networks, with the chain that `search` finds. The submission
 is scored a second time by a script of its own that shares no code with the template.
 
-python -m benchmarks.leaderboard DATA [MINUTES] [FOLDER]: DATA is the competition's folder, MINUTES of each training 5,
+python -m benchmarks.leaderboard DATA [STEPS] [FOLDER]: DATA is the competition's folder, STEPS of each training 1000,
 FOLDER where the runs go (a temporary one; a second call with the same folder goes on where the first stopped).
 """
 
@@ -43,14 +43,14 @@ COMPONENTS = [
 
 
 def main() -> None:
-    data, minutes = Path(sys.argv[1]).resolve(), int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    data, steps = Path(sys.argv[1]).resolve(), int(sys.argv[2]) if len(sys.argv) > 2 else 1000
     with tempfile.TemporaryDirectory() as temporary:
         folder = sys.argv[3] if len(sys.argv) > 3 else temporary
         Path(folder).mkdir(parents=True, exist_ok=True)
-        table(data, minutes, folder)
+        table(data, steps, folder)
 
 
-def table(data: Path, minutes: int, folder: str) -> None:
+def table(data: Path, steps: int, folder: str) -> None:
     config = ["--config", str(ROOT / "configs/dsb2018.yaml")]
     where = ["--data.root", str(data), "--data.folds", "folds.csv"]
     if not (Path(folder) / "folds.csv").is_file():
@@ -63,7 +63,7 @@ def table(data: Path, minutes: int, folder: str) -> None:
             train(
                 folder,
                 [*config, "--config", f"{name}.yaml", *where, "--experiment", name, "--data.fold", fold],
-                minutes,
+                steps,
             )
     components = {"competition": {"postprocess": COMPONENTS}}
     (Path(folder) / "components.yaml").write_text(yaml.safe_dump(components))
@@ -97,8 +97,8 @@ def table(data: Path, minutes: int, folder: str) -> None:
     report.lines = report.lines[:3]
     for line in (
         "",
-        f"`configs/dsb2018.yaml`, folds {' and '.join(FOLDS)} of 5, three networks with random weights, {minutes} "
-        "minutes of training each on one thread. Instance AP (IoU .50:.95) out of fold, bootstrap interval of images.",
+        f"`configs/dsb2018.yaml`, folds {' and '.join(FOLDS)} of 5, three networks with random weights, {steps} "
+        "steps of training each. Instance AP (IoU .50:.95) out of fold with its bootstrap interval over images.",
         "",
         "| predictions | score |",
         "|---|---|",
@@ -118,14 +118,14 @@ def table(data: Path, minutes: int, folder: str) -> None:
     (RESULTS / "leaderboard.md").write_text("\n".join(report.lines) + "\n")
 
 
-def train(folder: str, arguments: list[str], minutes: int) -> None:
-    """Fit a run of so many minutes, unless it is there."""
+def train(folder: str, arguments: list[str], steps: int) -> None:
+    """Fit a run of so many steps, unless it is there."""
     name, fold = arguments[arguments.index("--experiment") + 1], arguments[arguments.index("--data.fold") + 1]
     if (Path(folder) / f"runs/{name}/fold{fold}/checkpoints/last.ckpt").is_file():
         return
     command(
         *(folder, "fit", *arguments, "--seed_everything", "0", "--overwrite", "true"),
-        *("--trainer.max_time", f"00:00:{minutes:02d}:00", "--trainer.max_epochs", "-1"),
+        *("--trainer.max_steps", str(steps), "--trainer.max_epochs", "-1", "--trainer.max_time", "null"),
         *("--trainer.check_val_every_n_epoch", "1000", "--trainer.enable_progress_bar", "false"),
     )
 
