@@ -1,8 +1,8 @@
 """What ensembling and post-processing bring on the 2018 Data Science Bowl, by the commands of the README.
 
-Three small networks on two folds, each trained for as many steps; then the same stores of predictions, scored out of fold: one
-network, with watershed, with test-time augmentation, three networks, with the chain that `search` finds. The submission
-is scored a second time by a script of its own that shares no code with the template.
+Three small networks on two folds, each trained for as many steps; then the same stores of predictions, scored out of
+fold: one network, with watershed, with test-time augmentation, three networks, with the chain that `search` finds. The
+submission is scored a second time by a script of its own that shares no code with the template.
 
 python -m benchmarks.leaderboard DATA [STEPS] [FOLDER]: DATA is the competition's folder, STEPS of each training 1000,
 FOLDER where the runs go (a temporary one; a second call with the same folder goes on where the first stopped).
