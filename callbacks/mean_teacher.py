@@ -19,6 +19,7 @@ from augmentations.base import on_batch
 from callbacks.averaging import ExponentialMovingAverage
 from datamodules.collate import collate_training
 from datamodules.dataset import TrainingDataset
+from datamodules.loaders import make_loader, worker_count
 from datamodules.samplers import TrainingSampler
 from lightning_modules.base import BaseModule
 from lightning_modules.outputs import activate
@@ -117,7 +118,7 @@ class MeanTeacher(ExponentialMovingAverage):
                 "lower its batch_size"
             )
         dataset = TrainingDataset(table, data._decoder([]), [], data.augmentation, data.features)
-        return data._loader(dataset, sampler, size, collate_training, drop_last=True)
+        return make_loader(dataset, sampler, size, collate_training, worker_count(data.num_workers), drop_last=True)
 
     def batches(self, data: Any) -> Iterator[dict[str, Any]]:
         """Pass after pass over the images, each in its own order; a resumed run goes on where it stopped."""

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.base import BaseDataModule, next_epoch
-from datamodules.collate import collate_evaluation, collate_training
+from datamodules.base import BaseDataModule
 from datamodules.dataset import EvaluationDataset, TrainingDataset
-from datamodules.samplers import Draw, EvaluationSampler
+from datamodules.loaders import evaluation_loader, next_epoch, training_loader, worker_count
+from datamodules.samplers import Draw
 from datamodules.samplers.hard_pairs import HardPairSampler, PairDraw, fixed_pairs
 from datamodules.table import rows_of
 from datamodules.targets import Labels
@@ -110,8 +110,7 @@ class PairDataModule(BaseDataModule):
         self.pair_sampler = sampler
         if self.planner is not None:
             self.planner(sampler)
-        drop_last = len(sampler) % self.batch_size == 1 and len(sampler) > 1
-        return self._loader(TrainingPairs(singles), sampler, self.batch_size, collate_training, drop_last=drop_last)
+        return training_loader(TrainingPairs(singles), sampler, self.batch_size, worker_count(self.num_workers))
 
     def val_dataloader(self) -> DataLoader | list:
         if self.fold == "all":
@@ -119,8 +118,8 @@ class PairDataModule(BaseDataModule):
         singles = EvaluationDataset(self.split_table("val"), self._decoded, self.targets, self.features)
         pairs, same = fixed_pairs(self.classes("val"), self.seed)
         dataset = EvaluationPairs(singles, pairs, same)
-        return self._loader(dataset, EvaluationSampler(len(dataset)), self.eval_batch_size, collate_evaluation)
+        return evaluation_loader(dataset, self.eval_batch_size, worker_count(self.num_workers))
 
     def scored_dataloader(self) -> DataLoader:
         """The training images as they are, in order, for whoever scores all pairs."""
-        return self._evaluation(self.split_table("train"), self._decoded, [])
+        return self._evaluation("train", self._decoded, [])

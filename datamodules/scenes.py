@@ -43,3 +43,18 @@ class Scenes:
                     raise
                 scene.unreadable = str(error)
         return self.blank.black((last - first, width))
+
+
+def left_in_files(
+    decoder: Decoder, large: Callable[[Sequence[int]], bool] | None, blank: Blank | None = None
+) -> Scenes | None:
+    """What leaves pictures in their files that the module predicts strip by strip; None where all are read whole.
+
+    Args:
+        decoder: reads windows of rows.
+        large: whether a picture of this size is too large to be read; None where the module has no strips.
+        blank: what stands in for a file that cannot be read.
+    """
+    # A step of preprocessing may look at a picture as a whole.
+    by_windows = decoder.reader.windowed and not decoder.preprocessing
+    return Scenes(decoder, large, blank) if large is not None and by_windows else None

@@ -67,6 +67,12 @@ def _as_table(found: list[tuple[str, str]], source: str) -> pd.DataFrame:
     return table.sort_values("image_id", ignore_index=True)
 
 
+def pattern_in(folder: Path | str, pattern: str) -> str:
+    """The last part of a pattern where files of a folder match it, else `*`."""
+    name = Path(pattern).name
+    return name if any(Path(folder).glob(re.sub(r"\{\w+\}", "*", name))) else "*"
+
+
 def find_channels(root: Path | str, pattern: str, key: str, names: list[str], source: str = "train") -> pd.DataFrame:
     """Table of images that lie in one file per channel.
 

@@ -193,6 +193,14 @@ def read_folds(path: Path | str) -> pd.DataFrame:
     return folds
 
 
+def groups_of(path: Path | str | None) -> dict[str, str]:
+    """Image id -> group of a folds file; empty where there is none."""
+    if path is None or not Path(path).is_file():
+        return {}
+    folds = read_folds(path)
+    return dict(zip(folds["image_id"], folds["group"], strict=True))
+
+
 def folds_hash(folds: pd.DataFrame) -> str:
     """Hash of which image lies in which fold, whatever the order of the rows."""
     ordered = folds.sort_values("image_id")

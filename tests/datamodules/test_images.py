@@ -1,7 +1,5 @@
 """The Data Science Bowl layout through the datamodule: folds, samples, determinism, bad input."""
 
-import shutil
-
 import numpy as np
 import pytest
 import torch
@@ -116,27 +114,6 @@ def test_duplicates_stay_in_one_fold_and_a_split_group_is_refused(root, tmp_path
     write_folds(folds, tmp_path / "broken.csv")
     with pytest.raises(ValueError, match="more than one fold"):
         read_folds(tmp_path / "broken.csv")
-
-
-def test_missing_folds_and_fold_out_of_range(root, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"python cli\.py folds"):
-        module(root, tmp_path, folds="nowhere.csv").setup("fit")
-    with pytest.raises(ValueError, match="data.fold is 9"):
-        module(root, tmp_path, fold=9).setup("fit")
-
-
-def test_equal_pixels_in_two_folds_of_a_foreign_file(root, tmp_path):
-    data = module(root, tmp_path)
-    copy = tmp_path / "data"
-    shutil.copytree(root, copy)
-    one, other = data.table()["image_id"][:2]
-    shutil.copy(copy / f"stage1_train/{one}/images/{one}.png", copy / f"stage1_train/{other}/images/{other}.png")
-    ids = data.table()["image_id"]
-    (tmp_path / "theirs.csv").write_text("image_id,fold\n" + "".join(f"{name},{n % 2}\n" for n, name in enumerate(ids)))
-    settings = {"folds": str(tmp_path / "theirs.csv"), "images": data.images, "num_workers": 0}
-    with pytest.raises(ValueError, match=f"{one}.*fold 0.*{other}.*fold 1.*equal pixels"):
-        ImageDataModule(str(copy), targets=[], **settings).setup("fit")
-    ImageDataModule(str(root), targets=[], **settings).setup("fit")
 
 
 def test_no_crop_is_explained(root, tmp_path):

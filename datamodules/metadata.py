@@ -1,0 +1,88 @@
+"""What a list, an id or a CSV says about the images of a table."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from datamodules.table import ids_of, join_columns, read_csv
+from preprocessing.files import confined
+
+
+def listed(table: pd.DataFrame, root: str, csv: str | None, id_column: str, key: str) -> pd.DataFrame:
+    """The rows that a list names; all without a list.
+
+    Args:
+        table: `image_id, …`.
+        root: folder of the competition's files.
+        csv: the list, under the root.
+        id_column: its column of image ids.
+        key: of the config that names the list.
+
+    Raises:
+        FileNotFoundError: no list, or images in it without a file; names the first.
+    """
+    if csv is None:
+        return table
+    named = set(ids_of(confined(root, csv), id_column, set(table["image_id"])))
+    absent = sorted(named - set(table["image_id"]))
+    if absent:
+        raise FileNotFoundError(
+            f"{key}: {csv} lists {len(absent)} images without a file; the first is {absent[0]!r}. Take them "
+            "out of the list, or look whether data.images and data.root say where they lie"
+        )
+    return table[table["image_id"].isin(named)].reset_index(drop=True)
+
+
+def described(
+    table: pd.DataFrame, root: str, files: str | list[str] | None, id_column: str, id_pattern: str | None
+) -> pd.DataFrame:
+    """The table with the columns of CSVs, and those that an expression takes from the ids.
+
+    Args:
+        table: `image_id, …`.
+        root: folder of the competition's files.
+        files: CSVs under the root.
+        id_column: their column of image ids.
+        id_pattern: regular expression with named groups that fits every id.
+
+    Raises:
+        ValueError: an id that the expression does not fit, or a CSV that does not tell of every image.
+    """
+    if id_pattern is not None:
+        parts = table["image_id"].str.extract(f"^{id_pattern}$")
+        unlike = table["image_id"][parts.isna().all(axis=1)]
+        if len(unlike):
+            raise ValueError(f"data.id_pattern: {id_pattern!r} does not fit the id {unlike.iloc[0]!r}")
+        table = table.assign(**{str(name): parts[name] for name in parts})
+    for csv in [files] if isinstance(files, str) else files or []:
+        table = join_columns(table, confined(root, csv), id_column)
+    return table
+
+
+def loss_weights(table: pd.DataFrame, root: str, csv: str) -> np.ndarray:
+    """Factor `(N,)` of each row in the loss, from `data.weights`; 1 for rows that it does not list.
+
+    Args:
+        table: `image_id, …`.
+        root: folder of the competition's files.
+        csv: a path, or one under the root.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: other columns, a weight below 0, or none of these images.
+    """
+    path = Path(csv) if Path(csv).is_file() else confined(root, csv)
+    if not path.is_file():
+        raise FileNotFoundError(f"data.weights: no file {path}")
+    given = read_csv(path)
+    if not {"image_id", "weight"} <= set(given.columns):
+        raise ValueError(f"data.weights: {path} has the columns {list(given.columns)}, expected image_id and weight")
+    values = pd.to_numeric(given["weight"], errors="coerce")
+    wrong = given["image_id"][~(values >= 0) | np.isinf(values)]
+    if len(wrong):
+        raise ValueError(f"data.weights: {path} gives {wrong.iloc[0]!r} no weight of 0 or more")
+    known = dict(zip(given["image_id"], values, strict=True))
+    if not known.keys() & set(table["image_id"]):
+        raise ValueError(f"data.weights: {path} lists none of the training images, as {table['image_id'].iloc[0]!r}")
+    return np.array([known.get(image_id, 1.0) for image_id in table["image_id"]])
