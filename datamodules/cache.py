@@ -182,11 +182,16 @@ def _unpack(buffer: np.ndarray, field: Field, window: Window | None = None) -> n
 
 
 def settings_of(thing: Any) -> str:
-    """Class, code and constructor arguments of a reader, target or step, as text."""
+    """Class, code and constructor arguments of a reader, target or step, as text.
+
+    Its code is the file of the class and those beside it that begin with its name: `dicom.py`, `dicom_pixels.py`.
+    """
     kind = type(thing)
     names = [name for name in inspect.signature(kind).parameters if hasattr(thing, name)]
     arguments = {name: getattr(thing, name) for name in names}
-    return f"{kind.__module__}.{kind.__qualname__} {file_hash(inspect.getfile(kind))} {arguments}"
+    file = Path(inspect.getfile(kind))
+    code = " ".join(file_hash(part) for part in (file, *sorted(file.parent.glob(f"{file.stem}_*.py"))))
+    return f"{kind.__module__}.{kind.__qualname__} {code} {arguments}"
 
 
 def identity(files: Sequence[Path | str]) -> str:

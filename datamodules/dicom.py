@@ -11,15 +11,10 @@ import numpy as np
 import pandas as pd
 
 from datamodules.base import BaseDataModule
-from datamodules.readers.dicom import (
-    DicomReader,
-    DicomReadError,
-    element_of,
-    frame_count,
-    place_of,
-    quiet,
-    read_header,
-)
+from datamodules.readers.dicom import DicomReader
+from datamodules.readers.dicom_elements import element_of, frame_count, place_of
+from datamodules.readers.dicom_errors import DicomReadError, quiet
+from datamodules.readers.dicom_files import read_header
 from datamodules.table import ID, find_images
 from evaluation.folds import CrossValidation
 from preprocessing.files import confined

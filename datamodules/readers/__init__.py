@@ -2,7 +2,8 @@
 
 from datamodules.readers.arrays import ArrayReader
 from datamodules.readers.base import ImageReadError, Reader
-from datamodules.readers.dicom import DicomReader, DicomReadError
+from datamodules.readers.dicom import DicomReader
+from datamodules.readers.dicom_errors import DicomReadError
 from datamodules.readers.geotiff import GeoTiffReader
 from datamodules.readers.images import ImageReader
 from datamodules.readers.rgby import RgbyReader

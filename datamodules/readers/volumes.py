@@ -8,13 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from datamodules.readers.base import ImageReadError, Reader
-from datamodules.readers.dicom import (
-    element_of,
-    frame_count,
-    place_of,
-    read_header,
-    read_series,
-)
+from datamodules.readers.dicom_elements import element_of, frame_count, place_of
+from datamodules.readers.dicom_files import read_header
+from datamodules.readers.dicom_series import read_series
 from preprocessing.hounsfield import window as windowed
 from preprocessing.metaimage import data_file, read_metaimage, read_metaimage_header
 from preprocessing.orientation import axis_codes, orientation_to

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from datamodules.readers.dicom import DicomReadError, read_header
+from datamodules.readers.dicom_errors import DicomReadError
+from datamodules.readers.dicom_files import read_header
 from datamodules.table import rows_of
 from datamodules.targets.base import Target
 from datamodules.targets.dicom_seg import Plane, files_of, plane_of

@@ -8,15 +8,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from datamodules.readers.dicom import (
-    DicomReadError,
-    element_of,
-    frame_count,
-    place_of,
-    read_dataset,
-    read_header,
-    stored_values,
-)
+from datamodules.readers.dicom_elements import element_of, frame_count, place_of
+from datamodules.readers.dicom_errors import DicomReadError
+from datamodules.readers.dicom_files import read_dataset, read_header
+from datamodules.readers.dicom_pixels import stored_values
 from datamodules.table import rows_of
 from datamodules.targets.base import Target
 from preprocessing.files import confined

@@ -1,5 +1,6 @@
 """The decoded cache: same pixels, decoded once, and again when a file or a setting changes."""
 
+import importlib
 import os
 import shutil
 
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from datamodules import ImageDataModule
-from datamodules.cache import DecodedCache
+from datamodules.cache import DecodedCache, settings_of
 from datamodules.decoder import Decoder
 from datamodules.quickstart import Nuclei
 from datamodules.readers import ImageReader, ImageReadError
@@ -103,6 +104,18 @@ def test_the_next_run_decodes_nothing_and_a_changed_file_alone(root, tmp_path):
     assert reads(log)[20:] == [table["image_id"][3]]
     DecodedCache(decoder_of(root, log, "gray"), folder).build(table, show=False)
     assert len(reads(log)) == 41
+
+
+def test_code_in_files_beside_the_class_counts(tmp_path, monkeypatch):
+    for name, content in (("mine", "class Mine: pass"), ("mine_pixels", "SHIFT = 1"), ("minerals", "SHIFT = 1")):
+        (tmp_path / f"{name}.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    thing = importlib.import_module("mine").Mine()
+    before = settings_of(thing)
+    (tmp_path / "minerals.py").write_text("SHIFT = 2")
+    assert settings_of(thing) == before
+    (tmp_path / "mine_pixels.py").write_text("SHIFT = 2")
+    assert settings_of(thing) != before
 
 
 def test_a_killed_build_goes_on(root, tmp_path):

@@ -13,7 +13,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetSt
 
 from datamodules import DicomDataModule
 from datamodules.readers import DicomReadError
-from datamodules.readers.dicom import read_header
+from datamodules.readers.dicom_files import read_header
 from datamodules.targets import DicomSegmentations, RtStructures
 from datamodules.targets.base import Target
 

@@ -1,0 +1,88 @@
+"""The slices of a DICOM series as one volume."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from datamodules.readers.dicom_elements import frame_count, number_of, place_of, spacing_of
+from datamodules.readers.dicom_errors import DicomReadError, explained, wrong
+from datamodules.readers.dicom_files import read_dataset
+from datamodules.readers.dicom_pixels import stored_values
+from datamodules.readers.dicom_values import compact, modality_values
+from preprocessing.hounsfield import AIR
+from preprocessing.series import common_orientation, gaps, slice_places, stack_affine
+
+
+def read_series(files: Sequence[Path | str]) -> tuple[np.ndarray, np.ndarray]:
+    """The slices of one series as a volume in Hounsfield units (modality values), and where it lies.
+
+    Files come in any order; a multi-frame file gives all its frames. Slices are sorted along their normal. Missing
+    slices and uneven gaps are warned about: the affine then takes the mean step.
+
+    Args:
+        files: DICOM files of one series.
+
+    Returns:
+        Volume `(D, H, W)`, int16 for CT and float32 for everything else, and the affine `(4, 4)` float64 from voxel
+        (slice, row, column) to world millimetres in RAS.
+
+    Raises:
+        DicomReadError: a file that cannot be read, has no place in space, or is none of this series (another size,
+            another orientation, a place that is taken).
+    """
+    if not len(files):
+        raise DicomReadError("a series of no files")
+    found = []
+    for path in files:
+        dataset = read_dataset(path)
+        with explained(path):
+            for frame in range(frame_count(dataset, path)):
+                stored = stored_values(dataset, path, frame)
+                if stored.ndim == 3:
+                    raise wrong(path, "SamplesPerPixel", 3, "a volume has one value per voxel")
+                values, padding = modality_values(dataset, stored, path, frame)
+                if padding is not None:
+                    values[padding] = AIR if dataset.get("Modality") == "CT" else values[~padding].min(initial=0)
+                position, orientation = place_of(dataset, path, frame)
+                found.append((path, frame, position, orientation, spacing_of(dataset, path, frame), values, dataset))
+                # Each slice holds its header for the type alone; pixels that are still compressed are let go.
+            for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"):
+                if name in dataset:
+                    del dataset[name]
+    first = found[0]
+    for path, _, _, _, spacing, values, _ in found:
+        if values.shape != first[5].shape or not np.allclose(spacing, first[4], rtol=1e-3):
+            raise DicomReadError(
+                f"{path}: {values.shape} pixels of {spacing} mm in a series of {first[5].shape} pixels of {first[4]} "
+                f"mm ({first[0]}); give the files of one series",
+                path,
+            )
+    try:
+        orientation = common_orientation([entry[3] for entry in found])
+    except ValueError as error:
+        raise DicomReadError(f"{first[0]} and the files with it: {error}; give the files of one series") from error
+    places = slice_places(np.array([entry[2] for entry in found]), orientation)
+    order = np.argsort(places, kind="stable")
+    steps = np.diff(places[order])
+    if (steps < 1e-3).any():
+        one, other = (found[order[int(steps.argmin()) + shift]] for shift in (0, 1))
+        raise DicomReadError(
+            f"{one[0]} (frame {one[1]}) and {other[0]} (frame {other[1]}) lie at the same place {one[2].tolist()}; "
+            "give the files of one series, of one time",
+            one[0],
+            "ImagePositionPatient",
+            one[2].tolist(),
+        )
+    for gap in gaps(places[order]):
+        warnings.warn(f"series of {found[order[gap.after]][0]}: {gap}", stacklevel=2)
+    ct = all(entry[6].get("Modality") == "CT" for entry in found)
+    volume = np.empty((len(found), *first[5].shape), np.int16 if ct else np.float32)
+    for index, number in enumerate(order):
+        volume[index] = compact(found[number][6], found[number][5])
+    thickness = number_of(first[6], "SpacingBetweenSlices", first[0], 0) or number_of(
+        first[6], "SliceThickness", first[0], first[1]
+    )
+    positions = np.array([found[number][2] for number in order])
+    return volume, stack_affine(positions, orientation, first[4], abs(thickness) if thickness else 1.0)

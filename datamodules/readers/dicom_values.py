@@ -1,0 +1,95 @@
+"""What stored numbers of DICOM files mean: modality values such as Hounsfield units, what is seen, and colour."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datamodules.readers.dicom_elements import element_of, lookup_table, number_of, padding_value
+from datamodules.readers.dicom_errors import wrong
+from preprocessing.hounsfield import lookup, padding_mask, to_bits, to_hu, window
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+COMMON_PADDING = (-2000,)  # many CTs are filled with it and do not say so; only signed data can hold it
+
+
+def modality_values(
+    dataset: "Dataset", stored: np.ndarray, path: Path | str, frame: int = 0
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Stored numbers after the modality LUT (or slope and intercept) as float32 `(H, W)`, and where padding is.
+
+    Raises:
+        DicomReadError: an empty or impossible slope, intercept or table.
+    """
+    ct = dataset.get("Modality") == "CT"
+    ends = [element_of(dataset, keyword, frame) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    padding = padding_mask(stored, *(padding_value(end) for end in ends), also=COMMON_PADDING if ct else ())
+    if dataset.get("ModalityLUTSequence"):
+        first, table, _ = lookup_table(dataset, "ModalityLUTSequence", path)
+        return lookup(stored, first, table), padding
+    slope, intercept = (number_of(dataset, keyword, path, frame) for keyword in ("RescaleSlope", "RescaleIntercept"))
+    if slope == 0:
+        raise wrong(
+            path, "RescaleSlope", slope, "every pixel would be the same; use output: raw, or leave the file out"
+        )
+    return to_hu(stored, 1.0 if slope is None else slope, intercept or 0.0), padding
+
+
+def voi(
+    dataset: "Dataset",
+    values: np.ndarray,
+    stored: np.ndarray,
+    padding: np.ndarray | None,
+    path: Path | str,
+    frame: int = 0,
+) -> np.ndarray:
+    """Modality values as shares 0 … 1 by the file's own VOI LUT or first window, before any inversion.
+
+    A look-up table goes before a window, as in pydicom. Without both: see `DicomReader`.
+
+    Raises:
+        DicomReadError: a window of width 0, half a window, or an impossible table.
+    """
+    if dataset.get("VOILUTSequence"):
+        first, table, bits = lookup_table(dataset, "VOILUTSequence", path)
+        return lookup(np.rint(values), first, table) / np.float32((1 << bits) - 1)
+    centre, width = (number_of(dataset, keyword, path, frame) for keyword in ("WindowCenter", "WindowWidth"))
+    if (centre is None) != (width is None):
+        raise wrong(path, "WindowWidth", width, f"WindowCenter is {centre}; a window has both, set reader.windows")
+    if centre is not None:
+        function = str(element_of(dataset, "VOILUTFunction", frame) or "LINEAR").upper()
+        if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
+            raise wrong(path, "VOILUTFunction", function, "expected LINEAR, LINEAR_EXACT or SIGMOID")
+        try:
+            return window(values, centre, width, 0, function)
+        except ValueError as error:
+            raise wrong(path, "WindowWidth", width, f"{error}; set reader.windows") from error
+    if stored.dtype == np.uint8:
+        return stored.astype(np.float32) / np.float32((1 << min(int(dataset.get("BitsStored") or 8), 8)) - 1)
+    counted = values[np.isfinite(values)] if padding is None else values[~padding & np.isfinite(values)]
+    if not counted.size or counted.min() == counted.max():
+        return np.zeros(values.shape, np.float32)
+    share = (values - counted.min()) / (counted.max() - counted.min())
+    return np.clip(np.nan_to_num(share, nan=0.0), 0, 1)
+
+
+def colour_values(dataset: "Dataset", stored: np.ndarray, bits: int) -> np.ndarray:
+    """RGB `(H, W, 3)` of 8 or 16 bits; a palette is resolved."""
+    from pydicom.pixels import apply_color_lut
+
+    deep = int(dataset.get("BitsStored") or dataset.BitsAllocated)
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
+        stored = apply_color_lut(stored, dataset)[..., :3]
+        deep = stored.dtype.itemsize * 8
+    if (deep, bits) in ((8, 8), (16, 16)) and stored.dtype.itemsize * 8 == bits:
+        return np.array(stored, order="C")
+    return to_bits(np.clip(stored / np.float64((1 << deep) - 1), 0, 1).astype(np.float32), bits)
+
+
+def compact(dataset: "Dataset", values: np.ndarray) -> np.ndarray:
+    """Modality values of CT as int16, which holds all that a scanner measures; others stay float32."""
+    if dataset.get("Modality") != "CT":
+        return values
+    return np.clip(np.rint(values), -32768, 32767).astype(np.int16)
