@@ -191,7 +191,16 @@ def settings_of(thing: Any) -> str:
     arguments = {name: getattr(thing, name) for name in names}
     file = Path(inspect.getfile(kind))
     code = " ".join(file_hash(part) for part in (file, *sorted(file.parent.glob(f"{file.stem}_*.py"))))
-    return f"{kind.__module__}.{kind.__qualname__} {code} {arguments}"
+    return f"{kind.__module__}.{kind.__qualname__} {code} {_shown(arguments)}"
+
+
+def _shown(value: Any) -> str:
+    """A setting as text; of an object (a reader in a reader) its class and settings, not its place in memory."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {_shown(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_shown, value)) + "]"
+    return settings_of(value) if type(value).__repr__ is object.__repr__ else repr(value)
 
 
 def identity(files: Sequence[Path | str]) -> str:

@@ -12,7 +12,7 @@ from datamodules import ImageDataModule
 from datamodules.cache import DecodedCache, settings_of
 from datamodules.decoder import Decoder
 from datamodules.quickstart import Nuclei
-from datamodules.readers import ImageReader, ImageReadError
+from datamodules.readers import ImageReader, ImageReadError, StackReader
 from datamodules.table import find_images
 from datamodules.targets import InstanceFolders, MaskFiles, Target
 from preprocessing import Clahe, Resize
@@ -116,6 +116,15 @@ def test_code_in_files_beside_the_class_counts(tmp_path, monkeypatch):
     assert settings_of(thing) == before
     (tmp_path / "mine_pixels.py").write_text("SHIFT = 2")
     assert settings_of(thing) != before
+
+
+def test_settings_of_a_reader_in_a_reader():
+    def settings(**changed):
+        return settings_of(StackReader(reader=ImageReader(**({"channels": "gray"} | changed))))
+
+    assert settings() == settings() == settings_of(StackReader())  # whatever its place in memory
+    assert settings(channels="rgb") != settings()
+    assert settings(pixel_limit=7) != settings()
 
 
 def test_a_killed_build_goes_on(root, tmp_path):
