@@ -15,6 +15,7 @@ PALETTE = np.array(
 )
 MISSED, INVENTED = PALETTE[6], PALETTE[2]
 BAR, GAP = 18, 2
+FONT = cv2.FONT_HERSHEY_SIMPLEX, 0.42
 
 
 class Row(NamedTuple):
@@ -83,13 +84,16 @@ def draw_panel(rows: list[Row], title: str = "") -> np.ndarray:
 
     Truth and prediction are outlined, and filled in the colour of their class or channel. Errors: missed pixels
     orange, invented ones blue; where instances are told apart, outlines show splits and merges (truth white, prediction
-    yellow).
+    yellow). The head of the column names its colours.
     """
     side = max(max(row.image.shape[:2]) for row in rows)
     width = len(COLUMNS) * (side + GAP)
     names = np.full((BAR, width, 3), 32, np.uint8)
     for column, name in enumerate(COLUMNS):
         _text(names, name, column * (side + GAP) + 4)
+    _legend(
+        names, (len(COLUMNS) - 1) * (side + GAP) + 4, any(row.truth.ndim == row.prediction.ndim == 2 for row in rows)
+    )
     parts = [_text(np.full((BAR, width, 3), 32, np.uint8), title, 4), names]
     for row in rows:
         parts.append(_text(np.full((BAR, width, 3), 32, np.uint8), row.caption, 4))
@@ -179,8 +183,17 @@ def _errors(row: Row) -> np.ndarray:
     return result
 
 
-def _text(image: np.ndarray, text: str, left: int) -> np.ndarray:
-    cv2.putText(image, text, (left, BAR - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (235, 235, 235), 1, cv2.LINE_AA)
+def _legend(image: np.ndarray, left: int, outlines: bool) -> None:
+    """The words for the colours of the last column, each in its own."""
+    words = [("missed", MISSED), ("invented", INVENTED)]
+    words += [("truth", (255, 255, 255)), ("predicted", PALETTE[4])] if outlines else []
+    for before, (word, colour) in zip([COLUMNS[-1], *(word for word, _ in words)], words, strict=False):
+        left += cv2.getTextSize(f"{before} ", *FONT, 1)[0][0] + 3
+        _text(image, word, left, tuple(map(int, colour)))
+
+
+def _text(image: np.ndarray, text: str, left: int, colour: tuple[int, int, int] = (235, 235, 235)) -> np.ndarray:
+    cv2.putText(image, text, (left, BAR - 5), *FONT, colour, 1, cv2.LINE_AA)
     return image
 
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from evaluation.panels import INVENTED, MISSED, Gallery, as_map, draw_panel, row_of, write_panel
+from evaluation.panels import INVENTED, MISSED, PALETTE, Gallery, as_map, draw_panel, row_of, write_panel
 
 
 def ids():
@@ -42,7 +42,7 @@ def test_merged_objects_show_as_outlines():
     image = np.full((3, 64, 48), 90, np.uint8)
     same, other = (draw_panel([row_of("x", image, ids(), prediction)]) for prediction in (ids(), merged))
     assert (same != other).any()
-    assert not (other == MISSED).all(-1).any()
+    assert not (other[36:] == MISSED).all(-1).any()
 
 
 def test_masks_of_classes_and_probabilities():
@@ -100,3 +100,13 @@ def test_a_panel_of_boxes_has_the_size_of_the_image():
     assert row.truth.shape == row.prediction.shape == row.image.shape[:2] == (20, 30)
     assert (row.truth > 0).sum() == 30
     assert len(np.unique(row.prediction)) == 3
+
+
+def test_the_errors_column_names_its_colours():
+    image, masks = np.full((3, 64, 48), 90, np.uint8), np.zeros((1, 64, 48), bool)
+    objects, pixels = (draw_panel([row_of("x", image, one, one)])[18:36] for one in (ids(), masks))
+    for head, outlines in ((objects, True), (pixels, False)):
+        assert (head == MISSED).all(-1).any()
+        assert (head == INVENTED).all(-1).any()
+        assert (head == PALETTE[4]).all(-1).any() == outlines
+        assert (head[:, -2:] == 32).all()  # it ends inside the picture
