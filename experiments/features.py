@@ -53,7 +53,7 @@ class FeatureExtractor:
         if not callable(getattr(network, "features", None)) or isinstance(network.features, nn.Module):
             raise ValueError(
                 f"{type(network).__name__} has no method `features`; networks.ImageClassifier and the other "
-                "classifiers of networks/ have it"
+                "classifiers of networks/ have it. For any other run: features --config FILE --encoder NAME (a timm model)"
             )
         self.network, self.device, self.size, self.input_range = network.to(device).eval(), device, size, input_range
         self.mean, self.std = mean.reshape(-1).to(device), std.reshape(-1).to(device)
@@ -160,6 +160,7 @@ def of_encoder(options: Any, data: Any) -> FeatureExtractor:
     if options.encoder is None:
         raise ValueError("give a trained run folder, or --encoder NAME (a timm model: resnet152)")
     channels = data.reader.read(rows_of(data.table())[0]).shape[-1]
+    torch.manual_seed(0)  # random weights too are those of the last call: test features beside the training ones
     network = ImageClassifier(options.encoder, 0, channels, options.pretrained, options.pooling)
     known = network.encoder.pretrained_cfg
     mean, std = (torch.tensor([known[name][i % 3] for i in range(channels)]) for name in ("mean", "std"))

@@ -161,3 +161,12 @@ def test_networks_without_features_are_refused():
     for network in (torch.nn.Flatten(), torchvision.models.densenet121(weights=None)):
         with pytest.raises(ValueError, match="has no method `features`"):
             FeatureExtractor(network, torch.zeros(3), torch.ones(3), 255.0, None, torch.device("cpu"))
+
+
+def test_random_weights_are_the_same_in_every_call(here):
+    for folder in ("one", "two"):
+        verb.main(
+            "features",
+            ["--config", "task.yaml", "--encoder", SMALL, "--pretrained", "false", "--output", folder],
+        )
+    assert (np.load("one/features.npy") == np.load("two/features.npy")).all()
