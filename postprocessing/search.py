@@ -99,8 +99,8 @@ class SearchResult:
             lines.append("tuning made unseen images worse: the configured values are kept")
         sign = 1 if self.higher_is_better else -1
         for label, score in self.without.items():
-            gain = "the others need it" if math.isnan(score) else f"{sign * (self.in_sample - score):+.5f}"
-            lines.append(f"{label} brings {gain}")
+            gain = f"brings {sign * (self.in_sample - score):+.5f}"
+            lines.append(f"{label} " + ("cannot be left out: the others need it" if math.isnan(score) else gain))
         lines.append(f"{self.evaluations} settings evaluated")
         return "\n".join(lines)
 

@@ -386,5 +386,5 @@ def test_what_each_step_brings_is_told():
     assert result.in_sample - result.without["1.MinimumArea"] == pytest.approx(1 - 200 / 201)
     assert result.without["2.FillHoles"] == result.in_sample == 1
     text = result.summary()
-    assert "0.Threshold brings the others need it" in text
+    assert "0.Threshold cannot be left out: the others need it" in text
     assert "1.MinimumArea brings +0.00498" in text
