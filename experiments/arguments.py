@@ -22,8 +22,8 @@ def expand_run(arguments: list[str]) -> list[str]:
 
 
 def check_order(arguments: list[str]) -> None:
-    """Refuse flags before `--config`: the config would override them without a word."""
-    seen: list[str] = []
+    """Refuse flags and presets before the config: it would override them without a word."""
+    files, seen = config_files(arguments), []
     for argument in arguments:
         is_config = argument.split("=")[0] in CONFIG_FLAGS
         if is_config and seen:
@@ -33,6 +33,14 @@ def check_order(arguments: list[str]) -> None:
             )
         if argument.startswith("--") and not is_config:
             seen.append(argument)
+    first, *others = [flatten(yaml.safe_load(f.read_text()) or {}) if f.is_file() else {} for f in files] or [{}]
+    for file, other in zip(files[1:], others, strict=True):
+        lost = [key for key, value in first.items() if key in other and other[key] != value]
+        if lost and "data.class_path" in other and "data.class_path" not in first:
+            raise SystemExit(
+                f"error: {files[0]} stands before {file}, which overrides its {lost[0]}; the competition's config "
+                f"comes first: --config {file} --config {files[0]}"
+            )
 
 
 def check_names(arguments: list[str]) -> None:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from experiments.arguments import changes, check_order, config_files, expand_run, experiment_name, flatten
@@ -15,6 +17,21 @@ def test_flags_before_the_config_get_a_hint():
     with pytest.raises(SystemExit, match=r"--data\.fold stands before --config"):
         check_order(["--data.fold", "1", "--config", "a.yaml"])
     check_order(["--config", "a.yaml", "--config", "b.yaml", "--data.fold", "1"])
+
+
+def test_a_preset_before_the_config_gets_a_hint(tmp_path):
+    config, preset, apart = (str(tmp_path / name) for name in ("config.yaml", "preset.yaml", "apart.yaml"))
+    Path(config).write_text("data: {class_path: D}\ntrainer: {max_epochs: 24}\n")
+    Path(preset).write_text("trainer: {max_epochs: 1}\n")
+    Path(apart).write_text("seed_everything: 3\n")
+    with pytest.raises(SystemExit) as ended:
+        check_order(["--config", preset, "--config", config])
+    assert str(ended.value) == (
+        f"error: {preset} stands before {config}, which overrides its trainer.max_epochs; the competition's config "
+        f"comes first: --config {config} --config {preset}"
+    )
+    check_order(["--config", config, "--config", preset])
+    check_order(["--config", apart, "--config", config])
 
 
 def test_config_files_and_name():
