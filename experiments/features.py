@@ -53,7 +53,7 @@ class FeatureExtractor:
         if not callable(getattr(network, "features", None)) or isinstance(network.features, nn.Module):
             raise ValueError(
                 f"{type(network).__name__} has no method `features`; networks.ImageClassifier and the other "
-                "classifiers of networks/ have it. For any other run: features --config FILE --encoder NAME (a timm model)"
+                "classifiers of networks/ have it; else name a timm model: --config FILE --encoder NAME"
             )
         self.network, self.device, self.size, self.input_range = network.to(device).eval(), device, size, input_range
         self.mean, self.std = mean.reshape(-1).to(device), std.reshape(-1).to(device)
