@@ -1,11 +1,13 @@
 """Errors of the command line, cause first."""
 
 import difflib
+import inspect
 import os
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -17,7 +19,7 @@ def told(error: BaseException) -> str | None:
 
     None for all others, which want their traceback, and for every error where the environment has `TRACEBACK=1`.
     """
-    if os.environ.get("TRACEBACK", "0") not in ("", "0"):
+    if traceback_wanted():
         return None
     message, worker = str(error), WORKER.match(str(error))
     frame = traceback.extract_tb(error.__traceback__)[-1]
@@ -38,6 +40,11 @@ def told(error: BaseException) -> str | None:
     return "\n".join([f"error: {message}", *notes, where])
 
 
+def traceback_wanted() -> bool:
+    """Whether the environment has `TRACEBACK=1`."""
+    return os.environ.get("TRACEBACK", "0") not in ("", "0")
+
+
 @contextmanager
 def own_words() -> Iterator[None]:
     """Around the building of a config's classes: what a constructor refuses is raised as the constructor said it.
@@ -55,19 +62,26 @@ def own_words() -> Iterator[None]:
         raise said from None
 
 
-def cause_first(message: str) -> str:
+def cause_first(message: str, options: Iterable[str] = ()) -> str:
     """jsonargparse's text with the innermost cause on the first line and the way to it below.
 
     jsonargparse wraps a wrong key or class three deep ("Parser key …: Problem with given class_path … Validation
     failed … Key … is not expected"); people read the first line only.
+
+    Args:
+        message: jsonargparse's text.
+        options: what the command line takes, such as `trainer.max_epochs`: the nearest is named beside a wrong one.
     """
     lines = [line.strip(" -") for line in message.splitlines() if line.strip()]
     # "or nothing at all" is an alternative of every optional argument, never the cause.
     lines = [line for line in lines if "NoneType" not in line and not line.startswith("Given value")]
     causes = [line for line in lines if _is_cause(line)]
     cause = _shorten(causes[-1] if causes else lines[-1] if lines else message)
-    context = [_shorten(line) for line in lines if _shorten(line) != cause][:6]
-    return "\n".join([f"error: {cause}", *(f"  {line}" for line in context), *_nearest(message)])
+    empty = ("Does not validate against any of the Union subtypes", "Errors:")
+    context = [_shorten(line) for line in lines if _shorten(line) != cause and not line.startswith(empty)][:6]
+    near = _nearest(message, list(options))
+    hint = f"; did you mean {near!r}?" if near else ""
+    return "\n".join([f"error: {cause}{hint}", *(f"  {line}" for line in context)])
 
 
 def _is_cause(line: str) -> bool:
@@ -89,14 +103,33 @@ def _shorten(line: str, longest: int = 300) -> str:
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
-def _nearest(message: str) -> list[str]:
-    wrong = re.search(r"'([\w.]+)' is not expected|option '([\w.]+)'", message)
-    known = re.search(r"accepted[^:]*: ?([\w., ']+)", message)
-    if not wrong or not known:
-        return []
-    options = re.findall(r"[\w.]+", known.group(1))
-    near = difflib.get_close_matches((wrong.group(1) or wrong.group(2)).split(".")[-1], options, n=1)
-    return [f"  did you mean {near[0]!r}?"] if near else []
+def _nearest(message: str, options: list[str]) -> str | None:
+    """The known name nearest to a wrong one: of a module's classes, a class's arguments, or `options`."""
+    missing = re.search(r"module '([\w.]+)' has no attribute '(\w+)'", message)
+    if missing:
+        module = import_module(missing[1])
+        return _closest(missing[2], [name for name in dir(module) if inspect.isclass(getattr(module, name))])
+    wrong = re.search(r"[oO]ption '([\w.]+)'|unrecognized arguments: --([\w.]+)|Key '([\w.]+)' is not", message)
+    if not wrong:
+        return None
+    name = next(filter(None, wrong.groups()))
+    classes = re.findall(r"class_path '([\w.]+)'", message[: wrong.start()])
+    if classes:
+        module, _, class_name = classes[-1].rpartition(".")
+        options = list(inspect.signature(getattr(import_module(module), class_name)).parameters)
+    near = _closest(name, options)
+    if near is None and "." in name:  # modl.loss: what lies below `model` is known only to its class
+        first, _, rest = name.partition(".")
+        near = _closest(first, sorted({option.partition(".")[0] for option in options}))
+        near = near and f"{near}.{rest}"
+    return near if near != name else None
+
+
+def _closest(name: str, known: list[str]) -> str | None:
+    """By spelling, capitals aside."""
+    lower = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.75)
+    return lower[near[0]] if near else None
 
 
 def innermost(message: str) -> str:

@@ -71,11 +71,19 @@ class Parser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> None:
         if not self.exit_on_error:  # a nested attempt of jsonargparse's own, which it may recover from
             super().error(message, ex)
-        print(cause_first(message), file=sys.stderr)
+        print(cause_first(message, self._options()), file=sys.stderr)
         raise SystemExit(2)
 
 
 class CompetitionCLI(LightningCLI):
+    def _options(self) -> list[str]:
+        """The flags of this parser and of its verb's."""
+        verbs = [
+            parser for action in self._actions for parser in (getattr(action, "_name_parser_map", None) or {}).values()
+        ]
+        actions = [action for parser in (self, *verbs) for action in parser._actions]
+        return [option.lstrip("-") for action in actions for option in action.option_strings if option.startswith("--")]
+
     """One verb of fit, validate, test and predict.
 
     Args:

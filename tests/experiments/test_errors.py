@@ -14,7 +14,7 @@ from datamodules.dataset import EvaluationDataset
 from datamodules.decoder import Decoder
 from datamodules.readers import ImageReader
 from datamodules.table import find_images
-from experiments.errors import told
+from experiments.errors import cause_first, told
 from preprocessing.files import confined
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,3 +87,36 @@ def test_on_the_command_line(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
     assert done.stderr.splitlines()[-1].startswith("FileNotFoundError: no images: nowhere")
+
+
+def test_a_verbs_own_last_word_has_its_traceback_too(tmp_path):
+    (tmp_path / "a.csv").write_text("image_id,x\n1,2\n")
+    command = [sys.executable, str(ROOT / "cli.py"), "advval", "--train", "a.csv", "--test", "b.csv"]
+    for wanted, begin in (("0", "error: "), ("1", "Traceback")):
+        settings = {"cwd": tmp_path, "env": os.environ | {"TRACEBACK": wanted}}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, **settings)
+        assert done.returncode == 1
+        assert done.stderr.startswith(begin), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("message", "first"),
+    [
+        ("unrecognized arguments: --trainer.max_epoch 3", "did you mean 'trainer.max_epochs'?"),
+        ("unrecognized arguments: --modl.loss bce", "did you mean 'model.loss'?"),
+        ("Subcommand 'fit' does not accept option 'trainr.max_epochs'", "did you mean 'trainer.max_epochs'?"),
+        (
+            "Problem with given class_path 'datamodules.ImageDataModule':\n  Option 'bach_size' is not accepted",
+            "did you mean 'batch_size'?",
+        ),
+        (
+            "Problem with given class_path 'a.B':\n"
+            "  Problem with given class_path 'segmentation_models_pytorch.UNet':\n"
+            "    module 'segmentation_models_pytorch' has no attribute 'UNet'",
+            "did you mean 'Unet'?",
+        ),
+        ("unrecognized arguments: --colour red", "error: unrecognized arguments: --colour red"),
+    ],
+)
+def test_the_nearest_name_stands_on_the_first_line(message, first):
+    assert cause_first(message, ["trainer.max_epochs", "model", "data.help"]).splitlines()[0].endswith(first)
