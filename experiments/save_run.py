@@ -8,6 +8,8 @@ import pytorch_lightning as pl
 
 from experiments.run_folder import RunFolder
 
+GO_ON = "the same command with --ckpt_path last goes on from the last checkpoint"
+
 
 class SaveRun(pl.Callback):
     """Write `config.yaml` and `run.json` when a fit starts; no other verb touches them.
@@ -18,10 +20,12 @@ class SaveRun(pl.Callback):
         run: the run folder.
         config: the whole resolved config as YAML text.
         facts: commit, command and config hash of the run.
+        anew: drop what another run has left in the folder. It goes when the new one's classes are built and its data
+            are found: a slip of the pen does not cost a trained run.
     """
 
-    def __init__(self, run: RunFolder, config: str, facts: dict[str, Any]) -> None:
-        self.run, self.config, self.start_facts = run, config, facts
+    def __init__(self, run: RunFolder, config: str, facts: dict[str, Any], anew: bool = False) -> None:
+        self.run, self.config, self.start_facts, self.anew = run, config, facts, anew
         self.folds_hash: str | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -29,6 +33,9 @@ class SaveRun(pl.Callback):
             return
         self.folds_hash = trainer.datamodule.folds_hash()
         if trainer.is_global_zero:
+            old = (*self.run.checkpoints.glob("*.ckpt"), self.run.path / "metrics.csv", self.run.path / "scores.csv")
+            for path in old if self.anew else ():
+                path.unlink(missing_ok=True)
             self.run.path.mkdir(parents=True, exist_ok=True)
             temporary = self.run.path / "config.yaml.tmp"
             temporary.write_text(self.config)
@@ -50,6 +57,11 @@ class SaveRun(pl.Callback):
             kept = getattr(trainer.checkpoint_callback, "best_model_path", "")
             done = {"steps": trainer.global_step, "epochs": trainer.current_epoch}
             self.run.write_facts(state="finished", best=Path(kept).name or None, **done)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        if trainer.is_global_zero and isinstance(exception, KeyboardInterrupt):
+            kept = (self.run.checkpoints / "last.ckpt").is_file()
+            print("\nstopped; " + (GO_ON if kept else "no checkpoint yet, the first comes with the first validation"))
 
 
 def check_folds(before: str | None, now: str | None, file: str | None) -> None:

@@ -184,8 +184,8 @@ class CompetitionCLI(LightningCLI):
         config.ckpt_path = None if checkpoint is None else str(checkpoint)
         if checkpoint is not None:
             check_whole(checkpoint)
-        if self.verb == "fit" and checkpoint is None and not config.trainer.fast_dev_run:
-            make_room(self.run, config.overwrite)
+        if self.verb == "fit" and checkpoint is None and not config.trainer.fast_dev_run and not config.overwrite:
+            refuse_trained(self.run)
         return checkpoint
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -207,7 +207,8 @@ class CompetitionCLI(LightningCLI):
         callbacks = [self.score, config.ema, config.early_stopping, FinalValidation(), FiniteLoss()]
         if self.verb == "fit" and not quick:
             facts = {"commit": git_commit(), "command": ["cli.py", *sys.argv[1:]], "config_hash": text_hash(self.text)}
-            callbacks += [SaveRun(self.run, self.text, facts), Curves(self.run.path)]
+            anew = self.checkpoint is None
+            callbacks += [SaveRun(self.run, self.text, facts, anew), Curves(self.run.path)]
             if config.trainer.logger is not False:
                 callbacks.append(LearningRateMonitor("step"))
         if self.verb == "predict":
@@ -307,19 +308,16 @@ def tell_fold(data: Namespace) -> None:
         own.fold, own.folds = data.fold, data.folds
 
 
-def make_room(run: RunFolder, overwrite: bool) -> None:
-    """Refuse to train over another run's checkpoints, or clear them when told to."""
+def refuse_trained(run: RunFolder) -> None:
+    """Do not train over another run's checkpoints."""
     left = sorted(path.name for path in run.checkpoints.glob("*.ckpt"))
-    if left and not overwrite:
+    if left:
         raise SystemExit(
             f"error: {run.path} already holds a trained run ({', '.join(left)})\n"
             "  go on with it:  --ckpt_path last\n"
             "  replace it:     --overwrite true\n"
             "  keep both:      --experiment ANOTHER_NAME"
         )
-    if rank_zero_only.rank == 0:
-        for path in (*run.checkpoints.glob("*.ckpt"), run.path / "metrics.csv", run.path / "scores.csv"):
-            path.unlink(missing_ok=True)
 
 
 @rank_zero_only

@@ -1,5 +1,6 @@
 """The command line end to end, on a tiny generated competition; the traps of Lightning and jsonargparse."""
 
+import contextlib
 import csv
 import json
 import subprocess
@@ -79,6 +80,15 @@ def test_help_of_fit_does_not_wait_for_the_libraries_of_networks():
     code = "import sys, experiments.training; print({'timm', 'albumentations', 'kornia', 'monai'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("verb", ["fit", "search", "ensemble", "advval", "run"])
+def test_help_says_what_the_verb_does_and_takes(verb, capsys):
+    with contextlib.suppress(SystemExit):  # argparse's way to end
+        cli.main([verb, "--help"])
+    out = capsys.readouterr().out
+    assert out.startswith(f"{verb}: {cli.VERBS[verb][1]}\n")
+    assert f"usage: python cli.py {verb} " in out
 
 
 def test_unknown_verb(capsys):
@@ -179,6 +189,21 @@ def test_later_verbs_run_and_leave_the_fit_alone(here, capsys):
 def test_a_second_fit_does_not_destroy_the_first(here, capsys):
     before = state(here)
     assert "already holds a trained run" in first_line_of_error(capsys, "fit", "--config", str(QUICKSTART), *SMALL)
+    assert state(here) == before
+
+
+@pytest.mark.parametrize(
+    ("flag", "error"),
+    [
+        (["--model.loss", "bce(body) + dicee(body)"], ValueError),
+        (["--data.images", "nowhere/*.png"], FileNotFoundError),
+        (["--data.folds", "nowhere.csv"], FileNotFoundError),
+    ],
+)
+def test_a_fit_that_cannot_start_does_not_drop_the_run_it_should_replace(flag, error, here):
+    before = state(here)
+    with pytest.raises(error):
+        fit("--overwrite", "true", *flag)
     assert state(here) == before
 
 
