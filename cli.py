@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 from importlib import import_module
 from pathlib import Path
 
@@ -75,6 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
     if verb not in VERBS:
         print(f"error: no verb {verb!r}\n\n{help_text()}", file=sys.stderr)
         return 2
+    if {"-h", "--help"} & set(rest):
+        print(f"{verb}: {VERBS[verb][1]}\n")
     code = every_fold(verb, rest) if VERBS[verb][0] == "experiments.training" else None
     if code is not None:
         return code
@@ -92,8 +95,12 @@ def end(error: Exception) -> int:
 
 
 if __name__ == "__main__":
+    warnings.formatwarning = import_module("experiments.quiet").one_line
     try:
         status = main()
+    except SystemExit as ended:  # a verb's own last word; who asks for the traceback wants that of its cause
+        wanted = isinstance(ended.__cause__, Exception) and import_module("experiments.errors").traceback_wanted()
+        raise (ended.__cause__ if wanted else ended) from None
     except Exception as error:
         status = end(error)
     sys.exit(status)

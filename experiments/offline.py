@@ -53,7 +53,17 @@ def folds(arguments: list[str]) -> None:
     grouped = len(result) - result["group"].nunique()
     if grouped:
         print(f"{grouped} images share a group or equal pixels with another and stay in its fold")
-    print(f"next:  python cli.py fit {' '.join(arguments)}")
+    print(f"next:  python cli.py fit {' '.join(without_overwrite(arguments))}")
+
+
+def without_overwrite(arguments: list[str]) -> list[str]:
+    """Leave of a `folds` line to replace the folds file must not become that of `fit` to replace a run."""
+    kept, value = [], False
+    for argument in arguments:
+        if not value and argument.split("=")[0] != "--overwrite":
+            kept.append(argument)
+        value = argument == "--overwrite"
+    return kept
 
 
 # --- truth and predictions -------------------------------------------------------------------------------------------

@@ -1,12 +1,12 @@
 """The four training verbs: LightningCLI with its traps settled."""
 
 import sys
-import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Union
 
 import pytorch_lightning as pl
+import torch
 import yaml
 from jsonargparse import Namespace
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, TQDMProgressBar
@@ -32,6 +32,7 @@ from experiments.curves import Curves
 from experiments.errors import cause_first, own_words
 from experiments.loggers import make_loggers
 from experiments.metrics_csv import MetricsCSV
+from experiments.quiet import quiet
 from experiments.run_folder import RunFolder, fold_name, git_commit
 from experiments.save_run import SaveRun, check_folds
 from experiments.stages import run_stages, stages_given
@@ -55,7 +56,8 @@ class Parser(LightningArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("allow_abbrev", False)
-        kwargs.setdefault("usage", "python cli.py VERB (--config FILE | RUN_FOLDER) [--key value …]")
+        verb = kwargs.get("prog", "python cli.py VERB")
+        kwargs.setdefault("usage", f"{verb} (--config FILE | RUN_FOLDER) [--key value …]")
         super().__init__(*args, **kwargs)
 
     def add_lightning_class_args(self, lightning_class: Any, nested_key: str, *args: Any, **kwargs: Any) -> list[str]:
@@ -74,8 +76,6 @@ class Parser(LightningArgumentParser):
         print(cause_first(message, self._options()), file=sys.stderr)
         raise SystemExit(2)
 
-
-class CompetitionCLI(LightningCLI):
     def _options(self) -> list[str]:
         """The flags of this parser and of its verb's."""
         verbs = [
@@ -84,6 +84,8 @@ class CompetitionCLI(LightningCLI):
         actions = [action for parser in (self, *verbs) for action in parser._actions]
         return [option.lstrip("-") for action in actions for option in action.option_strings if option.startswith("--")]
 
+
+class CompetitionCLI(LightningCLI):
     """One verb of fit, validate, test and predict.
 
     Args:
@@ -103,7 +105,9 @@ class CompetitionCLI(LightningCLI):
             load_from_checkpoint_support=False,
             seed_everything_default=0,
             parser_class=Parser,
-            trainer_defaults={"log_every_n_steps": 10},
+            # Lightning's table of the network knows neither its operations nor bf16; `print_start` has the parameters.
+            trainer_defaults={"log_every_n_steps": 10, "enable_model_summary": False},
+            parser_kwargs={verb: {"prog": f"python cli.py {verb}"}},
             args=[verb, *arguments],
         )
 
@@ -163,9 +167,7 @@ class CompetitionCLI(LightningCLI):
         # What is saved repeats the run; the checkpoint to start from and the folder belong to this call alone.
         saved = config.clone()
         saved.ckpt_path, saved.run_folder, saved.overwrite, saved.stages = None, None, False, None
-        with warnings.catch_warnings():  # a tuple becomes a list in YAML, which every library here takes as well
-            warnings.filterwarnings("ignore", "(?s).*does not round-trip.*")
-            self.text = self._parser(self.verb).dump(saved, skip_none=False)
+        self.text = self._parser(self.verb).dump(saved, skip_none=False)
         self.model_config = yaml.safe_load(self.text)["model"]
         # Built apart, each on its own: one whose library is missing must not end the run.
         self.loggers = given = config.trainer.logger
@@ -326,10 +328,19 @@ def print_start(cli: CompetitionCLI) -> None:
     for line in changes(cli.arguments):
         if not line.startswith("stages: "):
             print(f"changed  {line}")
+    print(f"network  {size_of(cli.model.network)}")
     for term in ["the network's own"] if cli.model.loss is None else cli.model.loss.terms_text():
         print(f"loss     {term}")
     print(f"runs to  {cli.run.path}")
     print("watched  " + ", ".join(type(callback).__name__ for callback in cli.trainer.callbacks))
+
+
+def size_of(network: torch.nn.Module) -> str:
+    """Its class and size: `Unet, 1.5 M parameters, 0.4 M of them trained`."""
+    counts = [sum(p.numel() for p in network.parameters() if p.requires_grad or not only) for only in (False, True)]
+    every, trained = (f"{count / 1e6:.1f} M" if count >= 1e5 else str(count) for count in counts)
+    some = f", {trained} of them trained" if counts[0] != counts[1] else ""
+    return f"{type(network).__name__}, {every} parameters{some}"
 
 
 @rank_zero_only
@@ -351,12 +362,14 @@ def print_end(cli: CompetitionCLI) -> None:
     if cli.verb == "fit":
         kept = main_checkpoint(cli.trainer)
         if kept is not None and kept.best_model_score is not None:
-            print(f"best checkpoint: {kept.best_model_path} ({float(kept.best_model_score):.4f})")
+            best = cli.run.checkpoints / Path(kept.best_model_path).name  # Lightning's is absolute
+            print(f"best checkpoint: {best} ({float(kept.best_model_score):.4f})")
         print(f"next:  python cli.py predict {cli.run.path}")
 
 
 def main(verb: str, arguments: list[str]) -> None:
     """Run one training verb; `arguments` is what follows it on the command line."""
+    quiet()
     arguments = expand_run(arguments)
     check_order(arguments)
     check_names(arguments)

@@ -30,6 +30,7 @@ from experiments.members import Call
 from experiments.out_of_fold import write_csv
 from experiments.processes import children_end_with_us, launch
 from experiments.proposals import METHODS, tpe
+from experiments.quiet import quiet
 from experiments.space import Axis, check_apart, drop_one_axis, locate, parse_axis, value_at
 from experiments.study import Study, clear
 from experiments.tables import as_text
@@ -42,6 +43,7 @@ REFUSED = ("--overwrite", "--ckpt_path", "--run_folder", "--trainer.devices")
 
 def main(verb: str, arguments: list[str], call: Call = launch) -> None:
     """Run the trials that are missing; `arguments` is what follows the verb."""
+    quiet()
     options, given = parse(arguments)
     config = resolved(given)
     try:
