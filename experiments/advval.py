@@ -97,7 +97,9 @@ def adversarial_weights(
 
 def main(verb: str, arguments: list[str]) -> None:
     """Run the verb; `arguments` is what follows it on the command line."""
-    parser = Parser(prog=f"python cli.py {verb}", description="tell training from test images, and weigh the former")
+    parser = Parser(
+        prog=f"python cli.py {verb}", usage=f"python cli.py {verb} --train FOLDER --test FOLDER [--key value …]"
+    )
     what = "Folder that `features` wrote (features.npy, ids.csv), or a CSV of image_id and columns of numbers."
     parser.add_argument("--train", type=str, required=True, help=f"Training images. {what}")
     parser.add_argument("--test", type=str, required=True, help=f"Test images. {what}")

@@ -17,6 +17,13 @@ from postprocessing.competition import Competition
 
 # An untyped rest would build the network, and `LightningCLI(run=False)` refuses a saved config.
 KEPT = ("experiment", "runs", "run_folder", "data", "competition", "cv")
+# For the help text: what follows a verb that takes something else than one config or one run.
+TAKES = {
+    "ensemble": "RUN RUN …",
+    "stack": "RUN …",
+    "folds": "--config FILE",
+    "score": "(RUN_FOLDER | CSV --config FILE)",
+}
 
 
 @dataclass
@@ -58,7 +65,8 @@ def read_config(verb: str, arguments: list[str], add_options: Any, searched: boo
         searched: whether `searched.yaml` of the experiment overrides the configured post-processing.
     """
     check_order(arguments)
-    parser = Parser(prog=f"python cli.py {verb}", description=f"{verb} (offline: no GPU and no Trainer needed)")
+    takes = TAKES.get(verb, "(--config FILE | RUN_FOLDER)")
+    parser = Parser(prog=f"python cli.py {verb}", usage=f"python cli.py {verb} {takes} [--key value …]")
     parser.add_argument("--config", "-c", action=ActionConfigFile, help="Config file; later ones override.")
     parser.add_subclass_arguments(BaseDataModule, "data", required=True)
     add_experiment_arguments(parser)
