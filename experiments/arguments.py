@@ -33,7 +33,9 @@ def check_order(arguments: list[str]) -> None:
             )
         if argument.startswith("--") and not is_config:
             seen.append(argument)
-    first, *others = [flatten(yaml.safe_load(f.read_text()) or {}) if f.is_file() else {} for f in files] or [{}]
+    if len(files) < 2:
+        return
+    first, *others = [flatten(yaml.safe_load(f.read_text()) or {}) if f.is_file() else {} for f in files]
     for file, other in zip(files[1:], others, strict=True):
         lost = [key for key, value in first.items() if key in other and other[key] != value]
         if lost and "data.class_path" in other and "data.class_path" not in first:
