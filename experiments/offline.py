@@ -199,6 +199,17 @@ def score(arguments: list[str]) -> None:
         low, high = bootstrap_interval(metric)
         label = f"{name} ({type(metric).__name__})" if name == "score" else name
         print(f"{what}: {label} {float(metric.compute()):.4f}  [{low:.4f}, {high:.4f}] over {len(metric.rows)} images")
+    if not config.options.submission_file and tuned(config):
+        print("too good: the chain of searched.yaml was tuned on these images; `search` prints the cross-fitted score")
+
+
+def tuned(config: OfflineConfig) -> bool:
+    """Whether `search` has changed the configured chain of the experiment."""
+    searched, run = config.experiment / "searched.yaml", config.runs[0].config
+    if not searched.is_file():
+        return False
+    found, configured = (yaml.safe_load(path.read_text())["competition"]["postprocess"] for path in (searched, run))
+    return found != configured
 
 
 def score_file(config: OfflineConfig, metrics: dict) -> str:
