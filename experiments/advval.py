@@ -121,11 +121,10 @@ def main(verb: str, arguments: list[str]) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     replace(output, table.to_csv(index=False).encode())
     print(f"train against test: AUC {found.auc:.3f}  [{found.low:.3f}, {found.high:.3f}], out of fold")
-    print(
-        "nothing tells them apart: weights would only add noise"
-        if found.low <= 0.5
-        else f"they differ; weighted, {len(ids)} training images are worth {found.effective:.0f}"
-    )
+    if found.low <= 0.5:
+        print(f"nothing tells them apart: the weights in {output} would only add noise")
+        return
+    print(f"they differ; weighted, {len(ids)} training images are worth {found.effective:.0f}")
     print(f"{output}: next  python cli.py fit … --data.weights {output}")
 
 

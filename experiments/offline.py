@@ -273,7 +273,7 @@ def submit(arguments: list[str]) -> None:
     config.competition.submission.begin(output, config.data.split_table("test"))
     limit = config.competition.file_limit
     config.competition.submission.write(rows, output, sample, config.data.sizes("test"), limit)
-    folds_text = f"mean of {len(stores)} folds" if len(stores) > 1 else "one fold"
+    folds_text = f"mean of {len(stores)} folds" if len(stores) > 1 else config.runs[0].path.name
     print(f"{output}: {len(stores[0].ids())} images, {folds_text}, {output.stat().st_size / 1e6:.1f} MB")
     checked = f"checked against {sample}" if sample is not None else "not checked: data.sample_submission is not set"
     print(f"{checked}; sha256 {file_hash(output)}")

@@ -16,7 +16,7 @@ from evaluation.panels import as_map
 from experiments.config import OfflineConfig, read_config
 from experiments.curves import read_metrics, smoothed
 from experiments.explore import print_findings
-from experiments.offline import out_of_fold, test_predictions
+from experiments.offline import out_of_fold, test_predictions, tuned
 from experiments.run_folder import RunFolder
 from exploration.pictures import cell, png
 from exploration.report import Report
@@ -120,6 +120,7 @@ def lead_of(config: OfflineConfig) -> str:
     return (
         f"{escape(type(metric).__name__)} <b>{float(metric.compute()):.4f}</b> [{low:.4f}, {high:.4f}] out of fold, "
         f"over {len(metric.rows)} images of {runs} {'run' if runs == 1 else 'runs'}."
+        + (" Too good: the chain of searched.yaml was tuned on these images." if tuned(config) else "")
     )
 
 

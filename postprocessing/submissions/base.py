@@ -230,6 +230,8 @@ def _shown(key: Row) -> str:
 
 def read_table(path: Path) -> pd.DataFrame:
     """A CSV as text: `001` stays `001`, `NA` is an id, header names without stray spaces."""
+    if not Path(path).is_file():
+        raise SubmissionError(f"{path} is not there; check data.sample_submission, or the file's name")
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except pd.errors.EmptyDataError:
