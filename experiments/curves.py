@@ -14,6 +14,8 @@ from postprocessing.search import SearchResult
 
 Series = dict[str, list[tuple[int, float]]]
 
+LEGEND = {"fontsize": 8, "framealpha": 0.85, "edgecolor": "none"}  # readable where it lies over a line
+
 
 class Curves(pl.Callback):
     """Draw `curves.png` from `metrics.csv` after each validation and at the end of training.
@@ -68,8 +70,9 @@ def draw_curves(metrics: Path, output: Path) -> None:
         for name in names:
             steps, values = (np.array(column) for column in zip(*series[name], strict=True))
             dense = name.startswith("train/") and len(values) > 20
+            label = name.removesuffix("/pg1")  # the rate of all groups, as a rule
             line = axis.plot(
-                steps, smoothed(values, max(3, len(values) // 30)) if dense else values, lw=1.6, label=name,
+                steps, smoothed(values, max(3, len(values) // 30)) if dense else values, lw=1.6, label=label,
                 marker=None if dense or name.startswith("lr-") else "o", ms=3.5,
             )  # fmt: skip
             if dense and title == "loss":
@@ -78,7 +81,7 @@ def draw_curves(metrics: Path, output: Path) -> None:
                 axis.annotate(f"{values[-1]:.3f}", (steps[-1], values[-1]), xytext=(4, 0), textcoords="offset points")
         axis.set_title(title, loc="left")
         axis.set_xlabel("optimizer step")
-        axis.legend(fontsize=8, frameon=False)
+        axis.legend(**LEGEND)
     _save(figure, output)
 
 
@@ -102,7 +105,7 @@ def draw_search(result: SearchResult, output: Path) -> None:
             axis.set_xticks(list(places), [str(value) for value in values])
         axis.set_title(label, loc="left")
         axis.set_ylabel("score")
-        axis.legend(fontsize=8, frameon=False)
+        axis.legend(**LEGEND)
     figure.suptitle(
         f"before {result.before:.4f}, cross-fitted {result.cross_fitted:.4f}, in-sample {result.in_sample:.4f}",
         fontsize=10,
