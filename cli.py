@@ -99,6 +99,9 @@ if __name__ == "__main__":
     try:
         status = main()
     except SystemExit as ended:  # a verb's own last word; who asks for the traceback wants that of its cause
+        if not ended.code and {"-h", "--help"} & set(sys.argv):
+            sys.stdout.flush()
+            os._exit(0)  # taking torch and Lightning down again lasts a second, which a help text need not wait for
         wanted = isinstance(ended.__cause__, Exception) and import_module("experiments.errors").traceback_wanted()
         raise (ended.__cause__ if wanted else ended) from None
     except Exception as error:
