@@ -15,9 +15,10 @@ from torch.nn import functional as F
 from postprocessing.coarse import CoarseMasks
 from postprocessing.edge_tiles import predict_edges
 from postprocessing.grid import Picture, blend, merge_for
+from postprocessing.random_crops import predict_crops
 from postprocessing.strips import StripReader
-from postprocessing.tiles import Axis, Padding, StripMerge, Window, plan_axis, random_origins, read_window, to_bytes
-from postprocessing.tta import Forward, Merge, Merging, View, Views, merged_views, symmetries
+from postprocessing.tiles import Axis, Padding, StripMerge, Window, plan_axis, read_window, to_bytes
+from postprocessing.tta import Forward, Merging, View, Views, merged_views, symmetries
 from postprocessing.volume_tiles import predict_volume
 
 
@@ -187,7 +188,8 @@ class Inference:
         views = self.views(2) if tta else symmetries("none", 2)
         rows, columns = self._axes(image.shape[2:])
         if self.crops is not None:
-            return self._crops(forward, image, rows, columns, views)
+            settings = (self.crops, self.merge, self.batch_size, self.padding)
+            return predict_crops(lambda batch: self._merged(forward, batch, views), image, (rows, columns), *settings)
         picture = self._picture(image, rows, columns, dtype)
         (found,) = blend([picture], lambda batch, _: self._merged(forward, batch, views), self.batch_size, self.merge)
         return found.maps() | found.levels(image.device)
@@ -319,25 +321,6 @@ class Inference:
         strides = self._each("stride", self.stride, batch.ndim - 2)
         return merged_views(forward, batch, views, self.merge, strides, self.padding)
 
-    def _crops(
-        self, forward: Forward, image: Tensor, rows: Axis, columns: Axis, views: tuple[View, ...]
-    ) -> dict[str, Tensor]:
-        """Image-level outputs of random crops, the same ones for every image of a size."""
-        levels: dict[str, Merge] = {}
-        places = random_origins((rows, columns), self.crops)
-        for start in range(0, len(places), self.batch_size):
-            chosen = places[start : start + self.batch_size]
-            tiles = [read_window(image, top, left, rows.tile, columns.tile, self.padding) for top, left in chosen]
-            batch = tiles[0] if len(tiles) == 1 else torch.cat(tiles)
-            for name, value in self._merged(forward, batch, views).items():
-                if value.ndim > 2:
-                    raise ValueError(
-                        f"inference.crops is for image-level outputs, but {name!r} is a map; leave crops out, the "
-                        "tiles of a grid then cover the image"
-                    )
-                add_level(levels, name, value, len(chosen), self.merge)
-        return {name: level.result().to(image.device) for name, level in levels.items()}
-
     def _along(
         self, forward: Forward, image: Tensor, tta: bool, dtype: torch.dtype, image_ids: Sequence[str] | None
     ) -> dict[str, Tensor]:
@@ -404,9 +387,3 @@ class Inference:
         if isinstance(value, list) and len(value) != axes:
             raise ValueError(f"inference.{name} is {value}, but the image has {axes} axes; give one number, or {axes}")
         return value if isinstance(value, list) else [value] * axes
-
-
-def add_level(levels: dict[str, Merge], name: str, value: Tensor, tiles: int, merge: Merging) -> None:
-    """Take in an image-level output `(tiles * N, K)` of a batch of tiles."""
-    for tile in value.chunk(tiles):
-        levels.setdefault(name, Merge(merge)).add(tile)
