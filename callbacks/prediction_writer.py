@@ -70,6 +70,8 @@ class PredictionWriter(pl.Callback):
         with store.file(image_id, self.dtype) as file:
             prediction.write(file)
             shapes, reason = file.shapes(), prediction.unreadable
+            if reason:
+                file.discard()  # half a picture: not even for a moment, in which the run may be killed
         if reason:
             warnings.warn(f"image {image_id!r} gets an empty prediction: {reason}", stacklevel=2)
             with store.file(image_id, self.dtype) as file:

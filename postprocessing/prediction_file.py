@@ -34,6 +34,7 @@ class PredictionFile:
         self._file = os.fdopen(handle, "wb")
         self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
         self._header: dict[str, dict[str, Any]] = {}
+        self._discarded = False
         self._waiting: dict[str, list[np.ndarray]] = {}  # rows of maps that do not fill a strip yet
 
     def add_rows(self, name: str, rows: np.ndarray, unit: bool) -> None:
@@ -79,6 +80,10 @@ class PredictionFile:
                 height = min(STRIP_ROWS, shape[1] - first)
                 self.add_rows(name, np.zeros((shape[0], height, shape[2]), np.float32), unit=True)
 
+    def discard(self) -> None:
+        """Let nothing appear at the end."""
+        self._discarded = True
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every array by name; of maps so far."""
         return {name: tuple(entry["shape"]) for name, entry in self._header.items()}
@@ -90,7 +95,7 @@ class PredictionFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is None:
+            if kind is None and not self._discarded:
                 self._finish()
         finally:
             with contextlib.suppress(OSError):  # the disk may be full

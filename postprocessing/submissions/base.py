@@ -4,6 +4,7 @@ import csv
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,21 @@ class Submission(ABC):
         Raises:
             SubmissionError: names the row or id, or the file's size. No file is left then.
         """
+        with self.held_back():
+            self._write(predictions, output, sample, sizes, file_limit)
+
+    def held_back(self) -> AbstractContextManager[None]:
+        """Around the writing: a format with files beside the table keeps them back until all of it is checked."""
+        return nullcontext()
+
+    def _write(
+        self,
+        predictions: Iterable[tuple[str, dict[str, np.ndarray]]],
+        output: Path,
+        sample: Path | None,
+        sizes: Sizes | None,
+        file_limit: float | None,
+    ) -> None:
         rows: dict[Row, list[Row]] = {}
         images: set[str] = set()
         for image_id, prediction in predictions:

@@ -3,14 +3,15 @@
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from postprocessing.submissions.base import Sizes, Submission
+from postprocessing.submissions.base import Submission
 
 
 class GeoTiffs(Submission):
@@ -40,19 +41,14 @@ class GeoTiffs(Submission):
         self.folder = output.with_suffix("")
         self.sources = dict(zip(table["image_id"], table["path"], strict=True))
 
-    def write(
-        self,
-        predictions: Iterable[tuple[str, dict[str, np.ndarray]]],
-        output: Path,
-        sample: Path | None = None,
-        sizes: Sizes | None = None,
-    ) -> None:
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
         self._new = self.folder.with_name(f"{self.folder.name}.tmp")
         final = self.folder
         shutil.rmtree(self._new, ignore_errors=True)
         self._new.mkdir(parents=True)
         try:
-            super().write(predictions, output, sample, sizes)
+            yield
             final.mkdir(exist_ok=True)
             for path in self._new.iterdir():
                 os.replace(path, final / path.name)

@@ -96,3 +96,15 @@ def test_what_is_refused_leaves_no_file_and_the_former_ones_as_they_were(table, 
     with pytest.raises(SubmissionError, match="'001' is predicted twice"):
         submission.write([("001", {"mask": ~good["mask"]})] * 2, output, None, {"001": (30, 40)})
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")} == before
+
+
+def test_the_limit_of_the_file_counts_here_too(table, tmp_path):
+    """`submit` gives it to every format; the pictures beside the file are held back, too."""
+    form, output = GeoTiffs(), tmp_path / "out" / "submission.csv"
+    form.begin(output, table)
+    predictions = [(one, {"mask": np.ones((1, 30, 40), bool)}) for one in ("001", "b")]
+    with pytest.raises(SubmissionError, match="competition.file_limit is 1e-06"):
+        form.write(predictions, output, None, None, 1e-6)
+    assert not list((tmp_path / "out").rglob("*"))
+    form.write(predictions, output, None, None, 1.0)
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*.*")) == ["001.tif", "b.tif", "submission.csv"]

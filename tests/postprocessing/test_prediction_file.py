@@ -52,6 +52,13 @@ def test_nothing_is_there_before_the_end_or_after_a_failure(tmp_path):
     assert "b" in store
 
 
+def test_what_is_discarded_never_appears(tmp_path):
+    with PredictionStore(tmp_path).file("a") as file:
+        file.add_rows("mask", np.ones((1, 600, 4), np.float32), unit=True)
+        file.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_blending_weights_may_add_up_to_a_little_more_than_1(tmp_path):
     store = PredictionStore(tmp_path)
     mask = np.full((1, 5, 5), np.nextafter(np.float32(1), np.float32(2)), np.float32)
