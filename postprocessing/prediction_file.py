@@ -44,8 +44,16 @@ class PredictionFile:
             name: of the output.
             rows: `(C, rows, W)` float; from top to bottom.
             unit: whether the map's values lie in 0..1, and `uint8` may keep them.
+
+        Raises:
+            ValueError: values that are no numbers, of which bytes would make a 0; names image and map.
         """
         scale = 255.0 if unit and self.dtype == "uint8" else None
+        if scale and not np.isfinite(rows.sum()):
+            raise ValueError(
+                f"the prediction {name!r} of image {self.image_id!r} holds NaN or infinite values; the network gives "
+                "them: predict with another checkpoint"
+            )
         stored = to_steps(rows) if scale else rows.astype("float32" if self.dtype == "uint8" else self.dtype)
         if name not in self._header:
             shape = [rows.shape[0], 0, rows.shape[2]]

@@ -52,6 +52,19 @@ def test_nothing_is_there_before_the_end_or_after_a_failure(tmp_path):
     assert "b" in store
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_bytes_do_not_make_a_number_of_what_is_none(tmp_path, value):
+    rows = np.full((1, 3, 4), 0.5, np.float32)
+    rows[0, 1, 2] = value
+    store = PredictionStore(tmp_path)
+    with pytest.raises(ValueError, match="'mask' of image 'a' holds NaN or infinite"), store.file("a") as file:
+        file.add_rows("mask", rows, unit=True)
+    assert list(tmp_path.iterdir()) == []
+    with store.file("a", "float32") as file:  # where it is kept as it is, who reads it will say so
+        file.add_rows("mask", rows, unit=True)
+    np.testing.assert_array_equal(store.read("a")["mask"], rows)
+
+
 def test_what_is_discarded_never_appears(tmp_path):
     with PredictionStore(tmp_path).file("a") as file:
         file.add_rows("mask", np.ones((1, 600, 4), np.float32), unit=True)
