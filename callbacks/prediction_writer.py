@@ -75,7 +75,7 @@ class PredictionWriter(pl.Callback):
         if reason:
             warnings.warn(f"image {image_id!r} gets an empty prediction: {reason}", stacklevel=2)
             with store.file(image_id, self.dtype) as file:
-                file.add_zeros(shapes)
+                prediction.write_nothing(file, {name: shape for name, shape in shapes.items() if len(shape) > 2})
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         trainer.strategy.barrier("predictions are written")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ensembling.heads import Heads
-from postprocessing.predictions import PredictionStore
+from postprocessing.predictions import PredictionStore, read_finite
 
 Arrays = dict[str, np.ndarray]
 OUT_OF_FOLD = "val"
@@ -134,24 +134,6 @@ class MemberSplit:
         """What the stores were made from, for the fingerprint of the ensemble."""
         stores = [str(store.manifest()["fingerprint"]) for store in self.stores]
         return stores if self.member.heads is None else [*stores, repr(self.member.heads.taken)]
-
-
-def read_finite(store: PredictionStore, image_id: str, names: list[str] | None = None) -> Arrays:
-    """The arrays of one image, all of them numbers: NaN would become "no" at a threshold, and nobody would know.
-
-    Raises:
-        ValueError: a damaged file, or a value that is not finite; names file or image and output.
-        KeyError: there is no such output.
-    """
-    entry = store.read(image_id, names)
-    for name, array in entry.items():
-        # The sum is not finite if any value is not, and takes a tenth of the time of asking each.
-        if array.dtype.kind == "f" and not np.isfinite(array.sum()) and not np.isfinite(array).all():
-            raise ValueError(
-                f"output {name!r} of image {image_id!r} in {store.path} holds NaN or infinite values; "
-                "predict again with another checkpoint, or leave it out"
-            )
-    return entry
 
 
 def common_ids(parts: list[MemberSplit], skip: bool) -> list[str]:

@@ -10,14 +10,13 @@ import numpy as np
 import yaml
 
 from datamodules.table import rows_of
-from ensembling.members import read_finite
 from evaluation.folds import make_folds, write_folds
 from evaluation.interval import bootstrap_interval
 from experiments.config import OfflineConfig, read_config
 from experiments.curves import draw_search
 from experiments.sending import send
 from experiments.whole_set import Changed, changed_outputs, fold_numbers
-from postprocessing.predictions import PredictionStore
+from postprocessing.predictions import PredictionStore, read_finite, read_mean
 from postprocessing.search import Case, search
 from preprocessing.files import file_hash
 
@@ -106,27 +105,7 @@ def mean_of_folds(stores: list[PredictionStore]) -> Iterator[tuple[str, dict[str
         if store.ids() != ids:
             raise SystemExit(f"error: {store.path} and {stores[0].path} hold other images; run predict again")
     for image_id in ids:
-        mean = mean_entry(stores, image_id)
-        wrong = [name for name, array in mean.items() if np.isnan(array).any()]
-        if wrong:
-            raise SystemExit(
-                f"error: the prediction {wrong[0]!r} of image {image_id!r} holds nan; the network gives it: look for a "
-                "loss that went to nan, or predict with another checkpoint"
-            )
-        yield image_id, mean
-
-
-def mean_entry(stores: list[PredictionStore], image_id: str, names: list[str] | None = None) -> dict[str, np.ndarray]:
-    """The mean of what several stores hold of an image; one entry beside the sum is in memory, maps may be large."""
-    mean = stores[0].read(image_id, names)  # ids of instances have no mean, but one model's may be submitted
-    for store in stores[1:]:
-        entry = store.read(image_id, names)
-        for name, array in mean.items():
-            mean[name] = np.add(array, entry.pop(name), out=array if array.dtype.kind == "f" else None)
-    if len(stores) > 1:
-        for name, array in mean.items():
-            mean[name] = np.divide(array, len(stores), out=array if array.dtype.kind == "f" else None)
-    return mean
+        yield image_id, read_mean(stores, image_id)
 
 
 def test_predictions(
@@ -137,7 +116,7 @@ def test_predictions(
     if config.competition.over_all:
 
         def read(image_id: str, names: list[str]) -> dict[str, np.ndarray]:
-            return mean_entry(stores, image_id, names)
+            return read_mean(stores, image_id, names)
 
         changed = changed_outputs(config, stores[0].ids(), read, {})
     for image_id, mean in mean_of_folds(stores):

@@ -20,7 +20,7 @@ from experiments.offline import out_of_fold, test_predictions, tuned
 from experiments.run_folder import RunFolder
 from exploration.pictures import cell, png
 from exploration.report import Report
-from postprocessing.predictions import PredictionStore
+from postprocessing.predictions import PredictionStore, read_mean
 from reporting.quantities import NAMES, quantities
 from reporting.reliability import Reliability, channels_of
 from reporting.sanity import add_sanity
@@ -229,9 +229,7 @@ def look_at_test(config: OfflineConfig) -> tuple[dict[str, np.ndarray], Any]:
     rows = {row.image_id: row for row in rows_of(config.data.split_table("test"))}
 
     def draw(image_id: str) -> bytes | None:
-        entries = [store.read(image_id) for store in opened]
-        mean = {name: np.mean([entry[name] for entry in entries], axis=0) for name in entries[0]}
-        shown = config.competition.process(mean)[output]
+        shown = config.competition.process(read_mean(opened, image_id))[output]
         image = config.data.reader.read(rows[image_id])
         if image.ndim != 3:
             return None

@@ -58,6 +58,23 @@ class Streamed:
         for name, value in levels.items():
             file.add(name, value[0].cpu().numpy())
 
+    @torch.inference_mode()
+    def write_nothing(self, file: PredictionFile, shapes: dict[str, tuple[int, ...]]) -> None:
+        """Write no finding, of a picture that could not be read: maps of 0, labels as of a black picture.
+
+        Args:
+            file: a new one.
+            shapes: of the maps, by name.
+        """
+        for name, shape in shapes.items():
+            file.add_zeros(name, shape)
+        tile, size = self.module.inference.tile, self.image.size
+        height, width = map(min, tile if isinstance(tile, list) else (tile, tile), size)
+        black = self.image.rows(0, height)[..., :width]  # one tile: all of a black picture are the same
+        for name, value in self.module.predict_image([black.to(self.module.device), *self.side]).items():
+            if name not in shapes:
+                file.add(name, value.cpu().numpy())
+
 
 def predict_large_apart(module: "BaseModule", batch: dict[str, Any]) -> list[dict[str, Tensor] | Streamed]:
     """The predictions of an evaluation batch, those of large pictures yet to be made."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from postprocessing.predictions import PredictionStore
+from postprocessing.predictions import PredictionStore, read_mean
 
 
 class CoarseMasks:
@@ -47,5 +47,4 @@ class CoarseMasks:
                 f"{self.experiment} did not predict image {image_id!r}; predict it with all folds: "
                 f"python cli.py predict {self.experiment}"
             )
-        entries = [store.read(image_id) for store in stores]
-        return {name: np.mean([entry[name] for entry in entries], axis=0) for name in entries[0]}
+        return read_mean(stores, image_id)

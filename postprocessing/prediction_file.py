@@ -51,8 +51,8 @@ class PredictionFile:
         scale = 255.0 if unit and self.dtype == "uint8" else None
         if scale and not np.isfinite(rows.sum()):
             raise ValueError(
-                f"the prediction {name!r} of image {self.image_id!r} holds NaN or infinite values; the network gives "
-                "them: predict with another checkpoint"
+                f"output {name!r} of image {self.image_id!r} holds NaN or infinite values, and the network gives them; "
+                "predict with another checkpoint"
             )
         stored = to_steps(rows) if scale else rows.astype("float32" if self.dtype == "uint8" else self.dtype)
         if name not in self._header:
@@ -78,15 +78,11 @@ class PredictionFile:
         for first in range(0, max(rows, 1), STRIP_ROWS):
             self._add_strip(name, stored[..., first : first + STRIP_ROWS, :] if stored.ndim >= 2 else stored)
 
-    def add_zeros(self, shapes: dict[str, tuple[int, ...]]) -> None:
-        """Add arrays of zeros: of a picture that could not be read."""
-        for name, shape in shapes.items():
-            if len(shape) < 3:
-                self.add(name, np.zeros(shape, np.float32))
-                continue
-            for first in range(0, shape[1], STRIP_ROWS):
-                height = min(STRIP_ROWS, shape[1] - first)
-                self.add_rows(name, np.zeros((shape[0], height, shape[2]), np.float32), unit=True)
+    def add_zeros(self, name: str, shape: tuple[int, ...]) -> None:
+        """Add a map `(C, H, W)` of zeros."""
+        for first in range(0, shape[1], STRIP_ROWS):
+            height = min(STRIP_ROWS, shape[1] - first)
+            self.add_rows(name, np.zeros((shape[0], height, shape[2]), np.float32), unit=True)
 
     def discard(self) -> None:
         """Let nothing appear at the end."""

@@ -176,6 +176,46 @@ class PredictionStore:
         os.replace(temporary, self.manifest_path)
 
 
+def read_finite(store: PredictionStore, image_id: str, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of one image, all of them numbers: NaN would become "no" at a threshold, and nobody would know.
+
+    Raises:
+        ValueError: a damaged file, or a value that is not finite; names file or image and output.
+        KeyError: there is no such output.
+    """
+    entry = store.read(image_id, names)
+    for name, array in entry.items():
+        # The sum is not finite if any value is not, and takes a tenth of the time of asking each.
+        if array.dtype.kind == "f" and not np.isfinite(array.sum()) and not np.isfinite(array).all():
+            raise ValueError(
+                f"output {name!r} of image {image_id!r} in {store.path} holds NaN or infinite values; "
+                "predict again with another checkpoint, or leave it out"
+            )
+    return entry
+
+
+def read_mean(
+    stores: Sequence[PredictionStore], image_id: str, names: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+    """The mean of what several stores hold of an image, those of all folds; one store's own arrays as they are.
+
+    In memory are the sums and one entry, because maps of scenes are large.
+
+    Raises:
+        ValueError, KeyError: of `read_finite`.
+    """
+    mean = read_finite(stores[0], image_id, names)
+    if len(stores) == 1:
+        return mean  # ids of instances have no mean, but one model's may be submitted
+    mean = {name: array if array.dtype.kind == "f" else array.astype(np.float64) for name, array in mean.items()}
+    for store in stores[1:]:
+        for name, array in read_finite(store, image_id, list(mean)).items():
+            mean[name] += array
+    for array in mean.values():
+        array /= len(stores)
+    return mean
+
+
 def _read_array(content: zipfile.ZipFile, name: str, entry: dict, window: Window | None) -> np.ndarray:
     shape = entry["shape"]
     strips = range(entry["strips"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from datamodules.readers.base import ImageReadError, Reader
+from datamodules.windows import with_window
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -142,7 +143,7 @@ class GeoTiffReader(Reader):
                     f"{paths[0]} is {main.height} x {main.width} pixels, no part of the window {row.window} "
                     "(top, left, height, width) lies in it"
                 )
-            image, valid = self.read_with_valid(type(row)(**(vars(row) | {"window": rest})))
+            image, valid = self.read_with_valid(with_window(row, rest))
             valid = np.ones(image.shape[:2], bool) if valid is None else valid
             return np.pad(image, [*over, (0, 0)], constant_values=self.fill), np.pad(valid, over)
         if height * width > self.pixel_limit:

@@ -145,6 +145,8 @@ def test_a_scene_that_is_cut_off_in_its_middle(tmp_path, scenes, rule):
         store = predict(tmp_path / "out", data, module(0))
     assert store.read("s0")["mask"].shape == (2, 300, 170)
     assert not store.read("s0")["mask"].any()
+    whole = predict(tmp_path / "whole", data, module(10**9))  # the label is that of a black picture there, too
+    np.testing.assert_allclose(store.read("s0")["label"], whole.read("s0")["label"], atol=1e-5)
     assert store.read("s2")["mask"].any()
 
 

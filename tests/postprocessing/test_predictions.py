@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from postprocessing.predictions import STRIP_ROWS, PredictionStore
+from postprocessing.predictions import STRIP_ROWS, PredictionStore, read_finite, read_mean
 
 RANDOM = np.random.default_rng(0)
 
@@ -100,3 +100,31 @@ def test_absent_and_empty_stores_are_refused(store):
         PredictionStore.open(store.path)
     with pytest.raises(KeyError, match="'zz'"):
         store.read("zz")
+
+
+def test_the_mean_of_stores(tmp_path):
+    stores = [PredictionStore(tmp_path / str(number)) for number in range(3)]
+    maps = RANDOM.random((3, 2, 300, 5), dtype=np.float32)
+    for number, (store, mask) in enumerate(zip(stores, maps, strict=True)):
+        store.write("a", {"mask": mask, "label": np.full(2, number, np.float32)}, "float32")
+        store.write("ids", {"instances": np.full((4, 4), 100 * number + 55, np.uint8)})
+    found = read_mean(stores, "a")
+    np.testing.assert_allclose(found["mask"], maps.mean(0), atol=1e-6)
+    np.testing.assert_array_equal(found["label"], [1, 1])
+    assert list(read_mean(stores, "a", ["label"])) == ["label"]
+    alone = read_mean(stores[:1], "ids")["instances"]
+    assert alone.dtype == np.uint8
+    assert (read_mean(stores, "ids")["instances"] == 155).all()  # 55, 155, 255: bytes hold no sum
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_refused_by_image_and_output(store, tmp_path, value):
+    other = PredictionStore(tmp_path / "other")
+    for each in (store, other):
+        each.write("a", {"mask": np.zeros((1, 3, 3), np.float32), "label": np.zeros(2, np.float32)}, "float32")
+    other.write("a", {"mask": np.full((1, 3, 3), value, np.float32), "label": np.zeros(2, np.float32)}, "float32")
+    message = r"output 'mask' of image 'a' in .*other holds NaN or infinite values"
+    for read in (lambda: read_finite(other, "a"), lambda: read_mean([store, other], "a")):
+        with pytest.raises(ValueError, match=message):
+            read()
+    assert list(read_finite(other, "a", ["label"])) == ["label"]
