@@ -52,6 +52,8 @@ class LossFormula(nn.Module):
     A network with deep supervision returns an output at several levels, from fine to coarse; the loss of each is taken
     against the target at its size, and they are averaged with weights 1, 1/2, 1/4, … (nnU-Net). `dice(mask,
     levels=[1, 0.4, 0])` gives others, one a level; only their ratios count, and a level of weight 0 is not computed.
+    An output of one level may be a whole fraction of its target's size too, as of a network that predicts at a quarter
+    of the image: the target is resized likewise.
 
     Args:
         text: the formula.
@@ -282,10 +284,10 @@ class _Call:
         return torch.log(torch.as_tensor(self.value(node.args[0])))
 
     def side(self) -> int:
-        """Height of the first spatial output, or of the image."""
-        tensors = [value[0] if isinstance(value, list) else value for value in self.outputs.values()]
+        """Height of the image, or of the first spatial output where there is none."""
+        tensors = [_levels(value)[0] for value in self.outputs.values()]
         if isinstance(self.targets.get("image"), Tensor):
-            tensors.append(self.targets["image"])
+            tensors.insert(0, self.targets["image"])
         spatial = [tensor.shape[-2] for tensor in tensors if tensor.dim() >= 4]
         if not spatial:
             raise ValueError("loss formula: `side` needs a spatial output or an image")
@@ -313,7 +315,8 @@ class _Call:
         losses = []
         for level in counted:
             logits = levels[level]
-            resized = resize_target(truth, logits) if len(levels) > 1 and needed else truth
+            coarse = needed and (len(levels) > 1 or _whole_fraction(logits, truth))
+            resized = resize_target(truth, logits) if coarse else truth
             if foreign:
                 losses.append(module(logits, resized))
                 continue
@@ -348,6 +351,14 @@ def resize_target(target: Tensor, logits: Tensor) -> Tensor:
     shaped = target if channels else target.unsqueeze(1)
     small = F.interpolate(shaped.double(), size=size, mode="nearest").to(target.dtype)
     return small if channels else small.squeeze(1)
+
+
+def _whole_fraction(logits: Tensor, target: Tensor) -> bool:
+    """Whether an output of one level is so many times smaller than its map; any other size is a mistake."""
+    sides = logits.shape[2:]
+    if not sides or logits.dim() - target.dim() not in (0, 1):
+        return False
+    return all(whole % side == 0 for whole, side in zip(target.shape[-len(sides) :], sides, strict=True))
 
 
 def _summands(node: ast.expr, sign: int) -> list[tuple[ast.expr, int]]:

@@ -87,3 +87,47 @@ def test_a_batch_of_one_that_batch_norm_cannot_take_is_explained():
 def test_a_task_without_losses_of_its_own_wants_a_formula():
     with pytest.raises(ValueError, match="model.loss is not set, but SegmentationModule has no loss of its own"):
         module(loss=None)
+
+
+class Quarter(nn.Module):
+    """Logits at a quarter of the image."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.conv = nn.Conv2d(3, classes, 4, stride=4)
+
+    def forward(self, image):
+        return self.conv(image)
+
+
+@pytest.mark.parametrize(("classes", "loss"), [(1, "bce + dice"), (3, "cross_entropy + dice")])
+def test_a_network_that_predicts_at_a_quarter_of_the_image(classes, loss):
+    """It trains, with pixels that do not count, and its predictions have the image's size."""
+    torch.manual_seed(0)
+    activations = {"mask": "softmax"} if classes > 1 else None
+    made = module(network=Quarter(classes), loss=loss, activations=activations, mean=0.0, std=1.0)
+    blocks = torch.randint(0, max(2, classes), (2, 16, 16))
+    truth = blocks.repeat_interleave(4, 1).repeat_interleave(4, 2).to(torch.uint8)
+    image = torch.stack([200 * (truth == value) for value in range(3)], 1).to(torch.uint8)
+    valid = torch.ones(2, 64, 64, dtype=torch.bool)
+    valid[:, :32] = False
+    mask = torch.where(valid, truth, 255) if classes > 1 else torch.where(valid, truth, 1 - truth)[:, None]
+    batch = {"image": image, "mask": mask, "valid": valid}
+    optimizer = torch.optim.Adam(made.parameters(), lr=0.1)
+    losses = []
+    for _ in range(150):
+        total, _ = made.training_loss(batch)
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        losses.append(total.item())
+    assert losses[-1] < 0.3 * losses[0]
+    prediction = made.predict_image([image[0, :, :62, :61]])
+    assert prediction["mask"].shape == (classes, 62, 61)
+    found = prediction["mask"].argmax(0) if classes > 1 else prediction["mask"][0] > 0.5
+    centres = (slice(1, 62, 4), slice(1, 61, 4))  # between them the map is interpolated
+    assert (found[centres] == truth[0][centres]).float().mean() > 0.9
+    loss = made.validation_loss(
+        prediction, {"mask": [truth[0, :62, :61][None] if classes == 1 else truth[0, :62, :61]]}, 0
+    )
+    assert torch.isfinite(loss)

@@ -100,6 +100,52 @@ def test_deep_supervision_is_averaged_with_halving_weights(batch):
     assert LossFormula("bce")({"mask": levels}, targets)[0].item() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("text", ["bce", "dice", "mine", "cross_entropy", "cross_entropy + dice"])
+@pytest.mark.parametrize("factors", [(4, 4), (2, 8), (1, 2, 4), (1, 1)])
+def test_a_coarse_output_is_trained_against_the_target_at_its_size(text, factors):
+    """Of one level as of a list of levels; what does not count still does not."""
+    generator = torch.Generator().manual_seed(0)
+    classes = 3 if "cross" in text else 1
+    sides = [4] * len(factors)
+    whole = [side * factor for side, factor in zip(sides, factors, strict=True)]
+    logits = torch.randn(2, classes, *sides, generator=generator).requires_grad_()
+    target = torch.randint(0, classes if classes > 1 else 2, (2, *whole), generator=generator).to(torch.uint8)
+    target = target[:, None] if classes == 1 else target
+    valid = torch.rand(2, *whole, generator=generator) < 0.7
+    if classes > 1:
+        target[torch.rand(2, *whole, generator=generator) < 0.2] = 255
+    weight = torch.tensor([1.0, 3.0])
+    steps = (..., *(slice(None, None, factor) for factor in factors))
+    formula = LossFormula(text, {"mine": nn.BCEWithLogitsLoss()} if text == "mine" else None)
+    batches = [{"output": target, "valid": valid}, {"output": target[steps], "valid": valid[steps]}]
+    if text == "mine":  # a library's takes floats and knows no weights
+        batches = [{"output": one["output"].float()} for one in batches]
+        weight = None
+    results = []
+    for outputs, targets in zip([logits, logits], batches, strict=True):
+        total = formula({"output": outputs}, targets, weight=weight)[0]
+        results.append((total.detach(), *torch.autograd.grad(total, logits)))
+    torch.testing.assert_close(results[0], results[1])
+    assert results[0][1].abs().sum() > 0
+    if "+" not in text and text != "mine":
+        fine = torch.randn(2, classes, *whole, generator=generator)
+        levels = LossFormula(f"{text}(output, levels=[0, 1])")
+        of_levels = levels({"output": [fine, logits]}, batches[0], weight=weight)[0]
+        torch.testing.assert_close(of_levels.detach(), results[0][0])
+
+
+@pytest.mark.parametrize("side", [5, 12, 32])
+def test_an_output_that_is_no_whole_fraction_is_a_mistake(side):
+    with pytest.raises(ValueError, match=rf"logits \(2, 1, {side}, 4\), target \(2, 1, 16, 16\)"):
+        LossFormula("bce")(torch.zeros(2, 1, side, 4), torch.zeros(2, 1, 16, 16))
+
+
+def test_side_is_that_of_the_image(batch):
+    outputs, targets = {"mask": batch[0]["mask"][..., ::4, ::4]}, batch[1] | {"image": torch.zeros(2, 3, 16, 16)}
+    total = LossFormula("side * bce(mask)")(outputs, targets)[0]
+    assert total.item() == pytest.approx(16 * LossFormula("bce(mask)")(outputs, targets)[0].item())
+
+
 def test_weights_and_valid_pixels(batch):
     outputs, targets = batch
     first = value("bce", ({"mask": outputs["mask"][:1]}, {"mask": targets["mask"][:1]}))
