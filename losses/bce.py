@@ -14,6 +14,16 @@ class BceLoss(nn.Module):
             HED: positives by the share of negatives and the other way round).
         pos_weight: factor on the positives, one number or one per channel.
         smoothing: label smoothing: truth is drawn towards 0.5 by this share.
+
+    Example:
+        >>> import torch
+        >>> from losses.bce import BceLoss
+        >>> logits = torch.tensor([[[[0.0, 2.0], [-2.0, 0.0]]]])  # (N, C, H, W)
+        >>> target = torch.tensor([[[[0, 1], [0, 1]]]])
+        >>> round(BceLoss()(logits, target).item(), 4)
+        0.41
+        >>> round(BceLoss(pos_weight=2.0)(logits, target).item(), 4)
+        0.6151
     """
 
     def __init__(self, balance: bool = False, pos_weight: float | list[float] = 1.0, smoothing: float = 0.0) -> None:

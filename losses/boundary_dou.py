@@ -17,6 +17,16 @@ class BoundaryDouLoss(nn.Module):
     Args:
         limit: largest α; 0.8 in the paper.
         smooth: keeps empty classes finite.
+
+    Example:
+        >>> import torch
+        >>> from losses.boundary_dou import BoundaryDouLoss
+        >>> target = torch.zeros(1, 1, 32, 32)
+        >>> target[..., 8:24, 8:24] = 1
+        >>> shifted = target.roll(1, dims=-1)  # one pixel beside the truth
+        >>> loss = BoundaryDouLoss()
+        >>> round(loss(20 * target - 10, target).item(), 3), round(loss(20 * shifted - 10, target).item(), 3)
+        (0.0, 0.221)
     """
 
     def __init__(self, limit: float = 0.8, smooth: float = 1e-5) -> None:

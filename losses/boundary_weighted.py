@@ -24,6 +24,18 @@ class BoundaryWeightedLoss(nn.Module):
         kernel: side of the window in pixels, odd; `auto` takes the author's: 11 up to 128, 21 up to 512, else 41.
         gain: what an edge adds to the weight.
         smooth: of Dice; keeps empty classes finite.
+
+    Example:
+        >>> import torch
+        >>> from losses.boundary_weighted import BoundaryWeightedLoss
+        >>> target = torch.zeros(1, 1, 64, 64)
+        >>> target[..., 16:48, 16:48] = 1
+        >>> inside, edge = 8 * target - 4, 8 * target - 4
+        >>> inside[..., 32, 32] = -4  # one pixel missed in the middle
+        >>> edge[..., 16, 32] = -4  # one missed at the edge
+        >>> loss = BoundaryWeightedLoss(kernel=11)
+        >>> bool(loss(edge, target) > loss(inside, target))
+        True
     """
 
     def __init__(self, kernel: int | Literal["auto"] = "auto", gain: float = 2.0, smooth: float = 1.0) -> None:

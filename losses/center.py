@@ -18,6 +18,15 @@ class CenterLoss(nn.Module):
         classes: how many there are.
         size: D of the embeddings `(N, D)`.
         lr: how far a centre moves towards its samples; 0.5 in the paper.
+
+    Example:
+        >>> import torch
+        >>> from losses.center import CenterLoss
+        >>> loss = CenterLoss(classes=2, size=3)
+        >>> _ = loss.centers.zero_()
+        >>> embeddings = torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
+        >>> loss.eval()(embeddings, torch.tensor([0, 1])).item()  # half the mean of 1 and 4
+        1.25
     """
 
     def __init__(self, classes: int, size: int, lr: float = 0.5) -> None:

@@ -13,6 +13,15 @@ class CrossEntropyLoss(nn.Module):
         smoothing: label smoothing: truth is drawn towards the uniform distribution by this share.
         class_weight: one factor per class; the mean is then weighted, as in torch.
         ignore_index: class number that does not count.
+
+    Example:
+        >>> import torch
+        >>> from losses.cross_entropy import CrossEntropyLoss
+        >>> logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 0.0]])  # (N, C); maps are (N, C, H, W)
+        >>> round(CrossEntropyLoss()(logits, torch.tensor([0, 1])).item(), 4)
+        0.6691
+        >>> round(CrossEntropyLoss()(logits, torch.tensor([0, 255])).item(), 4)  # 255 does not count
+        0.2395
     """
 
     def __init__(

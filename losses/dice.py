@@ -16,6 +16,16 @@ class DiceLoss(nn.Module):
             (smp does, over the whole batch: an all-empty batch then costs nothing whatever is predicted).
         smooth: s; keeps empty classes finite.
         log: −log of the coefficient instead of one minus it (Carvana, 5th place).
+
+    Example:
+        >>> import torch
+        >>> from losses.dice import DiceLoss
+        >>> target = torch.tensor([[[[1, 1], [0, 0]]], [[[0, 0], [0, 0]]]])  # (N, C, H, W); the second image is empty
+        >>> logits = torch.full((2, 1, 2, 2), 20.0)  # everything predicted
+        >>> round(DiceLoss()(logits, target).item(), 3)  # over the batch: 1 - (2 * 2 + 1) / (8 + 2 + 1)
+        0.545
+        >>> round(DiceLoss(per_image=True, empty="ignore")(logits, target).item(), 3)  # 1 - (2 * 2 + 1) / (4 + 2 + 1)
+        0.286
     """
 
     def __init__(

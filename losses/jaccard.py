@@ -12,6 +12,14 @@ class JaccardLoss(nn.Module):
         per_image: one per image, then their mean; else one over the whole batch.
         smooth: s; keeps empty classes finite.
         log: −log of the coefficient instead of one minus it (TernausNet).
+
+    Example:
+        >>> import torch
+        >>> from losses.jaccard import JaccardLoss
+        >>> target = torch.tensor([[[[1, 1], [0, 0]]]])
+        >>> logits = torch.full((1, 1, 2, 2), 20.0)  # everything predicted
+        >>> round(JaccardLoss(smooth=0.0)(logits, target).item(), 3)  # 2 of 4 pixels
+        0.5
     """
 
     def __init__(self, per_image: bool = False, smooth: float = 1.0, log: bool = False) -> None:

@@ -15,6 +15,14 @@ class KappaLoss(nn.Module):
 
     Args:
         power: of the probabilities; 2 sharpens them, as the source does.
+
+    Example:
+        >>> import torch
+        >>> from losses.kappa import KappaLoss
+        >>> grades = torch.tensor([0, 1, 2, 3, 4])
+        >>> right = 20 * torch.eye(5)  # (N, K): one logit per grade
+        >>> round(KappaLoss()(right, grades).item(), 2), round(KappaLoss()(right.flip(1), grades).item(), 2)
+        (-1.0, 1.0)
     """
 
     def __init__(self, power: float = 2.0) -> None:

@@ -12,6 +12,13 @@ class L1Loss(nn.Module):
     Args:
         positives: count only where the truth is above 0. For a size or grade that negatives do not have: the
             malignancy of what is no nodule (Data Science Bowl 2017, 2nd place, let them count as 0).
+
+    Example:
+        >>> import torch
+        >>> from losses.l1 import L1Loss
+        >>> output, target = torch.tensor([[2.5], [1.0]]), torch.tensor([[3.0], [0.0]])
+        >>> L1Loss()(output, target).item(), L1Loss(positives=True)(output, target).item()
+        (0.75, 0.5)
     """
 
     def __init__(self, positives: bool = False) -> None:

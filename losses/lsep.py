@@ -14,6 +14,15 @@ class LsepLoss(nn.Module):
     arxiv.org/abs/1704.03135. Per sample, then the mean (HPA 2018, 8th place, summed the batch inside the logarithm;
     this is the paper's). It ranks classes only: thresholds must be tuned per class. A sample with no class, or with all
     of them, costs 0.
+
+    Example:
+        >>> import torch
+        >>> from losses.lsep import LsepLoss
+        >>> scores = torch.tensor([[3.0, 1.0, -1.0]])  # (N, C)
+        >>> round(LsepLoss()(scores, torch.tensor([[1, 0, 0]])).item(), 3)  # the class that is there ranks first
+        0.143
+        >>> round(LsepLoss()(scores, torch.tensor([[0, 0, 1]])).item(), 3)  # and last
+        4.143
     """
 
     def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:

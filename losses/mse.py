@@ -12,6 +12,14 @@ class MseLoss(nn.Module):
 
     Args:
         on: `probability` compares the activated output, `logit` the raw one (regression).
+
+    Example:
+        >>> import torch
+        >>> from losses.mse import MseLoss
+        >>> logits = torch.zeros(1, 1, 2, 2)  # a probability of 0.5 everywhere
+        >>> target = torch.ones(1, 1, 2, 2)
+        >>> MseLoss()(logits, target).item(), MseLoss(on="logit")(logits, target).item()
+        (0.25, 1.0)
     """
 
     def __init__(self, on: Literal["probability", "logit"] = "probability") -> None:

@@ -19,6 +19,15 @@ class NpairsLoss(nn.Module):
 
     Raises:
         ValueError: a training batch in which no class comes twice.
+
+    Example:
+        >>> import torch
+        >>> from losses.npairs import NpairsLoss
+        >>> embeddings = torch.tensor([[3.0, 0.0], [3.0, 0.0], [0.0, 3.0], [0.0, 3.0]])  # (N, D), two of each class
+        >>> labels = torch.tensor([0, 0, 1, 1])
+        >>> loss = NpairsLoss(l2=0.0)
+        >>> bool(loss(embeddings, labels) < loss(embeddings[[0, 2, 1, 3]], labels))  # partners alike or not
+        True
     """
 
     def __init__(self, l2: float = 0.002) -> None:

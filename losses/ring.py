@@ -15,6 +15,13 @@ class RingLoss(nn.Module):
     Args:
         radius: R at the start; the mean norm of the first batch unless given.
         lr: learning rate of R; the optimizer's own unless given.
+
+    Example:
+        >>> import torch
+        >>> from losses.ring import RingLoss
+        >>> embeddings = torch.tensor([[3.0, 4.0], [0.0, 7.0]])  # norms 5 and 7
+        >>> RingLoss(radius=6.0)(embeddings).item()  # half the mean of 1 and 1
+        0.5
     """
 
     needs_target = False

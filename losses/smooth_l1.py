@@ -11,6 +11,13 @@ class SmoothL1Loss(nn.Module):
 
     Args:
         beta: where the quadratic part ends; towards 0 it becomes L1.
+
+    Example:
+        >>> import torch
+        >>> from losses.smooth_l1 import SmoothL1Loss
+        >>> output, target = torch.tensor([[2.5], [4.0]]), torch.tensor([[3.0], [2.0]])
+        >>> SmoothL1Loss()(output, target).item()  # the mean of 0.5² / 2 and 2 - 1 / 2
+        0.8125
     """
 
     def __init__(self, beta: float = 1.0) -> None:

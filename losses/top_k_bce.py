@@ -12,6 +12,16 @@ class TopKBceLoss(nn.Module):
 
     Args:
         share: of the pixels that count, in (0, 1]; nnU-Net takes 0.1.
+
+    Example:
+        >>> import torch
+        >>> from losses.bce import BceLoss
+        >>> from losses.top_k_bce import TopKBceLoss
+        >>> logits = torch.full((1, 1, 10, 10), -4.0)
+        >>> target = torch.zeros(1, 1, 10, 10)
+        >>> target[..., :1] = 1  # a tenth of the pixels is missed, the rest is easy
+        >>> round(TopKBceLoss(share=0.1)(logits, target).item(), 3), round(BceLoss()(logits, target).item(), 3)
+        (4.018, 0.418)
     """
 
     def __init__(self, share: float = 0.1) -> None:

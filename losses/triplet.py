@@ -20,6 +20,14 @@ class TripletLoss(nn.Module):
 
     Raises:
         ValueError: a training batch in which no anchor has a partner and a stranger.
+
+    Example:
+        >>> import torch
+        >>> from losses.triplet import TripletLoss
+        >>> embeddings = torch.tensor([[0.0], [0.2], [0.4], [0.6]])  # (N, D)
+        >>> labels = torch.tensor([0, 0, 1, 1])
+        >>> round(TripletLoss(margin=0.3)(embeddings, labels).item(), 3)
+        0.2
     """
 
     def __init__(self, margin: float | None = 0.3, normalise: bool = False) -> None:

@@ -14,6 +14,15 @@ class TverskyLoss(nn.Module):
         gamma: exponent; below 1 it stresses classes that are nearly right, above 1 those that are not.
         per_image: one per image, then their mean; else one over the whole batch.
         smooth: keeps empty classes finite.
+
+    Example:
+        >>> import torch
+        >>> from losses.tversky import TverskyLoss
+        >>> target = torch.tensor([[[[1, 1], [0, 0]]]])
+        >>> wide, narrow = torch.full((1, 1, 2, 2), 20.0), torch.tensor([[[[20.0, -20.0], [-20.0, -20.0]]]])
+        >>> recall = TverskyLoss(alpha=0.3, beta=0.7)
+        >>> round(recall(wide, target).item(), 3), round(recall(narrow, target).item(), 3)
+        (0.167, 0.259)
     """
 
     def __init__(
