@@ -16,6 +16,14 @@ class MinimumArea(Step):
             channel by channel.
         total: instead empty a channel, or the whole label image, where everything in it together is smaller (SIIM-ACR,
             4th place).
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import MinimumArea
+        >>> instances = np.array([[1, 1, 1, 0, 2], [1, 1, 1, 0, 0]], np.int32)
+        >>> MinimumArea(3, output="instances")({"instances": instances})["instances"]
+        array([[1, 1, 1, 0, 0],
+               [1, 1, 1, 0, 0]], dtype=int32)
     """
 
     def __init__(self, pixels: int | list[int], output: str = "mask", total: bool = False) -> None:

@@ -12,6 +12,12 @@ class ArgMax(Step):
         output: probabilities of an image `(K,)`, or of its pixels `(C, H, W)`.
         result: name of the class number int64 `()`, or of the class map int64 `(H, W)`; takes the place of the
             probabilities unless given.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import ArgMax
+        >>> ArgMax()({"label": np.array([0.2, 0.7, 0.1], np.float32)})["label"]
+        array(1)
     """
 
     def __init__(self, output: str = "label", result: str | None = None) -> None:

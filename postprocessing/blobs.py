@@ -20,6 +20,15 @@ class Blobs(Step):
         spacing: distance of voxels along each axis in mm; None takes the prediction's own `spacing`, else 1.
         output: probabilities `(1, D, H, W)`, `(D, H, W)`, or `(1, H, W)` for a picture.
         result: name of the candidates.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import Blobs
+        >>> y, x = np.mgrid[:32, :32]
+        >>> probabilities = np.exp(-((y - 10) ** 2 + (x - 20) ** 2) / (2 * 3**2)).astype(np.float32)  # sigma 3
+        >>> candidates = Blobs()({"mask": probabilities[None]})["candidates"]
+        >>> candidates[:, :2]  # centres y, x
+        array([[10., 20.]])
     """
 
     def __init__(

@@ -39,6 +39,13 @@ class MinimumScore(BoxStep):
     Args:
         value: one threshold, or one for each label.
         output: name of the boxes `(n, 6)`.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import MinimumScore
+        >>> boxes = np.array([[0, 0, 8, 8, 0.9, 0], [4, 4, 9, 9, 0.1, 0]], np.float32)  # x1, y1, x2, y2, score, label
+        >>> MinimumScore(0.15)({"boxes": boxes})["boxes"].shape
+        (1, 6)
     """
 
     def __init__(self, value: float | list[float] = 0.15, output: str = "boxes") -> None:
@@ -69,6 +76,14 @@ class NonMaximumSuppression(BoxStep):
         method: `hard` drops them; `linear` and `gaussian` are Soft-NMS (Bodla et al. 2017).
         sigma: of `gaussian`.
         output: name of the boxes `(n, 6)`.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import NonMaximumSuppression
+        >>> boxes = np.array([[0, 0, 8, 8, 0.5, 0], [0, 0, 8, 7, 0.75, 0], [20, 20, 30, 30, 0.5, 0]], np.float32)
+        >>> NonMaximumSuppression(0.5)({"boxes": boxes})["boxes"]
+        array([[ 0.  ,  0.  ,  8.  ,  7.  ,  0.75,  0.  ],
+               [20.  , 20.  , 30.  , 30.  ,  0.5 ,  0.  ]], dtype=float32)
     """
 
     def __init__(
@@ -99,6 +114,12 @@ class ShrinkBoxes(BoxStep):
     Args:
         factor: of both sides; 0.875 takes a quarter of the area.
         output: name of the boxes `(n, 6)`.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import ShrinkBoxes
+        >>> ShrinkBoxes(0.5)({"boxes": np.array([[0, 0, 8, 4, 0.5, 0]], np.float32)})["boxes"]
+        array([[2. , 1. , 6. , 3. , 0.5, 0. ]], dtype=float32)
     """
 
     def __init__(self, factor: float = 0.875, output: str = "boxes") -> None:
@@ -122,6 +143,13 @@ class MultiplyScores(BoxStep):
         by: name of the image-level output: probabilities `(1,)`, or `(K,)` with one for each label.
         power: of the probability; 0 changes nothing, 1 multiplies.
         output: name of the boxes `(n, 6)`.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import MultiplyScores
+        >>> boxes = np.array([[0, 0, 8, 8, 0.5, 0]], np.float32)
+        >>> MultiplyScores(by="label")({"boxes": boxes, "label": np.array([0.5], np.float32)})["boxes"][:, 4]
+        array([0.25], dtype=float32)
     """
 
     def __init__(self, by: str = "label", power: float = 1.0, output: str = "boxes") -> None:

@@ -31,6 +31,15 @@ class Clusters(Step):
             one, else 1.
         output: probabilities `(1, D, H, W)` or `(D, H, W)`; for 4 and 8 neighbours `(1, H, W)` or `(H, W)`.
         result: name of the candidates.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import Clusters
+        >>> probabilities = np.zeros((1, 8, 8, 8), np.float32)
+        >>> probabilities[0, 2:5, 2:5, 2:5] = 0.9
+        >>> candidates = Clusters(0.5)({"mask": probabilities})["candidates"]
+        >>> candidates[0, :3], int(candidates[0, -2])  # centroid z, y, x; size in voxels
+        (array([3., 3., 3.]), 27)
     """
 
     def __init__(

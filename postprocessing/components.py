@@ -23,6 +23,16 @@ class ConnectedComponents(Step):
         source: bool mask `(1, H, W)`.
         connectivity: 1 joins pixels that share an edge, 2 also those that share a corner.
         result: name of the ids `(H, W)` int32.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import ConnectedComponents
+        >>> mask = np.array([[[1, 1, 0, 0], [0, 0, 1, 0]]], bool)
+        >>> ConnectedComponents()({"mask": mask})["instances"]
+        array([[1, 1, 0, 0],
+               [0, 0, 2, 0]], dtype=int32)
+        >>> int(ConnectedComponents(connectivity=2)({"mask": mask})["instances"].max())
+        1
     """
 
     def __init__(self, source: str = "mask", connectivity: Literal[1, 2] = 1, result: str = "instances") -> None:

@@ -28,6 +28,16 @@ class DistanceWatershed(Step):
             many pixels above the saddle to any deeper one. `distance` plays no part then. For objects of many sizes, of
             which no one distance holds; about 1 for slightly ragged outlines.
         result: name of the ids `(H, W)` int32.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import ConnectedComponents, DistanceWatershed
+        >>> y, x = np.mgrid[:40, :60]
+        >>> mask = ((y - 20) ** 2 + (x - 20) ** 2 < 144) | ((y - 20) ** 2 + (x - 40) ** 2 < 144)  # two discs that touch
+        >>> int(ConnectedComponents()({"mask": mask[None]})["instances"].max())
+        1
+        >>> int(DistanceWatershed()({"mask": mask[None]})["instances"].max())
+        2
     """
 
     def __init__(

@@ -27,6 +27,20 @@ class EqualizeCounts(SetStep):
 
     Raises:
         ValueError: fewer images than classes; shares that do not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import EqualizeCounts
+        >>> from postprocessing.set_step import Surroundings
+        >>> probabilities = {
+        ...     "a": np.array([0.9, 0.1], np.float32),
+        ...     "b": np.array([0.8, 0.2], np.float32),
+        ...     "c": np.array([0.6, 0.4], np.float32),
+        ...     "d": np.array([0.3, 0.7], np.float32),
+        ... }
+        >>> equal = EqualizeCounts()(probabilities, Surroundings())
+        >>> {image_id: int(array.argmax()) for image_id, array in equal.items()}  # c was the least sure of class 0
+        {'a': 0, 'b': 0, 'c': 1, 'd': 1}
     """
 
     def __init__(

@@ -23,6 +23,13 @@ class Gate(Step):
         how: `clear` empties masks (bool, or probabilities become 0); `weigh` multiplies probabilities by the one that
             something is there.
         output: mask bool or probabilities `(C, H, W)`, or instance ids `(H, W)`.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import Gate
+        >>> prediction = {"mask": np.ones((1, 2, 2), bool), "empty": np.array([0.6], np.float32)}
+        >>> bool(Gate(by="empty", value=0.4)(prediction)["mask"].any())
+        False
     """
 
     def __init__(

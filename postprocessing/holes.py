@@ -32,6 +32,13 @@ class FillHoles(Step):
         output: a bool mask `(C, H, W)`, or instance ids `(H, W)`. A gap that several instances enclose together stays;
             other instances inside a hole stay too.
         maximum: largest hole in pixels that is filled; None fills all.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import FillHoles
+        >>> mask = np.array([[[1, 1, 1], [1, 0, 1], [1, 1, 1]]], bool)
+        >>> bool(FillHoles()({"mask": mask})["mask"].all())
+        True
     """
 
     def __init__(self, output: str = "mask", maximum: int | None = None) -> None:

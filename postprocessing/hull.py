@@ -18,6 +18,15 @@ class ConvexHull(Step):
         output: a bool mask `(C, H, W)`, components of which are joined by edges and corners, or instance ids `(H, W)`.
         solidity: only objects that fill at least this share of their hull are replaced; 0 replaces all. A bent object
             is not meant to be convex.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import ConvexHull
+        >>> mask = np.array([[[1, 1, 1], [1, 0, 0], [1, 0, 0]]], bool)
+        >>> ConvexHull()({"mask": mask})["mask"].astype(int)
+        array([[[1, 1, 1],
+                [1, 1, 0],
+                [1, 0, 0]]])
     """
 
     def __init__(self, output: str = "mask", solidity: float = 0.0) -> None:

@@ -18,6 +18,13 @@ class HysteresisThreshold(Step):
 
     Raises:
         ValueError: `low` above `high`.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import HysteresisThreshold
+        >>> probabilities = np.array([[[0.4, 0.7, 0.4, 0.1, 0.4]]], np.float32)
+        >>> HysteresisThreshold(low=0.3, high=0.6)({"mask": probabilities})["mask"]
+        array([[[ True,  True,  True, False, False]]])
     """
 
     def __init__(

@@ -15,6 +15,15 @@ class LabelThreshold(Step):
             is without label).
         output: probabilities `(K,)`.
         result: name of the labels, bool `(K,)`; takes the place of the probabilities unless given.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import LabelThreshold
+        >>> probabilities = np.array([0.3, 0.4], np.float32)
+        >>> LabelThreshold(0.5)({"label": probabilities})["label"]
+        array([False, False])
+        >>> LabelThreshold(0.5, best=True)({"label": probabilities})["label"]
+        array([False,  True])
     """
 
     def __init__(

@@ -14,6 +14,13 @@ class LargestComponents(Step):
     Args:
         count: how many stay.
         output: a bool mask `(C, H, W)`, components of which are joined by edges, or instance ids `(H, W)`.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import LargestComponents
+        >>> mask = np.array([[[1, 1, 1, 0, 1]]], bool)
+        >>> LargestComponents()({"mask": mask})["mask"].astype(int)
+        array([[[1, 1, 1, 0, 0]]])
     """
 
     def __init__(self, count: int = 1, output: str = "mask") -> None:

@@ -17,6 +17,15 @@ class MatchPrior(SetStep):
 
     Raises:
         ValueError: another number of shares than classes, a share outside 0..1.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import MatchPrior
+        >>> from postprocessing.set_step import Surroundings
+        >>> probabilities = {name: np.array([p], np.float32) for name, p in zip("abcd", (0.1, 0.4, 0.3, 0.2))}
+        >>> labels = MatchPrior(shares=[0.5])(probabilities, Surroundings())
+        >>> [image_id for image_id, label in labels.items() if label.any()]  # half of the images
+        ['b', 'c']
     """
 
     def __init__(self, output: str = "label", shares: list[float] | None = None) -> None:

@@ -25,6 +25,25 @@ class NearestNeighbour(SetStep):
 
     Raises:
         ValueError: files that are missing or do not fit, an image without features, a cosine outside -1..1.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from postprocessing import NearestNeighbour
+        >>> from postprocessing.set_step import Surroundings
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> for split, ids, features in (("train", "ab", [[1, 0], [0, 1]]), ("test", "x", [[0.1, 0.9]])):
+        ...     path = Path(folder.name, split)
+        ...     path.mkdir()
+        ...     np.save(path / "features.npy", np.array(features, np.float32))
+        ...     pd.DataFrame({"image_id": list(ids)}).to_csv(path / "ids.csv", index=False)
+        >>> step = NearestNeighbour(f"{folder.name}/train", f"{folder.name}/test")
+        >>> around = Surroundings(labels=lambda: {"a": np.array([1, 0]), "b": np.array([0, 1])})
+        >>> step({"x": np.array([0.5, 0.5], np.float32)}, around)["x"]  # b is the nearest
+        array([0., 1.], dtype=float32)
+        >>> folder.cleanup()
     """
 
     def __init__(self, train: str, test: str | None = None, threshold: float = 0.65, output: str = "label") -> None:

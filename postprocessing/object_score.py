@@ -15,6 +15,13 @@ class ObjectScore(Step):
         threshold: least predicted IoU that stays; 0.3 and 0.2 in the winners' two submissions.
         output: name of the instance ids `(H, W)`.
         scores: name of the scores `(n,)`, those of the ids 1 … n.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import ObjectScore
+        >>> prediction = {"instances": np.array([[1, 1, 0, 2]], np.int32), "object_scores": np.array([0.9, 0.1])}
+        >>> ObjectScore(0.3)(prediction)["instances"]
+        array([[1, 1, 0, 0]], dtype=int32)
     """
 
     def __init__(self, threshold: float = 0.3, output: str = "instances", scores: str = "object_scores") -> None:

@@ -17,6 +17,14 @@ class QuantileThreshold(Step):
         least: what a pixel must exceed as well.
         output: probabilities `(C, H, W)`.
         result: name of the bool mask; by default it takes the place of the probabilities.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import QuantileThreshold
+        >>> probabilities = np.array([[[0.1, 0.2], [0.3, 0.4]]], np.float32)
+        >>> QuantileThreshold(share=0.25)({"mask": probabilities})["mask"].astype(int)
+        array([[[0, 0],
+                [0, 1]]])
     """
 
     def __init__(self, share: float = 0.1, least: float = 0.0, output: str = "mask", result: str | None = None) -> None:

@@ -16,6 +16,12 @@ class Resize(Step):
         size: height and width in pixels: [350, 525] in Understanding Clouds.
         output: a mask bool `(C, H, W)`, class numbers or instance ids `(H, W)`, or probabilities `(C, H, W)`.
         result: name of what comes out; takes the place of `output` unless given.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import Resize
+        >>> Resize([2, 2])({"mask": np.eye(4, dtype=bool)[None]})["mask"].shape
+        (1, 2, 2)
     """
 
     def __init__(self, size: list[int], output: str = "mask", result: str | None = None) -> None:

@@ -21,6 +21,16 @@ class Smooth(Step):
         radius: of the disc, in pixels; half a side of the median's square; the blur's standard deviation. 0 does
             nothing.
         output: what is smoothed.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import Smooth
+        >>> mask = np.zeros((1, 20, 20), bool)
+        >>> mask[:, 4:14, 4:14] = True
+        >>> mask[:, 17, 17] = True  # a speck
+        >>> opened = Smooth("open", radius=2)({"mask": mask})["mask"]
+        >>> bool(opened[0, 9, 9]), bool(opened[0, 17, 17])
+        (True, False)
     """
 
     def __init__(self, operation: Operation = "open", radius: int = 2, output: str = "mask") -> None:

@@ -13,6 +13,14 @@ class Threshold(Step):
         output: probabilities to threshold, `(C, H, W)` or `(C,)`.
         result: name of the bool mask. By default it takes the place of the probabilities, so that metrics, submissions
             and further steps find the mask under the name that the output has everywhere else.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import Threshold
+        >>> probabilities = np.array([[[0.2, 0.6], [0.5, 0.9]]], np.float32)
+        >>> Threshold(0.5)({"mask": probabilities})["mask"].astype(int)
+        array([[[0, 1],
+                [0, 1]]])
     """
 
     def __init__(self, value: float | list[float] = 0.5, output: str = "mask", result: str | None = None) -> None:

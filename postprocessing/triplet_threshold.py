@@ -23,6 +23,15 @@ class TripletThreshold(Step):
 
     Raises:
         ValueError: a bottom above the top, an area below 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import TripletThreshold
+        >>> probabilities = np.array([[[0.9, 0.8, 0.4, 0.1]]], np.float32)
+        >>> TripletThreshold(top=0.75, area=2, bottom=0.3)({"mask": probabilities})["mask"].astype(int)
+        array([[[1, 1, 1, 0]]])
+        >>> TripletThreshold(top=0.75, area=3, bottom=0.3)({"mask": probabilities})["mask"].astype(int)
+        array([[[0, 0, 0, 0]]])
     """
 
     def __init__(

@@ -27,6 +27,16 @@ class Watershed(Step):
             at 0.5, flooded above 70 / 255, and dilated by 7 x 7 pixels, which is 3 to each side, above 90 / 255.
         grow_above: see there.
         result: name of the ids `(H, W)` int32.
+
+    Example:
+        >>> import numpy as np
+        >>> from postprocessing import Watershed
+        >>> body = np.zeros((1, 16, 32), np.float32)
+        >>> body[:, 2:14, 2:30] = 0.95
+        >>> border = np.zeros_like(body)
+        >>> border[:, :, 15:17] = 0.9  # two cells touch here
+        >>> int(Watershed()({"body": body, "border": border})["instances"].max())
+        2
     """
 
     def __init__(

@@ -1,13 +1,22 @@
-"""Every public loss has an example in its docstring; pytest runs them (`--doctest-modules`)."""
+"""Every public loss and step has an example in its docstring; pytest runs them (`--doctest-modules`)."""
 
 import doctest
+import inspect
 
 import pytest
 
+import postprocessing
 from losses import known_losses
 from losses.formula import loss_class
 
-PUBLIC = [loss_class(name) for name in known_losses()]
+
+def public(package):
+    """The classes that a package names for YAML, but for its abstract bases."""
+    exported = [getattr(package, name) for name in package.__all__]
+    return [kind for kind in exported if inspect.isclass(kind) and not inspect.isabstract(kind)]
+
+
+PUBLIC = [*(loss_class(name) for name in known_losses()), *public(postprocessing)]
 
 
 @pytest.mark.parametrize("kind", PUBLIC, ids=lambda kind: kind.__name__)
