@@ -1,4 +1,4 @@
-"""Every public loss and step has an example in its docstring; pytest runs them (`--doctest-modules`)."""
+"""Every public loss, metric and step has an example in its docstring; pytest runs them (`--doctest-modules`)."""
 
 import doctest
 import inspect
@@ -6,6 +6,7 @@ import inspect
 import pytest
 
 import postprocessing
+from evaluation import metrics
 from losses import known_losses
 from losses.formula import loss_class
 
@@ -16,7 +17,7 @@ def public(package):
     return [kind for kind in exported if inspect.isclass(kind) and not inspect.isabstract(kind)]
 
 
-PUBLIC = [*(loss_class(name) for name in known_losses()), *public(postprocessing)]
+PUBLIC = [*(loss_class(name) for name in known_losses()), *public(metrics), *public(postprocessing)]
 
 
 @pytest.mark.parametrize("kind", PUBLIC, ids=lambda kind: kind.__name__)

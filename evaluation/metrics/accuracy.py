@@ -14,6 +14,15 @@ class Accuracy(CompetitionMetric):
         output: name of the class in the post-processed prediction: a class number `()`, made by `ArgMax`; flags `(K,)`
             with a single one; or the answers of grades bool `(K - 1,)`.
         truth: name of the true class, in the same kinds; the same as `output` unless given.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import Accuracy
+        >>> metric = Accuracy(classes=3)
+        >>> pairs = (2, 2), (0, 1)  # predicted, true
+        >>> rows = [metric.image({"label": np.array(one)}, {"label": np.array(other)}) for one, other in pairs]
+        >>> metric.reduce(np.stack(rows))
+        0.5
     """
 
     def __init__(self, classes: int, output: str = "label", truth: str | None = None) -> None:

@@ -27,6 +27,16 @@ class BoxAveragePrecision(CompetitionMetric):
             14). None: such images have nothing to find.
         output: name of the boxes `(n, 6)` in the prediction: x1, y1, x2, y2, score, label.
         truth: name of the true boxes, `(n, 4)` beside `labels` `(n,)`, or `(n, 6)`; the same as `output` unless given.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import BoxAveragePrecision
+        >>> metric = BoxAveragePrecision(classes=1, threshold=0.5)
+        >>> true = np.array([[0, 0, 10, 10, 1, 0], [20, 20, 30, 30, 1, 0]], np.float32)  # x1, y1, x2, y2, score, label
+        >>> found = np.array([[0, 0, 10, 9, 0.8, 0], [50, 50, 60, 60, 0.9, 0]], np.float32)
+        >>> row = metric.image({"boxes": found}, {"boxes": true})
+        >>> metric.reduce(np.stack([row]))  # one of two found, ranked second: recall 1 / 2 at precision 1 / 2
+        0.25
     """
 
     def __init__(

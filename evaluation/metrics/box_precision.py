@@ -20,6 +20,16 @@ class BoxPrecision(CompetitionMetric):
         thresholds: IoU thresholds in [0, 1); the competition's .40, .45, … .75.
         output: name of the boxes `(n, 6)` in the prediction: x1, y1, x2, y2, score, label; labels do not matter.
         truth: name of the true boxes, `(n, 4)` or `(n, 6)`; the same as `output` unless given.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import BoxPrecision
+        >>> metric = BoxPrecision(thresholds=[0.4, 0.75])
+        >>> true = np.array([[0, 0, 10, 10]], np.float32)
+        >>> found = np.array([[0, 0, 10, 6, 0.9, 0]], np.float32)  # IoU 0.6: found at 0.4, not at 0.75
+        >>> row = metric.image({"boxes": found}, {"boxes": true})
+        >>> metric.reduce(row[None])
+        0.5
     """
 
     def __init__(

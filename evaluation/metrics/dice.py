@@ -22,6 +22,18 @@ class DicePerImage(CompetitionMetric):
             `.nan` leaves such images out of the mean.
         classes: number of classes when masks are class numbers; the mean then runs over the classes.
         ignore: value of the truth that marks pixels which do not count.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import DicePerImage
+        >>> predicted = np.array([[[1, 1], [0, 0]]], bool)  # (C, H, W)
+        >>> true = np.array([[[1, 0], [0, 0]]], bool)
+        >>> nothing = np.zeros((1, 2, 2), bool)
+        >>> metric = DicePerImage()
+        >>> pairs = (predicted, true), (nothing, nothing)
+        >>> rows = [metric.image({"mask": one}, {"mask": other}) for one, other in pairs]
+        >>> round(metric.reduce(np.stack(rows)), 3)  # mean of 2 · 1 / (2 + 1) and, of the empty image, 1
+        0.833
     """
 
     def __init__(
@@ -56,6 +68,18 @@ class DiceGlobal(CompetitionMetric):
         empty: score of a channel that is empty in the whole set, in truth and prediction; `.nan` leaves it out.
         classes: number of classes when masks are class numbers.
         ignore: value of the truth that marks pixels which do not count.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import DiceGlobal
+        >>> predicted = np.array([[[1, 1], [0, 0]]], bool)  # (C, H, W)
+        >>> true = np.array([[[1, 0], [0, 0]]], bool)
+        >>> nothing = np.zeros((1, 2, 2), bool)
+        >>> metric = DiceGlobal()
+        >>> pairs = (predicted, true), (nothing, nothing)
+        >>> rows = [metric.image({"mask": one}, {"mask": other}) for one, other in pairs]
+        >>> round(metric.reduce(np.stack(rows)), 3)  # 2 · 1 / (2 + 1) over all pixels
+        0.667
     """
 
     def __init__(

@@ -51,6 +51,17 @@ class DiceHausdorff(CompetitionMetric):
             counted them as 0.
         output: name of the bool mask `(C, H, W)` in the post-processed prediction.
         truth: name of the true mask; the same as `output` unless given.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import DiceHausdorff
+        >>> mask = np.zeros((1, 8, 8), bool)
+        >>> mask[:, 2:6, 2:6] = True
+        >>> metric = DiceHausdorff()
+        >>> ids = ("case1_day0_slice_0001", "case1_day0_slice_0002")  # two slices of one volume
+        >>> rows = [metric.row(image_id, {"mask": mask}, {"mask": mask}) for image_id in ids]
+        >>> metric.reduce(np.stack(rows))
+        1.0
     """
 
     def __init__(

@@ -28,6 +28,15 @@ class FBeta(CompetitionMetric):
             number `()`.
         truth: name of the true labels, `(K,)` of 0 and 1 or a class number; the same as `output` unless given.
         classes: K, where class numbers are.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import FBeta
+        >>> metric = FBeta(average="samples", beta=2.0)
+        >>> prediction = {"label": np.array([True, True, False])}
+        >>> row = metric.image(prediction, {"label": np.array([1, 0, 0])})
+        >>> round(metric.reduce(row[None]), 3)  # recall 1, precision 1 / 2: 5 · 0.5 / (4 · 0.5 + 1)
+        0.833
     """
 
     def __init__(

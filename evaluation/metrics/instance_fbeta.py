@@ -18,6 +18,17 @@ class InstanceFBeta(CompetitionMetric):
         thresholds: IoU thresholds; the competition's .50, .55, … .95.
         output: name of the instance ids `(H, W)` in the post-processed prediction.
         truth: name of the true ids; the same as `output` unless given.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import InstanceFBeta
+        >>> true = np.zeros((20, 20), np.int32)
+        >>> true[:10, :10], true[10:, 10:] = 1, 2
+        >>> found = np.where(true == 1, 1, 0)
+        >>> metric = InstanceFBeta()
+        >>> row = metric.image({"instances": found}, {"instances": true})
+        >>> round(metric.reduce(row[None]), 3)  # one found, one missed: 5 / (5 + 4)
+        0.556
     """
 
     def __init__(

@@ -56,6 +56,17 @@ class InstanceAveragePrecision(CompetitionMetric):
         thresholds: IoU thresholds; the Data Science Bowl's .50, .55, … .95.
         output: name of the instance ids `(H, W)` in the post-processed prediction.
         truth: name of the true ids; the same as `output` unless given.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import InstanceAveragePrecision
+        >>> true = np.zeros((20, 20), np.int32)
+        >>> true[:10, :10], true[10:, 10:] = 1, 2
+        >>> found = np.where(true == 1, 1, 0)
+        >>> metric = InstanceAveragePrecision()
+        >>> row = metric.image({"instances": found}, {"instances": true})
+        >>> metric.reduce(row[None])  # one found, one missed
+        0.5
     """
 
     def __init__(

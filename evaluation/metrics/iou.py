@@ -22,6 +22,18 @@ class IoUPerImage(CompetitionMetric):
             `.nan` leaves such images out of the mean.
         classes: number of classes when masks are class numbers; the mean then runs over the classes.
         ignore: value of the truth that marks pixels which do not count.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import IoUPerImage
+        >>> predicted = np.array([[[1, 1], [0, 0]]], bool)  # (C, H, W)
+        >>> true = np.array([[[1, 0], [0, 0]]], bool)
+        >>> nothing = np.zeros((1, 2, 2), bool)
+        >>> metric = IoUPerImage()
+        >>> pairs = (predicted, true), (nothing, nothing)
+        >>> rows = [metric.image({"mask": one}, {"mask": other}) for one, other in pairs]
+        >>> round(metric.reduce(np.stack(rows)), 3)  # mean of 1 / 2 and, of the empty image, 1
+        0.75
     """
 
     def __init__(
@@ -56,6 +68,18 @@ class IoUGlobal(CompetitionMetric):
         empty: score of a channel that is empty in the whole set, in truth and prediction; `.nan` leaves it out.
         classes: number of classes when masks are class numbers.
         ignore: value of the truth that marks pixels which do not count.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import IoUGlobal
+        >>> predicted = np.array([[[1, 1], [0, 0]]], bool)  # (C, H, W)
+        >>> true = np.array([[[1, 0], [0, 0]]], bool)
+        >>> nothing = np.zeros((1, 2, 2), bool)
+        >>> metric = IoUGlobal()
+        >>> pairs = (predicted, true), (nothing, nothing)
+        >>> rows = [metric.image({"mask": one}, {"mask": other}) for one, other in pairs]
+        >>> round(metric.reduce(np.stack(rows)), 3)  # 1 / 2 over all pixels
+        0.5
     """
 
     def __init__(

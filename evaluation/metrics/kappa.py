@@ -17,6 +17,15 @@ class QuadraticWeightedKappa(CompetitionMetric):
         output: name of the grade in the post-processed prediction: a number `()` (`ArgMax`), or the answers to "above
             grade k?", bool `(K - 1,)` (`LabelThreshold`).
         truth: name of the true grade, in the same kinds; the same as `output` unless given.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import QuadraticWeightedKappa
+        >>> metric = QuadraticWeightedKappa(classes=5)
+        >>> grades = ((0, 0), (2, 2), (4, 3))  # predicted, true
+        >>> rows = [metric.image({"label": np.array(one)}, {"label": np.array(other)}) for one, other in grades]
+        >>> round(metric.reduce(np.stack(rows)), 3)
+        0.923
     """
 
     def __init__(self, classes: int = 5, output: str = "label", truth: str | None = None) -> None:

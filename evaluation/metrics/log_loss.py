@@ -17,6 +17,14 @@ class LogLoss(CompetitionMetric):
         clip: probabilities are kept in [clip, 1 - clip]; 1e-15, Kaggle's.
         output: name of the probabilities float `(K,)` in the prediction.
         truth: name of the true class number or flags `(K,)`; the same as `output` unless given.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import LogLoss
+        >>> metric = LogLoss()
+        >>> row = metric.image({"label": np.array([0.25, 0.75], np.float32)}, {"label": np.array(1)})
+        >>> round(metric.reduce(row[None]), 4)  # -log 0.75
+        0.2877
     """
 
     higher_is_better = False

@@ -22,6 +22,17 @@ class MaskAveragePrecision(CompetitionMetric):
             that may overlap, which a submission file holds, are taken as `masks` instead.
         scores: name of the scores `(n, K)`; nan for a class that a mask does not have. In the truth any number means
             that it has the class.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import MaskAveragePrecision
+        >>> true = np.zeros((20, 20), np.int32)
+        >>> true[:10, :10], true[10:, 10:] = 1, 2
+        >>> metric = MaskAveragePrecision(classes=1)
+        >>> truth = {"instances": true, "scores": np.ones((2, 1))}  # a row for each mask, a column for each class
+        >>> row = metric.image({"instances": np.where(true == 1, 1, 0), "scores": np.array([[0.9]])}, truth)
+        >>> round(metric.reduce(np.stack([row])), 3)  # one of two found
+        0.5
     """
 
     def __init__(

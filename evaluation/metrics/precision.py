@@ -17,6 +17,16 @@ class IoUPrecision(CompetitionMetric):
         thresholds: IoU thresholds in [0, 1); the competition's .50, .55, … .95.
         output: name of the bool mask `(1, H, W)` in the post-processed prediction.
         truth: name of the true mask; the same as `output` unless given.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import IoUPrecision
+        >>> metric = IoUPrecision()
+        >>> true, found = np.ones((1, 10, 10), bool), np.ones((1, 10, 10), bool)
+        >>> found[:, 7:] = False  # IoU 0.7: above .50, .55, .60 and .65
+        >>> row = metric.image({"mask": found}, {"mask": true})
+        >>> metric.reduce(row[None])
+        0.4
     """
 
     def __init__(

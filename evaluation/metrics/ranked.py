@@ -16,6 +16,15 @@ class MeanAveragePrecisionAtK(CompetitionMetric):
         k: guesses.
         output: name of the probabilities float `(K,)` in the prediction.
         truth: name of the true class number; the same as `output` unless given.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import MeanAveragePrecisionAtK
+        >>> metric = MeanAveragePrecisionAtK(k=3)
+        >>> probabilities = np.array([0.1, 0.5, 0.1, 0.3], np.float32)
+        >>> rows = [metric.image({"label": probabilities}, {"label": np.array(true)}) for true in (1, 3)]
+        >>> metric.reduce(np.stack(rows))  # first and second: mean of 1 and 1 / 2
+        0.75
     """
 
     def __init__(self, k: int = 5, output: str = "label", truth: str | None = None) -> None:

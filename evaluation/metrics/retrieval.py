@@ -57,6 +57,15 @@ class RetrievalRecall(_Retrieval):
         k: neighbours.
         output: name of the embedding `(D,)` in the prediction.
         truth: name of the class number.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import RetrievalRecall
+        >>> metric = RetrievalRecall()
+        >>> embeddings = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.8, 0.2]])
+        >>> rows = [metric.image({"embedding": x}, {"label": np.array(y)}) for x, y in zip(embeddings, (0, 0, 1, 1))]
+        >>> round(metric.reduce(np.stack(rows)), 3)  # of the last image the nearest is of another class
+        0.75
     """
 
     def __init__(self, k: int = 1, output: str = "embedding", truth: str = "label") -> None:
@@ -76,6 +85,15 @@ class RetrievalMeanAveragePrecision(_Retrieval):
         k: neighbours that are looked at; then precisions are divided by min(k, how many there are). None looks at all.
         output: name of the embedding `(D,)` in the prediction.
         truth: name of the class number.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import RetrievalMeanAveragePrecision
+        >>> metric = RetrievalMeanAveragePrecision()
+        >>> embeddings = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.8, 0.2]])
+        >>> rows = [metric.image({"embedding": x}, {"label": np.array(y)}) for x, y in zip(embeddings, (0, 0, 1, 1))]
+        >>> round(metric.reduce(np.stack(rows)), 3)  # the mean of 1, 1, 1 and 1 / 3
+        0.833
     """
 
     def __init__(self, k: int | None = None, output: str = "embedding", truth: str = "label") -> None:

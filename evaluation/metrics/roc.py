@@ -16,6 +16,15 @@ class AreaUnderROC(CompetitionMetric):
         output: name of the probabilities float `(K,)` in the prediction.
         truth: name of the true flags `(K,)` or class number (each class against the rest); the same as `output` unless
             given.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import AreaUnderROC
+        >>> metric = AreaUnderROC()
+        >>> pairs = ((0.1, 0), (0.4, 0), (0.35, 1), (0.8, 1))  # probability, truth
+        >>> rows = [metric.image({"label": np.array([p], np.float32)}, {"label": np.array([y])}) for p, y in pairs]
+        >>> metric.reduce(np.stack(rows))  # three of four pairs are in order
+        0.75
     """
 
     def __init__(self, output: str = "label", truth: str | None = None) -> None:
