@@ -19,7 +19,7 @@ from datamodules.table import rows_of
 from datamodules.windows import Window, crop
 from preprocessing.files import file_hash, text_hash
 
-FORMAT = 1  # raise it when the layout of a shard changes
+FORMAT = 2  # raise it when the layout of a shard changes, or what a decoder makes of what reader and targets read
 BITS = "bits"
 Field = tuple[str, str, list[int], int, str]  # name, type, shape, offset in the shard, type it is stored as
 

@@ -15,9 +15,7 @@ def collate_training(samples: list[Sample]) -> dict[str, Any]:
         ValueError: samples of different sizes or kinds; names two of them.
     """
     batch: dict[str, Any] = {}
-    if any("valid" in sample for sample in samples):  # only what was moved out of its frame says so
-        whole = [torch.ones(sample["image"].shape[1:], dtype=torch.bool) for sample in samples]
-        samples = [{"valid": valid} | sample for valid, sample in zip(whole, samples, strict=True)]
+    samples = _with_valid(samples)
     for name, first in samples[0].items():
         values = [sample[name] for sample in samples]
         if not isinstance(first, torch.Tensor) or name in RAGGED:
@@ -36,4 +34,13 @@ def collate_training(samples: list[Sample]) -> dict[str, Any]:
 
 def collate_evaluation(samples: list[Sample]) -> dict[str, list]:
     """Lists of everything: images of any sizes, as they are."""
+    samples = _with_valid(samples)
     return {name: [sample[name] for sample in samples] for name in samples[0]}
+
+
+def _with_valid(samples: list[Sample]) -> list[Sample]:
+    """Where a sample says which pixels count, the others say that all do."""
+    if not any("valid" in sample for sample in samples):
+        return samples
+    whole = [torch.ones(tuple(sample["original_size"]), dtype=torch.bool) for sample in samples]
+    return [{"valid": valid} | sample for valid, sample in zip(whole, samples, strict=True)]

@@ -18,6 +18,7 @@ from datamodules.table import numbers, rows_of
 from datamodules.targets import Target
 from datamodules.windows import Windows
 from postprocessing.strips import Scene
+from preprocessing.void import blanked
 
 FULL = {"uint8": 255.0, "uint16": 65535.0}  # what means 1.0; of floats 1.0 does
 
@@ -72,7 +73,7 @@ class TrainingDataset(Dataset):
         if image.ndim == 3:  # pictures, not volumes
             random, full = np.random.default_rng([draw.seed, 2]), FULL.get(image.dtype.name, 1.0)
             image, arrays = self.augmentation(image, arrays, full, draw.seed, random)
-        arrays = derive(self.targets, arrays)
+        arrays = derive(self.targets, blanked(arrays, image.shape[:-1]))
         arrays.pop("instances", None)
         return to_sample(row, image, arrays, self.features[index])
 

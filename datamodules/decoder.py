@@ -1,6 +1,6 @@
 """From files to arrays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,14 @@ from datamodules.readers import Reader
 from datamodules.targets import Target
 from datamodules.windows import crop, whole
 from preprocessing.base import Preprocess
-
-Arrays = dict[str, np.ndarray]
+from preprocessing.void import Arrays, joined
 
 
 class Decoder:
     """Reads the image of a table row, or a window of it, and what the targets know about it.
+
+    What reader and targets say of pixels that do not count is joined here, and truth holds nothing there
+    (`preprocessing.void`).
 
     Args:
         reader: reads the image.
@@ -33,7 +35,7 @@ class Decoder:
     ) -> None:
         self.reader, self.targets, self.preprocessing = reader, targets, list(preprocessing)
         self.others = dict(others or {})
-        self._last: dict[int, tuple[str, Arrays]] = {}  # `truth` of one image is asked for strip by strip
+        self._last: dict[int, tuple[str, dict[str, Any]]] = {}  # `truth` of one image is asked for strip by strip
 
     def read(self, row: Any) -> tuple[np.ndarray, Arrays]:
         """Image `(H, W, C)` and the arrays of the targets by name; `valid` where some pixels do not count."""
@@ -44,34 +46,38 @@ class Decoder:
             image, valid = crop(image, window, channels=True), None if valid is None else crop(valid, window)
         for step in self.preprocessing:
             image = step.image(image)
-        arrays: Arrays = {}
-        for target in targets:
-            if window is None or target.windowed:
-                arrays |= target.read(row, image.shape[:-1])
-            else:
-                full = whole(row)
-                arrays |= target.read_window(full, reader.size(full), window)
-        if valid is not None:
-            arrays["valid"] = valid & arrays["valid"] if "valid" in arrays else valid
-        return image, arrays
+        size = image.shape[:-1]
+        if window is None:
+            parts = [target.read(row, size) for target in targets]
+        else:
+            parts = [self._window_of(target, row, reader) for target in targets]
+        return image, joined(parts, valid, size)
 
     def truth(self, row: Any) -> Arrays:
-        """The arrays of the targets alone, of a whole row or one with a window; the image is not read."""
+        """The arrays of the targets alone, of a whole row or one with a window.
+
+        Of the image no more is read than it takes to know which pixels count.
+        """
         reader, targets = self._of(row)
-        arrays: Arrays = {}
-        if getattr(row, "window", None) is None:
+        window = getattr(row, "window", None)
+        if window is None:
             size = reader.size(row)
-            return {name: array for target in targets for name, array in target.read(row, size).items()}
+            parts = [target.read(row, size) for target in targets]
+            return joined(parts, reader.known(row) if _spatial(parts) else None, size)
+        parts, size = [], window[len(window) // 2 :]
         for target in targets:
             if target.windowed:
-                arrays |= target.read(row, row.window[len(row.window) // 2 :])
+                parts.append(target.read(row, size))
                 continue
             full = whole(row)
-            if self._last.get(id(target), (None, {}))[0] != row.image_id:
-                self._last[id(target)] = row.image_id, target.read(full, reader.size(full))
-            found = self._last[id(target)][1]
-            arrays |= {name: crop(array, row.window) for name, array in found.items() if array.ndim >= 2}
-        return arrays
+            found = self._kept(target, row, lambda target=target, full=full: target.read(full, reader.size(full)))
+            parts.append({name: crop(array, window) for name, array in found.items() if array.ndim >= 2})
+        if not _spatial(parts):
+            return joined(parts, None, size)
+        if reader.windowed:
+            return joined(parts, reader.known(row), size)
+        known = self._kept(reader, row, lambda: {"valid": reader.known(whole(row))})["valid"]
+        return joined(parts, None if known is None else crop(known, window), size)
 
     def check(self, row: Any, by_windows: bool = False) -> None:
         """Raise what `read` would raise, with as little work as it takes.
@@ -105,5 +111,23 @@ class Decoder:
         others = [part for reader, targets in self.others.values() for part in (reader, *targets)]
         return [self.reader, *self.targets, *self.preprocessing, *others]
 
+    def _window_of(self, target: Target, row: Any, reader: Reader) -> Arrays:
+        """What a target knows about the window of a row."""
+        if target.windowed:
+            return target.read(row, row.window[len(row.window) // 2 :])
+        full = whole(row)
+        return target.read_window(full, reader.size(full), row.window)
+
+    def _kept(self, part: Target | Reader, row: Any, read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What a target or reader says of a whole image; kept, as its strips are asked for in turn."""
+        if self._last.get(id(part), (None, {}))[0] != row.image_id:
+            self._last[id(part)] = row.image_id, read()
+        return self._last[id(part)][1]
+
     def _of(self, row: Any) -> tuple[Reader, list[Target]]:
         return self.others.get(getattr(row, "source", ""), (self.reader, self.targets))
+
+
+def _spatial(parts: list[Arrays]) -> bool:
+    """Whether targets have given anything that lies on pixels."""
+    return any(array.ndim >= 2 and name != "boxes" for part in parts for name, array in part.items())

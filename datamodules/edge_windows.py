@@ -9,6 +9,7 @@ import numpy as np
 from datamodules.windows import Windows, with_window
 from postprocessing.coarse import CoarseMasks
 from preprocessing.edge_patches import edge_patches
+from preprocessing.void import foreground
 
 
 class EdgeWindows(Windows):
@@ -43,7 +44,7 @@ class EdgeWindows(Windows):
                         f"EdgeWindows: no target {self.name!r} is read from files, only {sorted(arrays)}; set "
                         "data.windows.name"
                     )
-                mask = arrays[self.name] > 0
+                mask = foreground(arrays, self.name)
             else:
                 height, width = size(row)[:2]
                 mask = masks.read(row.image_id)[self.name]

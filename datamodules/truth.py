@@ -14,6 +14,7 @@ from datamodules.external.base import ExternalData
 from datamodules.readers import Reader
 from datamodules.targets import Labels, LongLabels, Target
 from preprocessing.base import Preprocess
+from preprocessing.void import foreground
 
 
 class Truth:
@@ -158,8 +159,8 @@ def for_evaluation(targets: list[Target]) -> list[Target]:
 
 
 def foreground_area(arrays: Arrays, wanted_by: str = "cv.stratify: area") -> int:
-    """Pixels above 0 of the first spatial target."""
-    spatial = next((array for array in arrays.values() if array.ndim >= 2), None)
+    """Pixels of the first spatial target that hold something and count; of boxes, whether there are any."""
+    spatial = next((name for name, array in arrays.items() if array.ndim >= 2 and name != "valid"), None)
     if spatial is None:
         raise ValueError(f"{wanted_by} looks at masks, but the config has no target with pixels")
-    return int(np.count_nonzero(spatial))
+    return int(np.count_nonzero(foreground(arrays, spatial)))

@@ -13,6 +13,7 @@ from datamodules.table import ID, as_expression
 from datamodules.windows import GridWindows, RandomWindows, Windows, with_window
 from preprocessing.files import confined
 from preprocessing.patches import balanced_patches, coarse_places, random_patches
+from preprocessing.void import foreground
 
 VOXELS = (".raw", ".zraw", ".img")  # stand beside the header that names them
 AXES = {"slice": 0, "row": 1, "column": 2}
@@ -109,7 +110,7 @@ class VolumePatches(Windows):
         positive: share of patches in 0..1 that contain foreground, where a volume has any; the others contain none,
             where that is possible. None leaves everything to chance. nnU-Net has a third with foreground.
         target: name of the target array whose values above 0 are foreground.
-        ignore: value of that array that is no foreground.
+        ignore: class number that is no foreground either; what does not count never is.
         flips: axes along which every other patch is mirrored, each on its own: `[slice, row, column]`. Left and right
             organs then look alike, so none unless given.
     """
@@ -121,7 +122,7 @@ class VolumePatches(Windows):
         size: list[int],
         positive: float | None = None,
         target: str = "mask",
-        ignore: int | None = 255,
+        ignore: int | None = None,
         flips: list[Literal["slice", "row", "column"]] | None = None,
     ) -> None:
         if len(size) != 3 or min(size) < 1:
@@ -150,8 +151,8 @@ class VolumePatches(Windows):
                 f"VolumePatches: no target {self.target!r} is read from files, only {sorted(arrays)}; set "
                 "data.windows.target"
             )
-        array = arrays[self.target]
-        mask = (array > 0) if self.ignore is None else (array > 0) & (array != self.ignore)
+        mask = foreground(arrays, self.target)
+        mask &= True if self.ignore is None else arrays[self.target] != self.ignore
         return coarse_places(mask.any(0) if mask.ndim == 4 else mask, self.CELL).astype(np.int32)
 
     def __len__(self) -> int:

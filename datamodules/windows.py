@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from preprocessing.patches import Window, balanced_patches, coarse_places, grid_patches, random_patches
+from preprocessing.void import foreground
 
 
 class Windows(ABC):
@@ -50,7 +51,7 @@ class RandomWindows(Windows):
         positive: share of windows in 0..1 that contain foreground, where an image has any; the others contain none.
             None leaves everything to chance.
         target: name of the target array whose values above 0 are foreground: `mask`, `instances`, `body`.
-        ignore: value of that array that is no foreground.
+        ignore: class number that is no foreground either; what does not count never is.
         by_area: draw from an image in proportion to its area, at least once; False gives each image one window.
     """
 
@@ -61,7 +62,7 @@ class RandomWindows(Windows):
         size: int,
         positive: float | None = None,
         target: str = "mask",
-        ignore: int | None = 255,
+        ignore: int | None = None,
         by_area: bool = True,
     ) -> None:
         if size < 1:
@@ -90,8 +91,8 @@ class RandomWindows(Windows):
                     f"RandomWindows: no target {self.target!r} is read from files, only {sorted(arrays)}; set "
                     "data.windows.target"
                 )
-            array = arrays[self.target]
-            mask = (array > 0) if self.ignore is None else (array > 0) & (array != self.ignore)
+            mask = foreground(arrays, self.target)
+            mask &= True if self.ignore is None else arrays[self.target] != self.ignore
             places = coarse_places(mask.any(0) if mask.ndim == 3 else mask, self.CELL)
             found.append(places + [top // self.CELL, 0])
         return np.concatenate(found).astype(np.int32)

@@ -21,6 +21,7 @@ from datamodules.targets import Target
 from datamodules.windows import crop, whole, with_window
 from preprocessing.duplicates import thumbnail
 from preprocessing.hashes import bytes_hash, dihedral_hashes, pixel_hash
+from preprocessing.void import VOID, joined
 
 STATISTIC_PIXELS = 4_000_000  # of a larger image every n-th pixel enters mean, std and percentiles
 SCENE_PIXELS = 100_000_000  # of a larger image, where its reader can, only the middle is read
@@ -130,17 +131,17 @@ class Examiner:
         image, arrays = Decoder(self.reader, []).read(row)
         return image, arrays.get("valid"), row
 
-    def truth(self, row: Any, split: str, size: tuple[int, ...]) -> dict[str, np.ndarray]:
-        """The arrays that the targets read from files."""
-        arrays: dict[str, np.ndarray] = {}
+    def truth(self, row: Any, split: str, size: tuple[int, ...], valid: np.ndarray | None) -> dict[str, np.ndarray]:
+        """The arrays that the targets read from files, with nothing where a pixel does not count."""
+        parts = []
         for target in self.targets.get(split, []):
             if target.windowed or not hasattr(row, "window"):
-                arrays |= target.read(row, size)
+                parts.append(target.read(row, size))
             else:
                 full = whole(row)
                 found = target.read(full, self.reader.size(full))
-                arrays |= {name: crop(array, row.window) if array.ndim >= 2 else array for name, array in found.items()}
-        return arrays
+                parts.append({name: crop(a, row.window) if a.ndim >= 2 else a for name, a in found.items()})
+        return joined(parts, valid, size)
 
     def facts(self, row: Any, split: str) -> ImageFacts:
         """Everything about one image; what cannot be read is an entry, not an error."""
@@ -193,7 +194,7 @@ class Examiner:
         targets = self.targets.get(facts.split, [])
         if not targets:
             return
-        read = self.truth(row, facts.split, size)
+        read = self.truth(row, facts.split, size, valid)
         for name, array in derive(targets, read).items():
             if name == "valid" or (name not in read and array.ndim < 2):
                 continue  # image-level truth that follows from the mask is told by the mask
@@ -219,6 +220,7 @@ def _percentiles(values: np.ndarray) -> np.ndarray:
 
 def _about(name: str, array: np.ndarray, axes: int, owner: Target | None, read: dict) -> TruthFacts:
     names = class_names(owner)
+    counted = int(np.count_nonzero(read["valid"])) if "valid" in read else int(np.prod(array.shape[-axes:]))
     if name == "boxes":
         boxes = array.reshape(-1, 4)
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
@@ -226,14 +228,13 @@ def _about(name: str, array: np.ndarray, axes: int, owner: Target | None, read: 
         return TruthFacts("boxes", areas=areas, labels=labels)
     if array.ndim == axes + 1:
         counts = {_name(names, k, name, len(array)): int(np.count_nonzero(plane)) for k, plane in enumerate(array)}
-        return TruthFacts("masks", pixels=counts, total=int(array[0].size))
+        return TruthFacts("masks", pixels=counts, total=counted)
     if array.ndim == axes and array.dtype in (np.uint16, np.int32, np.uint32):
         counts = np.bincount(array.reshape(-1))[1:]
-        return TruthFacts("instances", areas=counts[counts > 0], total=int(array.size))
+        return TruthFacts("instances", areas=counts[counts > 0], total=counted)
     if array.ndim == axes:
         numbers, counts = np.unique(array, return_counts=True)
-        ignore = getattr(owner, "ignore", None)
-        pairs = [(int(n), int(c)) for n, c in zip(numbers, counts, strict=True) if ignore is None or n != ignore]
+        pairs = [(int(n), int(c)) for n, c in zip(numbers, counts, strict=True) if n != VOID]
         return TruthFacts("classes", pixels={_name(names, n): c for n, c in pairs}, total=sum(c for _, c in pairs))
     if array.dtype.kind in "iu":
         return TruthFacts("labels", labels=[_name(names, int(number)) for number in array.reshape(-1)])

@@ -23,13 +23,13 @@ class Viewer:
         """Small picture and remark; see `exploration.pictures.cell`."""
         row, split = self.rows[index]
         try:
-            image, _, row = self.examiner.picture(row)
+            image, valid, row = self.examiner.picture(row)
         except Exception:
             return None  # listed among the files that cannot be read
         arrays = {}
         if truth and row.image_id not in self.examiner.unknown.get(split, {}):
             try:
-                arrays = self.examiner.truth(row, split, image.shape[:-1])
+                arrays = self.examiner.truth(row, split, image.shape[:-1], valid)
             except Exception:
                 arrays = {}
         return cell(image, arrays, self.names, side)

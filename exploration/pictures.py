@@ -7,9 +7,11 @@ import cv2
 import numpy as np
 
 from evaluation.panels import PALETTE
+from preprocessing.void import VOID
 
 YELLOW = ("red", "green", "blue", "yellow")
 SENTINEL = ("B04", "B03", "B02")
+GRAY = 110  # of pixels that do not count
 DIM = 96  # 8-bit pictures whose brightest hundredth lies below are stretched, or nobody would see anything
 
 
@@ -78,7 +80,7 @@ def _rgb_channels(names: list[str], channels: int) -> list[int]:
 def cell(
     image: np.ndarray, truth: dict[str, np.ndarray], names: list[str] | None = None, side: int = 240
 ) -> tuple[np.ndarray, str]:
-    """A small picture with outlines of masks, classes, instances and boxes.
+    """A small picture with outlines of masks, classes, instances and boxes; what does not count is gray.
 
     Args:
         image: see `to_picture`.
@@ -103,9 +105,16 @@ def cell(
             _outline_ids(small, _middle(array, axes))
         elif name != "valid" and array.ndim == axes:
             plane = _middle(array, axes)
-            for number in np.unique(plane)[1:]:
-                _outline(small, plane == number, int(number) - 1)
+            for number in np.unique(plane):
+                if number not in (0, VOID):
+                    _outline(small, plane == number, int(number) - 1)
+    if "valid" in truth:
+        small[~_small(_middle(truth["valid"], axes), size)] = GRAY
     return small, remark
+
+
+def _small(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
 
 
 def _middle(array: np.ndarray, axes: int) -> np.ndarray:
@@ -113,8 +122,8 @@ def _middle(array: np.ndarray, axes: int) -> np.ndarray:
 
 
 def _outline(picture: np.ndarray, mask: np.ndarray, number: int) -> None:
-    small = cv2.resize(mask.astype(np.uint8), picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    contours = cv2.findContours(small, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
+    small = _small(mask, picture.shape[1::-1])
+    contours = cv2.findContours(small.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
     cv2.drawContours(picture, contours, -1, PALETTE[number % len(PALETTE)].tolist(), 2)
 
 

@@ -36,6 +36,10 @@ class Reader(ABC):
         """The image, and where it holds data: bool `(H, W)`, or None when every pixel counts."""
         return self.read(row), None
 
+    def known(self, row: Any) -> np.ndarray | None:
+        """Where the image holds data, as `read_with_valid` says; a reader may know it with less work."""
+        return None if type(self).read_with_valid is Reader.read_with_valid else self.read_with_valid(row)[1]
+
     @abstractmethod
     def size(self, row: Any) -> tuple[int, int]:
         """`(H, W)`, from the header alone."""

@@ -3,12 +3,13 @@
 import numpy as np
 
 from datamodules.targets.base import Target
+from preprocessing.void import foreground
 
 
 class Empty(Target):
     """Image-level target: 1 where a channel of the mask has no foreground, else 0.
 
-    It is derived after augmentation, so it tells about the crop (SIIM-ACR, 4th place).
+    It is derived after augmentation, so it tells about the crop (SIIM-ACR, 4th place), of pixels that count.
 
     Args:
         source: a mask `(K, H, W)`, or instance ids `(H, W)`.
@@ -22,7 +23,7 @@ class Empty(Target):
     def derive(self, sample: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self.source not in sample:
             raise ValueError(f"Empty wants {self.source!r}, the sample holds {sorted(sample)}")
-        mask = sample[self.source]
+        mask = foreground(sample, self.source)
         channels = mask if mask.ndim == 3 else mask[None]
         filled = channels.reshape(len(channels), -1).any(axis=1)
         return {self.name: (filled if self.foreground else ~filled).astype(np.float32)}

@@ -3,6 +3,7 @@
 import numpy as np
 
 from datamodules.targets.base import Target
+from preprocessing.void import foreground
 
 
 class Foreground(Target):
@@ -19,4 +20,4 @@ class Foreground(Target):
     def derive(self, sample: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self.source not in sample:
             raise ValueError(f"Foreground wants {self.source!r}, the sample holds {sorted(sample)}")
-        return {self.name: (sample[self.source] > 0).astype(np.uint8)[None]}
+        return {self.name: foreground(sample, self.source).astype(np.uint8)[None]}
