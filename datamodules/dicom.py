@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from datamodules.base import BaseDataModule
+from datamodules.dicom_neighbours import STACK_TAGS, Slice, neighbours_of, slice_of
 from datamodules.readers.dicom import DicomReader
 from datamodules.readers.dicom_elements import element_of, frame_count, place_of
 from datamodules.readers.dicom_errors import DicomReadError, quiet
@@ -22,6 +22,7 @@ from preprocessing.series import slice_places
 
 ENDINGS = (".dcm", ".dicom", ".dic", ".ima")  # a UID is full of dots: 1.2.840.113 has no ending
 PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "NumberOfFrames", "SeriesInstanceUID", "SOPInstanceUID")
+GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")  # an enhanced file has its place there
 TAGS = (
     "PatientID",
     "StudyInstanceUID",
@@ -106,9 +107,25 @@ class DicomDataModule(BaseDataModule):
                 f"two files have the id {twice['image_id'].iloc[0]!r}: {one} and {other}; choose data.image_ids: "
                 "file, sop or folder"
             )
-        if getattr(self.reader, "neighbours", 0):
-            table["slices"] = neighbour_slices(table, self.reader.neighbours, self.reader.stride)
+        if self._neighbours():
+            table["slices"] = self._slices(table)
         return table.sort_values("image_id", ignore_index=True)
+
+    def _neighbours(self) -> int:
+        return getattr(self.reader, "neighbours", 0)
+
+    def _slices(self, table: pd.DataFrame) -> list[list[tuple[str, int | None]]]:
+        """Files and frames around each row; a file that cannot be read stands alone."""
+        frames = table["frame"].tolist() if self.frames else [None] * len(table)
+        slices: list[Slice | None] = []
+        for path, frame in zip(table["path"], frames, strict=True):
+            known = self._facts[path][frame or 0].get("_slice")
+            slices.append(known if known is None else known._replace(frame=frame))
+        found = iter(neighbours_of([one for one in slices if one], self.reader.neighbours, self.reader.stride))
+        return [
+            next(found) if one else [(path, frame)]
+            for one, path, frame in zip(slices, table["path"], frames, strict=True)
+        ]
 
     def _name(self, path: str, facts: dict[str, Any]) -> str:
         if self.image_ids == "sop":
@@ -154,7 +171,7 @@ class DicomDataModule(BaseDataModule):
 
     def _facts_or_error(self, path: str, skip: bool) -> list[dict[str, Any]] | DicomReadError:
         try:
-            return facts_of(path, self.tags)
+            return facts_of(path, self.tags, stacked=self._neighbours() > 0)
         except DicomReadError as error:
             if not skip:
                 raise
@@ -169,7 +186,7 @@ class DicomDataModule(BaseDataModule):
                     f"cv.group is {column}, which is empty in {len(empty)} of {len(table)} files, {empty[0]} first; "
                     "group by series, or by a column of data.metadata"
                 )
-        if getattr(self.reader, "neighbours", 0) and cv.group is None:
+        if self._neighbours() and cv.group is None:
             warnings.warn(
                 "the reader gives neighbour slices, and cv.group is not set: slices of one series in two folds let "
                 "validation see what was trained on; set cv.group: series (or PatientID)",
@@ -187,13 +204,18 @@ class DicomDataModule(BaseDataModule):
         return found
 
 
-def facts_of(path: str, tags: Sequence[str]) -> list[dict[str, Any]]:
+def facts_of(path: str, tags: Sequence[str], stacked: bool = False) -> list[dict[str, Any]]:
     """What the header says about each frame: `tags` as text, `series`, `position`, and its own id as `_sop`.
+
+    Args:
+        path: the file.
+        tags: DICOM keywords.
+        stacked: also say which stack it belongs to: `_slice`, a `Slice`.
 
     Raises:
         DicomReadError: no DICOM file, or one without a picture.
     """
-    header = read_header(path, [*tags, *PLACE])
+    header = read_header(path, [*tags, *PLACE, *GROUPS, *(STACK_TAGS if stacked else ())])
     if header.get("Rows") is None or header.get("Columns") is None:
         kind = getattr(getattr(header, "file_meta", {}).get("MediaStorageSOPClassUID"), "name", "kind unknown")
         raise DicomReadError(
@@ -202,47 +224,17 @@ def facts_of(path: str, tags: Sequence[str]) -> list[dict[str, Any]]:
             "Rows",
         )
     try:
-        count = frame_count(header, path)
-        if count > 1:  # the places of frames stand in sequences, which cost time
-            header = read_header(path)
         told = {tag: _text(element_of(header, tag)) for tag in tags}
         series = str(header.get("SeriesInstanceUID") or "").strip() or str(Path(path).parent)
-        sop = str(header.get("SOPInstanceUID") or "").strip()
+        told |= {"series": series, "_sop": str(header.get("SOPInstanceUID") or "").strip()}
+        facts = [told | {"position": _position(header, path, frame)} for frame in range(frame_count(header, path))]
+        if stacked:
+            facts = [own | {"_slice": slice_of(header, path, frame, series)} for frame, own in enumerate(facts)]
     except DicomReadError:
         raise
     except Exception as error:
         raise DicomReadError(f"{path}: its header is damaged: {error}", path) from error
-    return [
-        told | {"series": series, "position": _position(header, path, frame), "_sop": sop} for frame in range(count)
-    ]
-
-
-def neighbour_slices(table: pd.DataFrame, neighbours: int, stride: int) -> list[list[tuple[str, int | None]]]:
-    """File and frame of the slices around each row, from low to high along the normal, the ends repeated.
-
-    Args:
-        table: `path, series, position`, perhaps `frame`.
-        neighbours: slices on each side.
-        stride: steps between them.
-
-    Raises:
-        ValueError: a file without a place in space.
-    """
-    lost = table["position"].isna()
-    if lost.any():
-        raise ValueError(
-            f"{table.loc[lost, 'path'].iloc[0]} has no ImagePositionPatient or ImageOrientationPatient, so its "
-            "neighbours are not known; set reader.neighbours: 0"
-        )
-    frames = table["frame"].tolist() if "frame" in table else [None] * len(table)
-    places = list(zip(table["path"].tolist(), frames, strict=True))
-    found: list[list[tuple[str, int | None]]] = [[] for _ in places]
-    offsets = np.arange(-neighbours, neighbours + 1) * stride
-    for members in table.reset_index(drop=True).groupby("series", sort=False).indices.values():
-        order = members[np.argsort(table["position"].to_numpy()[members], kind="stable")]
-        for rank, member in enumerate(order):
-            found[member] = [places[order[at]] for at in np.clip(rank + offsets, 0, len(order) - 1)]
-    return found
+    return facts
 
 
 def _wanted(path: Path) -> bool:

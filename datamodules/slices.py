@@ -1,6 +1,7 @@
 """Slices of volumes as pictures in folders, whose paths say what they are."""
 
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from datamodules.base import BaseDataModule
 from preprocessing.files import confined
+from preprocessing.series import gaps
 
 
 class SliceDataModule(BaseDataModule):
@@ -16,7 +18,8 @@ class SliceDataModule(BaseDataModule):
     `case123/case123_day20/scans/slice_0001_266_266_1.50_1.50.png` is `case123_day20_slice_0001`.
 
     What the path says besides (the case for the folds, the spacing of pixels as a feature) are columns of the table.
-    With `datamodules.readers.StackReader` the slices around each one are its channels.
+    With `datamodules.readers.StackReader` the slices around each one are its channels; gaps in their numbers are warned
+    about.
 
     Args:
         path_pattern: regular expression that fits the end of every path, with named groups; each is a column.
@@ -59,13 +62,33 @@ class SliceDataModule(BaseDataModule):
         """Files of the slices around each one, from low to high, the ends repeated."""
         if "slice" not in table:
             raise ValueError("data.path_pattern has no group `slice`, so the neighbours of a slice are not known")
+        wrong = table[~table["slice"].fillna("").str.fullmatch(r"\d+")]
+        if len(wrong):
+            raise ValueError(
+                f"{wrong['path'].iloc[0]}: the group `slice` of data.path_pattern is {wrong['slice'].iloc[0]!r}, "
+                "expected a number"
+            )
         columns = re.findall(r"\{(\w*)\}", self.ids)
         volumes = [self.ids.format(**row | {"slice": ""}) for row in table[columns].to_dict("records")]
         numbers, paths = table["slice"].astype(int).to_numpy(), table["path"].to_numpy()
         offsets = np.arange(-self.reader.neighbours, self.reader.neighbours + 1) * self.reader.stride
         found: list[list[str]] = [[] for _ in volumes]
+        uneven = []
         for members in pd.Series(volumes).groupby(volumes, sort=False).indices.values():
             order = members[np.argsort(numbers[members], kind="stable")]
+            inside = numbers[order]
+            twice = np.flatnonzero(np.diff(inside) == 0)
+            if len(twice):
+                one, other = paths[order[twice[0] : twice[0] + 2]]
+                raise ValueError(f"two files of one volume have the number {inside[twice[0]]}: {one} and {other}")
+            uneven += [f"{paths[order[g.after]]} is followed by {inside[g.after + 1]}" for g in gaps(inside)]
             for rank, member in enumerate(order):
                 found[member] = paths[order[np.clip(rank + offsets, 0, len(order) - 1)]].tolist()
+        if uneven and self.reader.neighbours:
+            listed = "; ".join(uneven[:3]) + (" …" if len(uneven) > 3 else "")
+            warnings.warn(
+                f"reader.neighbours: {len(uneven)} gaps in the numbers of slices; neighbours lie further apart there: "
+                f"{listed}",
+                stacklevel=2,
+            )
         return found

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 PARALLEL = 1e-3  # a direction cosine may differ by this much within one series; files round to 6 digits and fewer
+SAME_PLACE = 1e-3  # mm; slices that are no further apart lie on each other
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -62,6 +63,36 @@ def common_orientation(orientations: Sequence[Sequence[float]]) -> np.ndarray:
         index = int(turned.argmax())
         raise ValueError(f"slice {index} is turned: {cosines[index].tolist()} against {cosines[0].tolist()}")
     return cosines[0]
+
+
+def orientation_groups(orientations: Sequence[Sequence[float]]) -> np.ndarray:
+    """Number `(N,)` of the direction that each slice has, from 0 in the order in which they come.
+
+    Args:
+        orientations: ImageOrientationPatient of the slices `(N, 6)`; directions are the same as `common_orientation`
+            means it.
+    """
+    cosines = np.asarray(orientations, np.float64).reshape(-1, 6)
+    groups = np.full(len(cosines), -1)
+    while (groups < 0).any():
+        first = int((groups < 0).argmax())
+        same = np.abs(cosines - cosines[first]).max(axis=1) <= PARALLEL
+        groups[same & (groups < 0)] = groups.max() + 1
+    return groups
+
+
+def on_each_other(places: np.ndarray) -> tuple[int, int] | None:
+    """Indices of the two slices that lie nearest to each other, where that is the same place; else None.
+
+    Args:
+        places: along the normal `(N,)`, in any order, mm.
+    """
+    order = np.argsort(places, kind="stable")
+    steps = np.diff(np.asarray(places)[order])
+    if not len(steps) or steps.min() >= SAME_PLACE:
+        return None
+    at = int(steps.argmin())
+    return int(order[at]), int(order[at + 1])
 
 
 def gaps(places: np.ndarray, tolerance: float = 0.05) -> list[Gap]:

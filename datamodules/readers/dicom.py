@@ -11,8 +11,8 @@ from datamodules.readers.dicom_elements import whole_number
 from datamodules.readers.dicom_errors import DicomReadError, explained, wrong
 from datamodules.readers.dicom_files import read_dataset, read_header
 from datamodules.readers.dicom_pixels import stored_values
-from datamodules.readers.dicom_values import colour_values, compact, modality_values, voi
-from preprocessing.hounsfield import AIR, named_window, to_bits, window
+from datamodules.readers.dicom_values import colour_values, compact, fill_padding, modality_values, padding_of, voi
+from preprocessing.hounsfield import named_window, to_bits, window
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -22,8 +22,10 @@ class DicomReader(Reader):
     """Reads DICOM files as 8- or 16-bit pictures, as Hounsfield units, or as they are stored.
 
     PALETTE COLOR is resolved and YBR becomes RGB. Of a multi-frame file the row's `frame` (from 0) is read. Padding
-    (PixelPaddingValue up to PixelPaddingRangeLimit, and −2000 in CT) is air in `hu` and black in `voi`. Compressed
-    files need decoders: `pip install -e ".[dicom]"`; plain JPEG and JPEG 2000 work without.
+    (PixelPaddingValue up to PixelPaddingRangeLimit, and −2000 in CT) is black in `voi`; in `hu` it is air (−1000) in
+    CT, and in everything else, which has no air, the smallest value that was measured. It counts like other pixels
+    unless `void_padding` is set. Compressed files need decoders: `pip install -e ".[dicom]"`; plain JPEG and JPEG 2000
+    work without.
 
     Args:
         output: `voi` is what a radiologist sees: modality LUT, then the file's VOI LUT or window (the first, where
@@ -37,9 +39,11 @@ class DicomReader(Reader):
         channels: `rgb` repeats gray three times, for networks pretrained on pictures; `gray` gives one channel. Several
             windows or slices are channels themselves and stay as they are.
         neighbours: slices on each side that become channels (2.5-D): 2 gives 5 slices, from low to high along the
-            normal, each with all its windows. At the ends of a series the last slice is repeated. `DicomDataModule`
-            finds the neighbours.
+            normal, each with all its windows. At the ends of a stack the last slice is repeated. `DicomDataModule`
+            finds the neighbours; phases, echoes and scouts of one series are stacks of their own.
         stride: steps between these slices.
+        void_padding: padding counts in no loss, metric or statistic (`valid` is False there, with `neighbours` where
+            the middle slice has it), whatever a target says about it.
         pixel_limit: largest frame in pixels, checked in the header; a small file can claim 65535 x 65535.
     """
 
@@ -51,6 +55,7 @@ class DicomReader(Reader):
         channels: Literal["rgb", "gray"] = "rgb",
         neighbours: int = 0,
         stride: int = 1,
+        void_padding: bool = False,
         pixel_limit: int = 100_000_000,
     ) -> None:
         if windows and output != "voi":
@@ -58,7 +63,12 @@ class DicomReader(Reader):
         if neighbours < 0 or stride < 1:
             raise ValueError(f"DicomReader: neighbours is {neighbours}, stride {stride}; expected 0 or more, 1 or more")
         self.output, self.windows, self.bits, self.channels = output, windows, bits, channels
-        self.neighbours, self.stride, self.pixel_limit = neighbours, stride, pixel_limit
+        self.neighbours, self.stride, self.void_padding, self.pixel_limit = (
+            neighbours,
+            stride,
+            void_padding,
+            pixel_limit,
+        )
         self._windows = [_window_of(entry) for entry in windows or []]
 
     def read(self, row: Any) -> np.ndarray:
@@ -67,15 +77,20 @@ class DicomReader(Reader):
         Raises:
             DicomReadError: names file, tag and what it holds.
         """
+        return self.read_with_valid(row)[0]
+
+    def read_with_valid(self, row: Any) -> tuple[np.ndarray, np.ndarray | None]:
         slices = self._slices(row)
-        images = {place: self._read(*place) for place in dict.fromkeys(slices)}
-        shapes = {image.shape for image in images.values()}
+        read = {place: self._read(*place) for place in dict.fromkeys(slices)}
+        shapes = {image.shape for image, _ in read.values()}
         if len(shapes) > 1:
             raise DicomReadError(f"{row.path}: its neighbour slices have other sizes: {sorted(shapes)}", row.path)
-        image = np.concatenate([images[place] for place in slices], axis=2) if len(slices) > 1 else images[slices[0]]
+        image, padding = read[slices[len(slices) // 2]]
+        if len(slices) > 1:
+            image = np.concatenate([read[place][0] for place in slices], axis=2)
         if self.channels == "rgb" and image.shape[2] == 1:
-            return np.repeat(image, 3, axis=2)
-        return image
+            image = np.repeat(image, 3, axis=2)
+        return image, ~padding if self.void_padding and padding is not None else None
 
     def size(self, row: Any) -> tuple[int, int]:
         header = read_header(row.path, ["Rows", "Columns"])
@@ -97,28 +112,30 @@ class DicomReader(Reader):
             )
         return [(str(path), None if frame is None else int(frame)) for path, frame in slices]
 
-    def _read(self, path: str, frame: int | None) -> np.ndarray:
+    def _read(self, path: str, frame: int | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Picture `(H, W, C)` of a frame, and where its padding is."""
         dataset = read_dataset(path, self.pixel_limit)
         with explained(path):
             stored = stored_values(dataset, path, frame)
             return self._converted(dataset, stored, path, frame or 0)
 
-    def _converted(self, dataset: "Dataset", stored: np.ndarray, path: str, frame: int) -> np.ndarray:
+    def _converted(
+        self, dataset: "Dataset", stored: np.ndarray, path: str, frame: int
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         photometric = dataset.PhotometricInterpretation
         if self.output == "raw":
             stored = stored if stored.flags.writeable else stored.copy()
-            return stored if stored.ndim == 3 else stored[..., None]
+            return (stored, None) if stored.ndim == 3 else (stored[..., None], padding_of(dataset, stored, frame))
         if photometric == "PALETTE COLOR" or stored.ndim == 3:
             if self.output == "hu" or self._windows:
                 raise wrong(path, "PhotometricInterpretation", photometric, "Hounsfield units want MONOCHROME2")
             colour = colour_values(dataset, stored, self.bits)
             gray = self.channels == "gray" or self.neighbours
-            return cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)[..., None] if gray else colour
+            return (cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)[..., None] if gray else colour), None
         values, padding = modality_values(dataset, stored, path, frame)
         if self.output == "hu":
-            if padding is not None:
-                values[padding] = AIR
-            return compact(dataset, values)[..., None]
+            fill_padding(dataset, values, padding)
+            return compact(dataset, values)[..., None], padding
         if self._windows:
             views = [window(values, centre, width, self.bits) for centre, width in self._windows]
         else:
@@ -128,7 +145,7 @@ class DicomReader(Reader):
             np.subtract(np.iinfo(image.dtype).max, image, out=image)
         if padding is not None:
             image[padding] = 0
-        return image
+        return image, padding
 
 
 def _window_of(entry: str | list[float]) -> tuple[float, float]:

@@ -11,12 +11,21 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 MACROS = {  # where an enhanced multi-frame file keeps what others have at the top (PS3.3 C.7.6.16)
+    "ComplexImageComponent": "MRImageFrameTypeSequence",
+    "DiffusionBValue": "MRDiffusionSequence",
+    "EffectiveEchoTime": "MREchoSequence",
+    "FrameAcquisitionNumber": "FrameContentSequence",
+    "FrameType": "MRImageFrameTypeSequence",
     "ImageOrientationPatient": "PlaneOrientationSequence",
     "ImagePositionPatient": "PlanePositionSequence",
+    "NominalCardiacTriggerDelayTime": "CardiacSynchronizationSequence",
+    "NominalPercentageOfCardiacPhase": "CardiacSynchronizationSequence",
     "PixelSpacing": "PixelMeasuresSequence",
     "RescaleIntercept": "PixelValueTransformationSequence",
     "RescaleSlope": "PixelValueTransformationSequence",
     "SliceThickness": "PixelMeasuresSequence",
+    "StackID": "FrameContentSequence",
+    "TemporalPositionIndex": "FrameContentSequence",
     "VOILUTFunction": "FrameVOILUTSequence",
     "WindowCenter": "FrameVOILUTSequence",
     "WindowWidth": "FrameVOILUTSequence",

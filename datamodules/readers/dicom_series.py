@@ -10,9 +10,8 @@ from datamodules.readers.dicom_elements import frame_count, number_of, place_of,
 from datamodules.readers.dicom_errors import DicomReadError, explained, wrong
 from datamodules.readers.dicom_files import read_dataset
 from datamodules.readers.dicom_pixels import stored_values
-from datamodules.readers.dicom_values import compact, modality_values
-from preprocessing.hounsfield import AIR
-from preprocessing.series import common_orientation, gaps, slice_places, stack_affine
+from datamodules.readers.dicom_values import compact, fill_padding, modality_values
+from preprocessing.series import common_orientation, gaps, on_each_other, slice_places, stack_affine
 
 
 def read_series(files: Sequence[Path | str]) -> tuple[np.ndarray, np.ndarray]:
@@ -43,8 +42,7 @@ def read_series(files: Sequence[Path | str]) -> tuple[np.ndarray, np.ndarray]:
                 if stored.ndim == 3:
                     raise wrong(path, "SamplesPerPixel", 3, "a volume has one value per voxel")
                 values, padding = modality_values(dataset, stored, path, frame)
-                if padding is not None:
-                    values[padding] = AIR if dataset.get("Modality") == "CT" else values[~padding].min(initial=0)
+                fill_padding(dataset, values, padding)
                 position, orientation = place_of(dataset, path, frame)
                 found.append((path, frame, position, orientation, spacing_of(dataset, path, frame), values, dataset))
                 # Each slice holds its header for the type alone; pixels that are still compressed are let go.
@@ -65,9 +63,9 @@ def read_series(files: Sequence[Path | str]) -> tuple[np.ndarray, np.ndarray]:
         raise DicomReadError(f"{first[0]} and the files with it: {error}; give the files of one series") from error
     places = slice_places(np.array([entry[2] for entry in found]), orientation)
     order = np.argsort(places, kind="stable")
-    steps = np.diff(places[order])
-    if (steps < 1e-3).any():
-        one, other = (found[order[int(steps.argmin()) + shift]] for shift in (0, 1))
+    twice = on_each_other(places)
+    if twice is not None:
+        one, other = (found[index] for index in twice)
         raise DicomReadError(
             f"{one[0]} (frame {one[1]}) and {other[0]} (frame {other[1]}) lie at the same place {one[2].tolist()}; "
             "give the files of one series, of one time",

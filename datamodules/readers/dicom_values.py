@@ -7,7 +7,7 @@ import numpy as np
 
 from datamodules.readers.dicom_elements import element_of, lookup_table, number_of, padding_value
 from datamodules.readers.dicom_errors import wrong
-from preprocessing.hounsfield import lookup, padding_mask, to_bits, to_hu, window
+from preprocessing.hounsfield import AIR, lookup, padding_mask, to_bits, to_hu, window
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -23,9 +23,7 @@ def modality_values(
     Raises:
         DicomReadError: an empty or impossible slope, intercept or table.
     """
-    ct = dataset.get("Modality") == "CT"
-    ends = [element_of(dataset, keyword, frame) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
-    padding = padding_mask(stored, *(padding_value(end) for end in ends), also=COMMON_PADDING if ct else ())
+    padding = padding_of(dataset, stored, frame)
     if dataset.get("ModalityLUTSequence"):
         first, table, _ = lookup_table(dataset, "ModalityLUTSequence", path)
         return lookup(stored, first, table), padding
@@ -35,6 +33,31 @@ def modality_values(
             path, "RescaleSlope", slope, "every pixel would be the same; use output: raw, or leave the file out"
         )
     return to_hu(stored, 1.0 if slope is None else slope, intercept or 0.0), padding
+
+
+def padding_of(dataset: "Dataset", stored: np.ndarray, frame: int = 0) -> np.ndarray | None:
+    """Where stored values `(H, W)` are padding, bool; None where none is."""
+    ends = [element_of(dataset, keyword, frame) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    also = COMMON_PADDING if dataset.get("Modality") == "CT" else ()
+    return padding_mask(stored, *(padding_value(end) for end in ends), also=also)
+
+
+def fill_padding(dataset: "Dataset", values: np.ndarray, padding: np.ndarray | None) -> None:
+    """Write into padding what stands for nothing: air in CT, in everything else the smallest value that was measured.
+
+    Only Hounsfield units have an air; of other values the smallest is the picture's own black (0 where a frame is
+    padding alone).
+
+    Args:
+        dataset: of the file.
+        values: modality values of a frame `(H, W)`; written over.
+        padding: where it is, `(H, W)` bool; None where there is none.
+    """
+    if padding is None:
+        return
+    measured = values[~padding]
+    ct = dataset.get("Modality") == "CT"
+    values[padding] = AIR if ct else (measured.min() if measured.size else 0.0)
 
 
 def voi(

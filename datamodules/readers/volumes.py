@@ -14,7 +14,7 @@ from datamodules.readers.dicom_series import read_series
 from preprocessing.hounsfield import window as windowed
 from preprocessing.metaimage import data_file, read_metaimage, read_metaimage_header
 from preprocessing.orientation import axis_codes, orientation_to
-from preprocessing.series import common_orientation, slice_places, stack_affine
+from preprocessing.series import common_orientation, on_each_other, slice_places, stack_affine
 from preprocessing.spacing import resample, resample_onto, resampled_grid
 
 NIFTI = (".nii", ".nii.gz")
@@ -286,9 +286,16 @@ def _series_grid(files: Sequence[Path]) -> Grid:
         header = read_header(path, [*PLACE, *GROUPS])
         shape = shape or (int(header.Rows), int(header.Columns))
         first = header if first is None else first
-        found += [place_of(header, path, frame) for frame in range(frame_count(header, path))]
-    orientation = common_orientation([direction for _, direction in found])
-    positions = np.array([position for position, _ in found])
+        found += [(path, *place_of(header, path, frame)) for frame in range(frame_count(header, path))]
+    orientation = common_orientation([direction for _, _, direction in found])
+    positions = np.array([position for _, position, _ in found])
+    twice = on_each_other(slice_places(positions, orientation))
+    if twice is not None:
+        one, other = (found[index] for index in twice)
+        raise ImageReadError(
+            f"{one[0]} and {other[0]} lie at the same place {one[1].tolist()}; give the files of one series, of one "
+            "time"
+        )
     positions = positions[np.argsort(slice_places(positions, orientation), kind="stable")]
     spacing = [float(number) for number in element_of(first, "PixelSpacing")]
     thickness = next(

@@ -162,7 +162,8 @@ def test_neighbours_are_channels(tmp_path):
     other.mkdir(parents=True)
     Image.fromarray(np.zeros((5, 6), np.uint16)).save(other / "slice_0004_6_5_1_1.png")
     data = slices(tmp_path, reader=StackReader(neighbours=2, stride=1))
-    rows = {row.image_id: row for row in rows_of(data.table())}
+    with pytest.warns(UserWarning, match=r"1 gaps in the numbers of slices.*slice_0003_6_5_1_1\.png is followed by 10"):
+        rows = {row.image_id: row for row in rows_of(data.table())}
 
     def levels(image_id):
         image = data.reader.read(rows[image_id])
@@ -182,3 +183,15 @@ def test_neighbours_are_channels(tmp_path):
         levels("case1_day2_slice_0001")
     with pytest.raises(ImageReadError, match="goes with SliceDataModule"):
         data.reader.read(SimpleNamespace(path="x.png"))
+    Image.fromarray(np.zeros((5, 6), np.uint16)).save(folder / "slice_03_6_5_1_1.png")
+    with pytest.raises(ValueError, match=r"two files of one volume have the number 3: .*slice_0003.* and .*slice_03"):
+        slices(tmp_path, reader=data.reader).table()
+
+
+def test_a_slice_without_a_number_is_named(tmp_path):
+    folder = tmp_path / "case1/case1_day2/scans"
+    folder.mkdir(parents=True)
+    Image.fromarray(np.zeros((5, 6), np.uint16)).save(folder / "slice_top_6_5_1_1.png")
+    pattern = r"(?P<case>case\d+)_(?P<day>day\d+)/scans/slice_(?P<slice>\w+?)_.*\.png"
+    with pytest.raises(ValueError, match=r"slice_top_6_5_1_1\.png: the group `slice` .* is 'top', expected a number"):
+        slices(tmp_path, reader=StackReader(), path_pattern=pattern).table()

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from datamodules import DicomDataModule
-from datamodules.dicom import neighbour_slices
 from datamodules.readers import DicomReader, DicomReadError
 from datamodules.table import rows_of
 from evaluation.folds import CrossValidation, make_folds
@@ -130,8 +129,8 @@ def test_a_slice_without_a_place_has_no_neighbours(tmp_path, ramp):
     save(tmp_path / "a.dcm", ramp)
     table = DicomDataModule(root=str(tmp_path), images="*.dcm", targets=[]).table()
     assert table["position"].isna().all()
-    with pytest.raises(ValueError, match=r"a\.dcm has no ImagePositionPatient"):
-        neighbour_slices(table, 1, 1)
+    with pytest.raises(DicomReadError, match=r"a\.dcm has no ImagePositionPatient"):
+        DicomDataModule(root=str(tmp_path), images="*.dcm", targets=[], reader=DicomReader(neighbours=1)).table()
 
 
 def test_unreadable_training_files_can_be_left_out(tmp_path, ramp):

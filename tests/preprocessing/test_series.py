@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocessing.series import LPS_TO_RAS, common_orientation, gaps, slice_normal, slice_places, stack_affine
+from preprocessing.series import (
+    LPS_TO_RAS,
+    common_orientation,
+    gaps,
+    on_each_other,
+    orientation_groups,
+    slice_normal,
+    slice_places,
+    stack_affine,
+)
 
 AXIAL = [1, 0, 0, 0, 1, 0]
 
@@ -78,3 +87,14 @@ def test_a_scout_in_the_series_is_found():
     with pytest.raises(ValueError, match="slice 1 is turned"):
         common_orientation([AXIAL, [1, 0, 0, 0, 0, -1], AXIAL])
     assert common_orientation([AXIAL, [1, 0, 0, 0, 0.9999999, 0]]).tolist() == AXIAL
+
+
+def test_directions_are_numbered_as_they_come():
+    turned, near = [1, 0, 0, 0, 0, -1], [1, 0, 0, 0, 0.99999, 0.0009]
+    assert orientation_groups([AXIAL, turned, near, turned, AXIAL, [0, 1, 0, 0, 0, -1]]).tolist() == [0, 1, 0, 1, 0, 2]
+
+
+def test_slices_on_each_other_are_found():
+    assert on_each_other(np.array([5.0, 0, 10])) is None
+    assert on_each_other(np.array([5.0, 0, 10, 5.0004])) == (0, 3)
+    assert on_each_other(np.array([3.0])) is None

@@ -10,7 +10,9 @@ import pydicom
 import pytest
 
 from datamodules.readers import DicomReadError
+from datamodules.readers.base import ImageReadError
 from datamodules.readers.dicom_series import read_series
+from datamodules.readers.volumes import read_grid
 from tests.datamodules.readers.test_dicom import read, save
 
 AXIAL = [1, 0, 0, 0, 1, 0]
@@ -49,6 +51,8 @@ def test_holes_are_warned_about_and_doubles_refused(tmp_path):
     double.write_bytes(files[2].read_bytes())
     with pytest.raises(DicomReadError, match="same place"):
         read_series([*files, double])
+    with pytest.raises(ImageReadError, match=r"6\.dcm and .*again\.dcm lie at the same place"):
+        read_grid([*files, double])  # from headers alone, before any training
 
 
 def test_strangers_in_a_series_are_named(tmp_path):

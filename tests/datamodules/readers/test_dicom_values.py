@@ -1,10 +1,15 @@
 """Hounsfield units, windows, look-up tables and colour of DICOM files, against arithmetic and pydicom."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pydicom
+import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
+from datamodules.readers import DicomReader
+from datamodules.readers.dicom_series import read_series
 from preprocessing.hounsfield import window
 from tests.datamodules.readers.test_dicom import read, save
 
@@ -36,6 +41,44 @@ def test_padding_is_air_in_units_and_black_in_pictures(tmp_path, ramp):
         assert inverted[4, 0, 0] == 255
         assert (read(path, output="raw")[:4] == -2000).all()
     assert (read(save(tmp_path / "c.dcm", stored, Modality="MR"), output="hu")[:4] == -3024).all()
+
+
+@pytest.mark.parametrize("modality", ["MR", "PT", "CR", "NM", None])
+@pytest.mark.parametrize(("value", "limit"), [(-2000, None), (-32768, -30000)])
+def test_only_ct_has_air(tmp_path, ramp, modality, value, limit):
+    """Elsewhere padding takes the smallest measured value, in pictures and in volumes alike."""
+    stored = ramp.astype(np.int16) + 50
+    stored[:4] = value
+    place = {"ImagePositionPatient": [0, 0, 0], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "PixelSpacing": [1, 1]}
+    facts = place | {"Modality": modality, "RescaleSlope": 2, "RescaleIntercept": 7}
+    path = save(tmp_path / "a.dcm", stored, PixelPaddingValue=value, PixelPaddingRangeLimit=limit, **facts)
+    found = read(path, output="hu", channels="gray")[..., 0]
+    expected = stored.astype(np.float32) * 2 + 7
+    expected[:4] = expected[4:].min()
+    assert found.dtype == np.float32
+    assert (found == expected).all()
+    assert (read_series([path])[0][0] == expected).all()
+    everything = save(tmp_path / "b.dcm", np.full((4, 4), value, np.int16), **facts)
+    assert np.isfinite(read(everything, output="hu")).all()
+
+
+@pytest.mark.parametrize("output", ["hu", "voi", "raw"])
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+def test_padding_counts_unless_it_is_made_void(tmp_path, ramp, output, modality):
+    stored = ramp.astype(np.int16)
+    stored[:4] = -2000
+    path = save(tmp_path / "a.dcm", stored, Modality=modality, PixelPaddingValue=-2000)
+    row = SimpleNamespace(image_id="a", path=path)
+    image, valid = DicomReader(output=output).read_with_valid(row)
+    assert valid is None
+    again, valid = DicomReader(output=output, void_padding=True).read_with_valid(row)
+    assert (again == image).all()
+    assert (valid == (stored != -2000)).all()
+    plain = save(tmp_path / "b.dcm", ramp, Modality=modality)
+    row = SimpleNamespace(image_id="b", path=plain, slices=[(plain, None), (path, None), (plain, None)])
+    assert (DicomReader(output=output, void_padding=True, neighbours=1).read_with_valid(row)[1] == valid).all()
+    row.slices = [(path, None), (plain, None), (path, None)]  # the middle one has the truth
+    assert DicomReader(output=output, void_padding=True, neighbours=1).read_with_valid(row)[1] is None
 
 
 def test_monochrome1_is_inverted_after_the_window(tmp_path, ramp):

@@ -1,0 +1,153 @@
+"""Which slices of DICOM files lie around each one: those of its own stack, never of another phase, echo or scout."""
+
+import itertools
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from datamodules.readers.dicom_elements import element_of, place_of
+from datamodules.readers.dicom_errors import DicomReadError
+from preprocessing.series import gaps, on_each_other, orientation_groups, slice_places
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+# A slice may have a number of its own in each of these, so they tell stacks apart only where those reach into each
+# other. The first ones always count volumes; the others do so where two slices lie at one place.
+VOLUMES = ("TemporalPositionIdentifier", "TemporalPositionIndex", "EchoNumbers", "AcquisitionNumber")
+VOLUMES += ("FrameAcquisitionNumber",)
+KINDS = ("EchoTime", "EffectiveEchoTime", "NominalPercentageOfCardiacPhase", "NominalCardiacTriggerDelayTime")
+KINDS += ("TriggerTime", "DiffusionBValue", "InversionTime", "FlipAngle", "ImageType", "FrameType")
+KINDS += ("ComplexImageComponent", "ContrastBolusAgent", "ConvolutionKernel", "SliceThickness")
+STACK_TAGS = (*VOLUMES, *KINDS, "PixelSpacing", "StackID")
+
+
+class Slice(NamedTuple):
+    """A frame of a file and where it lies."""
+
+    path: str
+    frame: int | None
+    series: str
+    position: np.ndarray | None  # mm; None where it has no place
+    orientation: np.ndarray | None
+    grid: tuple[str, ...]  # rows, columns, spacing and StackID: what all slices of a stack share
+    kinds: tuple[str, ...]  # VOLUMES and KINDS as text
+
+
+def slice_of(header: "Dataset", path: str, frame: int, series: str) -> Slice:
+    """The slice that a header with `STACK_TAGS` describes."""
+    try:
+        position, orientation = place_of(header, path, frame)
+    except ValueError:  # most X-rays have no place in space
+        position = orientation = None
+    spacing = element_of(header, "PixelSpacing", frame) or ()
+    spacing = "x".join(f"{float(number):.4g}" for number in spacing)  # 0.70 is 0.7
+    grid = (str(header.Rows), str(header.Columns), spacing, str(element_of(header, "StackID", frame)))
+    kinds = tuple(str(element_of(header, tag, frame)) for tag in (*VOLUMES, *KINDS))
+    return Slice(path, frame, series, position, orientation, grid, kinds)
+
+
+def neighbours_of(slices: Sequence[Slice], neighbours: int, stride: int) -> list[list[tuple[str, int | None]]]:
+    """File and frame of the slices around each one, from low to high along the normal, the ends repeated.
+
+    Neighbours have the same series, size, spacing and direction, and are of the same phase, time or echo. A series that
+    holds several stacks and stacks with gaps are warned about.
+
+    Args:
+        slices: of any number of series.
+        neighbours: slices on each side.
+        stride: steps between them.
+
+    Raises:
+        DicomReadError: a slice without a place in space, or two at one place that nothing tells apart.
+    """
+    series: dict[str, list[int]] = {}
+    for index, one in enumerate(slices):
+        if one.position is None:
+            raise DicomReadError(
+                f"{one.path} has no ImagePositionPatient or ImageOrientationPatient, so its neighbours are not known; "
+                "set reader.neighbours: 0",
+                one.path,
+            )
+        series.setdefault(one.series, []).append(index)
+    found: list[list[tuple[str, int | None]]] = [[] for _ in slices]
+    offsets = np.arange(-neighbours, neighbours + 1) * stride
+    several, uneven = [], []
+    for name, members in series.items():
+        stacks = [stack for same in _alike(slices, members) for stack in _volumes(slices, same)]
+        if len(stacks) > 1:
+            several.append(f"{name}: {len(stacks)} of {', '.join(str(len(stack)) for stack in stacks)} slices")
+        for stack in stacks:
+            places = _places(slices, stack)
+            order = [stack[at] for at in np.argsort(places, kind="stable")]
+            uneven += [f"{slices[order[gap.after]].path}: {gap}" for gap in gaps(np.sort(places))]
+            for rank, member in enumerate(order):
+                around = (slices[order[at]] for at in np.clip(rank + offsets, 0, len(order) - 1))
+                found[member] = [(one.path, one.frame) for one in around]
+    _tell(several, f"of {len(series)} series hold several stacks (phases, echoes, scouts); neighbours are of the same")
+    _tell(uneven, "gaps between slices; neighbours lie further apart there")
+    return found
+
+
+def _tell(what: list[str], meaning: str) -> None:
+    if what:
+        listed = "; ".join(what[:3]) + (" …" if len(what) > 3 else "")
+        warnings.warn(f"reader.neighbours: {len(what)} {meaning}: {listed}", stacklevel=4)
+
+
+def _places(slices: Sequence[Slice], members: Sequence[int]) -> np.ndarray:
+    """Along the normal of slices that share it, mm."""
+    return slice_places([slices[member].position for member in members], slices[members[0]].orientation)
+
+
+def _alike(slices: Sequence[Slice], members: Sequence[int]) -> list[list[int]]:
+    """Slices of a series by size, spacing and direction."""
+    grids: dict[tuple[str, ...], list[int]] = {}
+    for member in members:
+        grids.setdefault(slices[member].grid, []).append(member)
+    found = []
+    for same in grids.values():
+        numbers = orientation_groups([slices[member].orientation for member in same])
+        found += [[same[at] for at in np.flatnonzero(numbers == number)] for number in range(numbers.max() + 1)]
+    return found
+
+
+def _volumes(slices: Sequence[Slice], members: list[int]) -> list[list[int]]:
+    """Slices of one direction by phase, time, echo or whatever tells apart what lies at one place."""
+    places = _places(slices, members)
+    twice = on_each_other(places)
+    kinds = np.array([slices[member].kinds for member in members])
+    differ = [column for column in range(kinds.shape[1]) if len(set(kinds[:, column])) > 1]
+    if twice is None:
+        differ = [column for column in differ if column < len(VOLUMES)]
+    for count in range(1, min(len(differ), 3) + 1):
+        for columns in itertools.combinations(differ, count):
+            labels = np.unique(kinds[:, columns], axis=0, return_inverse=True)[1].reshape(-1)
+            parts = [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
+            # As many as lie through each other somewhere: numbers that slices or tables have each for themselves give
+            # more, and would cut a stack into pieces.
+            if len(parts) == _depth([places[part] for part in parts]) and all(
+                on_each_other(places[part]) is None for part in parts
+            ):
+                return [[members[at] for at in part] for part in parts]
+    if twice is not None:
+        one, other = (slices[members[at]] for at in twice)
+        raise DicomReadError(
+            f"{one.path} (frame {one.frame or 0}) and {other.path} (frame {other.frame or 0}) lie at the same place "
+            f"{one.position.tolist()} of series {one.series}, and no time, echo or acquisition tells volumes apart, "
+            "so their neighbours are not known; leave copies out, give each volume a series of its own, or set "
+            "reader.neighbours: 0",
+            one.path,
+            "ImagePositionPatient",
+            one.position.tolist(),
+        )
+    return [members]
+
+
+def _depth(stacks: list[np.ndarray]) -> int:
+    """How many stacks lie through each other at most, each from its lowest to its highest place."""
+    lows = np.sort([stack.min() for stack in stacks])
+    highs = np.sort([stack.max() for stack in stacks])
+    return int((np.arange(1, len(lows) + 1) - np.searchsorted(highs, lows - 1e-3, side="left")).max())
