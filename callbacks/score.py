@@ -60,8 +60,8 @@ class CompetitionScore(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         for index, probabilities in enumerate(outputs):
-            prediction = self.competition.process(as_arrays(probabilities))
             truth = truth_of(batch, index)
+            prediction = self.competition.process(as_arrays(probabilities), truth)
             image_id, metric = batch["image_id"][index], self.competition.metric
             for each in self.competition.metrics().values():
                 each.add(image_id, prediction, truth)
@@ -111,7 +111,7 @@ class CompetitionScore(pl.Callback):
 
 
 def write_scores(path: Path, competition: Competition) -> None:
-    """One row per image, worst first: `image_id` and a column per metric."""
+    """One row per image, worst first, those without a score last: `image_id` and a column per metric."""
     columns = {name: metric.scores() for name, metric in competition.metrics().items()}
     first = next(iter(columns.values()))
     temporary = path.with_suffix(".tmp")
@@ -119,6 +119,6 @@ def write_scores(path: Path, competition: Competition) -> None:
         writer = csv.writer(handle)
         writer.writerow(["image_id", *columns])
         sign = 1 if competition.metric.higher_is_better else -1
-        for image_id in sorted(first, key=lambda name: (sign * first[name], name)):
+        for image_id in sorted(first, key=lambda name: (np.isnan(first[name]), sign * first[name], name)):
             writer.writerow([image_id, *(f"{scores[image_id]:.6f}" for scores in columns.values())])
     os.replace(temporary, path)

@@ -50,7 +50,7 @@ class Scoring:
         def chain(weights: Weights) -> list[Step]:
             return [Blended(self.stream.blend, weights, self.members, self.dtype), *steps]
 
-        with evaluators(chain, metric, self.cases, processes, MEMORY) as evaluate:
+        with evaluators(chain, metric, self.cases, processes, MEMORY, making=1) as evaluate:
             yield Scores(evaluate, metric.reduce, metric.higher_is_better)
 
     def fixed(self, scores: Scores, weights: Weights) -> Found:

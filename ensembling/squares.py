@@ -27,7 +27,8 @@ class Squares:
             part: of the image: its fold.
             outputs: probabilities `(C, …)` of each member, by output name, of one shape.
             truth: target arrays; those named like an output count. 0 and 1 of the same shape (or without the axis of
-                the one channel), or class numbers, of which those that are no class (255, void) do not count.
+                the one channel), or class numbers, of which those that are no class (255, void) do not count. Nor do
+                pixels where its `valid` is False.
 
         Raises:
             ValueError: no output has a truth of its name, or one that does not fit.
@@ -41,6 +42,8 @@ class Squares:
         products, with_truth = self.sums.setdefault(part, (np.zeros([self.members] * 2), np.zeros(self.members)))
         for name in names:
             wanted, counted = as_probabilities(truth[name], outputs[name][0].shape, name)
+            if "valid" in truth and truth["valid"].shape == counted.shape:
+                counted = counted & truth["valid"]
             if counted.any():
                 values = np.stack([array[:, counted].reshape(-1) for array in outputs[name]]).astype(np.float64)
                 products += values @ values.T / values.shape[1]

@@ -27,6 +27,18 @@ def runs_of(labels: np.ndarray) -> list[np.ndarray]:
     return [runs[:, first:last] for first, last in zip(borders[:-1], borders[1:], strict=True)]
 
 
+def runs_that_count(masks: list[np.ndarray], valid: np.ndarray) -> list[np.ndarray]:
+    """The runs of masks among the pixels that count, which are numbered anew without the others.
+
+    Args:
+        masks: runs `(2, R)` of each, down the columns.
+        valid: bool `(H, W)`.
+    """
+    before = np.concatenate([[0], np.cumsum(valid.T.ravel() > 0)])
+    kept = [before[runs] for runs in masks]
+    return [runs[:, runs[0] < runs[1]] for runs in kept]
+
+
 def area(runs: np.ndarray) -> int:
     """Pixels of a mask."""
     return int((runs[1] - runs[0]).sum())

@@ -171,7 +171,8 @@ def score(arguments: list[str]) -> None:
     else:
         what = f"{config.experiment} out of fold"
         for case in out_of_fold(config):
-            prediction, truth = config.competition.process(case.prediction()), case.truth()
+            truth = case.truth()
+            prediction = config.competition.process(case.prediction(), truth)
             for metric in metrics.values():
                 metric.add(case.image_id, prediction, truth)
     for name, metric in metrics.items():

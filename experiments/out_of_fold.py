@@ -53,7 +53,8 @@ def score_members(
         config, cases = member_cases(member, arguments)
         division = divisions.setdefault(member.repeat, config.competition.metric)
         for case in cases:
-            prediction, truth = config.competition.process(case.prediction()), case.truth()
+            truth = case.truth()
+            prediction = config.competition.process(case.prediction(), truth)
             division.add(case.image_id, prediction, truth)
             predicted.setdefault(case.image_id, []).append(case)
         own = {case.image_id: division.rows[case.image_id] for case in cases}
@@ -69,7 +70,8 @@ def score_members(
         mean.reset()
         store = mean_store(experiment / "out_of_fold", predicted, members)
         for image_id, cases in predicted.items():
-            mean.add(image_id, config.competition.process(store.read(image_id)), cases[0].truth())
+            truth = cases[0].truth()
+            mean.add(image_id, config.competition.process(store.read(image_id), truth), truth)
     return scores, divisions, mean
 
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from datamodules.table import rows_of
 from evaluation.interval import bootstrap_interval
 from evaluation.panels import as_map
+from evaluation.valid import nothing_counts
 from experiments.config import OfflineConfig, read_config
 from experiments.curves import read_metrics, smoothed
 from experiments.explore import print_findings
@@ -76,12 +77,13 @@ def write(config: OfflineConfig, output: Path) -> Report:
     for case in tqdm(list(cases.values())[: config.options.limit], desc="out of fold", unit=" images", disable=None):
         prediction, truth = case.prediction(), case.truth()
         compare(seen.reliabilities, prediction, truth)
-        processed = config.competition.process(prediction)
+        processed = config.competition.process(prediction, truth)
         metric.add(case.image_id, processed, truth)
         gains.add(case.image_id, prediction, truth)
-        shown, true = processed.get(metric.output), truth.get(metric.truth)
-        if is_map(shown) and is_map(true):
-            seen.predicted[case.image_id], seen.truth[case.image_id] = held(config, shown), held(config, true)
+        shown, true, valid = processed.get(metric.output), truth.get(metric.truth), truth.get("valid")
+        if is_map(shown) and is_map(true) and not nothing_counts(truth):
+            seen.predicted[case.image_id] = held(config, shown, valid)
+            seen.truth[case.image_id] = held(config, true, valid)
     if cases:
         report = Report(config.experiment.name, lead_of(config), output)
         add_folds(report, fold_scores(seen, config), metric)
@@ -129,9 +131,10 @@ def training_truth(config: OfflineConfig) -> dict[str, np.ndarray]:
     config.data.prepare_data()
     found = {}
     for row in tqdm(rows_of(config.data.table())[: config.options.limit], desc="truth", unit=" images", disable=None):
-        true = config.data.truth(row).get(config.competition.metric.truth)
-        if is_map(true):
-            found[row.image_id] = held(config, true)
+        truth = config.data.truth(row)
+        true = truth.get(config.competition.metric.truth)
+        if is_map(true) and not nothing_counts(truth):
+            found[row.image_id] = held(config, true, truth.get("valid"))
     return found
 
 
@@ -144,11 +147,11 @@ def compare(found: dict[str, Reliability], prediction: dict[str, np.ndarray], tr
         pair = channels_of(probabilities, true)
         if pair is None:
             continue
-        target, valid = pair
-        given = truth.get("valid")
-        if valid is None and given is not None and given.shape == probabilities.shape[1:]:
-            valid = given.astype(bool)
-        found.setdefault(name, Reliability(len(probabilities))).add(probabilities, target, valid)
+        target, counted = pair
+        valid = truth.get("valid")
+        if valid is not None and valid.shape == probabilities.shape[1:]:
+            counted = valid if counted is None else counted & valid
+        found.setdefault(name, Reliability(len(probabilities))).add(probabilities, target, counted)
 
 
 def curves_of(config: OfflineConfig) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
@@ -185,9 +188,9 @@ def is_map(array: np.ndarray | None) -> bool:
     return array is not None and (array.ndim > 2 or (array.ndim == 2 and array.dtype.kind in "biu"))
 
 
-def held(config: OfflineConfig, array: np.ndarray) -> np.ndarray:
-    """Quantities of a prediction or a truth, as the metric understands it."""
-    return quantities(array, getattr(config.competition.metric, "classes", None))
+def held(config: OfflineConfig, array: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
+    """Quantities of a prediction or a truth, as the metric understands it, where it counts."""
+    return quantities(array, getattr(config.competition.metric, "classes", None), valid)
 
 
 def show_outliers(
@@ -265,8 +268,9 @@ def entries_of(config: OfflineConfig, cases: dict[str, Any], captions: dict[str,
     if captions:
         rows = {row.image_id: row for row in rows_of(config.data.table())}
     for image_id, caption in captions.items():
-        shown = config.competition.process(cases[image_id].prediction()).get(metric.output)
-        true = cases[image_id].truth().get(metric.truth)
+        truth = cases[image_id].truth()
+        shown = config.competition.process(cases[image_id].prediction(), truth).get(metric.output)
+        true = truth.get(metric.truth)
         if shown is not None and true is not None:
             image = np.moveaxis(config.data.reader.read(rows[image_id]), -1, 0)
             drawn = [as_map(array, image.shape[1:]) for array in (true, shown)]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from ensembling.members import OUT_OF_FOLD, Arrays
+from evaluation.valid import without_void
 from experiments.stack_inputs import Inputs
 from postprocessing.object_score import ObjectScore
 from postprocessing.step import named
@@ -41,14 +42,18 @@ class ObjectProblem:
         self.inputs, self.chosen, self.spread = inputs, chosen, None
         self.postprocess = [ObjectScore(output=chosen.instances)]
         self.tables, truths, self.maps = {}, [], None
+        self.valid: dict[str, Arrays] = {}  # which pixels of the out-of-fold images count
         for split, ids in inputs.ids.items():
             rows, owner = [], []
             for number, image_id in enumerate(ids):
+                truth = self.inputs.truth(image_id) if split == OUT_OF_FOLD else {}
+                if "valid" in truth:
+                    self.valid[image_id] = {"valid": truth["valid"]}
                 objects, maps = self._objects(split, image_id)
                 rows.append(features(objects, maps))
                 owner.append(np.full(len(rows[-1]), number))
                 if split == OUT_OF_FOLD:
-                    truths.append(overlaps(objects, self._truth(image_id)))
+                    truths.append(overlaps(objects, self._true_objects(truth)))
             names = feature_names(self.maps)
             self.tables[split] = Table(names, np.concatenate(rows), np.concatenate(owner), len(ids))
         values = np.concatenate(truths)
@@ -72,8 +77,10 @@ class ObjectProblem:
     def _objects(self, split: str, image_id: str) -> tuple[Objects, dict[str, np.ndarray]]:
         """Objects of an image and the probability maps `(H, W)` that they are judged by."""
         try:
-            entry = self.inputs.entry(split, 0, image_id)
-            prediction = self.inputs.config.competition.process(entry)
+            known = self.valid.get(image_id, {}) if split == OUT_OF_FOLD else {}
+            entry = without_void(self.inputs.entry(split, 0, image_id), known)
+            # Once more behind the chain, as the metric does: an object without a pixel that counts is none.
+            prediction = without_void(self.inputs.config.competition.process(entry), known)
             instances = named(prediction, self.chosen.instances, self.postprocess[0])
             if instances.dtype.kind not in "iu" or instances.ndim != 2:
                 raise ValueError(
@@ -95,8 +102,8 @@ class ObjectProblem:
         border = None if self.chosen.border is None else maps[self.chosen.border]
         return split_objects(instances, maps[self.chosen.body], border, self.chosen.levels), maps
 
-    def _truth(self, image_id: str) -> np.ndarray:
-        truth, name = self.inputs.truth(image_id), self.chosen.truth or self.chosen.instances
+    def _true_objects(self, truth: Arrays) -> np.ndarray:
+        name = self.chosen.truth or self.chosen.instances
         if name not in truth:
             raise ValueError(f"there is no truth {name!r} of objects, only {sorted(truth)}; --truth names one")
-        return truth[name]
+        return without_void(truth, truth)[name]

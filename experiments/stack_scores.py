@@ -86,7 +86,7 @@ def score_all(
             if key in refused:
                 continue
             try:
-                rows[key].append(metric.row(image_id, competition.process(entry(number)), true))
+                rows[key].append(metric.row(image_id, competition.process(entry(number), true), true))
             except ValueError as error:
                 if number or key[0] != "member":
                     raise

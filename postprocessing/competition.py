@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from evaluation.metrics.base import CompetitionMetric
+from evaluation.valid import without_void
 from postprocessing.set_step import SetStep
 from postprocessing.step import Step
 from postprocessing.submissions.base import Submission
@@ -42,8 +43,17 @@ class Competition:
         """The competition's metric as `score`, then those of `report` under their class names."""
         return {"score": self.metric} | {type(metric).__name__: metric for metric in self.report}
 
-    def process(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Probabilities of one image -> the same with the results of every step."""
+    def process(
+        self, prediction: dict[str, np.ndarray], truth: dict[str, np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Probabilities of one image -> the same with the results of every step.
+
+        Args:
+            prediction: arrays by name, as the network or a store gives them.
+            truth: what they will be scored against; where its `valid` is False the chain starts from 0. None: they are
+                for a submission.
+        """
+        prediction = prediction if truth is None else without_void(prediction, truth)
         for step in self.postprocess:
             prediction = step(prediction)
         return prediction

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from evaluation.metrics.base import CompetitionMetric
+from evaluation.valid import without_void
 from postprocessing.shards import Case, Setting, evaluators
 from postprocessing.step import Step, argument_and_entry
 
@@ -181,7 +182,8 @@ def search(
 
 def _works(chain: list[Step], metric: CompetitionMetric, case: Case) -> bool:
     """Whether a chain makes of an image what the metric wants."""
-    result, truth = case.prediction(), case.truth()
+    truth = case.truth()
+    result = without_void(case.prediction(), truth)
     try:
         for step in chain:
             result = step(result)

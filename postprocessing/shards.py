@@ -19,6 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from evaluation.metrics.base import CompetitionMetric
+from evaluation.valid import without_void
 from postprocessing.step import Step
 
 Arrays = dict[str, np.ndarray]
@@ -94,10 +95,14 @@ class Shard:
         metric: whose rows are wanted.
         cases: the images.
         memory: bytes of images that may be kept; those beyond are read anew for every list of settings.
+        making: how many of the first steps make the prediction of what is read (a blend of members). Behind them it is
+            0 where the truth says that pixels do not count.
     """
 
-    def __init__(self, chain: Chain, metric: CompetitionMetric, cases: Sequence[Case], memory: int):
-        self.chain, self.metric, self.cases, self.memory = chain, metric, cases, memory
+    def __init__(
+        self, chain: Chain, metric: CompetitionMetric, cases: Sequence[Case], memory: int, making: int = 0
+    ) -> None:
+        self.chain, self.metric, self.cases, self.memory, self.making = chain, metric, cases, memory, making
         self.kept: dict[str, tuple[dict[str, Compact], dict[str, Compact]]] = {}
 
     def rows(self, settings: list[Setting], advance: Callable[[], None] = lambda: None) -> np.ndarray:
@@ -121,8 +126,9 @@ class Shard:
         for chain in chains:
             shared = next((i for i, step in enumerate(chain) if i >= len(done) or done[i][0] is not step), len(chain))
             del done[shared:]
-            for step in chain[shared:]:
-                done.append((step, step(done[-1][1] if done else prediction)))
+            for place, step in enumerate(chain[shared:], shared + 1):
+                result = step(done[-1][1] if done else prediction)
+                done.append((step, without_void(result, truth) if place == self.making else result))
             rows.append(self.metric.row(case.image_id, done[-1][1] if done else prediction, truth))
         found = np.stack(rows)
         return found if found.dtype == object else found.astype(np.float64)
@@ -130,6 +136,8 @@ class Shard:
     def _read(self, case: Case) -> tuple[Arrays, Arrays]:
         if case.image_id not in self.kept:
             prediction, truth = case.prediction(), case.truth()
+            if not self.making:
+                prediction = without_void(prediction, truth)
             compact = tuple({name: Compact(array) for name, array in part.items()} for part in (prediction, truth))
             size = sum(array.data.nbytes for part in compact for array in part.values())
             if size > self.memory:
@@ -145,7 +153,12 @@ class Shard:
 
 @contextmanager
 def evaluators(
-    chain: Chain, metric: CompetitionMetric, cases: Sequence[Case], processes: int | None, memory: int
+    chain: Chain,
+    metric: CompetitionMetric,
+    cases: Sequence[Case],
+    processes: int | None,
+    memory: int,
+    making: int = 0,
 ) -> Iterator[Callable[[list[Setting]], np.ndarray]]:
     """Workers for the time of a `with` block.
 
@@ -155,6 +168,7 @@ def evaluators(
         cases: all images, dealt out to the workers.
         processes: workers; None: one per CPU this process may use. 1 works in this process.
         memory: bytes of images that may be kept, all workers together.
+        making: how many of the first steps make the prediction; see `Shard`.
 
     Yields:
         A function from a list of settings to their rows `(settings, N, F)` in the order of `cases`.
@@ -165,7 +179,7 @@ def evaluators(
         processes = 1  # readers need not be picklable, so only a fork can hand them over
     with tqdm(desc="search", unit=" images", disable=None) as bar:
         if processes == 1:
-            shard = Shard(chain, metric, cases, memory)
+            shard = Shard(chain, metric, cases, memory, making)
             yield lambda settings: shard.rows(settings, lambda: bar.update(len(settings)))
             return
         context = multiprocessing.get_context("fork")
@@ -174,7 +188,7 @@ def evaluators(
             for number in range(processes):
                 here, there = context.Pipe()
                 pipes.append(here)
-                shard = Shard(chain, metric, cases[number::processes], memory // processes)
+                shard = Shard(chain, metric, cases[number::processes], memory // processes, making)
                 workers.append(context.Process(target=_work, args=(shard, there, list(pipes)), daemon=True))
                 workers[-1].start()
                 there.close()

@@ -3,10 +3,12 @@
 import cv2
 import numpy as np
 
+from evaluation.valid import without_void
+
 NAMES = ("share of the image", "objects")
 
 
-def quantities(array: np.ndarray, classes: int | None = None) -> np.ndarray:
+def quantities(array: np.ndarray, classes: int | None = None, valid: np.ndarray | None = None) -> np.ndarray:
     """Share of the image that is foreground, and number of objects, `(2,)` float64.
 
     Args:
@@ -14,15 +16,19 @@ def quantities(array: np.ndarray, classes: int | None = None) -> np.ndarray:
             instances; of volumes with a depth, where objects are not counted (NaN).
         classes: K, of class numbers `(H, W)` or probabilities `(K, H, W)` of classes that exclude each other; all but
             class 0 are foreground.
+        valid: `(H, W)` bool, the pixels that count, at least one; all unless given.
     """
+    if valid is not None:
+        array = without_void({"map": array}, {"valid": valid})["map"]
     if classes is not None and (array.dtype.kind == "f" or (array.ndim == 2 and array.dtype != bool)):
         numbers = array.argmax(0) if array.dtype.kind == "f" else array
         array = np.stack([numbers == number for number in range(1, classes)])
     if array.dtype.kind == "f":
         array = array > 0.5
+    pixels = (array if array.ndim == 2 else array[0]).size if valid is None else np.count_nonzero(valid)
     if array.ndim == 2:
-        return np.array([np.count_nonzero(array) / array.size, len(np.unique(array[array > 0]))], np.float64)
-    share = np.count_nonzero(array.any(0)) / array[0].size
+        return np.array([np.count_nonzero(array) / pixels, len(np.unique(array[array > 0]))], np.float64)
+    share = np.count_nonzero(array.any(0)) / pixels
     if array.ndim > 3:
         return np.array([share, np.nan])
     planes = [np.ascontiguousarray(plane > 0).astype(np.uint8) for plane in array]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from evaluation.metrics.base import CompetitionMetric
+from evaluation.valid import without_void
 from postprocessing.step import Step
 
 
@@ -30,7 +31,7 @@ class StepGains:
         for number, metric in enumerate(self.metrics):
             if metric is None:
                 continue
-            result = prediction
+            result = without_void(prediction, truth)
             try:
                 for place, step in enumerate(self.steps):
                     if place != number:

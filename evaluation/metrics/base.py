@@ -1,14 +1,15 @@
 """The base of every competition metric: a row per image, reduced once."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import numpy as np
 import torch
 from torchmetrics import Metric
 
-Arrays = dict[str, np.ndarray]
+from evaluation.valid import Arrays, without_void
 
 
 class CompetitionMetric(Metric):
@@ -16,12 +17,21 @@ class CompetitionMetric(Metric):
 
     Rows are kept by image id. So batches of any size and any number of ranks give the same number, an image that a
     loader repeats counts once, and every image has a score of its own. Offline verbs call the two functions directly.
+
+    Pixels where the truth's `valid` is False count nowhere: whoever calls `image()`, of any metric, it gets the arrays
+    named `output` and `truth` with 0 there. That takes void out of masks and objects, one without a pixel left being
+    none; a metric that counts background or classes besides looks at `truth["valid"]` (`evaluation.metrics.overlap`).
     """
 
     output: str = "mask"
     truth: str = "mask"
     higher_is_better: bool = True
     full_state_update: bool = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "image" in vars(cls):
+            cls.image = _over_valid_pixels(cls.image)
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +43,8 @@ class CompetitionMetric(Metric):
 
         Args:
             prediction: post-processed arrays of the image by name, at its original size.
-            truth: target arrays of the image by name, at its original size.
+            truth: target arrays of the image by name, at its original size. `valid` bool `(*spatial)`, if it is there,
+                says which pixels count.
         """
 
     @abstractmethod
@@ -51,9 +62,13 @@ class CompetitionMetric(Metric):
         """Score of each class over all images, `(K,)`; empty for a metric that has no classes."""
         return np.empty(0)
 
+    def placed(self, row: np.ndarray, image_id: str) -> np.ndarray:
+        """The row of `image()` with what the id tells, where that matters: the area that the image lies in."""
+        return row
+
     def row(self, image_id: str, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        """Row of one image where the id matters too (the area that it lies in); else that of `image()`."""
-        return self.image(prediction, truth)
+        """Row of one image, as it is kept."""
+        return self.placed(self.image(prediction, truth), image_id)
 
     def image_score(self, row: np.ndarray) -> float:
         """Score of one image, for `scores.csv`."""
@@ -65,17 +80,20 @@ class CompetitionMetric(Metric):
         self._update_count += 1
         self._computed = None
 
-    def update(self, predicted: Any, target: Any, image_id: Sequence[str] | None = None) -> None:
+    def update(
+        self, predicted: Any, target: Any, image_id: Sequence[str] | None = None, valid: Any | None = None
+    ) -> None:
         """Add a batch: one array per image (stacked `(N, …)` or a list), for scripts.
 
-        Without `image_id` images are numbered in the order they come.
+        Without `image_id` images are numbered in the order they come. `valid` says which pixels of each count.
         """
         if len(predicted) != len(target):
             raise ValueError(f"{type(self).__name__}: {len(predicted)} predictions for {len(target)} targets")
         ids = [f"#{len(self.rows) + number:08d}" for number in range(len(target))] if image_id is None else image_id
-        for name, one, other in zip(ids, predicted, target, strict=True):
+        for number, (name, one, other) in enumerate(zip(ids, predicted, target, strict=True)):
             prediction, truth = self.arrays(_numpy(one), _numpy(other))
-            self.rows[name] = self.row(name, prediction, truth)
+            known = {} if valid is None else {"valid": _numpy(valid[number])}
+            self.rows[name] = self.row(name, prediction, truth | known)
 
     def arrays(self, predicted: np.ndarray, target: np.ndarray) -> tuple[Arrays, Arrays]:
         """One image's arrays of `update` under the names that `image` reads, kept as `output` and `truth`."""
@@ -109,6 +127,17 @@ class CompetitionMetric(Metric):
     def reset(self) -> None:
         super().reset()
         self.rows = {}
+
+
+def _over_valid_pixels(image: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """`image()` of a metric without the pixels that do not count."""
+
+    @wraps(image)
+    def counted(self: CompetitionMetric, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        prediction = without_void(prediction, truth, (self.output,))
+        return image(self, prediction, without_void(truth, truth, (self.truth,)))
+
+    return counted
 
 
 def whole(value: Any) -> np.ndarray:

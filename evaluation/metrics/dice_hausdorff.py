@@ -8,7 +8,8 @@ import numpy as np
 
 from evaluation.metrics.base import Arrays, CompetitionMetric, whole
 from evaluation.metrics.dice import dice
-from evaluation.metrics.overlap import counts, masks
+from evaluation.metrics.overlap import counts, masks, mean
+from evaluation.valid import nothing_counts
 
 MANY = 500_000  # points, from which a distance transform of the volume is sooner done than a search for each
 
@@ -23,6 +24,7 @@ class Slice(NamedTuple):
         dice: `(C,)` float64.
         predicted: the mask `(C, H, W)`, packed.
         true: the same.
+        counts: whether any of its pixels does.
     """
 
     volume: str
@@ -31,6 +33,7 @@ class Slice(NamedTuple):
     dice: np.ndarray
     predicted: bytes
     true: bytes
+    counts: bool
 
 
 class DiceHausdorff(CompetitionMetric):
@@ -40,7 +43,7 @@ class DiceHausdorff(CompetitionMetric):
     The slices of a case and day are stacked, one voxel deep each, as the competition's page has it. The distance of two
     masks is the largest from a voxel of one to the nearest of the other, divided by the diagonal of the volume, so that
     it lies in 0..1 (the page says "normalized by image size", and no more). It is 0 where both are empty, and 1 where
-    one is.
+    one is. Slices and volumes of which no pixel counts are left out.
 
     Args:
         volume: regular expression whose match in the image id names the volume (its first group, if it has one).
@@ -82,13 +85,15 @@ class DiceHausdorff(CompetitionMetric):
         self.output, self.truth = output, truth or output
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        """The row of a volume of this one slice; `row` names the one that it belongs to."""
+        """The row of a volume of this one slice; `placed` names the one that it belongs to."""
         counted = counts(prediction, truth, self.output, self.truth, None, None)
         predicted, true = masks(prediction[self.output], self.output), masks(truth[self.truth], self.truth)
         packed = (zlib.compress(np.packbits(mask).tobytes(), 1) for mask in (predicted, true))
-        return whole(Slice("", 0, predicted.shape[1:], dice(counted, self.empty), *packed))
+        known = not nothing_counts(truth)
+        scores = dice(counted, self.empty if known else np.nan)
+        return whole(Slice("", 0, predicted.shape[1:], scores, *packed, known))
 
-    def row(self, image_id: str, prediction: Arrays, truth: Arrays) -> np.ndarray:
+    def placed(self, row: np.ndarray, image_id: str) -> np.ndarray:
         name, number = re.search(self.volume, image_id), re.search(self.number, image_id)
         if name is None or number is None:
             pattern = self.volume if name is None else self.number
@@ -96,7 +101,7 @@ class DiceHausdorff(CompetitionMetric):
                 f"DiceHausdorff: {pattern!r} finds nothing in the image id {image_id!r}; set volume, number"
             )
         place = {"volume": name.group(1) if name.re.groups else name.group(), "number": int(number.group(1))}
-        return whole(self.image(prediction, truth)[0]._replace(**place))
+        return whole(row[0]._replace(**place))
 
     def units(self, rows: np.ndarray) -> np.ndarray:
         """A row per volume, `(V, 3 C)`: sum and number of the slices' Dice, and 1 - distance, of each class."""
@@ -111,7 +116,7 @@ class DiceHausdorff(CompetitionMetric):
         by_class = self._sums(rows)
         slices = by_class[1].sum()
         dices = by_class[0].sum() / slices if slices else float("nan")
-        return float(self.dice_weight * dices + (1 - self.dice_weight) * by_class[2].mean())
+        return float(self.dice_weight * dices + (1 - self.dice_weight) * mean(by_class[2]))
 
     def class_scores(self, rows: np.ndarray) -> np.ndarray:
         total, slices, near = self._sums(rows)
@@ -122,7 +127,8 @@ class DiceHausdorff(CompetitionMetric):
         """Of each class the sum of Dice, its number, and the mean of 1 - distance: `(3, C)`."""
         units = self.units(rows)
         by_class = units.reshape(len(units), 3, -1)
-        return np.stack([by_class[:, 0].sum(0), by_class[:, 1].sum(0), by_class[:, 2].mean(0)])
+        near = [mean(column) for column in by_class[:, 2].T]
+        return np.stack([by_class[:, 0].sum(0), by_class[:, 1].sum(0), near])
 
 
 def _unit(slices: list[Slice]) -> np.ndarray:
@@ -141,10 +147,11 @@ def _unit(slices: list[Slice]) -> np.ndarray:
             bits = np.frombuffer(zlib.decompress(packed), np.uint8)
             volume[:, one.number - first] = np.unpackbits(bits, count=classes * size[0] * size[1]).reshape(-1, *size)
     diagonal = float(np.linalg.norm(shape[1:]))
-    near = []
+    near: list[float] = []
     for own, wanted in zip(predicted, true, strict=True):
         distance = hausdorff(own, wanted)
         near.append(1 - min(distance / diagonal, 1) if np.isfinite(distance) else 0.0)
+    near = near if any(one.counts for one in slices) else [np.nan] * classes
     there = ~np.isnan(dices)
     return np.concatenate([np.where(there, dices, 0).sum(0), there.sum(0), near])
 

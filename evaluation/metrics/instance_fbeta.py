@@ -5,13 +5,16 @@ import numpy as np
 from evaluation.metrics.base import Arrays, CompetitionMetric, named
 from evaluation.metrics.fbeta import fbeta
 from evaluation.metrics.instances import DSB_THRESHOLDS, pairwise_iou
+from evaluation.metrics.overlap import mean
+from evaluation.valid import nothing_counts
 
 
 class InstanceFBeta(CompetitionMetric):
     """Mean over images and IoU thresholds of the F-beta of found objects (Airbus ships).
 
     A true object is found when a predicted one overlaps it with an IoU above the threshold; above 0.5 a match is
-    unique. An image without true and predicted objects scores 1, one with either alone 0.
+    unique. An image without true and predicted objects scores 1, one with either alone 0; one of which no pixel counts
+    is left out.
 
     Args:
         beta: weight of recall against precision; 2, the competition's.
@@ -54,6 +57,8 @@ class InstanceFBeta(CompetitionMetric):
                 raise ValueError(f"{name!r} is {array.dtype} {array.shape}, expected instance ids (H, W)")
         overlap = pairwise_iou(*arrays)
         number_true, number_predicted = overlap.shape
+        if nothing_counts(truth):
+            return np.array([np.nan])
         best = overlap.max(axis=1) if number_predicted else np.zeros(number_true)
         # Rounded, so that an IoU of exactly a threshold does not pass by an error of the last bit.
         limits = np.round(self.thresholds, 9)
@@ -61,4 +66,4 @@ class InstanceFBeta(CompetitionMetric):
         return np.array([fbeta(found, number_predicted, number_true, self.beta, empty=1.0).mean()])
 
     def reduce(self, rows: np.ndarray) -> float:
-        return float(rows.mean())
+        return mean(rows)

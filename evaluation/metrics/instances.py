@@ -3,6 +3,8 @@
 import numpy as np
 
 from evaluation.metrics.base import Arrays, CompetitionMetric, named
+from evaluation.metrics.overlap import mean
+from evaluation.valid import nothing_counts
 
 DSB_THRESHOLDS = (0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
 MOST = 1 << 22  # cells of a joint histogram; ids that would need more are numbered anew
@@ -50,7 +52,7 @@ class InstanceAveragePrecision(CompetitionMetric):
     """Mean over images and IoU thresholds of TP / (TP + FP + FN).
 
     A true object is found when a predicted one overlaps it with an IoU above the threshold; above 0.5 a match is
-    unique. An image without true and predicted objects scores 1.
+    unique. An image without true and predicted objects scores 1; one of which no pixel counts is left out.
 
     Args:
         thresholds: IoU thresholds; the Data Science Bowl's .50, .55, … .95.
@@ -85,11 +87,11 @@ class InstanceAveragePrecision(CompetitionMetric):
         iou = pairwise_iou(named(prediction, self.output, "prediction"), named(truth, self.truth, "truth"))
         number_true, number_predicted = iou.shape
         if number_true + number_predicted == 0:
-            return np.ones(1)
+            return np.array([np.nan if nothing_counts(truth) else 1.0])
         best = iou.max(axis=1) if number_predicted else np.zeros(number_true)
         # Rounded, so that an IoU of exactly a threshold does not pass by an error of the last bit.
         found = np.array([(np.round(best, 9) > round(threshold, 9)).sum() for threshold in self.thresholds])
         return np.array([np.mean(found / (number_true + number_predicted - found))])
 
     def reduce(self, rows: np.ndarray) -> float:
-        return float(rows.mean())
+        return mean(rows)

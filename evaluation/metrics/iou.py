@@ -4,6 +4,7 @@ import numpy as np
 
 from evaluation.metrics.base import Arrays, CompetitionMetric
 from evaluation.metrics.overlap import counts, mean
+from evaluation.valid import nothing_counts
 
 
 def iou(counted: np.ndarray, empty: float) -> np.ndarray:
@@ -19,9 +20,10 @@ class IoUPerImage(CompetitionMetric):
         output: name of the mask in the post-processed prediction; instance ids count as foreground above 0.
         truth: name of the truth; the same as `output` unless given.
         empty: score of an image without truth and without prediction; 1.0, the usual convention.
-            `.nan` leaves such images out of the mean.
+            `.nan` leaves such images out of the mean, as those always are of which no pixel counts.
         classes: number of classes when masks are class numbers; the mean then runs over the classes.
-        ignore: value of the truth that marks pixels which do not count.
+        ignore: value of the truth that marks pixels which do not count; of class numbers 255 unless given. What a
+            target or a reader has declared so (`valid`) never counts, whatever this is.
 
     Example:
         >>> import numpy as np
@@ -50,7 +52,7 @@ class IoUPerImage(CompetitionMetric):
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
         counted = counts(prediction, truth, self.output, self.truth, self.classes, self.ignore)
-        return iou(counted, self.empty)
+        return iou(counted, np.nan if nothing_counts(truth) else self.empty)
 
     def reduce(self, rows: np.ndarray) -> float:
         return mean(rows)
@@ -67,7 +69,8 @@ class IoUGlobal(CompetitionMetric):
         truth: name of the truth; the same as `output` unless given.
         empty: score of a channel that is empty in the whole set, in truth and prediction; `.nan` leaves it out.
         classes: number of classes when masks are class numbers.
-        ignore: value of the truth that marks pixels which do not count.
+        ignore: value of the truth that marks pixels which do not count; of class numbers 255 unless given. What a
+            target or a reader has declared so (`valid`) never counts, whatever this is.
 
     Example:
         >>> import numpy as np

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from evaluation.mask_runs import mask_overlaps, runs_of
+from evaluation.mask_runs import mask_overlaps, runs_of, runs_that_count
 from evaluation.metrics.base import Arrays, CompetitionMetric, named, whole
 from evaluation.metrics.detection import Ranked, average_precisions, first_come
 
@@ -46,8 +46,9 @@ class MaskAveragePrecision(CompetitionMetric):
         self.scores_name = scores
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        predicted, scores = self._masks(prediction, "prediction")
-        true, classes = self._masks(truth, "truth")
+        valid = truth.get("valid")
+        predicted, scores = self._masks(prediction, "prediction", valid)
+        true, classes = self._masks(truth, "truth", valid)
         # Rounded, so that an IoU of exactly the threshold does not fail by an error of the last bit.
         overlap = np.round(mask_overlaps(predicted, true), 9)
         detections = []
@@ -59,9 +60,10 @@ class MaskAveragePrecision(CompetitionMetric):
         objects = (~np.isnan(classes)).sum(axis=0).astype(np.float64)
         return whole(Ranked(np.concatenate(detections), objects))
 
-    def _masks(self, arrays: Arrays, what: str) -> tuple[list[np.ndarray], np.ndarray]:
-        """Runs of each mask that has pixels, and its scores."""
+    def _masks(self, arrays: Arrays, what: str, valid: np.ndarray | None) -> tuple[list[np.ndarray], np.ndarray]:
+        """Runs of each mask that has pixels that count, and its scores."""
         masks = list(arrays["masks"]) if "masks" in arrays else runs_of(named(arrays, self.output, what))
+        masks = masks if valid is None else runs_that_count(masks, valid)
         scores = np.asarray(named(arrays, self.scores_name, what), np.float64)
         scores = scores.reshape(-1, self.classes) if not scores.size else scores
         if scores.ndim != 2 or scores.shape[1] != self.classes or len(scores) < len(masks):

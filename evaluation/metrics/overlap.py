@@ -4,6 +4,8 @@ import numpy as np
 
 from evaluation.metrics.base import Arrays, named
 
+VOID = 255  # of class numbers, as in the losses
+
 
 def counts(
     prediction: Arrays, truth: Arrays, output: str, target: str, classes: int | None, ignore: int | None
@@ -17,7 +19,11 @@ def counts(
         output: name in the prediction.
         target: name in the truth.
         classes: number of classes of index maps; class probabilities `(C, H, W)` are then reduced to their argmax.
-        ignore: value of the truth that marks pixels which do not count.
+        ignore: value of the truth that marks pixels which do not count, beside those where its `valid` is False; of
+            index maps 255 unless given, where there is no such class.
+
+    Raises:
+        ValueError: shapes that differ, or a class number that is none.
     """
     predicted, true = named(prediction, output, "prediction"), named(truth, target, "truth")
     if classes is None:
@@ -31,8 +37,12 @@ def counts(
         true = true[0] if true.ndim > predicted.ndim else true
         if predicted.shape != true.shape:
             raise ValueError(f"prediction {output!r} is {predicted.shape}, truth {target!r} is {true.shape}")
-        counted = true != ignore if ignore is not None else np.ones(true.shape, bool)
-        joint = predicted[counted].astype(np.int64) * classes + true[counted]
+        predicted, true = _classes_that_count(predicted, true, truth.get("valid"), classes, ignore)
+        for numbers, name in ((predicted, f"prediction {output!r}"), (true, f"truth {target!r}")):
+            if numbers.size and not 0 <= numbers.min() <= numbers.max() < classes:
+                wrong = numbers[(numbers < 0) | (numbers >= classes)][0]
+                raise ValueError(f"{name} holds class {wrong}, expected 0 to {classes - 1} of {classes} classes")
+        joint = predicted.astype(np.int64) * classes + true
         table = np.bincount(joint, minlength=classes * classes).reshape(classes, classes).astype(np.float64)
         return np.stack([np.diagonal(table), table.sum(1), table.sum(0)], axis=1)
     if counted is not None:
@@ -40,6 +50,20 @@ def counts(
     # count_nonzero of bools is many times faster than their sum.
     rows = zip(predicted, true, strict=True)
     return np.array([[np.count_nonzero(p & t), np.count_nonzero(p), np.count_nonzero(t)] for p, t in rows], np.float64)
+
+
+def _classes_that_count(
+    predicted: np.ndarray, true: np.ndarray, valid: np.ndarray | None, classes: int, ignore: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted and true class numbers of the pixels that count, `(n,)`."""
+    if ignore is None and classes <= VOID:
+        ignore = VOID
+    counted = np.ones(true.shape, bool) if ignore is None else true != ignore
+    if valid is not None:
+        if valid.shape != true.shape:
+            raise ValueError(f"`valid` is {valid.shape}, the class numbers are {true.shape}")
+        counted &= valid.astype(bool, copy=False)
+    return predicted[counted], true[counted]
 
 
 def mean(scores: np.ndarray) -> float:

@@ -5,13 +5,14 @@ import numpy as np
 from evaluation.metrics.base import Arrays, CompetitionMetric
 from evaluation.metrics.instances import DSB_THRESHOLDS
 from evaluation.metrics.iou import iou
-from evaluation.metrics.overlap import counts
+from evaluation.metrics.overlap import counts, mean
+from evaluation.valid import nothing_counts
 
 
 class IoUPrecision(CompetitionMetric):
     """Mean over images and thresholds of "IoU above the threshold" for one mask per image (TGS salt).
 
-    An image without truth and prediction scores 1; one with either alone 0.
+    An image without truth and prediction scores 1; one with either alone 0. One of which no pixel counts is left out.
 
     Args:
         thresholds: IoU thresholds in [0, 1); the competition's .50, .55, … .95.
@@ -44,9 +45,11 @@ class IoUPrecision(CompetitionMetric):
         counted = counts(prediction, truth, self.output, self.truth, None, None)
         if len(counted) != 1:
             raise ValueError(f"IoUPrecision scores one mask per image, {self.output!r} has {len(counted)} channels")
+        if nothing_counts(truth):
+            return np.array([np.nan])
         # Rounded, so that an IoU of exactly a threshold does not pass by an error of the last bit.
         overlap = np.round(iou(counted[0], empty=1.0), 9)
         return np.array([np.mean([overlap > round(threshold, 9) for threshold in self.thresholds])])
 
     def reduce(self, rows: np.ndarray) -> float:
-        return float(rows.mean())
+        return mean(rows)

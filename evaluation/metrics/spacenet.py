@@ -7,6 +7,7 @@ import numpy as np
 
 from evaluation.metrics.base import Arrays, CompetitionMetric, named
 from evaluation.metrics.instances import pairwise_iou
+from evaluation.valid import nothing_counts
 
 
 class SpaceNetF1(CompetitionMetric):
@@ -58,9 +59,11 @@ class SpaceNetF1(CompetitionMetric):
         self.output, self.truth, self.confidence = output, truth or output, confidence
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        """Number of the area, TP, FP, FN; the area, which the id tells, is filled in by `row`."""
+        """Number of the area, TP, FP, FN (nan where no pixel counts); the area is filled in by `placed`."""
         predicted, true = named(prediction, self.output, "prediction"), named(truth, self.truth, "truth")
-        overlap, sizes_true, sizes_predicted = _overlaps(predicted, true)
+        if nothing_counts(truth):
+            return np.array([0, np.nan, np.nan, np.nan])
+        overlap, sizes_true, sizes_predicted = _overlaps(predicted, true, truth.get("valid"))
         confidence = prediction.get(self.confidence)
         order = np.arange(len(sizes_predicted))
         if confidence is not None:
@@ -69,7 +72,7 @@ class SpaceNetF1(CompetitionMetric):
                 raise ValueError(f"{len(confidence)} confidences have none for building {places.max() + 1}")
             order = np.argsort(-np.asarray(confidence)[places], kind="stable")
         order = order[sizes_predicted[order] > self.minimum_predicted]
-        overlap = np.round(overlap[sizes_true >= self.minimum_area], 9)
+        overlap = np.round(overlap[(sizes_true >= self.minimum_area) & (sizes_true > 0)], 9)
         found = 0
         for building in order:
             if len(overlap) and overlap[:, building].max() > self.threshold:
@@ -86,22 +89,25 @@ class SpaceNetF1(CompetitionMetric):
             raise ValueError(f"SpaceNetF1: {self.areas!r} finds no area in the image id {image_id!r}; set areas")
         return zlib.crc32((match.group(1) if match.re.groups else match.group()).encode())
 
-    def row(self, image_id: str, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        row = self.image(prediction, truth)
-        row[0] = self.area(image_id)
-        return row
+    def placed(self, row: np.ndarray, image_id: str) -> np.ndarray:
+        return np.concatenate([[self.area(image_id)], row[1:]])
 
     def reduce(self, rows: np.ndarray) -> float:
+        rows = rows[~np.isnan(rows[:, 1])]
+        if not len(rows):
+            return float("nan")
         counted = [rows[rows[:, 0] == area, 1:].sum(0) for area in np.unique(rows[:, 0])]
         return float(np.mean([2 * tp / max(2 * tp + fp + fn, 1) for tp, fp, fn in counted]))
 
     def image_score(self, row: np.ndarray) -> float:
-        """F1 of the image; 1 where there is nothing to find and nothing found."""
+        """F1 of the image; 1 where there is nothing to find and nothing found, nan where no pixel counts."""
         return self.reduce(row[None]) if row[1:].any() else 1.0
 
 
-def _overlaps(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """IoU `(true, predicted)`, and the square pixels of the true and of the predicted buildings."""
+def _overlaps(
+    predicted: np.ndarray, true: np.ndarray, valid: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """IoU `(true, predicted)`, and the square pixels of the true and of the predicted buildings, where they count."""
     if predicted.dtype != object and true.dtype != object:
         for array in (predicted, true):
             if array.dtype.kind not in "iu" or array.ndim != 2:
@@ -110,16 +116,24 @@ def _overlaps(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.n
         return pairwise_iou(predicted, true), *(size[size > 0] for size in sizes)
     if predicted.dtype != object or true.dtype != object:
         raise ValueError(f"predicted buildings are {predicted.dtype}, true ones {true.dtype}; both must be of one kind")
-    return polygon_overlaps(predicted, true)
+    return polygon_overlaps(predicted, true, valid)
 
 
-def polygon_overlaps(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """IoU `(true, predicted)` of shapely polygons, and the areas of both; polygons that cross themselves are mended."""
+def polygon_overlaps(
+    predicted: np.ndarray, true: np.ndarray, valid: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """IoU `(true, predicted)` of shapely polygons, and the areas of both; polygons that cross themselves are mended.
+
+    Pixels where `valid` `(H, W)` is False are cut off both.
+    """
     try:
         import shapely
     except ImportError as error:
         raise ImportError('SpaceNetF1 of polygons needs shapely: pip install -e ".[satellite]"') from error
     true, predicted = shapely.make_valid(true), shapely.make_valid(predicted)
+    if valid is not None and not valid.all():
+        void = shapely.union_all([shapely.box(*corners) for corners in _stretches(~valid.astype(bool, copy=False))])
+        true, predicted = shapely.difference(true, void), shapely.difference(predicted, void)
     sizes_true, sizes_predicted = shapely.area(true), shapely.area(predicted)
     overlap = np.zeros((len(true), len(predicted)))
     if overlap.size:
@@ -127,3 +141,10 @@ def polygon_overlaps(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarra
         inside = shapely.area(shapely.intersection(true[ones], predicted[others]))
         overlap[ones, others] = inside / np.maximum(sizes_true[ones] + sizes_predicted[others] - inside, 1e-12)
     return overlap, sizes_true, sizes_predicted
+
+
+def _stretches(mask: np.ndarray) -> np.ndarray:
+    """x1, y1, x2, y2 `(n, 4)` of the stretches of True in the rows of a mask `(H, W)`."""
+    steps = np.diff(np.pad(mask.astype(np.int8), [(0, 0), (1, 1)]), axis=1)
+    (rows, begins), ends = np.nonzero(steps == 1), np.nonzero(steps == -1)[1]
+    return np.column_stack([begins, rows, ends, rows + 1])
