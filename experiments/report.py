@@ -13,7 +13,7 @@ from tqdm import tqdm
 from datamodules.table import rows_of
 from evaluation.interval import bootstrap_interval
 from evaluation.panels import as_map
-from evaluation.valid import nothing_counts
+from evaluation.void import nothing_counts
 from experiments.config import OfflineConfig, read_config
 from experiments.curves import read_metrics, smoothed
 from experiments.explore import print_findings

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ensembling.members import OUT_OF_FOLD, Arrays
-from evaluation.valid import without_void
+from evaluation.void import without_void
 from experiments.stack_inputs import Inputs
 from postprocessing.object_score import ObjectScore
 from postprocessing.step import named

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from evaluation.metrics.base import CompetitionMetric
-from evaluation.valid import without_void
+from evaluation.void import without_void
 from postprocessing.set_step import SetStep
 from postprocessing.step import Step
 from postprocessing.submissions.base import Submission

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from evaluation.metrics.base import CompetitionMetric
-from evaluation.valid import without_void
+from evaluation.void import without_void
 from postprocessing.shards import Case, Setting, evaluators
 from postprocessing.step import Step, argument_and_entry
 

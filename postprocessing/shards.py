@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from evaluation.metrics.base import CompetitionMetric
-from evaluation.valid import without_void
+from evaluation.void import without_void
 from postprocessing.step import Step
 
 Arrays = dict[str, np.ndarray]

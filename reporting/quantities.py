@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from evaluation.valid import without_void
+from evaluation.void import without_void
 
 NAMES = ("share of the image", "objects")
 

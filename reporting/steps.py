@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from evaluation.metrics.base import CompetitionMetric
-from evaluation.valid import without_void
+from evaluation.void import without_void
 from postprocessing.step import Step
 
 

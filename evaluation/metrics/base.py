@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torchmetrics import Metric
 
-from evaluation.valid import Arrays, without_void
+from evaluation.void import Arrays, without_void
 
 
 class CompetitionMetric(Metric):

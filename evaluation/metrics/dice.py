@@ -4,7 +4,7 @@ import numpy as np
 
 from evaluation.metrics.base import Arrays, CompetitionMetric
 from evaluation.metrics.overlap import counts, mean
-from evaluation.valid import nothing_counts
+from evaluation.void import nothing_counts
 
 
 def dice(counted: np.ndarray, empty: float) -> np.ndarray:

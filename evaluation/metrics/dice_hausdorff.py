@@ -9,7 +9,7 @@ import numpy as np
 from evaluation.metrics.base import Arrays, CompetitionMetric, whole
 from evaluation.metrics.dice import dice
 from evaluation.metrics.overlap import counts, masks, mean
-from evaluation.valid import nothing_counts
+from evaluation.void import nothing_counts
 
 MANY = 500_000  # points, from which a distance transform of the volume is sooner done than a search for each
 

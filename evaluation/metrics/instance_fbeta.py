@@ -6,7 +6,7 @@ from evaluation.metrics.base import Arrays, CompetitionMetric, named
 from evaluation.metrics.fbeta import fbeta
 from evaluation.metrics.instances import DSB_THRESHOLDS, pairwise_iou
 from evaluation.metrics.overlap import mean
-from evaluation.valid import nothing_counts
+from evaluation.void import nothing_counts
 
 
 class InstanceFBeta(CompetitionMetric):

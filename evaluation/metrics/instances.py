@@ -4,7 +4,7 @@ import numpy as np
 
 from evaluation.metrics.base import Arrays, CompetitionMetric, named
 from evaluation.metrics.overlap import mean
-from evaluation.valid import nothing_counts
+from evaluation.void import nothing_counts
 
 DSB_THRESHOLDS = (0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
 MOST = 1 << 22  # cells of a joint histogram; ids that would need more are numbered anew

@@ -3,8 +3,7 @@
 import numpy as np
 
 from evaluation.metrics.base import Arrays, named
-
-VOID = 255  # of class numbers, as in the losses
+from preprocessing.void import VOID
 
 
 def counts(
@@ -20,7 +19,7 @@ def counts(
         target: name in the truth.
         classes: number of classes of index maps; class probabilities `(C, H, W)` are then reduced to their argmax.
         ignore: value of the truth that marks pixels which do not count, beside those where its `valid` is False; of
-            index maps 255 unless given, where there is no such class.
+            index maps 255 unless given.
 
     Raises:
         ValueError: shapes that differ, or a class number that is none.
@@ -37,7 +36,7 @@ def counts(
         true = true[0] if true.ndim > predicted.ndim else true
         if predicted.shape != true.shape:
             raise ValueError(f"prediction {output!r} is {predicted.shape}, truth {target!r} is {true.shape}")
-        predicted, true = _classes_that_count(predicted, true, truth.get("valid"), classes, ignore)
+        predicted, true = _classes_that_count(predicted, true, truth.get("valid"), ignore)
         for numbers, name in ((predicted, f"prediction {output!r}"), (true, f"truth {target!r}")):
             if numbers.size and not 0 <= numbers.min() <= numbers.max() < classes:
                 wrong = numbers[(numbers < 0) | (numbers >= classes)][0]
@@ -53,12 +52,10 @@ def counts(
 
 
 def _classes_that_count(
-    predicted: np.ndarray, true: np.ndarray, valid: np.ndarray | None, classes: int, ignore: int | None
+    predicted: np.ndarray, true: np.ndarray, valid: np.ndarray | None, ignore: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predicted and true class numbers of the pixels that count, `(n,)`."""
-    if ignore is None and classes <= VOID:
-        ignore = VOID
-    counted = np.ones(true.shape, bool) if ignore is None else true != ignore
+    counted = true != (VOID if ignore is None else ignore)
     if valid is not None:
         if valid.shape != true.shape:
             raise ValueError(f"`valid` is {valid.shape}, the class numbers are {true.shape}")

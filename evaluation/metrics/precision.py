@@ -6,7 +6,7 @@ from evaluation.metrics.base import Arrays, CompetitionMetric
 from evaluation.metrics.instances import DSB_THRESHOLDS
 from evaluation.metrics.iou import iou
 from evaluation.metrics.overlap import counts, mean
-from evaluation.valid import nothing_counts
+from evaluation.void import nothing_counts
 
 
 class IoUPrecision(CompetitionMetric):

@@ -7,7 +7,7 @@ import numpy as np
 
 from evaluation.metrics.base import Arrays, CompetitionMetric, named
 from evaluation.metrics.instances import pairwise_iou
-from evaluation.valid import nothing_counts
+from evaluation.void import nothing_counts
 
 
 class SpaceNetF1(CompetitionMetric):

@@ -3,15 +3,20 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
 from callbacks import CompetitionScore, EarlyStopping, RunCheckpoint
+from datamodules.collate import collate_evaluation
+from datamodules.dataset import to_sample
+from datamodules.decoder import Decoder
 from evaluation.interval import bootstrap_interval
 from evaluation.metrics import DiceGlobal, DicePerImage, FBeta, IoUGlobal, IoUPerImage
 from experiments.training import CHECKPOINT_DEFAULTS
+from postprocessing import MinimumArea, Threshold
 from postprocessing.competition import Competition
 
 # Images of class 0 and of class 1 (of five each) that are found in each epoch. Class 0 is best in epoch 2; the rare
@@ -146,3 +151,57 @@ def test_the_interval_of_a_score_without_any_class_is_no_number():
     metric = DiceGlobal(empty=float("nan"))
     metric.update(np.zeros((2, 1, 4, 4), bool), np.zeros((2, 1, 4, 4), bool))
     assert np.isnan(bootstrap_interval(metric)).all()
+
+
+def flood(path, values, **more):
+    rasterio = pytest.importorskip("rasterio", reason='needs the extra: pip install -e ".[satellite]"')
+    profile = {"driver": "GTiff", "height": 32, "width": 32, "count": 1, "dtype": values.dtype, "crs": "EPSG:32633"}
+    grid = rasterio.transform.from_origin(5e5, 5e6, 10, 10)
+    with rasterio.open(path, "w", **profile, transform=grid, **more) as file:
+        file.write(values, 1)
+
+
+@pytest.mark.parametrize("declared_by", ["target", "reader", "both"])
+@pytest.mark.parametrize("classes", [None, 2])
+def test_pixels_that_file_or_target_declare_void_are_not_scored(tmp_path, declared_by, classes):
+    """Sen1Floods11: -1 is unknown. Right wherever the label is known, water where it is not."""
+    label, picture = np.zeros((32, 32), np.int16), np.full((32, 32), 80, np.uint8)
+    label[4:12, 20:30] = 1
+    water = label == 1
+    water[:, :16] = True
+    if declared_by != "reader":
+        label[:, :10] = -1
+    if declared_by != "target":
+        picture[:, 10 if declared_by == "both" else 0 : 16] = 0
+    else:
+        label[:, :16] = -1
+    flood(tmp_path / "a.tif", picture, nodata=0)
+    flood(tmp_path / "mask_a.tif", label)
+    from datamodules.readers.geotiff import HANDLES, GeoTiffReader
+    from datamodules.targets import RasterMasks
+
+    row = SimpleNamespace(image_id="a", path=str(tmp_path / "a.tif"), weight=1.0)
+    target = RasterMasks("mask_{image_id}.tif", classes=classes, ignore=-1)
+    target.prepare(pd.DataFrame({"image_id": ["a"], "path": [row.path]}), tmp_path)
+    image, arrays = Decoder(GeoTiffReader(), [target]).read(row)
+    HANDLES.close()
+    samples = [to_sample(row, image, arrays, np.zeros(0, np.float32))]
+    # An image beside it in the batch, all of which counts.
+    whole = SimpleNamespace(image_id="b", weight=1.0)
+    mask = np.ones((1, 32, 32), np.uint8) if classes is None else np.ones((32, 32), np.int64)
+    samples.append(to_sample(whole, image, {"mask": mask}, np.zeros(0, np.float32)))
+    found = [np.stack([~flags, flags]).astype(np.float32) for flags in (water, np.ones((32, 32), bool))]
+    outputs = [{"mask": torch.from_numpy(one if classes else one[1:])} for one in found]
+    chain = [] if classes else [Threshold(), MinimumArea(100)]  # of the water 80 pixels are known
+    metrics = [IoUPerImage(classes=classes), DicePerImage(classes=classes), IoUGlobal(classes=classes)]
+    competition = Competition(IoUGlobal(classes=classes, ignore=255), report=metrics, postprocess=chain)
+    for batch in (samples, samples[::-1]):
+        callback = CompetitionScore(competition, panels=0)
+        callback.on_validation_epoch_start(SimpleNamespace(is_global_zero=True, sanity_checking=False), None)
+        callback.on_validation_batch_end(
+            None, None, outputs if batch is samples else outputs[::-1], collate_evaluation(batch), 0
+        )
+        for metric in competition.metrics().values():
+            right = metric.scores()
+            assert right["b"] == 1
+            assert right["a"] == (1 if classes else 0)  # the area that is known is too small for the chain

@@ -1,10 +1,10 @@
-"""Pixels that do not count: the truth says `valid` False there."""
+"""Scores without the pixels that do not count: `valid` of the truth is False there (`preprocessing.void`)."""
 
 from collections.abc import Collection
 
 import numpy as np
 
-Arrays = dict[str, np.ndarray]
+from preprocessing.void import Arrays
 
 
 def without_void(arrays: Arrays, truth: Arrays, names: Collection[str] | None = None) -> Arrays:
