@@ -18,6 +18,7 @@ from datamodules.decoder import Arrays, Decoder
 from datamodules.table import rows_of
 from datamodules.windows import Window, crop
 from preprocessing.files import file_hash, text_hash
+from preprocessing.text_files import read_json
 
 FORMAT = 2  # raise it when the layout of a shard changes, or what a decoder makes of what reader and targets read
 BITS = "bits"
@@ -76,7 +77,7 @@ class DecodedCache:
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             for index in self.folder.glob("*.json"):
-                self._learn(index.stem, json.loads(index.read_text()))
+                self._learn(index.stem, read_json(index))
         settings = f"{FORMAT} {[settings_of(part) for part in self.decoder.parts()]}"
         rows = rows_of(table)
         keys = [text_hash(f"{settings} {row.image_id} {identity(self.decoder.files(row))}") for row in rows]

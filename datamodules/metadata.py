@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from datamodules.table import ids_of, join_columns, read_csv
+from datamodules.table import ids_of, join_columns
+from preprocessing.csv_files import read_csv
 from preprocessing.files import confined
 
 

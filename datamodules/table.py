@@ -1,25 +1,16 @@
 """The table: one row per image."""
 
-import logging
-import mmap
-import multiprocessing
-import os
 import re
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
+from preprocessing.csv_files import read_csv
 from preprocessing.files import confined
 
 ID = "{image_id}"
-LARGE = 8 << 20  # bytes; below it every engine takes less than half a second
-CsvEngine = Literal["auto", "pandas", "polars", "cudf"]
-REGULAR = re.compile(rb'(?:[^"]*+(?<![^,\n])"(?:[^"]++|"")*+"(?=[,\r\n]|\Z))*+[^"]*+')  # a CSV and its quotes
-LOG = logging.getLogger(__name__)
 PARTS = re.compile(r"(\{[a-z_]+\}|\*\*/|\*|\?)")
 
 
@@ -195,103 +186,3 @@ def numbers(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
 def rows_of(table: pd.DataFrame) -> list[SimpleNamespace]:
     """The rows as plain objects with the columns as attributes, which every start method can hand to a worker."""
     return [SimpleNamespace(**record) for record in table.to_dict("records")]
-
-
-def read_csv(path: Path | str, engine: CsvEngine | None = None) -> pd.DataFrame:
-    """A CSV as text: `001` stays `001`, `NA` is an id, header names without stray spaces or a byte-order mark.
-
-    All engines give equal frames. Where a file leaves room for differences (blank lines, stray quotes, rows of unequal
-    length) pandas reads it after all.
-
-    Args:
-        path: the file, UTF-8.
-        engine: `pandas`; `polars`, up to twice as fast (`pip install -e ".[polars]"`); `cudf` on an NVIDIA GPU; `auto`
-            takes polars for files from 8 MB on where it is installed. (Never cudf: it would open the GPU in every
-            process that reads a table.) The environment variable `CSV_ENGINE` unless given, else `auto`.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ImportError: an engine that is asked for by name and not installed; says how to install it.
-        ValueError: an unknown engine, or a row with more fields than the header.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no table {path}")
-    engine = engine or os.environ.get("CSV_ENGINE") or "auto"
-    if engine not in get_args(CsvEngine):
-        raise ValueError(f"CSV engine {engine!r} (CSV_ENGINE) is none of {', '.join(get_args(CsvEngine))}")
-    if engine == "auto":
-        engine = _fastest(path)
-    frame = None
-    if engine == "polars":
-        frame = _read_polars(path)
-    elif engine == "cudf":
-        frame = _read_cudf(path)
-    if frame is None:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        if not isinstance(frame.index, pd.RangeIndex):  # pandas would take the first column for an index, silently
-            raise ValueError(f"{path}: rows have more fields than the header {list(frame.columns)}; quote commas in it")
-    return frame.rename(columns=str.strip)
-
-
-def _fastest(path: Path | str) -> str:
-    """The engine for a file, said in the log where it matters."""
-    # A forked process must not use the threads of a polars that its parent has used.
-    if Path(path).stat().st_size < LARGE or multiprocessing.parent_process() is not None:
-        return "pandas"
-    if find_spec("polars") is None:
-        LOG.info('%s: read by pandas; polars would be faster: pip install -e ".[polars]"', path)
-        return "pandas"
-    LOG.info("%s: read by polars", path)
-    return "polars"
-
-
-def _read_polars(path: Path | str) -> pd.DataFrame | None:
-    """The file as pandas would read it, or None where that is not certain."""
-    try:
-        import polars
-    except ImportError:
-        raise ImportError('the CSV engine polars needs polars: pip install -e ".[polars]"') from None
-
-    if not _is_regular(path):
-        LOG.info("%s: read by pandas, for quotes or blank lines that polars takes otherwise", path)
-        return None
-    try:
-        frame = polars.read_csv(path, infer_schema=False, glob=False).fill_null("")
-        names = list(pd.read_csv(path, dtype=str, nrows=0, encoding="utf-8-sig").columns)
-    except (polars.exceptions.PolarsError, ValueError) as error:
-        LOG.info("%s: read by pandas, polars says: %s", path, str(error).partition("\n")[0])
-        return None
-    blank = polars.all_horizontal(polars.all().str.strip_chars() == "")  # a blank line, which pandas leaves out
-    unclear = polars.any_horizontal(polars.all().str.contains("\r", literal=True))
-    if frame.width != len(names) or frame.select((blank | unclear).any()).item():
-        LOG.info("%s: read by pandas, for line ends that polars takes otherwise", path)
-        return None
-    columns = {name: pd.array(frame[:, index].to_numpy(), dtype="str") for index, name in enumerate(names)}
-    return pd.DataFrame(columns, columns=names)
-
-
-def _is_regular(path: Path | str) -> bool:
-    """Whether a CSV begins with its header, ends with a whole row, and quotes fields from end to end (RFC 4180)."""
-    if Path(path).stat().st_size == 0:
-        return False
-    with open(path, "rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if not content.readline().strip() or content[-1:] == b",":
-            return False
-        return content.find(b'"', 0) < 0 or REGULAR.fullmatch(content) is not None
-
-
-def _read_cudf(path: Path | str) -> pd.DataFrame:
-    try:
-        import cudf
-    except ImportError:
-        raise ImportError(
-            "the CSV engine cudf needs an NVIDIA GPU and cudf: pip install cudf-cu12 (or cudf-cu13, by the CUDA "
-            "version nvidia-smi shows); CSV_ENGINE=auto does without"
-        ) from None
-    frame = cudf.read_csv(str(path), dtype=str, na_filter=False).to_pandas().astype("str")
-    names = list(pd.read_csv(path, dtype=str, nrows=0, encoding="utf-8-sig").columns)
-    if len(names) != frame.shape[1]:
-        raise ValueError(
-            f"{path}: cudf finds {frame.shape[1]} columns, the header has {len(names)}; take another engine"
-        )
-    return frame.set_axis(names, axis=1)

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+
+from preprocessing.csv_files import read_csv
 
 
 def read_groups(path: Path | str) -> dict[str, str]:
@@ -16,7 +17,7 @@ def read_groups(path: Path | str) -> dict[str, str]:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"no duplicates file {path}; `python cli.py explore --config …` writes one")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = read_csv(path)
     if not {"image_id", "duplicate_group"} <= set(table.columns):
         raise ValueError(f"{path}: columns are {list(table.columns)}, expected image_id and duplicate_group")
     table = table[["image_id", "duplicate_group"]].drop_duplicates()

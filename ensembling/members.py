@@ -1,6 +1,5 @@
 """The predictions that an ensemble is made of: experiments, single runs, folders of predictions."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from ensembling.heads import Heads
 from postprocessing.predictions import PredictionStore, read_finite
+from preprocessing.text_files import read_json
 
 Arrays = dict[str, np.ndarray]
 OUT_OF_FOLD = "val"
@@ -171,7 +171,7 @@ def common_ids(parts: list[MemberSplit], skip: bool) -> list[str]:
 def _division(store: PredictionStore) -> str | None:
     """Hash of the folds that a store's run was trained with; None where nobody knows."""
     facts = store.path.parents[1] / "run.json"
-    return json.loads(facts.read_text()).get("folds_hash") if facts.is_file() else None
+    return read_json(facts).get("folds_hash") if facts.is_file() else None
 
 
 def _check_whole(store: PredictionStore) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from evaluation.divide import TRAIN_ONLY, divide
+from preprocessing.csv_files import read_csv
 from preprocessing.files import text_hash
 
 
@@ -169,7 +170,7 @@ def read_folds(path: Path | str) -> pd.DataFrame:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no folds file {path}; make it with: python cli.py folds --config …")
-    folds = pd.read_csv(path, dtype=str, keep_default_na=False).rename(columns=str.strip)
+    folds = read_csv(path)
     if not {"image_id", "fold"} <= set(folds.columns):
         raise ValueError(f"{path}: columns are {list(folds.columns)}, expected image_id, fold and group")
     folds.attrs["grouped"] = "group" in folds

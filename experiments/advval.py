@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from experiments.training import Parser
+from preprocessing.csv_files import comma_hint, read_csv
 from preprocessing.pictures import replace
 
 MODELS = {
@@ -140,6 +141,10 @@ def read_both(
         if missing or not names:
             raise ValueError(f"{path} has the columns {list(table.columns)[:12]}, expected {missing or 'numbers'}")
     groups = None if group is None else np.concatenate([table[group].astype(str).to_numpy() for table in tables])
+    for path, table in zip((train, test), tables, strict=True):
+        words = [name for name in names if not pd.api.types.is_numeric_dtype(table[name])]
+        if words:
+            raise ValueError(f"{path}: column {words[0]!r} holds {table[words[0]].iloc[0]!r}, expected numbers")
     matrices = [table[names].to_numpy(np.float64) for table in tables]
     return tables[0]["image_id"].astype(str).tolist(), *matrices, groups
 
@@ -150,10 +155,17 @@ def read_table(path: str) -> pd.DataFrame:
     if (folder / "features.npy").is_file():
         features = np.load(folder / "features.npy")
         table = pd.DataFrame(features, columns=[f"f{number}" for number in range(features.shape[1])])
-        return pd.concat([pd.read_csv(folder / "ids.csv", dtype=str)[["image_id"]], table], axis=1)
+        return pd.concat([read_csv(folder / "ids.csv")[["image_id"]], table], axis=1)
     if not folder.is_file():
         raise FileNotFoundError(f"{path} is neither a CSV nor a folder with features.npy and ids.csv")
-    table = pd.read_csv(folder, dtype={"image_id": str})
+    table = read_csv(folder)
     if "image_id" not in table:
         raise ValueError(f"{path} has no column image_id, only {list(table.columns)[:12]}")
+    for name in table.columns.drop("image_id"):
+        numbers = pd.to_numeric(table[name].where(table[name] != ""), errors="coerce")
+        texts = table[name][numbers.isna() & (table[name] != "")]
+        if len(texts) and (hint := comma_hint(texts.iloc[0])):
+            raise ValueError(f"{path}, row {texts.index[0] + 2}: {name!r} is {texts.iloc[0]!r}{hint}")
+        if not len(texts):
+            table[name] = numbers
     return table

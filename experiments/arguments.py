@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from augmentations.old_names import old_names
+from experiments.yaml_files import read_yaml
 
 CONFIG_FLAGS = ("--config", "-c")
 
@@ -33,9 +32,10 @@ def check_order(arguments: list[str]) -> None:
             )
         if argument.startswith("--") and not is_config:
             seen.append(argument)
+    contents = [flatten(read_yaml(file)) if file.is_file() else {} for file in files]  # what is no YAML ends here
     if len(files) < 2:
         return
-    first, *others = [flatten(yaml.safe_load(f.read_text()) or {}) if f.is_file() else {} for f in files]
+    first, *others = contents
     for file, other in zip(files[1:], others, strict=True):
         lost = [key for key, value in first.items() if key in other and other[key] != value]
         if lost and "data.class_path" in other and "data.class_path" not in first:
@@ -48,7 +48,7 @@ def check_order(arguments: list[str]) -> None:
 def check_names(arguments: list[str]) -> None:
     """Refuse names of albumentations 1.x in the configs, all at once, each with its new name."""
     for file in config_files(arguments):
-        wrong = list(old_names(yaml.safe_load(file.read_text()))) if file.is_file() else []
+        wrong = list(old_names(read_yaml(file))) if file.is_file() else []
         if wrong:
             raise SystemExit(f"error: {file} names what albumentations 2 does not have\n  " + "\n  ".join(wrong))
 
@@ -84,10 +84,10 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
 def changes(arguments: list[str]) -> list[str]:
     """What later configs and flags change, a line each: `data.batch_size: 16 -> 8`."""
     files = config_files(arguments)
-    base = flatten(yaml.safe_load(files[0].read_text()) or {}) if files else {}
+    base = flatten(read_yaml(files[0])) if files else {}
     changed: dict[str, Any] = {}
     for file in files[1:]:
-        changed |= flatten(yaml.safe_load(file.read_text()) or {})
+        changed |= flatten(read_yaml(file))
     pairs = list(arguments)
     while pairs:
         flag, _, value = pairs.pop(0).partition("=")

@@ -1,6 +1,5 @@
 """`run`: the whole chain of one config, each step a process of its own."""
 
-import json
 import subprocess
 import sys
 import time
@@ -8,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from experiments.arguments import check_order, config_files, experiment_name
 from experiments.run_folder import RunFolder, fold_name, write_json
+from experiments.yaml_files import read_yaml
 from preprocessing.files import file_hash, text_hash
+from preprocessing.text_files import read_json
 
 CLI = Path(__file__).resolve().parents[1] / "cli.py"
 OFFLINE_FLAGS = ("--data", "--cv", "--competition", "--experiment", "--runs")
@@ -45,7 +44,7 @@ class ChainStep:
 
 def run_step(step: ChainStep, record: Path, resume: list[str]) -> None:
     """Run a step unless it is done; `resume` is added when its last attempt with the same inputs was cut off."""
-    done = json.loads(record.read_text()) if record.is_file() else {}
+    done = read_json(record) if record.is_file() else {}
     fingerprint = step.fingerprint()
     if done.get(step.verb) == fingerprint and all(path.exists() for path in step.outputs):
         print(f"# {step.verb}: nothing has changed, skipped", flush=True)
@@ -58,7 +57,7 @@ def run_step(step: ChainStep, record: Path, resume: list[str]) -> None:
     if code:
         raise SystemExit(f"error: `{step.verb}` ended with status {code}; the same `run` command goes on from there")
     print(f"# {step.verb}: {time.monotonic() - begin:.0f} s", flush=True)
-    done = json.loads(record.read_text())
+    done = read_json(record)
     done.pop(f"{step.verb} started", None)
     write_json(record, done | {step.verb: fingerprint})
 
@@ -70,7 +69,7 @@ def setting(files: list[Path], arguments: list[str], key: str, default: Any) -> 
         if flag.replace("init_args.", "") == f"--{key}":
             return value or arguments[index + 1]
     for file in reversed(files):
-        value: Any = yaml.safe_load(file.read_text()) or {}
+        value: Any = read_yaml(file)
         for part in key.split("."):
             value = value.get(part, value.get("init_args", {}).get(part)) if isinstance(value, dict) else None
         if value is not None:

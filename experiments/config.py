@@ -13,6 +13,7 @@ from experiments.arguments import check_order, config_files, experiment_name
 from experiments.errors import own_words
 from experiments.run_folder import RunFolder, fold_name, fold_runs
 from experiments.training import Parser, add_experiment_arguments
+from experiments.yaml_files import read_yaml
 from postprocessing.competition import Competition
 
 # An untyped rest would build the network, and `LightningCLI(run=False)` refuses a saved config.
@@ -51,7 +52,7 @@ def kept_text(path: Path) -> str:
     """The kept keys of a YAML file, as YAML."""
     if not path.is_file():
         raise SystemExit(f"error: no config file {path}")
-    content = yaml.safe_load(path.read_text()) or {}
+    content = read_yaml(path)
     return yaml.safe_dump({key: value for key, value in content.items() if key in KEPT}, sort_keys=False)
 
 

@@ -23,6 +23,7 @@ from ensembling.weights import Found, Weights, as_whole, best_cross_fitted, part
 from evaluation.folds import read_folds
 from experiments.config import OfflineConfig, read_config
 from experiments.run_folder import RunFolder
+from experiments.yaml_files import read_yaml
 from postprocessing.predictions import PredictionStore
 from preprocessing.files import file_hash, text_hash
 
@@ -253,7 +254,7 @@ class Ensemble:
             facts |= {"cross_fitted": found.cross_fitted, "evaluations": found.evaluations}
             facts["weights_without"] = {str(k): [w / sum(v) for w in v] for k, v in found.by_part.items()}
         run.write_facts(**facts, **({"folds_hash": known} if known is not None else {}))
-        content = yaml.safe_load(self.file.read_text()) | {
+        content = read_yaml(self.file) | {
             "experiment": self.output.name,
             "runs": str(self.output.parent),
         }

@@ -1,6 +1,5 @@
 """The members of a cross-validation: a run per fold and repetition, with seeds and a folds file of its own."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from experiments.arguments import config_files
 from experiments.run_folder import RunFolder, write_json
 from postprocessing.predictions import PredictionStore
 from preprocessing.files import file_hash, text_hash
+from preprocessing.text_files import read_json
 
 
 class Call(Protocol):
@@ -51,7 +51,7 @@ class Member:
 
     def known(self) -> dict:
         """What the record says, or nothing."""
-        return json.loads(self.record.read_text()) if self.record.is_file() else {}
+        return read_json(self.record) if self.record.is_file() else {}
 
     def is_finished(self) -> bool:
         """Whether its training has ended."""

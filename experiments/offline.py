@@ -16,6 +16,7 @@ from experiments.config import OfflineConfig, read_config
 from experiments.curves import draw_search
 from experiments.sending import send
 from experiments.whole_set import Changed, changed_outputs, fold_numbers
+from experiments.yaml_files import read_yaml
 from postprocessing.predictions import PredictionStore, read_finite, read_mean
 from postprocessing.search import Case, search
 from preprocessing.files import file_hash
@@ -188,7 +189,7 @@ def tuned(config: OfflineConfig) -> bool:
     searched, run = config.experiment / "searched.yaml", config.runs[0].config
     if not searched.is_file():
         return False
-    found, configured = (yaml.safe_load(path.read_text())["competition"]["postprocess"] for path in (searched, run))
+    found, configured = (read_yaml(path)["competition"]["postprocess"] for path in (searched, run))
     return found != configured
 
 

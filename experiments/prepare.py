@@ -21,6 +21,7 @@ from datamodules.targets import Target
 from experiments.arguments import config_files
 from experiments.config import OfflineConfig, read_config
 from experiments.conversion import Job, converted, kind_of
+from experiments.yaml_files import read_yaml
 from preprocessing.base import Preprocess
 from preprocessing.files import confined, text_hash
 from preprocessing.pictures import replace, write_png
@@ -362,7 +363,7 @@ def as_yaml(thing: Any) -> dict[str, Any]:
 def write_yaml(data: BaseDataModule, output: Path, lines: dict[str, Any]) -> Path:
     """Write `data.yaml`, an overlay of the config that reads what was written."""
     path = output / "data.yaml"
-    earlier = yaml.safe_load(path.read_text())["data"]["init_args"] if path.is_file() else {}  # other splits
+    earlier = read_yaml(path)["data"]["init_args"] if path.is_file() else {}  # other splits
     # What the config says of the files it was written for would stay under the overlay.
     gone = ("val_images", "test_images", "test_targets", "preprocessing", "train_ids", "test_ids", "id_pattern")
     lines = {key: None for key in gone if getattr(data, key, None)} | earlier | lines

@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from preprocessing.text_files import read_json
+
 
 class RunFolder:
     """`runs/<experiment>/fold<k>/`: config, metrics, checkpoints, predictions of one training run.
@@ -66,7 +68,7 @@ class RunFolder:
 
     def read_facts(self) -> dict[str, Any]:
         """What `write_facts` wrote, or nothing."""
-        return json.loads(self.facts.read_text()) if self.facts.is_file() else {}
+        return read_json(self.facts) if self.facts.is_file() else {}
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from experiments.stack_images import ImageProblem
 from experiments.stack_inputs import Inputs
 from experiments.stack_objects import ObjectProblem
 from experiments.stack_scores import scores_of
+from experiments.yaml_files import read_yaml
 from postprocessing.predictions import PredictionStore
 from postprocessing.step import Step
 from preprocessing.files import text_hash
@@ -184,7 +185,7 @@ class Stack:
         first = next((RunFolder(path) for member in self.members for path in member.runs), None)
         known = first.read_facts().get("folds_hash") if first is not None else None
         run.write_facts(**facts, **({"folds_hash": known} if known is not None else {}))
-        content = yaml.safe_load(self.file.read_text()) | {
+        content = read_yaml(self.file) | {
             "experiment": self.output.name,
             "runs": str(self.output.parent),
         }

@@ -1,7 +1,6 @@
 """A run as a chain: each stage starts from the former one's weights and changes some keys of the config."""
 
 import copy
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -15,7 +14,9 @@ from experiments.arguments import config_files, experiment_name
 from experiments.chain import setting
 from experiments.processes import children_end_with_us, launch
 from experiments.run_folder import RunFolder, fold_name, write_json
+from experiments.yaml_files import read_yaml
 from preprocessing.files import file_hash, text_hash
+from preprocessing.text_files import read_json
 
 FIXED = ("stages", "experiment", "runs", "run_folder", "ckpt_path", "overwrite", "cv", "competition")
 FIXED_DATA = ("root", "images", "val_images", "folds", "fold")
@@ -49,8 +50,8 @@ def stages_given(arguments: list[str]) -> list[dict[str, Any]] | None:
         if flag == "--stages":
             return yaml.safe_load(value if sign else arguments[index + 1])
     for file in reversed(config_files(arguments)):
-        content = yaml.safe_load(file.read_text()) if file.is_file() else None
-        if isinstance(content, dict) and "stages" in content:
+        content = read_yaml(file) if file.is_file() else {}
+        if "stages" in content:
             return content["stages"]
     return None
 
@@ -162,12 +163,12 @@ class Record:
 
     def read(self) -> dict[str, Any]:
         """Its entry, or nothing."""
-        entries = json.loads(self.path.read_text())["stages"] if self.path.is_file() else []
+        entries = read_json(self.path)["stages"] if self.path.is_file() else []
         return entries[self.number] if self.number < len(entries) else {}
 
     def write(self, entry: dict[str, Any]) -> None:
         """Replace its entry; later stages, which begin from it, are forgotten."""
-        entries = json.loads(self.path.read_text())["stages"] if self.path.is_file() else []
+        entries = read_json(self.path)["stages"] if self.path.is_file() else []
         write_json(self.path, {"stages": [*entries[: self.number], entry]})
 
 

@@ -1,7 +1,6 @@
 """The trials of a study on disk: what each tried, how it ended, the table, the overlay of the best."""
 
 import csv
-import json
 import math
 import os
 import re
@@ -17,6 +16,7 @@ from experiments.out_of_fold import write_csv
 from experiments.proposals import Tried
 from experiments.run_folder import RunFolder, write_json
 from experiments.space import Axis
+from preprocessing.text_files import read_json
 
 
 @dataclass
@@ -86,7 +86,7 @@ class Study:
             ValueError: names the setting that differs, and what to do.
         """
         file = self.folder / "study.json"
-        before = json.loads(file.read_text()) if file.is_file() else settings
+        before = read_json(file) if file.is_file() else settings
         for name, value in settings.items():
             if before.get(name) != value:
                 raise ValueError(
@@ -98,7 +98,7 @@ class Study:
     def read(self) -> None:
         """Take over the trials of an earlier call."""
         while (run := self.run_folder(len(self.trials))).path.joinpath("trial.json").is_file():
-            trial = Trial(len(self.trials), run=run, **json.loads((run.path / "trial.json").read_text()))
+            trial = Trial(len(self.trials), run=run, **read_json(run.path / "trial.json"))
             self.trials.append(trial)
 
     def run_folder(self, number: int) -> RunFolder:

@@ -16,6 +16,7 @@ from evaluation.folds import read_folds
 from experiments.crossval import best_epoch, training_seconds
 from experiments.run_folder import RunFolder, fold_name, fold_runs
 from experiments.study import best_score
+from experiments.yaml_files import read_yaml
 
 Fold = tuple[int, str]  # repetition, name of the fold
 
@@ -87,7 +88,7 @@ def summarise(path: Path | str) -> Summary:
         if repeat.isdigit():
             runs[int(repeat), file.parent.name] = RunFolder(file.parent)
     first = next(iter(runs.values()))
-    summary = Summary(path, yaml.safe_load(first.config.read_text()), folds_hash=first.read_facts().get("folds_hash"))
+    summary = Summary(path, read_yaml(first.config), folds_hash=first.read_facts().get("folds_hash"))
     if alone:  # whatever its folder is called, as those of `tune` are
         runs = {(0, fold_name(summary.config["data"]["init_args"]["fold"])): first}
     facts = first.read_facts()

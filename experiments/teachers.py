@@ -1,20 +1,19 @@
 """Which run may label images for which training: none that has learned from the fold that is validated."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from experiments.run_folder import RunFolder
+from experiments.yaml_files import read_yaml
+from preprocessing.text_files import read_json
 
 PSEUDO = "PseudoLabels"
 
 
 def config_of(run: RunFolder) -> dict[str, Any]:
     """A run's own config."""
-    return yaml.safe_load(run.config.read_text())
+    return read_yaml(run.config)
 
 
 def pseudo_sources(config: dict[str, Any]) -> list[dict[str, Any]]:
@@ -47,7 +46,7 @@ def check_teacher(run: RunFolder) -> tuple[int | str, str]:
                 f"{'the same' if known == facts.get('folds_hash') else 'other'} folds: fold {fold}'s truth reaches it"
             )
     for source in labels_before(run):
-        manifest = json.loads((Path(source["root"]) / "manifest.json").read_text())
+        manifest = read_json(Path(source["root"]) / "manifest.json")
         entry = manifest["folds"].get(str(source.get("fold")), {})
         if source.get("fold") != fold or entry.get("folds_hash") != facts.get("folds_hash"):
             raise ValueError(
@@ -90,4 +89,4 @@ def labels_before(run: RunFolder) -> list[dict[str, Any]]:
 def round_of(run: RunFolder) -> int:
     """The highest round of pseudo-labels that a run has learned from; 0 for none."""
     roots = {source["root"] for source in labels_before(run)}
-    return max((json.loads((Path(root) / "manifest.json").read_text())["round"] for root in roots), default=0)
+    return max((read_json(Path(root) / "manifest.json")["round"] for root in roots), default=0)

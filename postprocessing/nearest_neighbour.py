@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from postprocessing.set_step import SetStep, Surroundings, stacked
+from preprocessing.csv_files import read_csv
 
 CHUNK = 1024  # images compared with all training images at a time
 
@@ -87,7 +87,7 @@ def read_features(folder: str) -> tuple[list[str], np.ndarray]:
         raise ValueError(
             f"NearestNeighbour: {folder} has no ids.csv and features.npy; `python cli.py features` writes them"
         )
-    ids = pd.read_csv(files[0], dtype=str, keep_default_na=False)["image_id"].tolist()
+    ids = read_csv(files[0])["image_id"].tolist()
     features = np.load(files[1]).astype(np.float32)
     if features.ndim != 2 or len(features) != len(ids):
         raise ValueError(f"NearestNeighbour: {folder} has {len(ids)} ids, but features of shape {features.shape}")

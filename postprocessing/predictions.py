@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from postprocessing.prediction_file import STRIP_ROWS, PredictionFile, Stored
+from preprocessing.text_files import read_json
 
 log = logging.getLogger(__name__)
 FORMAT = 1
@@ -133,7 +134,7 @@ class PredictionStore:
 
     def manifest(self) -> dict:
         """Format version, fingerprint, expected ids, whether complete."""
-        return json.loads(self.manifest_path.read_text())
+        return read_json(self.manifest_path)
 
     def read(
         self, image_id: str, names: Sequence[str] | None = None, window: Window | None = None

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from datamodules.table import read_csv
+from preprocessing.csv_files import read_csv
 
 COLUMNS = ("mass", "mx_10", "mx_15", "mx_20", "crdz_10", "crdz_15", "crdz_20")
 MAGNIFICATIONS = {1.0: "10", 1.5: "15", 2.0: "20"}

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from datamodules.table import read_csv, without_endings
+from datamodules.table import without_endings
 from ensembling.blend import Blend
 from ensembling.members import MemberSplit
+from preprocessing.csv_files import read_csv
 
 
 @dataclass(frozen=True)

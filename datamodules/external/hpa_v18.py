@@ -4,8 +4,9 @@ import pandas as pd
 
 from datamodules.external.base import ExternalData
 from datamodules.readers import RgbyReader
-from datamodules.table import find_channels, read_csv
+from datamodules.table import find_channels
 from datamodules.targets import Target
+from preprocessing.csv_files import read_csv
 
 # The competition's 28 classes in the order of their numbers.
 CLASSES = (

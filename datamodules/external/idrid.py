@@ -6,8 +6,9 @@ import pandas as pd
 
 from datamodules.external.base import ExternalData
 from datamodules.readers import Reader
-from datamodules.table import find_images, read_csv
+from datamodules.table import find_images
 from datamodules.targets import Target
+from preprocessing.csv_files import read_csv
 
 
 class Idrid(ExternalData):

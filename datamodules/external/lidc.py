@@ -13,6 +13,7 @@ from datamodules.external.base import ExternalData
 from datamodules.readers import Reader, VolumeReader
 from datamodules.readers.volumes import read_grid, source_of
 from datamodules.targets import Target
+from preprocessing.text_files import read_xml
 
 CHARACTERISTICS = (
     "subtlety",
@@ -37,10 +38,7 @@ def read_readings(path: Path | str) -> list[dict[str, Any]]:
     Raises:
         ValueError: no LIDC file; names it.
     """
-    try:
-        root = ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        raise ValueError(f"{path} is no XML: {error}") from error
+    root = read_xml(path)
     for element in root.iter():  # the namespace differs between releases
         element.tag = element.tag.rpartition("}")[2]
     if root.tag != "LidcReadMessage":
@@ -50,11 +48,11 @@ def read_readings(path: Path | str) -> list[dict[str, Any]]:
         for nodule in session.iter("unblindedReadNodule"):
             entry: dict[str, Any] = {"reader": reader, "nodule": nodule.findtext("noduleID", "").strip()}
             traits = nodule.find("characteristics")
-            for name in CHARACTERISTICS if traits is not None else ():
-                text = traits.findtext(name)
-                if text is not None and text.strip():
-                    entry[name] = int(text)
             try:
+                for name in CHARACTERISTICS if traits is not None else ():
+                    text = traits.findtext(name)
+                    if text is not None and text.strip():
+                        entry[name] = int(text)
                 entry["contours"] = [_contour(roi) for roi in nodule.iter("roi")]
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{path}: nodule {entry['nodule']!r} of reader {reader}: {error}") from error

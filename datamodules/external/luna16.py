@@ -9,8 +9,9 @@ import pandas as pd
 
 from datamodules.external.base import ExternalData
 from datamodules.readers import Reader, VolumeReader
-from datamodules.table import find_images, read_csv
+from datamodules.table import find_images
 from datamodules.targets import Target
+from preprocessing.csv_files import read_csv
 
 LPS = np.array([-1.0, -1.0, 1.0])  # the tables count as MetaImage does; our affines map to RAS
 

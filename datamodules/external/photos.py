@@ -11,8 +11,8 @@ from PIL import Image
 
 from datamodules.external.base import ExternalData
 from datamodules.readers import ImageReadError, Reader
-from datamodules.table import read_csv
 from datamodules.targets import Target
+from preprocessing.csv_files import read_csv
 from preprocessing.files import confined
 
 LOG = logging.getLogger(__name__)

@@ -1,6 +1,5 @@
 """Pseudo-labels: what `cli.py pseudo` made of unlabelled images, as rows to train on."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -10,9 +9,10 @@ import pandas as pd
 
 from datamodules.external.base import ExternalData
 from datamodules.readers import Reader
-from datamodules.table import read_csv
 from datamodules.targets import Target
 from evaluation.folds import folds_hash, read_folds
+from preprocessing.csv_files import read_csv
+from preprocessing.text_files import read_json
 
 IGNORED = 255  # class number that losses leave out
 SOFT = "_soft"  # after a mask's name: its probabilities in steps of 1/255, which augmentation may move
@@ -66,7 +66,7 @@ class PseudoLabels(ExternalData):
         self.fold, self.folds = fold, folds
 
     def table(self) -> pd.DataFrame:
-        manifest = json.loads(self.file("manifest.json").read_text())
+        manifest = read_json(self.file("manifest.json"))
         if self.fold is None:
             raise ValueError("PseudoLabels: fold is not set; it is the fold that this training validates (data.fold)")
         entry = manifest["folds"].get(str(self.fold))

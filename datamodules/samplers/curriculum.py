@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from datamodules.samplers.order import Order, classes_of
+from preprocessing.csv_files import numbers_of, read_csv
 
 
 class Curriculum(Order):
@@ -54,12 +55,13 @@ class Curriculum(Order):
         path = Path(self.scores)
         if not path.is_file():
             raise ValueError(f"Curriculum: no file {path}; `python cli.py crossval` writes out_of_fold.csv")
-        known = pd.read_csv(path, dtype={"image_id": str})
+        known = read_csv(path)
         if not {"image_id", self.column} <= set(known.columns):
             raise ValueError(
                 f"Curriculum: {path} has the columns {list(known.columns)}, expected image_id, {self.column}"
             )
-        known = known.groupby("image_id")[self.column].mean()
+        values = numbers_of(known[self.column], f"Curriculum: {path}, column {self.column}", empty=True)
+        known = values.groupby(known["image_id"]).mean()
         found = table["image_id"].map(known)
         if found.isna().any():
             raise ValueError(

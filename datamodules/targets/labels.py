@@ -7,8 +7,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from datamodules.table import read_csv, without_endings
+from datamodules.table import without_endings
 from datamodules.targets.base import Target
+from preprocessing.csv_files import read_csv
 from preprocessing.files import confined
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from datamodules.table import read_csv
 from datamodules.targets.base import Target
+from preprocessing.csv_files import read_csv
 from preprocessing.files import confined
 
 

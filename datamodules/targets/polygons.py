@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from datamodules.table import read_csv
 from datamodules.targets.base import Target
 from datamodules.targets.rasters import georeference
+from preprocessing.csv_files import read_csv
 from preprocessing.files import confined
 
 if TYPE_CHECKING:

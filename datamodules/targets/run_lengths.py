@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from datamodules.table import read_csv, without_endings
+from datamodules.table import without_endings
 from datamodules.targets.base import Target
 from postprocessing import rle
+from preprocessing.csv_files import read_csv
 from preprocessing.files import confined
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from preprocessing.csv_files import read_csv
+
 Sizes = dict[str, tuple[int, int]]
 Row = tuple[str, ...]
 
@@ -245,11 +247,10 @@ def _shown(key: Row) -> str:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A CSV as text: `001` stays `001`, `NA` is an id, header names without stray spaces."""
+    """A CSV as text, as `read_csv` has it."""
     if not Path(path).is_file():
         raise SubmissionError(f"{path} is not there; check data.sample_submission, or the file's name")
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except pd.errors.EmptyDataError:
-        raise SubmissionError(f"{path} is empty") from None
-    return table.rename(columns=str.strip)
+        return read_csv(path)
+    except ValueError as error:
+        raise SubmissionError(str(error)) from None
