@@ -43,6 +43,8 @@ class DicomDataModule(BaseDataModule):
     a tag that is a number can be one of `features`. Hidden files and DICOMDIR are passed over; any other file that
     matches and is no DICOM file with a picture is an error.
 
+    The other arguments are those of `BaseDataModule`.
+
     Args:
         tags: DICOM keywords to read into the table as text, several values joined by a backslash; empty where a file
             has none.
@@ -51,7 +53,6 @@ class DicomDataModule(BaseDataModule):
         frames: each frame of a multi-frame file is an image, `<id>_0`, `<id>_1` …; else such files are an error.
         skip_unreadable: leave training files out whose header cannot be read, with a warning that names them all; an
             error unless given. A test file must get a row: see `unreadable`.
-        (the others are those of `BaseDataModule`)
     """
 
     default_reader = DicomReader

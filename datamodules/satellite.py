@@ -20,12 +20,13 @@ class SatelliteDataModule(BaseDataModule):
     `[red, green, blue, nir]`. Every row has a `place` for the folds (`cv.group: place`): images that touch or overlap
     each other on the ground share it. `cv.group: block` divides the map into squares instead.
 
+    The other arguments are those of `BaseDataModule`.
+
     Args:
         extra: further files of each image under `root`, with `{image_id}` in the path: a panchromatic picture, more
             bands; they are resampled onto the image's grid and their bands come behind its own.
         block: side of the squares of `cv.group: block`, in units of the images' coordinates (metres in UTM). The square
             of an image is that of its centre.
-        (the others are those of `BaseDataModule`)
     """
 
     default_reader = GeoTiffReader

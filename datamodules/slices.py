@@ -21,11 +21,12 @@ class SliceDataModule(BaseDataModule):
     With `datamodules.readers.StackReader` the slices around each one are its channels; gaps in their numbers are warned
     about.
 
+    The other arguments are those of `BaseDataModule`.
+
     Args:
         path_pattern: regular expression that fits the end of every path, with named groups; each is a column.
         ids: the image id, with groups in braces: `{case}_{day}_slice_{slice}`. A group `slice` is the number of the
             slice in its volume, and the rest of the id names the volume.
-        (the others are those of `BaseDataModule`)
     """
 
     def __init__(self, *args: Any, path_pattern: str, ids: str, **kwargs: Any) -> None:

@@ -26,8 +26,7 @@ class VolumeDataModule(BaseDataModule):
     the pattern. Images are `(D, H, W, C)`, samples `(C, D, H, W)`. Train on patches with `windows: VolumePatches`; a
     network with 3-D convolutions is predicted in 3-D tiles by `model.inference`.
 
-    Args:
-        (those of `BaseDataModule`; `augmentation` must be empty: albumentations knows pictures only)
+    Its arguments are those of `BaseDataModule`; `augmentation` must be empty: albumentations knows pictures only.
     """
 
     default_reader = VolumeReader

@@ -28,9 +28,10 @@ class DetectionModule(BaseModule):
     `box_detections_per_img`). Pictures are predicted whole. The views of `inference.tta` and `inference.colours` are
     merged by weighted box fusion, which lowers the score of a box that few views have found.
 
+    The other arguments are those of `BaseModule`, without those of named outputs and the loss formula.
+
     Args:
         loss_weights: factor of the detector's losses by name, such as `{loss_rpn_box_reg: 2}`; 1 unless given.
-        (the others are those of `BaseModule`, without those of named outputs and the loss formula)
 
     Raises:
         ValueError: a network that is no detector of torchvision, or arguments of `inference` that are for maps.

@@ -1,0 +1,45 @@
+"""The site: `sphinx-build -W docs build/docs` writes it. Tutorials run only when asked: see `nb_execution_mode`."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ["REPOSITORY"] = str(ROOT)  # where the tutorials find cli.py and configs/
+
+from docs.generate import write  # noqa: E402
+
+project = "Lightning competition template"
+author = "The contributors"
+copyright = "the contributors, MIT licence"
+extensions = ["myst_nb", "sphinx_copybutton", "sphinx_design"]
+exclude_patterns = ["generate", "README.md"]
+
+html_theme = "furo"
+html_title = project
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_show_sphinx = False
+
+myst_enable_extensions = ["colon_fence", "deflist", "linkify"]
+myst_linkify_fuzzy_links = False  # `cli.py` is a file, not an address in Paraguay
+myst_heading_anchors = 3
+suppress_warnings = ["myst.header"]  # results of benchmarks begin at any level
+
+# `auto` runs tutorials without stored results; minutes. `just docs` and the docs job of CI do, `.ci/run` does not.
+nb_execution_mode = os.environ.get("TUTORIALS", "off")
+nb_execution_timeout = 1200
+nb_execution_raise_on_error = True
+nb_execution_in_temp = True
+nb_merge_streams = True
+nb_output_stderr = "remove"  # progress bars
+copybutton_exclude = ".linenos, .go, .gp"  # examples are copied without prompts and results
+
+linkcheck_timeout = 30
+linkcheck_retries = 2
+linkcheck_workers = 4
+
+
+def setup(app) -> None:
+    app.connect("builder-inited", lambda _: write(ROOT / "docs" / "generated"))

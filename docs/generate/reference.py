@@ -1,0 +1,84 @@
+"""The pages of the reference, a page for each package, and one each for verbs, keys and configs."""
+
+import inspect
+from importlib import import_module
+
+from docs.generate import configs, verbs
+from docs.generate.describe import section
+from docs.generate.objects import ROOTS, class_named, packages, public
+from losses import known_losses
+from losses.formula import loss_class
+
+TITLES = {  # of packages by their last name; others are called as they are
+    "augmentations": "Augmentations",
+    "callbacks": "Callbacks",
+    "datamodules": "Kinds of data",
+    "external": "External data",
+    "inference": "Inference: tiles and views",
+    "lightning_modules": "Tasks and schedules",
+    "losses": "Losses",
+    "metrics": "Metrics",
+    "networks": "Networks",
+    "postprocessing": "Post-processing",
+    "preprocessing": "Preprocessing",
+    "readers": "Readers",
+    "samplers": "Samplers",
+    "submissions": "Submission formats",
+    "targets": "Targets",
+}
+KEYS = dict(zip(("model", "data", "competition", "cv"), ROOTS, strict=True))
+
+
+def pages() -> dict[str, str]:
+    """Name of a file in the reference's folder -> its Markdown."""
+    found = {"verbs.md": verbs.page(), "keys.md": keys_page(), "configs.md": configs.page(), "losses.md": losses_page()}
+    titles = {"verbs": "Verbs", "keys": "Keys of a config", "configs": "Configs", "losses": TITLES["losses"]}
+    for package in packages():
+        objects = public(package)
+        if objects and package != "losses":
+            found[f"{package}.md"] = package_page(package, objects)
+            titles[package] = title(package)
+    return found | {"index.md": index_page(titles)}
+
+
+def index_page(titles: dict[str, str]) -> str:
+    """What the reference holds."""
+    names = list(titles)
+    lines = ["# Reference", "", "Written from the code when the site is built.", "", "```{toctree}", ":maxdepth: 1", ""]
+    return "\n".join([*lines, *names[:4], *sorted(names[4:], key=lambda name: titles[name]), "```", ""])
+
+
+def title(package: str) -> str:
+    """Title of a package's page."""
+    return TITLES.get(package.rpartition(".")[2], package.rpartition(".")[2].replace("_", " ").capitalize())
+
+
+def package_page(package: str, objects: dict[str, object]) -> str:
+    """Everything of a package that a config can name; base classes come last."""
+    lines = [f"# {title(package)}", "", inspect.cleandoc(import_module(package).__doc__ or ""), ""]
+    ordered = sorted(objects, key=lambda path: (inspect.isabstract(objects[path]), path.rpartition(".")[2].lower()))
+    return "\n".join([*lines, *(section(path, objects[path]) for path in ordered)])
+
+
+def losses_page() -> str:
+    """The formula, and every loss under the name that the formula gives it."""
+    lines = [f"# {TITLES['losses']}", "", inspect.cleandoc(import_module("losses").__doc__ or ""), ""]
+    lines.append(section("losses.LossFormula", import_module("losses").LossFormula))
+    lines += [section(f"losses.{name}", loss_class(name), term=name) for name in known_losses()]
+    return "\n".join(lines)
+
+
+def keys_page() -> str:
+    """The keys of `model`, `data`, `competition` and `cv`; `trainer` is Lightning's."""
+    lines = [
+        "# Keys of a config",
+        "",
+        "Every key is a flag, too: `--data.batch_size 8`. A config may leave out `init_args` in a flag's name.",
+        "`trainer` takes the arguments of",
+        "[Lightning's `Trainer`](https://lightning.ai/docs/pytorch/stable/common/trainer.html#trainer-class-api);",
+        "keys beside these (`ema`, `early_stopping`, `stages`, …) are options of [`fit`](#verb-fit).",
+    ]
+    for key, name in KEYS.items():
+        kind = class_named(name)
+        lines += ["", section(f"key-{key}", kind, heading=f"{key}: {name}")]
+    return "\n".join(lines) + "\n"
