@@ -63,7 +63,7 @@ def package_page(package: str, objects: dict[str, object]) -> str:
 def losses_page() -> str:
     """The formula, and every loss under the name that the formula gives it."""
     lines = [f"# {TITLES['losses']}", "", inspect.cleandoc(import_module("losses").__doc__ or ""), ""]
-    lines.append(section("losses.LossFormula", import_module("losses").LossFormula))
+    lines.append(section("losses.LossFormula", import_module("losses").LossFormula, heading="The formula"))
     lines += [section(f"losses.{name}", loss_class(name), term=name) for name in known_losses()]
     return "\n".join(lines)
 
