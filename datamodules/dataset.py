@@ -131,14 +131,23 @@ def to_sample(row: Any, image: np.ndarray | Scene, arrays: Arrays, features: np.
     unread = isinstance(image, Scene)
     sample: dict[str, Any] = {
         "image_id": row.image_id,
-        "image": image if unread else torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0))),
+        "image": image if unread else torch.from_numpy(_counted(np.ascontiguousarray(np.moveaxis(image, -1, 0)))),
         "original_size": image.size if unread else image.shape[:-1],
         "weight": torch.tensor(float(row.weight)),
     }
     if len(features):
         sample["features"] = torch.from_numpy(features)
     for name, array in arrays.items():
-        array = array.astype(np.int32) if array.dtype == np.uint16 else array
+        array = array.astype(np.int32) if array.dtype == np.uint16 else _counted(array)
         # ascontiguousarray makes one dimension of none, which the number of a class has.
         sample[name] = torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape))
     return sample
+
+
+def _counted(array: np.ndarray) -> np.ndarray:
+    """The array in a type that torch computes with: it stores uint32 and uint64, and little more."""
+    if array.dtype not in (np.uint32, np.uint64):
+        return array
+    if array.max(initial=0) >= 2**63:
+        raise ValueError(f"{array.dtype} values up to {array.max()} are larger than a tensor holds")
+    return array.astype(np.int64)

@@ -164,7 +164,7 @@ def kind_of(target: Target, name: str, array: np.ndarray, form: str) -> Kind:
         return "array"
     if array.ndim == 3:
         return "binary" if array.dtype in (np.uint8, bool) and array.max(initial=0) <= 1 else "array"
-    if array.dtype == np.uint16:
+    if array.dtype in (np.uint16, np.int32):
         return "labels"
     is_classes = isinstance(getattr(target, "classes", None), int) and getattr(target, "name", None) == name
     return "classes" if is_classes and array.dtype == np.int64 else "array"

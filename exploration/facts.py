@@ -230,8 +230,8 @@ def _about(name: str, array: np.ndarray, axes: int, owner: Target | None, read: 
         counts = {_name(names, k, name, len(array)): int(np.count_nonzero(plane)) for k, plane in enumerate(array)}
         return TruthFacts("masks", pixels=counts, total=counted)
     if array.ndim == axes and array.dtype in (np.uint16, np.int32, np.uint32):
-        counts = np.bincount(array.reshape(-1))[1:]
-        return TruthFacts("instances", areas=counts[counts > 0], total=counted)
+        ids, counts = np.unique(array, return_counts=True)  # ids may be as large as 2^31
+        return TruthFacts("instances", areas=counts[ids > 0], total=counted)
     if array.ndim == axes:
         numbers, counts = np.unique(array, return_counts=True)
         pairs = [(int(n), int(c)) for n, c in zip(numbers, counts, strict=True) if n != VOID]

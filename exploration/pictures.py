@@ -129,7 +129,7 @@ def _outline(picture: np.ndarray, mask: np.ndarray, number: int) -> None:
 
 def _outline_ids(picture: np.ndarray, ids: np.ndarray) -> None:
     """Borders between different ids, inside the objects, so that touching ones stay apart."""
-    small = cv2.resize(ids.astype(np.float32), picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    small = cv2.resize(ids.astype(np.float64), picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     edge = (cv2.dilate(small, np.ones((3, 3))) != small) | (cv2.erode(small, np.ones((3, 3))) != small)
     picture[edge & (small > 0)] = PALETTE[1]
 

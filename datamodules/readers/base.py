@@ -2,13 +2,25 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 
 class ImageReadError(ValueError):
     """A file that cannot be read as an image; names it."""
+
+
+class Pixels(NamedTuple):
+    """What an image is made of, by its header.
+
+    Attributes:
+        type: name of the array's type; below 8 bits how many of them mean white: `4-bit`.
+        channels: how many there are.
+    """
+
+    type: str
+    channels: int
 
 
 class Reader(ABC):
@@ -43,6 +55,13 @@ class Reader(ABC):
     @abstractmethod
     def size(self, row: Any) -> tuple[int, int]:
         """`(H, W)`, from the header alone."""
+
+    def pixels(self, row: Any) -> Pixels | None:
+        """Type and number of the channels that `read` gives, from headers alone; None where only reading tells.
+
+        A set of pictures must agree in both, or the same number means another brightness.
+        """
+        return None
 
     def check(self, row: Any) -> None:
         """Raise what `read` would raise, as far as a look at the files tells; of every image before training.

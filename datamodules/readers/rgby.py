@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.readers.base import ImageReadError, Reader
-from datamodules.readers.images import check_picture, picture_size, read_picture
+from datamodules.readers.base import ImageReadError, Pixels, Reader
+from datamodules.readers.images import check_picture, picture_pixels, picture_size, read_picture
 
 CHANNEL = "{channel}"
 COLOURS = ("red", "green", "blue", "yellow")  # microtubules, the protein, the nucleus, the endoplasmic reticulum
@@ -41,16 +41,20 @@ class RgbyReader(Reader):
     def size(self, row: Any) -> tuple[int, int]:
         return picture_size(self.files(row)[0], self.pixel_limit)
 
+    def pixels(self, row: Any) -> Pixels:
+        return Pixels(picture_pixels(self.files(row)[0], "unchanged", self.pixel_limit).type, len(self.channels))
+
     def check(self, row: Any) -> None:
-        sizes = {}
+        found = {}
         for file, name in zip(self.files(row), self.channels, strict=True):
             check_picture(file, self.pixel_limit)
-            sizes[name] = picture_size(file, self.pixel_limit)
-        other = next((name for name in sizes if sizes[name] != sizes[self.channels[0]]), None)
+            size = picture_size(file, self.pixel_limit)
+            found[name] = f"{size} {picture_pixels(file, 'unchanged', self.pixel_limit).type}"
+        first = found[self.channels[0]]
+        other = next((name for name in found if found[name] != first), None)
         if other is not None:
             raise ImageReadError(
-                f"image {row.image_id!r}: channel {other} is {sizes[other]}, {self.channels[0]} is "
-                f"{sizes[self.channels[0]]}"
+                f"image {row.image_id!r}: channel {other} is {found[other]}, {self.channels[0]} is {first}"
             )
 
     def read(self, row: Any) -> np.ndarray:

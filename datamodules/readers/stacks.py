@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.readers.base import ImageReadError, Reader
+from datamodules.readers.base import ImageReadError, Pixels, Reader
 from datamodules.readers.images import ImageReader
 
 
@@ -28,13 +28,17 @@ class StackReader(Reader):
 
     def read(self, row: Any) -> np.ndarray:
         parts = [self.reader.read(type(row)(**(vars(row) | {"path": path}))) for path in self.files(row)]
-        sizes = {part.shape for part in parts}
-        if len(sizes) > 1:
-            raise ImageReadError(f"{row.path} and the slices around it have several sizes: {sorted(sizes)}")
+        kinds = sorted({f"{part.shape} {part.dtype}" for part in parts})
+        if len(kinds) > 1:
+            raise ImageReadError(f"{row.path} and the slices around it have several sizes or types: {', '.join(kinds)}")
         return np.concatenate(parts, axis=2)
 
     def size(self, row: Any) -> tuple[int, int]:
         return self.reader.size(row)
+
+    def pixels(self, row: Any) -> Pixels | None:
+        one = self.reader.pixels(row)
+        return one and Pixels(one.type, one.channels * len(self.files(row)))
 
     def check(self, row: Any) -> None:
         self.reader.check(row)

@@ -18,7 +18,7 @@ class InstanceFolders(Target):
 
     Args:
         pattern: glob under `data.root` with `{image_id}` in it: `stage1_train/{image_id}/masks/*.png`.
-        name: name of the array, uint16 ids `(H, W)`.
+        name: name of the array, int32 ids `(H, W)`.
     """
 
     def __init__(self, pattern: str, name: str = "instances") -> None:
@@ -42,7 +42,7 @@ class InstanceFolders(Target):
         return sorted(glob.parent.glob(glob.name))
 
     def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
-        labels = np.zeros(size, np.uint16)
+        labels = np.zeros(size, np.int32)
         for number, file in enumerate(self.files(row), 1):
             mask = read_picture(file, "gray")[..., 0]
             if mask.shape != size:

@@ -27,10 +27,14 @@ class TouchingBorders(Target):
     def derive(self, sample: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self.source not in sample:
             raise ValueError(f"TouchingBorders wants {self.source!r}, the sample holds {sorted(sample)}")
-        labels = sample[self.source].astype(np.uint16)
+        labels, top = sample[self.source], 65535
+        if labels.max(initial=0) < top:
+            labels = labels.astype(np.uint16)
+        else:  # the next type of OpenCV's that holds every id
+            labels, top = labels.astype(np.float64), np.inf
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * self.width + 1, 2 * self.width + 1))
         # Two instances are near where the largest id in reach differs from the smallest one that is not background.
         largest = cv2.dilate(labels, kernel)
-        smallest = cv2.erode(np.where(labels == 0, np.uint16(65535), labels), kernel)
-        near = (largest > 0) & (smallest < 65535) & (largest != smallest)
+        smallest = cv2.erode(np.where(labels == 0, labels.dtype.type(top), labels), kernel)
+        near = (largest > 0) & (smallest < top) & (largest != smallest)
         return {self.body: (labels > 0).astype(np.uint8)[None], self.border: near.astype(np.uint8)[None]}

@@ -1,0 +1,285 @@
+"""TIFF through tifffile: every sample of every page, in the file's own type."""
+
+import logging
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tifffile import COMPRESSION, PHOTOMETRIC, TIFF, TiffFile, TiffPage
+
+from datamodules.readers.base import ImageReadError, Pixels
+from datamodules.readers.images_channels import Channels, Pages, as_channels, count_channels, page_numbers, white
+from preprocessing.orientation import upright
+
+MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+ORIENTATION = 274
+PREVIEW = 0b101  # NewSubfileType: a reduced copy of another page, or its transparency mask
+MEANING = {256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339, 347, 530}
+VALUES = 4  # a pixel of the limit may have as many values
+GRAY = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MASK)
+COLOURED = (*GRAY, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE, PHOTOMETRIC.YCBCR, PHOTOMETRIC.LINEAR_RAW)
+AS_STORED = (COMPRESSION.JPEG, COMPRESSION.JPEG_LOSSY, COMPRESSION.NONE)  # libjpeg gives RGB of YCbCr by itself
+
+# What tifffile says about odd tags would go to the screen, again and again; what matters is an error here.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+def is_tiff(path: Path | str) -> bool:
+    """Whether a file begins as TIFF or BigTIFF does."""
+    with open(path, "rb") as handle:
+        return handle.read(4) in MARKS
+
+
+class TiffPicture:
+    """An open TIFF file.
+
+    Numbers are those of the file, but for three kinds that Pillow has always given otherwise: a palette is resolved
+    for `rgb` and `gray`, YCbCr becomes RGB, and up to 8 bits where 0 is white are inverted. 1 bit is bool with
+    `unchanged`, else 0 and 255.
+
+    Args:
+        path: the file.
+        pages: which of its pages; copies of a smaller size and masks are none.
+        pixel_limit: most pixels of a page; of all values four times as many.
+
+    Raises:
+        ImageReadError: no page that can be read, or more than were asked for; names the file.
+    """
+
+    def __init__(self, path: Path | str, pages: Pages, pixel_limit: int) -> None:
+        self.path, self.stack = path, pages == "stack"
+        with explained(path):
+            self.file = TiffFile(path, is_ome=False)  # OME's XML may lead to other files; all pages are here anyway
+        try:
+            with explained(path):
+                self.pages = self._full_pages()
+                self.count = len(self.pages) if len(self.pages) > 1 else self._behind(self.pages[0])
+            self.numbers = page_numbers(path, self.count, pages)
+            self._check_size(pixel_limit)
+        except BaseException:
+            self.file.close()
+            raise
+
+    def __enter__(self) -> "TiffPicture":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.file.close()
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """`(H, W)` of the pages that are wanted, or `(D, H, W)` of a stack."""
+        page = self._page(self.numbers[0])
+        size = (page.imagelength, page.imagewidth)
+        size = size[::-1] if _turn(page) >= 5 else size
+        return (len(self.numbers), *size) if self.stack else size
+
+    def pixels(self, channels: Channels) -> Pixels:
+        """Type and number of the channels that `read` gives, from the header.
+
+        Raises:
+            ImageReadError: what `read` would raise, as far as the header tells.
+        """
+        kinds = {self._kind(self._page(number), channels) for number in self.numbers}
+        if len(kinds) > 1 or len({(p.imagelength, p.imagewidth, _turn(p) >= 5) for p in self._wanted()}) > 1:
+            raise ImageReadError(f"{self.path}: its {self.count} pages have several sizes or types; take one of them")
+        kind, colours = kinds.pop()
+        colours = colours if self.stack else colours * len(self.numbers)
+        return Pixels(kind, count_channels(self.path, colours, channels))
+
+    def check(self, channels: Channels) -> None:
+        """Raise what `read` would raise, as far as header and file size tell."""
+        self.pixels(channels)
+        with explained(self.path):
+            self._check_whole()
+
+    def read(self, channels: Channels) -> np.ndarray:
+        """`(H, W, C)`, or `(D, H, W, C)` of a stack."""
+        self.check(channels)
+        parts = [self._samples(number, channels) for number in self.numbers]
+        if self.stack:
+            return as_channels(self.path, np.stack(parts), channels)
+        return as_channels(self.path, np.concatenate(parts, axis=2) if len(parts) > 1 else parts[0], channels)
+
+    # --- what there is -----------------------------------------------------------------------------------------------
+
+    def _full_pages(self) -> list[TiffPage]:
+        pages = list(self.file.pages)
+        full = [page for page in pages if not int(page.subfiletype) & PREVIEW]
+        if not full and any(page.subifds for page in pages):
+            raise ImageReadError(f"{self.path} holds a preview beside raw data; develop it into a TIFF or PNG first")
+        if not (full or pages):
+            raise ValueError("it holds no page")
+        return full or pages
+
+    def _behind(self, page: TiffPage) -> int:
+        """Images in a file of one page: ImageJ, tifffile and MetaMorph write large stacks behind a single header."""
+        if not (self.file.is_imagej or self.file.is_shaped or self.file.is_stk) or 0 in page.shape:
+            return 1
+        found = max(1, self.file.series[0].size // page.size)
+        told = int((self.file.imagej_metadata or {}).get("images", 1))
+        if told > found * page.samplesperpixel:
+            raise ImageReadError(f"{self.path} is damaged: it has {found} of {told} images; copy or download it again")
+        return found
+
+    def _page(self, number: int) -> TiffPage:
+        return self.pages[number if len(self.pages) > 1 else 0]
+
+    def _wanted(self) -> Iterator[TiffPage]:
+        return (self._page(number) for number in self.numbers)
+
+    def _check_size(self, pixel_limit: int) -> None:
+        for page in self._wanted():
+            pixels, samples = page.imagewidth * page.imagelength, page.samplesperpixel * len(self.numbers)
+            if pixels > pixel_limit or max(pixels, page.tilewidth * page.tilelength) * samples > VALUES * pixel_limit:
+                what = f"{page.imagewidth} x {page.imagelength} pixels"
+                what += "" if pixels > pixel_limit else f" of {samples} values"
+                raise ImageReadError(
+                    f"{self.path} is {what}, more than reader.pixel_limit {pixel_limit}; raise it if it is real"
+                )
+
+    def _kind(self, page: TiffPage, channels: Channels) -> tuple[str, int]:
+        """Type of a page's values and number of its samples, for `rgb` and `gray` without alpha.
+
+        Raises:
+            ImageReadError: what no array holds, or no network is trained on.
+        """
+        if page.dtype is None or not isinstance(page.bitspersample, int):
+            raise ImageReadError(f"{self.path} has samples of {page.bitspersample} bits, which are not read")
+        if page.dtype.kind not in "biuf" or page.imagedepth != 1 or 0 in page.shape:
+            what = {"c": "complex numbers"}.get(page.dtype.kind, f"an image of {page.shape}")
+            raise ImageReadError(f"{self.path} holds {what}, expected a picture of real numbers")
+        few = page.bitspersample < 8
+        if channels == "unchanged":
+            return f"{page.bitspersample}-bit" if few else page.dtype.name, page.samplesperpixel
+        if page.photometric == PHOTOMETRIC.SEPARATED and page.samplesperpixel == 4 and page.bitspersample == 8:
+            return "uint8", 3
+        bare = page.photometric == PHOTOMETRIC.YCBCR and page.compression == COMPRESSION.NONE  # Pillow calls it RGB
+        if page.photometric not in COLOURED or bare:
+            name = getattr(page.photometric, "name", page.photometric)
+            raise ImageReadError(
+                f"{self.path} holds {name}, which `channels: {channels}` cannot convert; set reader.channels: unchanged"
+            )
+        if page.photometric == PHOTOMETRIC.PALETTE:
+            return "uint8", 3
+        return "uint8" if few else page.dtype.name, page.samplesperpixel - _has_alpha(page)
+
+    def _check_whole(self) -> None:
+        """Raise where the file ends before its pages, or its tiles are fewer or shorter than they must be."""
+        handle, last = self.file.filehandle, self.file.pages.next_page_offset
+        handle.seek(last)
+        more = handle.read(self.file.tiff.offsetsize)
+        if len(more) < self.file.tiff.offsetsize or struct.unpack(self.file.tiff.offsetformat, more)[0]:
+            raise ValueError("the next page is not there")
+        size = os.path.getsize(self.path)
+        for page in {id(page): page for page in self._wanted()}.values():
+            lost = sorted((self._codes(page) & MEANING) - {tag.code for tag in page.tags})
+            if lost:  # tifffile goes on without a tag that lies behind the end
+                raise ValueError(f"the value of tag {lost[0]} is not there")
+            wanted = int(np.prod(page.chunked))
+            pieces = zip(page.dataoffsets, page.databytecounts, strict=False)
+            there = sum(length > 0 and offset + length <= size for offset, length in pieces)
+            if there < wanted:
+                raise ValueError(f"{wanted - there} of {wanted} strips or tiles are not there")
+            needed = page.size * page.bitspersample // 8 * (1 if len(self.pages) > 1 else self.count)
+            if page.compression == COMPRESSION.NONE and page.dataoffsets[0] + needed > size:
+                raise ValueError(f"{needed} bytes of pixels are needed, the file has {size}")
+
+    def _codes(self, page: TiffPage) -> set[int]:
+        """The tags that a page has by its list of them, whether their values can be read or not."""
+        tiff, handle = self.file.tiff, self.file.filehandle
+        handle.seek(page.offset)
+        count = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))[0]
+        entries = handle.read(count * tiff.tagsize)
+        return {code for (code,) in struct.iter_unpack(f"{tiff.byteorder}H{tiff.tagsize - 2}x", entries)}
+
+    # --- pixels ------------------------------------------------------------------------------------------------------
+
+    def _samples(self, number: int, channels: Channels) -> np.ndarray:
+        """`(H, W, S)` of a page, upright; for `rgb` and `gray` its colours with white at 255 below 8 bits."""
+        page = self._page(number)
+        array = None
+        if _decodes(page) and (page.photometric != PHOTOMETRIC.YCBCR or page.compression in AS_STORED):
+            array = self._by_tifffile(page, number)
+        if array is None:
+            array = self._by_pillow(page)
+        elif page.photometric == PHOTOMETRIC.MINISWHITE and page.dtype.kind in "bu" and page.bitspersample <= 8:
+            array = ~array if page.dtype.kind == "b" else np.subtract(2**page.bitspersample - 1, array, dtype=np.uint8)
+        if array.dtype != page.dtype:
+            raise ImageReadError(f"{self.path} gives {array.dtype}, its header says {page.dtype}")
+        if channels == "unchanged":
+            return array
+        if page.photometric == PHOTOMETRIC.SEPARATED:
+            return np.asarray(Image.fromarray(np.ascontiguousarray(array), "CMYK").convert("RGB"))
+        if page.photometric == PHOTOMETRIC.PALETTE:
+            with explained(self.path):
+                return (page.colormap >> 8).astype(np.uint8).T[array[..., 0]]
+        array = array[..., : array.shape[2] - _has_alpha(page)]
+        return white(array, page.bitspersample) if page.bitspersample < 8 else array
+
+    def _by_tifffile(self, page: TiffPage, number: int) -> np.ndarray | None:
+        """What tifffile reads, upright; None where its decoder is not installed."""
+        with explained(self.path):
+            try:
+                if self.count > len(self.pages):
+                    array = self._stacked[number]
+                else:
+                    array = page.asarray(squeeze=False, maxworkers=1)  # a loader process has one CPU
+            except (ImportError, NotImplementedError):
+                return None
+            array = array.reshape(page.shaped)[:, 0].transpose(1, 2, 0, 3)
+            array = array.reshape(page.imagelength, page.imagewidth, page.samplesperpixel)
+            return upright(array.astype(array.dtype.newbyteorder("="), copy=False), _turn(page))
+
+    @cached_property
+    def _stacked(self) -> np.ndarray:
+        """The images behind one header `(n, *page.shape)`, in the file until they are asked for."""
+        return self.file.series[0].asarray(out="memmap").reshape(self.count, *self.pages[0].shape)
+
+    def _by_pillow(self, page: TiffPage) -> np.ndarray:
+        """What tifffile has no decoder for, where Pillow gives 8 bits a sample or 1: upright, white is high."""
+        if page.bitspersample not in (1, 8) or page.dtype.kind not in "bu":
+            name = getattr(page.compression, "name", page.compression)
+            raise ImageReadError(f"{self.path} is compressed by {name}, which is not read with {page.dtype}")
+        # From a handle: by a path Pillow maps uncompressed pixels as if they were not turned.
+        with explained(self.path), open(self.path, "rb") as handle, Image.open(handle) as picture:
+            picture.seek(page.index)
+            picture.load()
+            array = np.asarray(picture)
+        return array if array.ndim == 3 else array[..., None]
+
+
+@contextmanager
+def explained(path: Path | str) -> Iterator[None]:
+    """Whatever a decoder raises about a broken file, as an ImageReadError that names it."""
+    try:
+        yield
+    except (ImageReadError, MemoryError):
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ImageReadError(f"{path} is damaged: {text}; copy or download it again") from error
+
+
+def _turn(page: TiffPage) -> int:
+    turn = page.tags.valueof(ORIENTATION, 1)
+    return turn if turn in range(1, 9) else 1
+
+
+def _has_alpha(page: TiffPage) -> bool:
+    """Whether the last sample is opacity; one more than the colours whose meaning is not told is data."""
+    return len(page.extrasamples) == 1 and int(page.extrasamples[0]) in (1, 2)
+
+
+def _decodes(page: TiffPage) -> bool:
+    """Whether tifffile has a decoder; imagecodecs brings most of them."""
+    try:
+        return page.compression == COMPRESSION.NONE or TIFF.DECOMPRESSORS[page.compression] is not None
+    except KeyError:
+        return False
