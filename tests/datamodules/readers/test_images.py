@@ -125,5 +125,5 @@ def test_channels_in_files_are_looked_at_one_by_one(tmp_path):
     with pytest.raises(ImageReadError, match=r"x_green\.png is damaged"):
         reader.check(one)
     Image.fromarray(np.zeros((40, 51), np.uint8)).save(tmp_path / "x_green.png")
-    with pytest.raises(ImageReadError, match=r"image 'x': channel green is \(40, 51\), red is \(40, 50\)"):
+    with pytest.raises(ImageReadError, match=r"image 'x': channel green is \(40, 51\) uint8, red is \(40, 50\) uint8"):
         reader.check(one)
