@@ -5,7 +5,6 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -13,6 +12,7 @@ from datamodules.external.base import ExternalData
 from datamodules.readers import Reader, VolumeReader
 from datamodules.readers.volumes import read_grid, source_of
 from datamodules.targets import Target
+from preprocessing.polygons import contour_pixels, filled
 from preprocessing.text_files import read_xml
 
 CHARACTERISTICS = (
@@ -159,16 +159,21 @@ def agreement(readings: list[dict[str, Any]], size: tuple[int, int, int], affine
                 raise ValueError(
                     f"a contour lies at z = {z} mm, the scan reaches from {heights.min()} to {heights.max()}"
                 )
-            drawn = np.zeros(size[1:], np.uint8)
-            corners = np.array(points, np.int32).reshape(-1, 1, 2)
-            if len(points) > 1:
-                cv2.fillPoly(drawn, [corners], 1)
-                cv2.polylines(drawn, [corners], True, 0)
-            else:  # a nodule below 3 mm is its centre alone
-                drawn[points[0][1], points[0][0]] = 1
-            place = own.setdefault(index, np.zeros(size[1:], np.uint8))
+            drawn = _outlined(points, size[1:])
+            place = own.setdefault(index, np.zeros(size[1:], bool))
             own[index] = place | drawn if inside else place & ~drawn
         for index, drawn in own.items():
             reader = masks.setdefault(entry["reader"], np.zeros(size, np.uint8))
             reader[index] |= drawn
     return np.sum(list(masks.values()), axis=0, dtype=np.uint8) if masks else np.zeros(size, np.uint8)
+
+
+def _outlined(points: list[list[int]], size: tuple[int, int]) -> np.ndarray:
+    """What an outline holds, `(H, W)` bool: not the pixels it runs on; a nodule below 3 mm is its centre alone."""
+    ring = np.array(points, np.float64).reshape(-1, 2) + 0.5
+    if len(ring) == 1:
+        return filled([ring], size, contour=True) > 0
+    held = filled([ring], size) > 0
+    _, rows, columns = contour_pixels([ring], size)
+    held[rows, columns] = False
+    return held

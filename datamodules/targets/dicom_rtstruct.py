@@ -12,14 +12,17 @@ from datamodules.readers.dicom_files import read_header
 from datamodules.table import rows_of
 from datamodules.targets.base import Target
 from datamodules.targets.dicom_seg import Plane, files_of, plane_of
+from preprocessing.polygons import filled
 from preprocessing.series import slice_normal
 
 
 class RtStructures(Target):
     """Masks from the contours of DICOM RTSTRUCT files, filled on the image that they were drawn on.
 
-    A pixel belongs to a structure where its centre lies inside an odd number of the structure's contours on that
-    slice, so that a contour within another is a hole.
+    A pixel belongs to a structure where its centre lies inside an odd number of the structure's contours on that slice,
+    so that a contour within another is a hole, or where it lies on one of them: writers such as rt-utils trace the
+    pixels of a mask through their centres. Contours of one or two points draw their pixels
+    (`preprocessing.polygons.filled`, contour included).
 
     Args:
         pattern: RTSTRUCT files under `data.root`; names of columns in braces stand for the row's values
@@ -66,7 +69,7 @@ class RtStructures(Target):
             for (number, name), polygons in contours_of(path).items():
                 channels = self._channels(number, name)
                 if channels:
-                    masks[channels] |= filled(polygons, plane, self.tolerance)
+                    masks[channels] |= drawn(polygons, plane, self.tolerance)
         return {self.name: masks}
 
     def _paths(self, row: Any) -> list[Path]:
@@ -104,25 +107,16 @@ def contours_of(path: str) -> dict[tuple[int, str], list[np.ndarray]]:
     return found
 
 
-def filled(polygons: list[np.ndarray], plane: Plane, tolerance: float) -> np.ndarray:
-    """Mask `(H, W)` uint8 of the contours that lie on a plane, by the even-odd rule on pixel centres.
+def drawn(polygons: list[np.ndarray], plane: Plane, tolerance: float) -> np.ndarray:
+    """Mask `(H, W)` uint8 of the contours that lie on a plane.
 
     Args:
         polygons: each `(n, 3)` mm.
         plane: grid of the image.
         tolerance: largest distance from the plane, mm.
     """
-    from skimage.draw import polygon
-
     normal = slice_normal(plane.orientation)
-    row_direction, column_direction = plane.orientation[:3], plane.orientation[3:]
-    mask = np.zeros(plane.size, np.uint8)
-    for points in polygons:
-        offsets = points - plane.position
-        if len(points) < 3 or np.abs(offsets @ normal).max() > tolerance:
-            continue
-        rows = offsets @ column_direction / plane.spacing[0]
-        columns = offsets @ row_direction / plane.spacing[1]
-        inside = polygon(rows, columns, plane.size)
-        mask[inside] ^= 1
-    return mask
+    directions = np.stack([plane.orientation[:3] / plane.spacing[1], plane.orientation[3:] / plane.spacing[0]], axis=1)
+    offsets = [points - plane.position for points in polygons]
+    near = [one for one in offsets if len(one) and np.abs(one @ normal).max() <= tolerance]
+    return (filled([one @ directions + 0.5 for one in near], plane.size, contour=True) > 0).astype(np.uint8)

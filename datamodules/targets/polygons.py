@@ -2,6 +2,7 @@
 
 import glob
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,15 +13,19 @@ from datamodules.targets.base import Target
 from datamodules.targets.rasters import georeference
 from preprocessing.csv_files import read_csv
 from preprocessing.files import confined
+from preprocessing.polygons import areas, filled, import_shapely, rings_of
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
+
+POLYGON = 3  # shapely's number of the type
 
 
 class Polygons(Target):
     """A mask per class, or instances, rasterised from polygons; only what lies in the window is drawn.
 
-    Pixels belong to a polygon when their centre lies inside (GDAL's rule). Where instances overlap, the later one wins.
+    Pixels belong to a polygon when their centre lies inside (GDAL's rule; `preprocessing.polygons.filled`, area only):
+    polygons of two points, collinear ones and spikes hold none. Where instances overlap, the later one wins.
 
     Args:
         geojson: path under `data.root` with `{image_id}` in it, one file per image; `*` may stand for a folder. A
@@ -33,8 +38,9 @@ class Polygons(Target):
         grid_sizes: CSV of DSTL with an unnamed id column, Xmax and Ymin.
         class_key: property (GeoJSON) or column (CSV) that names the class; None for one class.
         classes: values of it, in the order of the mask's channels.
-        instances: give `instances` `(H, W)` uint16 in place of `mask` `(K, H, W)` uint8.
-        buffer: grow (or, negative, shrink) every polygon by that many units of its coordinates: lines become roads.
+        instances: give `instances` `(H, W)` int32 in place of `mask` `(K, H, W)` uint8.
+        buffer: grow (or, negative, shrink) every polygon by that many units of its coordinates: lines become roads,
+            which have no area before.
         required: an image without a file is an error.
         crs: reference system of GeoJSON files without a `crs` member, such as `EPSG:32616`.
         name: name of the array; `mask` or `instances` unless given.
@@ -69,7 +75,7 @@ class Polygons(Target):
         self.name = name or ("instances" if instances else "mask")
         self._rows: dict[str, list[tuple[str, str]]] = {}
         self._grid: dict[str, tuple[float, float]] = {}
-        self._kept: tuple[str, list] | None = None  # polygons of the image that was read last
+        self._kept: tuple[str, np.ndarray, np.ndarray] | None = None  # polygons of the image that was read last
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
@@ -115,70 +121,63 @@ class Polygons(Target):
         return [path for path in [self._path(row.image_id)] if path.is_file()]
 
     def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
-        from rasterio.features import rasterize
-
         if self._kept is None or self._kept[0] != row.image_id:
-            self._kept = row.image_id, self.polygons(row)
+            self._kept = row.image_id, *self.polygons(row)
+        _, kinds, polygons = self._kept
         window = getattr(row, "window", (0, 0, *size))
-        top, left, height, width = window
-        inside = [
-            (kind, number, polygon)
-            for number, (kind, polygon) in enumerate(self._kept[1], 1)
-            if _touches(polygon.bounds, window)
-        ]
-        shift = (1.0, 0.0, float(left), 0.0, 1.0, float(top))
-        transform = _affine(shift)
+        inside = _touching(polygons, window)
         if self.instances:
-            labels = np.zeros((height, width), np.uint16)
-            if inside:
-                shapes = [(polygon, number) for _, number, polygon in inside]
-                rasterize(shapes, out=labels, transform=transform)
-            return {self.name: labels}
-        kinds = self.classes or [""]
-        mask = np.zeros((len(kinds), height, width), np.uint8)
-        for channel, wanted in enumerate(kinds):
-            shapes = [(polygon, 1) for kind, _, polygon in inside if kind == wanted]
-            if shapes:
-                rasterize(shapes, out=mask[channel], transform=transform)
-        return {self.name: mask}
+            numbers = np.concatenate([[0], inside + 1]).astype(np.int32)
+            return {self.name: numbers[_drawn(polygons[inside], window)]}
+        chosen = [inside[kinds[inside] == kind] for kind in self.classes] if self.classes is not None else [inside]
+        return {self.name: np.stack([_drawn(polygons[one], window) > 0 for one in chosen]).astype(np.uint8)}
 
-    def polygons(self, row: Any) -> list[tuple[str, "BaseGeometry"]]:
-        """Class and polygon of an image, in its pixels (x = column, y = row), empty ones left out.
+    def polygons(self, row: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Class and polygon of each area of an image `(n,)`, in its pixels (x = column, y = row).
 
         Raises:
             ValueError: names the file and what is wrong with it.
         """
         shapely = import_shapely()
-        found = self._from_csv(row) if self.csv is not None else self._from_geojson(row)
-        result = []
-        for kind, polygon in found:
-            if self.classes is not None and kind not in self.classes:
-                continue
-            polygon = polygon.buffer(self.buffer) if self.buffer else polygon
-            polygon = polygon if polygon.is_valid else shapely.make_valid(polygon)
-            if not polygon.is_empty:
-                result.append((kind, polygon))
-        return [(kind, self._to_pixels(row, polygon)) for kind, polygon in result]
+        kinds, shapes = self._from_csv(row) if self.csv is not None else self._from_geojson(row)
+        kinds, shapes = np.array(kinds, object), np.array(shapes, object)
+        if self.classes is not None:
+            wanted = np.isin(kinds, self.classes)
+            kinds, shapes = kinds[wanted], shapes[wanted]
+        flat = ~shapely.is_empty(shapes) & (shapely.get_dimensions(shapes) < 2)
+        if flat.any() and not self.buffer:
+            raise ValueError(
+                f"{self.csv or self._path(row.image_id)}, image {row.image_id!r}: a {shapes[flat][0].geom_type} has no "
+                "area, expected polygons; set the target's buffer"
+            )
+        if self.instances:
+            shapes, number = shapely.get_parts(shapes, return_index=True)
+            kinds = kinds[number]
+        if self.buffer:
+            shapes = shapely.buffer(shapes, self.buffer)
+        odd = ~shapely.is_valid(shapes) | (shapely.get_type_id(shapes) != POLYGON)
+        shapes[odd] = [shapely.MultiPolygon(areas(shape)) for shape in shapes[odd]]
+        held = ~shapely.is_empty(shapes)
+        return kinds[held], self._to_pixels(row, shapes[held])
 
-    def _from_csv(self, row: Any) -> list[tuple[str, "BaseGeometry"]]:
+    def _from_csv(self, row: Any) -> tuple[list[str], Sequence["BaseGeometry"]]:
         shapely = import_shapely()
-        found = []
-        for kind, wkt in self._rows.get(row.image_id, []):
-            try:
-                polygon = shapely.force_2d(shapely.from_wkt(wkt))
-            except shapely.errors.ShapelyError as error:
-                raise ValueError(f"{self.csv}, image {row.image_id!r}: {wkt[:60]!r} is no WKT: {error}") from None
-            found += [(kind, part) for part in ([polygon] if not self.instances else _parts(polygon))]
-        return found
+        rows = self._rows.get(row.image_id, [])
+        texts = [wkt for _, wkt in rows]
+        try:
+            return [kind for kind, _ in rows], shapely.force_2d(shapely.from_wkt(texts))
+        except shapely.errors.ShapelyError as error:
+            wrong = next(wkt for wkt in texts if not _is_wkt(wkt))
+            raise ValueError(f"{self.csv}, image {row.image_id!r}: {wrong[:60]!r} is no WKT: {error}") from None
 
-    def _from_geojson(self, row: Any) -> list[tuple[str, "BaseGeometry"]]:
+    def _from_geojson(self, row: Any) -> tuple[list[str], list["BaseGeometry"]]:
         from rasterio.warp import transform_geom
         from shapely.geometry import shape
 
         path = self._path(row.image_id)
         text = path.read_text(encoding="utf-8-sig").strip() if path.is_file() else ""
         if not text:
-            return []  # SpaceNet writes chips without buildings as files of 0 bytes
+            return [], []  # SpaceNet writes chips without buildings as files of 0 bytes
         try:
             content = json.loads(text)
             features = content["features"]
@@ -189,33 +188,30 @@ class Polygons(Target):
         crs = crs or ("OGC:CRS84" if _degrees(features) else target)
         if target is None:
             raise ValueError(f"image {row.image_id!r} has no reference system, {path} cannot be laid upon it")
-        found = []
+        kinds, shapes = [], []
         for number, feature in enumerate(features):
-            geometry = feature.get("geometry")
+            geometry = _closed(feature.get("geometry"))
             if geometry is None or not geometry.get("coordinates"):
                 continue
-            kind = str((feature.get("properties") or {}).get(self.class_key)) if self.class_key else ""
             try:
-                moved = shape(transform_geom(crs, target, geometry))
+                shapes.append(shape(transform_geom(crs, target, geometry)))
             except Exception as error:
                 raise ValueError(f"{path}, feature {number}: {error}") from error
-            found += [(kind, part) for part in ([moved] if not self.instances else _parts(moved))]
-        return found
+            kinds.append(str((feature.get("properties") or {}).get(self.class_key)) if self.class_key else "")
+        return kinds, shapes
 
-    def _to_pixels(self, row: Any, polygon: "BaseGeometry") -> "BaseGeometry":
-        from shapely import affinity
-
+    def _to_pixels(self, row: Any, polygons: np.ndarray) -> np.ndarray:
         if self.csv is not None and self.coordinates == "pixel":
-            return polygon
+            return polygons
         image = georeference(row)
         if self.csv is not None and self.coordinates == "grid":
             xmax, ymin = self._grid[grid_key(self._grid, row.image_id)]
             # DSTL: x / Xmax * W', W' = W * W / (W + 1); y / Ymin * H' (the competition's data page).
             across = image.width * image.width / (image.width + 1) / xmax
             down = image.height * image.height / (image.height + 1) / ymin
-            return affinity.affine_transform(polygon, [across, 0, 0, down, 0, 0])
+            return import_shapely().transform(polygons, lambda points: points * (across, down))
         a, b, c, d, e, f = (~image.transform)[:6]
-        return affinity.affine_transform(polygon, [a, b, d, e, c, f])
+        return import_shapely().transform(polygons, lambda points: points @ [[a, d], [b, e]] + (c, f))
 
 
 def _degrees(features: list[dict]) -> bool:
@@ -236,25 +232,34 @@ def grid_key(grid: dict[str, tuple[float, float]], image_id: str) -> str:
     return image_id
 
 
-def import_shapely() -> Any:
-    """The shapely module, or an error that says how to get it."""
+def _closed(geometry: dict | None) -> dict | None:
+    """A geometry of GeoJSON without the rings of fewer than three corners, which shapely does not take."""
+    if geometry is None or geometry.get("type") not in ("Polygon", "MultiPolygon"):
+        return geometry
+    whole = geometry["type"] == "Polygon"
+    polygons = [geometry.get("coordinates") or []] if whole else geometry.get("coordinates") or []
+    kept = [[ring for ring in rings if len(ring) > 2] for rings in polygons if rings and len(rings[0]) > 2]
+    return geometry | {"coordinates": (kept[0] if kept else []) if whole else kept}
+
+
+def _is_wkt(text: str) -> bool:
+    shapely = import_shapely()
     try:
-        import shapely
-    except ImportError as error:
-        raise ImportError('polygons need shapely: pip install -e ".[satellite]"') from error
-    return shapely
+        return shapely.from_wkt(text) is not None
+    except shapely.errors.ShapelyError:
+        return False
 
 
-def _parts(polygon: "BaseGeometry") -> list["BaseGeometry"]:
-    return list(getattr(polygon, "geoms", [polygon]))
-
-
-def _touches(bounds: tuple[float, float, float, float], window: tuple[int, int, int, int]) -> bool:
+def _touching(polygons: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
+    """Indices of the polygons that reach into a window, by their bounds."""
     top, left, height, width = window
-    return bounds[0] <= left + width and bounds[2] >= left and bounds[1] <= top + height and bounds[3] >= top
+    bounds = import_shapely().bounds(polygons).reshape(-1, 4)
+    low, high = bounds[:, :2] <= (left + width, top + height), bounds[:, 2:] >= (left, top)
+    return np.flatnonzero(low.all(1) & high.all(1))
 
 
-def _affine(numbers: tuple[float, ...]) -> Any:
-    from affine import Affine
-
-    return Affine(*numbers)
+def _drawn(polygons: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
+    """Number, from 1, of the polygon that each pixel of a window belongs to; 0 for none."""
+    top, left, height, width = window
+    rings, numbers = rings_of(polygons)
+    return filled([ring - (left, top) for ring in rings], (height, width), numbers)

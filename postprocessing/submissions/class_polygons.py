@@ -6,7 +6,8 @@ import numpy as np
 
 from postprocessing.submissions.base import RowError, Submission, SubmissionError, named, read_table
 from postprocessing.submissions.labels import class_place
-from postprocessing.submissions.outlines import from_wkt, import_shapely, inside, outlines, parts, rasterised
+from postprocessing.submissions.outlines import from_wkt, inside, outlines, rasterised
+from preprocessing.polygons import areas, import_shapely
 
 
 class ClassPolygons(Submission):
@@ -57,7 +58,7 @@ class ClassPolygons(Submission):
         for name, channel in zip(self.classes, mask, strict=True):
             found = shapely.MultiPolygon([polygon for _, polygon in outlines(channel, self.tolerance)])
             if not found.is_valid:  # simplified outlines of neighbours may cross
-                found = shapely.MultiPolygon(parts(shapely.make_valid(found)))
+                found = shapely.MultiPolygon(areas(found))
             found = shapely.transform(found, lambda points: points * [across, down])
             # A pixel is a few millionths of the grid's unit: nine digits keep its corners apart.
             rows.append((written, name, shapely.to_wkt(found, rounding_precision=9, trim=True)))

@@ -1,23 +1,16 @@
 """Between pixels and polygons."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from preprocessing.polygons import areas, filled, import_shapely, rings_of
 
 if TYPE_CHECKING:
     from shapely import Polygon
     from shapely.geometry.base import BaseGeometry
 
 Size = tuple[int, int]
-
-
-def import_shapely() -> Any:
-    """The shapely module, or an error that says how to get it."""
-    try:
-        import shapely
-    except ImportError as error:
-        raise ImportError('polygons need shapely: pip install -e ".[satellite]"') from error
-    return shapely
 
 
 def outlines(labels: np.ndarray, tolerance: float = 0.0) -> list[tuple[int, "Polygon"]]:
@@ -42,27 +35,14 @@ def outlines(labels: np.ndarray, tolerance: float = 0.0) -> list[tuple[int, "Pol
             if tolerance > 0:
                 polygon = shapely.simplify(polygon, tolerance, preserve_topology=True)
             # An outline that meets itself at a corner is an outline with a hole.
-            polygon = polygon if polygon.is_valid else shapely.make_valid(polygon)
-            pieces += [(int(value), part) for part in parts(polygon)]
+            pieces += [(int(value), part) for part in areas(polygon)]
     return sorted(pieces, key=lambda piece: piece[0])
-
-
-def parts(geometry: "BaseGeometry") -> list["Polygon"]:
-    """The polygons of a geometry; points and lines fall away."""
-    if geometry.geom_type == "Polygon":
-        return [] if geometry.is_empty else [geometry]
-    return [part for inner in getattr(geometry, "geoms", []) for part in parts(inner)]
 
 
 def rasterised(polygons: list["BaseGeometry"], size: Size) -> np.ndarray:
     """`(H, W)` int32: the first polygon is 1, the second 2; a pixel belongs to the last one that its centre lies in."""
-    from rasterio.features import rasterize
-
-    labels = np.zeros(size, np.int32)
-    drawn = [(polygon, number) for number, polygon in enumerate(polygons, 1) if not polygon.is_empty]
-    if drawn:
-        rasterize(drawn, out=labels)
-    return labels
+    rings, numbers = rings_of(polygons)
+    return filled(rings, size, numbers)
 
 
 def from_wkt(text: str, kinds: tuple[str, ...]) -> "BaseGeometry":

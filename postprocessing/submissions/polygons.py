@@ -3,7 +3,8 @@
 import numpy as np
 
 from postprocessing.submissions.base import RowError, Submission, named
-from postprocessing.submissions.outlines import from_wkt, import_shapely, inside, outlines, rasterised
+from postprocessing.submissions.outlines import from_wkt, inside, outlines, rasterised
+from preprocessing.polygons import import_shapely
 
 
 class Polygons(Submission):

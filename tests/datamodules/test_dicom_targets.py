@@ -4,6 +4,7 @@ import gzip
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -174,9 +175,14 @@ def circle(row, column, radius, x=START[0], count=720):
     )
 
 
-@pytest.fixture
-def sagittal(tmp_path):
-    """Two sagittal slices and a structure set: a ring on the first, a disc on the second, a point."""
+def traced(mask, how=cv2.CHAIN_APPROX_NONE):
+    """The contours of a mask as rt-utils writes them: through the centres of its pixels."""
+    outlines = cv2.findContours(mask.astype(np.uint8), cv2.RETR_TREE, how)[0]
+    return [contour([world(row, column) for column, row in outline[:, 0].tolist()]) for outline in outlines]
+
+
+def write_structures(tmp_path, rois):
+    """Two sagittal slices, and a structure set of contours by name."""
     for number, x in enumerate((3.0, 5.0)):
         image = Dataset()
         image.Rows, image.Columns = SIZE
@@ -188,8 +194,6 @@ def sagittal(tmp_path):
         image.add_new("PixelData", "OW", np.zeros(SIZE, np.uint16).tobytes())
         save(tmp_path / f"{number}.dcm", image, CTImageStorage)
     structures = Dataset()
-    rois = {"ring": [circle(30, 25, 9), circle(30, 25, 4)], "disc": [circle(20, 20, 5, x=5.0)]}
-    rois["point"] = [contour([world(1, 1)], "POINT")]
     structures.StructureSetROISequence, structures.ROIContourSequence = [], []
     for number, (name, contours) in enumerate(rois.items(), 1):
         item, drawn = Dataset(), Dataset()
@@ -199,6 +203,13 @@ def sagittal(tmp_path):
         structures.ROIContourSequence.append(drawn)
     save(tmp_path / "P1.rt", structures, RTStructureSetStorage)
     return tmp_path
+
+
+@pytest.fixture
+def sagittal(tmp_path):
+    """A ring on the first slice, a disc on the second, a point."""
+    rois = {"ring": [circle(30, 25, 9), circle(30, 25, 4)], "disc": [circle(20, 20, 5, x=5.0)]}
+    return write_structures(tmp_path, rois | {"point": [contour([world(1, 1)], "POINT")]})
 
 
 def distance(row, column):
@@ -221,6 +232,27 @@ def test_contours_are_filled_on_their_slice_with_holes(sagittal):
         for mask, wanted in zip(truth, expected, strict=True):
             assert (mask.astype(bool) == wanted)[~(edge | near)].all()
     assert truths[0][0].sum() * SPACING[0] * SPACING[1] == pytest.approx(np.pi * (81 - 16), rel=0.03)
+
+
+@pytest.mark.parametrize("how", [cv2.CHAIN_APPROX_NONE, cv2.CHAIN_APPROX_SIMPLE])
+def test_masks_that_were_traced_come_back_whole(tmp_path, how):
+    """Rings, lines, single pixels and anything else: pixels whose centres the contours go through are theirs."""
+    random = np.random.default_rng(0)
+    masks = {name: np.zeros(SIZE, bool) for name in ("ring", "line", "pixel", "keyhole", "noise", "islands")}
+    masks["ring"][10:35, 5:20], masks["ring"][15:30, 8:17] = True, False
+    masks["line"][7, 3:13] = masks["pixel"][50, 40] = True
+    masks["keyhole"][10:30, 10:30], masks["keyhole"][15:25, 15:25], masks["keyhole"][20, 25:30] = True, False, False
+    masks["noise"] = random.random(SIZE) < 0.6
+    masks["islands"][5:45, 5:45], masks["islands"][10:40, 10:40], masks["islands"][20:30, 20:30] = True, False, True
+    root = write_structures(tmp_path, {name: traced(mask, how) for name, mask in masks.items()})
+    target = RtStructures("{PatientID}.rt", list(masks))
+    data = DicomDataModule(root=str(root), images="0.dcm", targets=[target])
+    [row] = data.table().to_dict("records")
+    found = data.truth(SimpleNamespace(**row))["mask"]
+    assert {name: int(mask.sum()) for name, mask in zip(masks, found, strict=True)} == {
+        name: int(mask.sum()) for name, mask in masks.items()
+    }
+    assert (found == np.stack(list(masks.values()))).all()
 
 
 def test_structures_that_are_not_there_are_named(sagittal):
