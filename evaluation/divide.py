@@ -1,18 +1,21 @@
 """Ways to divide images into folds: shuffled, by classes, by lists of labels, with quotas, as the author did."""
 
 import warnings
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+    from scipy.sparse import csr_array
 
     from evaluation.folds import CrossValidation
 
 TRAIN_ONLY = -1  # fold of rows that are trained on in every fold and never validated
 AREA_BINS = 5
+NONE = "(none)"  # class of rows that have none
 SIDES = {"true": 0, "val": 0, "valid": 0, "validation": 0, "false": TRAIN_ONLY, "train": TRAIN_ONLY}
 QUOTAS = ((50, 10), (100, 20), (1_000, 50), (10_000, 100), (100_000, 500))
 
@@ -42,18 +45,30 @@ def _labels(table: pd.DataFrame, cv: "CrossValidation") -> list[list[str]]:
     """Labels of every row; rows without any get one that says so, and are spread like the others."""
     if cv.separator is None:
         return [[value] for value in _classes(table, cv)]
-    fields = table[cv.stratify].fillna("").astype(str)
-    return [[part.strip() for part in text.split(cv.separator) if part.strip()] or ["(none)"] for text in fields]
+    fields = _texts(table[cv.stratify], cv)
+    return [[part.strip() for part in text.split(cv.separator) if part.strip()] or [NONE] for text in fields]
+
+
+def _texts(values: pd.Series, cv: "CrossValidation") -> pd.Series:
+    """Values as text without blanks around; a gap is a value of its own."""
+    texts = values.astype(str).str.strip()
+    absent = values.isna() | (texts == "")
+    if absent.any() and cv.separator is None:  # a list of no labels is no gap
+        warnings.warn(
+            f"{int(absent.sum())} images have nothing in {cv.stratify!r}; they are a class of their own", stacklevel=5
+        )
+    return texts.mask(absent, NONE)
 
 
 def _classes(table: pd.DataFrame, cv: "CrossValidation") -> pd.Series:
     """Class of every row by the column `stratify`, as text."""
     values = table[cv.stratify]
+    texts = _texts(values, cv)
     bins = AREA_BINS if cv.stratify == "area" and cv.bins is None else cv.bins
     if bins is None:
-        return values.astype(str)
+        return texts
+    absent = texts == NONE
     numbers = pd.to_numeric(values, errors="coerce")
-    absent = values.isna() | (values.astype(str).str.strip() == "")
     wrong = numbers.isna() & ~absent
     if wrong.any():
         row = table[wrong].iloc[0]
@@ -64,26 +79,27 @@ def _classes(table: pd.DataFrame, cv: "CrossValidation") -> pd.Series:
     counted = (numbers != 0) & ~absent
     edges = np.unique(np.quantile(numbers[counted], np.linspace(0, 1, bins + 1)[1:-1])) if counted.any() else []
     binned = pd.Series(np.searchsorted(edges, numbers), index=table.index).map("bin {}".format)
-    return binned.mask(numbers == 0, "0").mask(absent, "(none)")
+    return binned.mask(numbers == 0, "0").mask(absent, NONE)
 
 
-def _indicator(labels: list[list[str]]) -> tuple["csr_matrix", list[str]]:
+def _indicator(labels: list[list[str]]) -> tuple["csr_array", list[str]]:
     """`(N, L)` of 0 and 1, which row has which label, and the labels; sparse, for there may be thousands of them."""
-    from scipy.sparse import csr_matrix
+    from scipy.sparse import csr_array
 
     pairs = [(row, label) for row, names in enumerate(labels) for label in dict.fromkeys(names)]
     codes, names = pd.factorize(pd.Series([label for _, label in pairs], dtype=object), sort=True)
     rows = [row for row, _ in pairs]
-    return csr_matrix((np.ones(len(pairs), np.int64), (rows, codes)), (len(labels), len(names))), list(names)
+    return csr_array((np.ones(len(pairs), np.int64), (rows, codes)), (len(labels), len(names))), list(names)
 
 
 def _warn_rare(counts: pd.Series, cv: "CrossValidation") -> pd.Series:
     """Say which classes cannot be in every fold; returns them."""
     rare = counts[counts < cv.k]
     if len(rare):
+        many = " (cv.bins makes classes of numbers)" if len(rare) == len(counts) and cv.separator is None else ""
         warnings.warn(
             f"{len(rare)} values of {cv.stratify!r} have fewer images than folds and will be missing from "
-            f"some: {rare.index.tolist()[:5]}",
+            f"some{many}: {rare.index.tolist()[:5]}",
             stacklevel=5,
         )
     return rare
@@ -93,71 +109,59 @@ def _warn_rare(counts: pd.Series, cv: "CrossValidation") -> pd.Series:
 
 
 def _kfold(table: pd.DataFrame, groups: pd.Series, cv: "CrossValidation") -> np.ndarray:
-    # Imported here: every verb imports this file, one of them divides.
-    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
-
-    grouped, labels = groups.nunique() < len(table), None
+    labels = None
     if cv.stratify is not None:
         labels = _classes(table, cv)
         rare = _warn_rare(labels.value_counts(), cv)
         labels = labels.where(~labels.isin(rare.index), "(rare)")
         if labels.value_counts().min() < cv.k:  # one bin of a few rare images: any fold will do
             labels = labels.where(labels != "(rare)", labels.value_counts().index[0])
-    if grouped:
-        kind = GroupKFold if labels is None else StratifiedGroupKFold
-    else:
-        kind = KFold if labels is None else StratifiedKFold
-    splitter = kind(cv.k, shuffle=True, random_state=cv.random_state())
-    folds = np.full(len(table), TRAIN_ONLY)
-    for fold, (_, held) in enumerate(splitter.split(table, labels, groups if grouped else None)):
-        folds[held] = fold
-    return folds
+    if groups.nunique() < len(table):
+        return _whole_groups(None if labels is None else _indicator([[label] for label in labels])[0], groups, cv)
+    # Imported here: every verb imports this file, one of them divides.
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    splitter = (KFold if labels is None else StratifiedKFold)(cv.k, shuffle=True, random_state=cv.random_state())
+    return _held(splitter.split(table, labels), len(table))
 
 
 def _multilabel(table: pd.DataFrame, groups: pd.Series, cv: "CrossValidation") -> np.ndarray:
     matrix, names = _indicator(_labels(table, cv))
-    _warn_rare(pd.Series(np.asarray(matrix.sum(0)).ravel(), names), cv)
+    _warn_rare(pd.Series(matrix.sum(0), names), cv)
     if groups.nunique() < len(table):
-        return _greedy(matrix, groups, cv.k, cv.random_state())
+        return _whole_groups(matrix, groups, cv)
+    if len(names) == 1:  # every image has the same label: there is nothing to spread
+        return _kfold(table, groups, replace(cv, stratify=None, separator=None))
     from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 
     splitter = MultilabelStratifiedKFold(n_splits=cv.k, shuffle=True, random_state=cv.random_state())
-    folds = np.full(len(table), TRAIN_ONLY)
-    for fold, (_, held) in enumerate(splitter.split(table, matrix.toarray())):
+    return _held(splitter.split(table, matrix.toarray()), len(table))
+
+
+def _held(splits: Iterable[tuple[np.ndarray, np.ndarray]], rows: int) -> np.ndarray:
+    """Fold of every row, from what a splitter of scikit-learn holds out."""
+    folds = np.full(rows, TRAIN_ONLY)
+    for fold, (_, held) in enumerate(splits):
         folds[held] = fold
     return folds
 
 
-def _greedy(matrix: "csr_matrix", groups: pd.Series, k: int, seed: int) -> np.ndarray:
-    """Whole groups, one after the other, each to the fold that has least of what it brings.
+def _whole_groups(matrix: "csr_array | None", groups: pd.Series, cv: "CrossValidation") -> np.ndarray:
+    from evaluation.whole_groups import deal_by_class, deal_by_size
 
-    Shares count, not numbers, so that a rare label weighs as much as a common one; the images themselves count as one
-    more label. The sum over labels of the squared shares grows by twice the dot product of the group's shares with the
-    fold's, so the smallest product keeps that sum smallest.
-    """
-    codes, sums = _group_sums(matrix, groups)
+    codes = pd.factorize(groups)[0]
     sizes = np.bincount(codes)
-    shares = sums.toarray() / np.asarray(matrix.sum(0)).ravel()
-    shares = np.column_stack([shares, sizes / sizes.sum()])
-    order = np.random.default_rng(seed).permutation(len(sizes))
-    order = order[np.argsort(-shares[order].max(1), kind="stable")]  # what is hardest to place comes first
-    present, fold_of = np.zeros((k, shares.shape[1])), np.zeros(len(sizes), int)
-    for group in order:
-        costs = present @ shares[group]
-        # among equals the smallest fold
-        fold = min(range(k), key=lambda fold: (round(costs[fold], 12), present[fold, -1]))
-        fold_of[group] = fold
-        present[fold] += shares[group]
-    return fold_of[codes]
+    if matrix is None:
+        return deal_by_size(sizes, cv.k, cv.random_state())[codes]
+    return deal_by_class(_group_sums(matrix, codes), sizes, cv.k, cv.random_state())[codes]
 
 
-def _group_sums(matrix: "csr_matrix", groups: pd.Series) -> tuple[np.ndarray, "csr_matrix"]:
-    """Number of every row's group `(N,)`, and how often each group has each label `(G, L)`."""
-    from scipy.sparse import csr_matrix
+def _group_sums(matrix: "csr_array", codes: np.ndarray) -> "csr_array":
+    """How often each group has each label `(G, L)`; `codes` are the numbers of every row's group."""
+    from scipy.sparse import csr_array
 
-    codes, names = pd.factorize(groups)
-    member = csr_matrix((np.ones(len(codes), np.int64), (codes, np.arange(len(codes)))), (len(names), len(codes)))
-    return codes, csr_matrix(member @ matrix)
+    ones, rows = np.ones(len(codes), np.int64), np.arange(len(codes))
+    return csr_array(csr_array((ones, (codes, rows)), (codes.max() + 1, len(codes))) @ matrix)
 
 
 def validation_quota(size: int) -> int:
@@ -165,14 +169,15 @@ def validation_quota(size: int) -> int:
     return size // next((share for below, share in QUOTAS if size < below), 1_000)
 
 
-def _nonuniform(matrix: "csr_matrix", names: list[str], groups: pd.Series, seed: int) -> np.ndarray:
+def _nonuniform(matrix: "csr_array", names: list[str], groups: pd.Series, seed: int) -> np.ndarray:
     """Fold 0 where every class has its quota or more, fold -1 for the rest.
 
     Rare classes choose first: their images often bring the common ones along, never the other way round. A group that
     holds all images of a class stays in training.
     """
-    codes, sums = _group_sums(matrix, groups)
-    columns, totals = sums.tocsc(), np.asarray(matrix.sum(0)).ravel()
+    codes = pd.factorize(groups)[0]
+    sums = _group_sums(matrix, codes)
+    columns, totals = sums.tocsc(), matrix.sum(0)
     random = np.random.default_rng(seed)
     taken, found, short = np.zeros(sums.shape[0], bool), np.zeros(len(totals), np.int64), []
 

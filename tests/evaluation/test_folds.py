@@ -141,7 +141,10 @@ def test_area_bins_with_empty_masks_apart():
 
 def test_bins_of_any_column_of_text():
     depths = [str(number) for number in range(99)] + [""]
-    with pytest.warns(UserWarning, match=r"2 values of 'z'.*'0'"):
+    with (
+        pytest.warns(UserWarning, match=r"2 values of 'z'.*'0'"),
+        pytest.warns(UserWarning, match="1 images have nothing in 'z'"),
+    ):
         folds = make_folds(table(100, z=depths), settings_of(k=2, stratify="z", bins=4))
     means = pd.to_numeric(pd.Series(depths)).groupby(folds["fold"]).mean()
     assert abs(means[0] - means[1]) < 8
