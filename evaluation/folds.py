@@ -26,9 +26,11 @@ class CrossValidation:
     Args:
         k: number of folds; 5, the custom of nearly every competition: a fifth is enough to score and little to lose.
         stratify: column whose values every fold shall hold in the same shares; `size` is the image's size, which often
-            tells the microscope or camera, `area` the pixels of foreground.
+            tells the microscope or camera, `area` the pixels of foreground. Rows without a value are a class of their
+            own, which is told.
         group: column whose values are never split: patient, slide, site. Of several columns, images that agree in any
-            of them stay together.
+            of them stay together. Folds hold as many images each as whole groups allow; with `stratify` the largest is
+            at most 1.1 times as large as without.
         duplicates: keep images with equal decoded pixels in one fold.
         seed: of the shuffling.
         kind: `kfold`; `nonuniform`, one validation fold 0 with a share of each class of `stratify` that falls with its
@@ -36,7 +38,8 @@ class CrossValidation:
             1/1000; Inclusive Images 2018, write-up 71433), all else fold -1: trained on, never validated; `given`, the
             division that the column `given` holds.
         separator: between the labels of one field of `stratify`: a space (HPA 2018, Planet), `|`. Every label is then
-            spread over the folds (iterative stratification, Sechidis 2011; whole groups greedily, rare labels first).
+            spread over the folds (iterative stratification, Sechidis 2011; whole groups by
+            `evaluation.whole_groups`).
         bins: cut a numeric `stratify` into so many classes of equal size, by quantiles; 0 (an empty mask) is a class of
             its own. None takes values as they are, but cuts `area` into 5.
         given: column of the author's division: fold numbers, or `true`/`val` (fold 0) and `false`/`train` (fold -1).
