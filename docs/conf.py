@@ -29,7 +29,7 @@ suppress_warnings = ["myst.header"]  # results of benchmarks begin at any level
 
 # `auto` runs tutorials without stored results; minutes. `just docs` and the docs job of CI do, `.ci/run` does not.
 nb_execution_mode = os.environ.get("TUTORIALS", "off")
-nb_execution_timeout = 1200
+nb_execution_timeout = 3600  # of a cell; two minutes on two idle cores
 nb_execution_raise_on_error = True
 nb_execution_in_temp = True
 nb_merge_streams = True

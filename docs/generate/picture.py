@@ -1,0 +1,43 @@
+"""The picture of the README: rows of the last panel of a quickstart, small enough to be committed."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from evaluation.panels import BAR
+
+LIMIT = 200_000  # bytes
+
+
+def row_starts(panel: np.ndarray) -> list[int]:
+    """Lines of a panel `(h, w, 3)` where a bar of a caption begins; what is right of the text is one colour there."""
+    plain = (panel[:, panel.shape[1] * 45 // 100 :] == panel[0, -1]).all(axis=(1, 2))
+    starts, line = [], 2 * BAR  # after the title and the names of the columns
+    while line + BAR <= len(panel):
+        if plain[line : line + BAR].all():
+            starts.append(line)
+            line += BAR
+        line += 1
+    return starts
+
+
+def picture(panel: np.ndarray, rows: list[int], width: int = 860) -> Image.Image:
+    """The head of a panel and some of its rows, counted from 0."""
+    starts = [*row_starts(panel), len(panel)]
+    parts = [panel[BAR : 2 * BAR], *(panel[starts[row] : starts[row + 1]] for row in rows)]
+    whole = Image.fromarray(np.concatenate(parts))
+    small = whole.resize((width, round(whole.height * width / whole.width)), Image.Resampling.LANCZOS)
+    return small.quantize(192, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+
+
+if __name__ == "__main__":
+    panels, target = map(Path, sys.argv[1:3])
+    last = sorted(panels.glob("epoch_*.png"))[-1]
+    drawn = picture(np.asarray(Image.open(last).convert("RGB")), [int(row) for row in sys.argv[3:]] or [0, 3])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    drawn.save(target, optimize=True)
+    size = target.stat().st_size
+    print(f"{target}: {drawn.width} x {drawn.height}, {size} bytes, from {last}")
+    sys.exit(size > LIMIT)
