@@ -5,7 +5,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
+
+from preprocessing.void import VOID
 
 
 class Augmentation(ABC):
@@ -63,6 +66,20 @@ def on_batch(steps: list, batch: dict[str, Any], full: float, random: np.random.
             raise ValueError(f"{type(step).__name__} works on single images; put it into data.augmentation")
         batch = step.batch(batch, full, random)
     return batch
+
+
+def blanked_batch(batch: dict[str, Any]) -> dict[str, Any]:
+    """A batch whose truth holds nothing where `valid` is False; see `preprocessing.void.blanked`."""
+    if "valid" not in batch:
+        return batch
+    valid, axes, result = batch["valid"], batch["image"].dim() - 2, dict(batch)
+    for name in spatial(batch):
+        value: Tensor = batch[name]
+        if name != "valid" and value.dim() in (axes + 1, axes + 2):
+            flat = value.dim() == axes + 1
+            nothing = VOID if flat and value.dtype == torch.int64 else 0
+            result[name] = value.masked_fill(~(valid if flat else valid.unsqueeze(1)), nothing)
+    return result
 
 
 def between(

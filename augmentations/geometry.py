@@ -125,7 +125,8 @@ class Geometry(Augmentation):
                     if swapped is not None:
                         chosen = mirrored.view(-1, *[1] * (swapped.dim() - 1))
                         result[name] = torch.where(chosen, swapped, result[name])
-        if self.border == "constant" and not warp.exact.all() and "valid" not in batch:
+        outside = not warp.exact.all() or np.any(np.array(warp.size) > size)
+        if self.border == "constant" and outside and "valid" not in batch:
             nearest = nearest or Nearest(places, size, self.border)
             result["valid"] = nearest.inside
         if "boxes" in batch:

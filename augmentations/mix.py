@@ -144,7 +144,7 @@ class CopyPaste(_Mix):
         index = torch.from_numpy(self.partners(batch, random)).to(images.device)
         axes, mask = images.dim() - 2, batch[self.mask]
         objects = mask > 0 if mask.dim() == axes + 1 else (mask > 0).any(1)
-        pasted = objects[index]
+        pasted = (objects & batch["valid"] if "valid" in batch else objects)[index]
         result = dict(batch)
         for name in ("image", *names):
             value = batch[name]

@@ -6,6 +6,7 @@ import numpy as np
 from torch import nn
 
 from augmentations.base import Augmentation, masks_of
+from preprocessing.void import VOID, is_class_map
 
 if TYPE_CHECKING:
     import albumentations
@@ -64,12 +65,18 @@ class Steps:
             if boxed:
                 fields = ["box_numbers"]
                 boxes = albumentations.BboxParams("pascal_voc", label_fields=fields, clip=True, min_visibility=0.1)
-            self._composed[number, boxed] = albumentations.Compose(self.runs[number], bbox_params=boxes)
+            self._composed[number, boxed] = albumentations.Compose(
+                self.runs[number], bbox_params=boxes, additional_targets={"valid": "mask"}
+            )
         return self._composed[number, boxed]
 
 
 def augment(augmentation: "albumentations.Compose", image: np.ndarray, arrays: Arrays) -> tuple[np.ndarray, Arrays]:
     """Move image and spatial targets together; masks by the nearest pixel, so that no value is invented.
+
+    Pixels whose masks a transform fills, from outside the picture or where it drops something with `fill_mask`, do not
+    count: `valid` is False there. A transform that looks for objects (CropNonEmptyMaskIfExists) finds none in void:
+    class numbers are 0 there, until `preprocessing.void.blanked` makes them 255 again.
 
     `boxes` `(n, 4)` xyxy are clipped to the crop and dropped, with their `labels`, when less than a tenth remains.
 
@@ -77,12 +84,16 @@ def augment(augmentation: "albumentations.Compose", image: np.ndarray, arrays: A
         TypeError: a transform that knows only pictures of 1 or 3 channels.
     """
     spatial = {name: arrays[name] for name in masks_of(arrays, image.shape[:2])}
+    valid = spatial.pop("valid", None)
     # Plane by plane, because albumentations wants equal shapes. cv2 has no 64-bit remapping; class numbers fit into 16.
     planes: list[np.ndarray] = []
     for array in spatial.values():
+        array = np.where(array == VOID, 0, array) if valid is not None and is_class_map(array) else array
         small = array.astype(np.uint8 if array.dtype in (bool, np.uint8) else np.uint16, copy=False)
         planes += list(small) if array.ndim == 3 else [small]
     given: dict[str, Any] = {"masks": planes} if planes else {}
+    if planes or valid is not None:  # beside the masks, for some transforms look for objects in those
+        given["valid"] = np.ones(image.shape[:2], np.uint8) if valid is None else valid.astype(np.uint8)
     if "boxes" in arrays:
         given |= {"bboxes": arrays["boxes"], "box_numbers": np.arange(len(arrays["boxes"]))}
     try:
@@ -102,4 +113,6 @@ def augment(augmentation: "albumentations.Compose", image: np.ndarray, arrays: A
     for name, before in spatial.items():
         after = np.stack([next(moved) for _ in before]) if before.ndim == 3 else next(moved)
         arrays[name] = after.astype(before.dtype, copy=False)
+    if "valid" in given:
+        arrays["valid"] = result["valid"] == 1  # filled with 0, or with the value of the masks
     return result["image"], arrays

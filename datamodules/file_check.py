@@ -1,5 +1,7 @@
 """Every file is looked at before training: faults are told all at once, and not hours later."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -7,10 +9,13 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from datamodules.decoder import Decoder
-from datamodules.targets import MaskFiles, MaskVolumes
+from datamodules.targets import MaskFiles, MaskVolumes, RasterMasks
+from datamodules.windows import with_window
+from preprocessing.void import VOID, Arrays, foreground
 
 FEW = 64  # rows that are looked at sooner than processes are started
 SHOWN = 20
+STRIP = 2048  # rows of a scene that are looked at at once
 
 
 class FileCheck(Dataset):
@@ -37,30 +42,65 @@ class FileCheck(Dataset):
 
 
 def check_classes(rows: list[Any], decoder: Decoder) -> None:
-    """Refuse masks of class numbers that hold nothing but 0 and the ignored 255: they are binary masks, most likely.
+    """Refuse masks of which none holds a class but 0, where some of their values are ignored or not asked for.
 
-    Files are read as far as the first that has a class, which is the first of nearly every set.
+    Most likely 255 is white, and not what does not count. Files are read as far as the first that has a class, which is
+    the first of nearly every set.
 
     Raises:
         ValueError: names the first file and what to set.
     """
     for target in decoder.targets:
-        if not isinstance(target, MaskFiles | MaskVolumes) or target.classes is None or target.values is not None:
+        if not isinstance(target, MaskFiles | MaskVolumes | RasterMasks) or not rows:
             continue
+        parts = ((row, arrays) for row in rows for arrays in _parts(target, row, decoder.size(row)))
         ignored = None
-        for row in rows:
-            mask = target.read(row, decoder.reader.size(row))[target.name]
-            known = mask != target.ignore
-            if (mask[known] > 0).any():
+        for row, arrays in parts:
+            if target.name == "valid" or foreground(arrays, target.name).any():
                 break
-            ignored = ignored or (None if known.all() else target.files(row)[0])
+            ignored = ignored or (target.files(row)[0] if "valid" in arrays else None)
         else:
-            if ignored is not None:
-                raise ValueError(
-                    f"mask {ignored} holds [0, {target.ignore}], and none of {len(rows)} masks holds a class but 0: "
-                    f"{target.ignore} is ignored, so there is nothing to learn. For binary masks leave out `classes` "
-                    f"of the target, or set `values: [{target.ignore}]`"
-                )
+            _refuse_empty(target, ignored, target.files(rows[0])[0], len(rows))
+
+
+def _parts(target: MaskFiles | MaskVolumes | RasterMasks, row: Any, size: tuple[int, ...]) -> Iterator[Arrays]:
+    """The truth of a row, of a target that reads windows strip by strip: a scene may be larger than memory."""
+    if not target.windowed:
+        yield target.read(row, size)
+        return
+    for top in range(0, size[0], STRIP):
+        part = (top, 0, min(STRIP, size[0] - top), size[1])
+        yield target.read(with_window(row, part), part[2:])
+
+
+def _refuse_empty(target: MaskFiles | MaskVolumes | RasterMasks, ignored: Path | None, first: Path, count: int) -> None:
+    """Raise for a set of masks without any class.
+
+    Args:
+        target: reads them.
+        ignored: the first file with pixels that do not count; None where no file has any.
+        first: the first file.
+        count: of masks.
+    """
+    values = getattr(target, "values", None)
+    if values is not None:
+        raise ValueError(
+            f"none of {count} masks holds any of the values {values} of the target, the first of them {first}: every "
+            "pixel would be class 0"
+        )
+    if ignored is None:
+        return
+    number = VOID if target.ignore is None else target.ignore
+    if isinstance(target, RasterMasks):
+        raise ValueError(
+            f"none of {count} masks holds a class but 0 among the pixels that count, and some do not count, first in "
+            f"{ignored}: there is nothing to learn. Where {number} is a class, as in masks of 0 and 255, set "
+            "`ignore: null`; else look where the masks lie on the map"
+        )
+    raise ValueError(
+        f"mask {ignored} holds [0, {number}], and none of {count} masks holds a class but 0: {number} is ignored, so "
+        f"there is nothing to learn. For binary masks leave out `classes` of the target, or set `values: [{number}]`"
+    )
 
 
 def find_faults(rows: list[Any], decoder: Decoder, by_windows: bool, workers: int, show: bool) -> list[str]:

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from augmentations import Augmentation
+from augmentations.base import blanked_batch
 from lightning_modules.checkpointing import checkpoint_activations
 from lightning_modules.network_errors import explained
 from lightning_modules.optimizers import fuse, loss_groups, network_groups
@@ -210,6 +211,7 @@ class BaseModule(pl.LightningModule):
             with torch.autocast(self.device.type, enabled=False):  # 16 bits would round where pixels come from
                 for step in self.augmentation:
                     batch = step.batch(batch, self._full, random)
+            batch = blanked_batch(batch)
         return batch
 
     def training_loss(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:

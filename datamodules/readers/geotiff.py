@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from datamodules.readers.base import ImageReadError, Reader
+from datamodules.readers.geotiff_data import Alpha, alpha_bands, data_mask, has_internal_mask, held, resampled_data
 from datamodules.windows import with_window
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
 BAND = "{band}"
+STRIP = 16_000_000  # pixels that `known` looks at at once
 TRIES = 3  # a network file system may fail once
 
 
@@ -80,11 +82,15 @@ class GeoTiffReader(Reader):
     Args:
         bands: numbers from 1, or names: a colour (`red`, `nir`, as the file tags it) or a band's description. All bands
             of the file unless given. With `{band}` in the path the names that stand there.
-        nodata: value that means no data, where the file does not say; NaN and infinity always mean that.
+        nodata: value that means no data, in place of the file's own, in every file (`extra`, bands) whose type can hold
+            it; NaN and infinity always mean that. Of a file's own value the same holds: −9999 of bytes means nothing.
         fill: what pixels without data become.
         valid: a pixel counts where `any` band has data (as GDAL's dataset mask) or only where `all` have.
         resampling: of `extra` files of another size: `nearest`, `bilinear` or `cubic`.
         pixel_limit: most pixels to read at once; larger scenes are read by windows (`data.windows`, inference tiles).
+        alpha: band that is 0 where there is no data: `tagged`, the one that the file calls alpha, behind any number of
+            bands, unless it is among those that are read; a band's number, which is then not read as a channel unless
+            `bands` names it; `none` where the tag is wrong (NAIP's near infrared has it, and is data when it is read).
     """
 
     windowed = True
@@ -97,9 +103,10 @@ class GeoTiffReader(Reader):
         valid: Literal["any", "all"] = "any",
         resampling: Literal["nearest", "bilinear", "cubic"] = "bilinear",
         pixel_limit: int = 300_000_000,
+        alpha: int | Literal["tagged", "none"] = "tagged",
     ) -> None:
         self.bands, self.nodata, self.fill, self.valid = bands, nodata, fill, valid
-        self.resampling, self.pixel_limit = resampling, pixel_limit
+        self.resampling, self.pixel_limit, self.alpha = resampling, pixel_limit, alpha
 
     def read(self, row: Any) -> np.ndarray:
         return self.read_with_valid(row)[0]
@@ -145,7 +152,7 @@ class GeoTiffReader(Reader):
                 )
             image, valid = self.read_with_valid(with_window(row, rest))
             valid = np.ones(image.shape[:2], bool) if valid is None else valid
-            return np.pad(image, [*over, (0, 0)], constant_values=self.fill), np.pad(valid, over)
+            return np.pad(image, [*over, (0, 0)], constant_values=self._filling(image, paths[0])), np.pad(valid, over)
         if height * width > self.pixel_limit:
             raise ImageReadError(
                 f"{paths[0]} is {height} x {width} pixels, more than reader.pixel_limit {self.pixel_limit}; read it by "
@@ -155,10 +162,11 @@ class GeoTiffReader(Reader):
         parts, known = [], []
         for path in (*paths, *getattr(row, "extra", ())):
             source = HANDLES.open(path)
-            numbers = self._numbers(source) if len(paths) == 1 and path == paths[0] else list(source.indexes)
+            first = self._is_main(path, paths)
+            numbers = self._numbers(source) if first else list(source.indexes)
             pixels = self._pixels(source, numbers, window, (height, width))
             parts.append(pixels)
-            known.append(self._known(source, numbers, pixels, window, (height, width)))
+            known.append(self._known(source, numbers, pixels, window, (height, width), first))
         image = np.concatenate(parts).transpose(1, 2, 0) if len(parts) > 1 else parts[0].transpose(1, 2, 0)
         if all(part is None for part in known):
             return image, None
@@ -167,13 +175,67 @@ class GeoTiffReader(Reader):
         )
         if counted.all():
             return image, None
-        image = np.where(counted.transpose(1, 2, 0), image, np.asarray(self.fill).astype(image.dtype))
+        image = np.where(counted.transpose(1, 2, 0), image, self._filling(image, paths[0]))
         return image, counted.any(0) if self.valid == "any" else counted.all(0)
+
+    def known(self, row: Any) -> np.ndarray | None:
+        """Where the row's window, or the whole file of any size, has data; pixels are read only where they tell."""
+        paths = self._paths(row)
+        sources = {path: HANDLES.open(path) for path in (*paths, *getattr(row, "extra", ()))}
+        lacking = any(self._may_lack(source, self._is_main(path, paths)) for path, source in sources.items())
+        sides = self.size(row)
+        top, left, height, width = getattr(row, "window", (0, 0, *sides))
+        inside = min(top, left) >= 0 and top + height <= sides[0] and left + width <= sides[1]
+        if not lacking and inside:
+            return None
+        step = max(1, STRIP // width)
+        strips = []
+        for first in range(0, height, step):
+            part = (top + first, left, min(step, height - first), width)
+            strips.append((part[2:], self.read_with_valid(with_window(row, part))[1]))
+        if all(valid is None for _, valid in strips):
+            return None
+        return np.concatenate([np.ones(size, bool) if valid is None else valid for size, valid in strips])
+
+    def _is_main(self, path: str, paths: list[str]) -> bool:
+        return len(paths) == 1 and path == paths[0]
+
+    def _may_lack(self, source: "DatasetReader", main: bool) -> bool:
+        """Whether some pixels of a file may be no data, by its header."""
+        numbers = self._numbers(source) if main else list(source.indexes)
+        if np.dtype(source.dtypes[0]).kind == "f" or has_internal_mask(source, numbers[0]):
+            return True
+        values = [self._nodata(source, number) for number in numbers]
+        return any(value is not None for value in values) or bool(alpha_bands(source, numbers, self._alpha(main)))
+
+    def _alpha(self, main: bool) -> Alpha:
+        # A number counts the bands of the main file.
+        return self.alpha if main or isinstance(self.alpha, str) else "tagged"
+
+    def _nodata(self, source: "DatasetReader", number: int) -> np.generic | None:
+        """What means no data in a band, in its own type."""
+        value, dtype = held(self.nodata, source.dtypes[number - 1]), source.dtypes[number - 1]
+        return held(source.nodatavals[number - 1], dtype) if value is None else value
+
+    def _filling(self, image: np.ndarray, path: str) -> np.generic:
+        """`fill` in the image's type.
+
+        Raises:
+            ValueError: the type cannot hold it.
+        """
+        if image.dtype.kind == "f":
+            return image.dtype.type(self.fill)
+        value = held(self.fill, image.dtype)
+        if value is None:
+            raise ValueError(
+                f"{path} is {image.dtype}, which cannot hold reader.fill {self.fill}; set one that it can, such as 0"
+            )
+        return value
 
     def _numbers(self, source: "DatasetReader") -> list[int]:
         """Band numbers of the wanted bands."""
         if self.bands is None:
-            return list(source.indexes)
+            return [number for number in source.indexes if number != self.alpha]
         names = {}
         for number, colour, text in zip(source.indexes, source.colorinterp, source.descriptions, strict=True):
             names.setdefault(colour.name.lower(), number)
@@ -216,25 +278,26 @@ class GeoTiffReader(Reader):
         )
 
     def _known(
-        self, source: Any, numbers: list[int], pixels: np.ndarray, share: tuple, size: tuple[int, int]
+        self, source: Any, numbers: list[int], pixels: np.ndarray, share: tuple, size: tuple[int, int], main: bool
     ) -> np.ndarray | None:
         """Bool `(C, H, W)`: where the pixels are data; None where the file knows no others."""
-        nodata = [self.nodata if self.nodata is not None else source.nodatavals[number - 1] for number in numbers]
-        flags = {flag.name for number in numbers for flag in source.mask_flag_enums[number - 1]}
-        # An alpha band that was asked for is data: NAIP's near infrared is tagged so.
-        alpha = [n for n, colour in zip(source.indexes, source.colorinterp, strict=True) if colour.name == "alpha"]
-        masked = "per_dataset" in flags and not ("alpha" in flags and set(alpha) & set(numbers))
-        if pixels.dtype.kind != "f" and not masked and all(value is None for value in nodata):
+        place = self._place(source, share)
+        nodata = [self._nodata(source, number) for number in numbers]
+        own = _reading(source, place, lambda: data_mask(source, numbers, place, size, self._alpha(main)))
+        if pixels.dtype.kind != "f" and own is None and all(value is None for value in nodata):
             return None
         known = np.isfinite(pixels) if pixels.dtype.kind == "f" else np.ones(pixels.shape, bool)
-        for index, value in enumerate(nodata):
-            if value is not None and not np.isnan(value):
-                # The file's value, rounded as its own type rounds it: -3.4e38 is no float32.
-                known[index] &= pixels[index] != np.asarray(value).astype(pixels.dtype)
-        if masked:
-            place = self._place(source, share)
-            known &= _reading(source, place, lambda: source.dataset_mask(window=place, out_shape=size)) > 0
-        return known
+        for index, (number, value) in enumerate(zip(numbers, nodata, strict=True)):
+            if value is None:
+                continue
+            known[index] &= pixels[index] != value
+            # GDAL leaves its own nodata out where it resamples, but knows nothing of the reader's.
+            if (round(place.height), round(place.width)) != size and value != held(
+                source.nodatavals[number - 1], value.dtype
+            ):
+                band = _reading(source, place, lambda number=number: source.read(number, window=place))
+                known[index] &= resampled_data(band != value, size, self.resampling)
+        return known if own is None else known & own
 
 
 def _reading(source: Any, place: Any, read: Any) -> np.ndarray:

@@ -9,29 +9,35 @@ import pandas as pd
 
 from datamodules.readers.base import ImageReadError
 from datamodules.readers.geotiff import HANDLES
+from datamodules.readers.geotiff_data import alpha_bands, data_mask, held
+from datamodules.readers.lossy import lossy
 from datamodules.targets.base import Target, missing_files
-from datamodules.targets.mask_files import as_mask
+from datamodules.targets.mask_files import WHITE, as_numbers, as_truth
 from preprocessing.files import confined
-
-IGNORED = 255  # the class number that losses and metrics leave out
 
 
 class RasterMasks(Target):
-    """`mask` from a raster on the image's grid, or on any other grid of the map (then warped, nearest neighbour).
+    """`mask` from a raster on the image's grid, or on any other grid of the map (then warped, nearest neighbour), and
+    `valid` where some pixels do not count.
+
+    These are the pixels of the `ignore` value; those that the raster itself calls no data, by its own mask, alpha, NaN,
+    or a nodata value that is no class (0 is one, and so stays background however the file is tagged); and those of the
+    image that lie outside the raster.
 
     Args:
         pattern: path under `data.root` with `{image_id}` in it: `mask/mask_{image_id}.tif`; `*` may stand for a folder.
         name: name of the array.
         classes: None for binary masks (0 and one other value) → `(1, H, W)` uint8; a number for class numbers 0 …
-            classes − 1 → `(H, W)` int64, ignored pixels 255.
-        ignore: value of pixels that do not count (Sen1Floods11 has −1); they are left out by `valid` too.
+            classes − 1 → `(H, W)` int64, 255 where a pixel does not count.
+        ignore: value of pixels that do not count (Sen1Floods11 has −1); None where every value is a class, as in binary
+            masks of 0 and 255.
         band: number of the band, from 1.
     """
 
     windowed = True
 
     def __init__(
-        self, pattern: str, name: str = "mask", classes: int | None = None, ignore: int = 255, band: int = 1
+        self, pattern: str, name: str = "mask", classes: int | None = None, ignore: int | None = 255, band: int = 1
     ) -> None:
         self.pattern, self.name, self.classes, self.ignore, self.band = pattern, name, classes, ignore, band
 
@@ -54,35 +60,38 @@ class RasterMasks(Target):
 
     def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
         path = self._path(row.image_id)
-        values = self._values(row, path, tuple(size))
-        ignored = values == self.ignore
-        mask = as_mask(np.where(ignored, 0, values), path, self.classes)
-        if not ignored.any():
-            return {self.name: mask}
-        if self.classes is not None:
-            mask = np.where(ignored, IGNORED, mask)
-        return {self.name: mask, "valid": ~ignored}
+        found, void = self._pixels(row, path, tuple(size))
+        return as_truth(as_numbers(found, path, self.classes, self.ignore, void=void), self.name, self.classes)
 
-    def _values(self, row: Any, path: Path, size: tuple[int, int]) -> np.ndarray:
+    def _pixels(self, row: Any, path: Path, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """What the raster holds, and where that does not count."""
         from rasterio.enums import Resampling
         from rasterio.errors import RasterioError
         from rasterio.vrt import WarpedVRT
         from rasterio.windows import Window
 
         image, source = georeference(row), HANDLES.open(path)
+        if source.count < self.band:
+            raise ImageReadError(f"mask {path} has {source.count} bands, target.band is {self.band}")
+        compression = compression_of(source, path)
+        if compression is not None:
+            raise ImageReadError(
+                f"mask {path} is compressed by {compression}, which changes its values; save it with DEFLATE or LZW"
+            )
         top, left, height, width = getattr(row, "window", (0, 0, *size))
         place = Window(left, top, width, height)
         try:
             if (source.height, source.width) == image.shape and (
                 source.crs is None or image.crs is None or same_grid(source, image)
             ):
-                return source.read(self.band, window=place)
+                return self._read(source, source, place)
             if source.crs is None or image.crs is None:
                 raise ImageReadError(
                     f"mask {path} is {(source.height, source.width)}, its image {row.image_id!r} is {image.shape}, and "
                     "without a place on the map they cannot be laid upon each other"
                 )
-            nodata = self.ignore if np.can_cast(np.min_scalar_type(self.ignore), source.dtypes[0]) else 0
+            if apart(source, image):
+                raise ImageReadError(f"mask {path} lies elsewhere on the map than its image {row.image_id!r}")
             with WarpedVRT(
                 source,
                 crs=image.crs,
@@ -90,11 +99,55 @@ class RasterMasks(Target):
                 width=image.width,
                 height=image.height,
                 resampling=Resampling.nearest,
-                nodata=nodata,
+                # Nodata is a value like others, until it is known to be no class; alpha tells where the raster ends.
+                src_nodata=None,
+                nodata=None,
+                add_alpha=not alpha_bands(source, [], "tagged"),
             ) as warped:
-                return warped.read(self.band, window=place)
+                return self._read(warped, source, place)
         except RasterioError as error:
             raise ImageReadError(f"mask {path}, window {place}: {error.__cause__ or error}") from error
+
+    def _read(self, raster: Any, source: Any, place: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels of a raster, which may be the source warped, and where they do not count."""
+        found = raster.read(self.band, window=place)
+        data = data_mask(raster, [self.band], place, found.shape)
+        void = np.zeros(found.shape, bool) if data is None else ~data
+        if found.dtype.kind == "f":
+            void |= np.isnan(found)
+        nodata = held(source.nodatavals[self.band - 1], found.dtype)
+        if nodata is not None and not self._is_class(float(nodata)):
+            void |= found == nodata
+        return found, void
+
+    def _is_class(self, value: float) -> bool:
+        if self.classes is not None:
+            return 0 <= value < self.classes
+        return value in (0, 1) or (self.ignore is None and value in WHITE)
+
+
+def compression_of(source: Any, path: Path) -> str | None:
+    """The compression of a raster that has changed its values, by name; None where they are what was saved."""
+    facts = source.tags(ns="IMAGE_STRUCTURE")
+    if float(facts.get("MAX_Z_ERROR", 0)) > 0:
+        return f"LERC with an error of {facts['MAX_Z_ERROR']}"
+    kind = f"{facts.get('COMPRESSION', '')} {source.driver}".upper()
+    return lossy(path) if any(word in kind for word in ("JP", "WEBP", "JXL", "AVIF")) else None
+
+
+def apart(one: Any, other: Any) -> bool:
+    """Whether two rasters of the map have no pixel in common, by the boxes around them."""
+    from rasterio.warp import transform_bounds
+
+    boxes = []
+    for raster in (one, other):
+        a, b, c, d, e, f = raster.transform[:6]
+        corners = [(a * x + b * y + c, d * x + e * y + f) for x in (0, raster.width) for y in (0, raster.height)]
+        boxes.append((*np.min(corners, axis=0), *np.max(corners, axis=0)))
+    if one.crs != other.crs:
+        boxes[0] = transform_bounds(one.crs, other.crs, *boxes[0])
+    first, second = boxes
+    return first[0] >= second[2] or second[0] >= first[2] or first[1] >= second[3] or second[1] >= first[3]
 
 
 def georeference(row: Any) -> Any:

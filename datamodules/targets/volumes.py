@@ -8,7 +8,7 @@ import pandas as pd
 
 from datamodules.readers.volumes import VolumeReader, files_of, read_grid, read_volume, source_of
 from datamodules.targets.base import Target
-from datamodules.targets.mask_files import as_mask
+from datamodules.targets.mask_files import as_numbers, as_truth, check_settings
 from preprocessing.files import confined
 from preprocessing.orientation import axis_codes, orientation_to
 
@@ -16,7 +16,8 @@ TOLERANCE = 0.1  # voxels; headers of float32 and tools that write both files di
 
 
 class MaskVolumes(Target):
-    """`mask` from volumes in any format that `VolumeReader` knows, turned and resampled exactly as the image.
+    """`mask` from volumes in any format that `VolumeReader` knows, turned and resampled exactly as the image; `valid`
+    where some voxels do not count.
 
     The label volume must cover the image's voxels: it may be stored in another direction, but not on another grid.
     `VolumeDataModule` tells it the image's reader; elsewhere call `follow(reader)`.
@@ -25,8 +26,9 @@ class MaskVolumes(Target):
         pattern: path under `data.root` with `{image_id}` in it: `labels/{image_id}.nii.gz`.
         name: name of the array.
         classes: None for binary masks: two values (0 and 1 or 255) become `(1, D, H, W)` uint8 of 0 and 1. A number for
-            class numbers 0 … classes − 1: `(D, H, W)` int64.
-        ignore: class number of voxels that do not count.
+            class numbers 0 … classes − 1: `(D, H, W)` int64, 255 where a voxel does not count.
+        ignore: value in the file of voxels that do not count. Unless given, 255 among class numbers, and nothing in
+            binary masks, where 255 is white.
         values: for files with other numbers, or more of them than wanted: which become class 1, 2, …; a list entry
             joins several (`[5, 1, [2, 3]]`: liver, spleen, both kidneys). All other numbers are class 0.
     """
@@ -36,11 +38,10 @@ class MaskVolumes(Target):
         pattern: str,
         name: str = "mask",
         classes: int | None = None,
-        ignore: int = 255,
+        ignore: int | None = None,
         values: list[int | list[int]] | None = None,
     ) -> None:
-        if values is not None and classes not in (None, len(values) + 1):
-            raise ValueError(f"MaskVolumes: {len(values)} values and class 0, but classes is {classes}")
+        check_settings("MaskVolumes", classes, ignore, values)
         self.pattern, self.name, self.ignore, self.values = pattern, name, ignore, values
         self.classes = len(values) + 1 if values is not None else classes
         self._reader: VolumeReader | None = None
@@ -89,26 +90,11 @@ class MaskVolumes(Target):
                 f"grids{far}: {labels.shape} with affine {np.round(affine, 4).tolist()} against {image_size} with "
                 f"affine {np.round(image_affine, 4).tolist()}; resample one onto the other"
             )
-        labels, _ = self._reader.placed(self._classes(labels, path), image_affine, order=0)
-        if labels.shape != tuple(size):
-            raise ValueError(f"label volume {path} is {labels.shape}, its image {row.image_id!r} is {tuple(size)}")
-        return {self.name: as_mask(np.ascontiguousarray(labels), path, self.classes, self.ignore)}
-
-    def _classes(self, labels: np.ndarray, path: Path) -> np.ndarray:
-        """Labels as integers, numbered as wanted."""
-        if labels.dtype.kind == "f":
-            whole = np.rint(labels)
-            if (whole != labels).any():
-                found = labels[whole != labels].flat[0]
-                raise ValueError(f"label volume {path} holds {found}, expected whole numbers; is it a probability map?")
-            labels = whole.astype(np.int32)
-        labels = labels.astype(np.uint8) if labels.dtype == bool else labels
-        if self.values is None:
-            return labels
-        numbered = np.where(labels == self.ignore, self.ignore, 0).astype(np.int16)
-        for number, wanted in enumerate(self.values, 1):
-            numbered[np.isin(labels, wanted)] = number
-        return numbered
+        numbers = as_numbers(labels, path, self.classes, self.ignore, self.values)
+        numbers, _ = self._reader.placed(numbers, image_affine, order=0)
+        if numbers.shape != tuple(size):
+            raise ValueError(f"label volume {path} is {numbers.shape}, its image {row.image_id!r} is {tuple(size)}")
+        return as_truth(np.ascontiguousarray(numbers), self.name, self.classes)
 
 
 def _turned(labels: np.ndarray, affine: np.ndarray, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -129,6 +129,7 @@ def test_steps_go_over_image_and_masks(tree, capsys):
     expected = {}
     for image_id, (image, truth) in originals(tree).items():
         arrays = {name: resize_mask(truth[name], (20, 24)) for name in ("mask", "kinds", "instances")}
+        arrays["valid"] = resize_mask(truth["valid"].astype(np.uint8), (20, 24)) > 0
         arrays["empty"] = truth["empty"]
         expected[image_id] = resize_image(clahe(image, kernel=16), (20, 24)), arrays
     assert_same(read_back(), expected)
