@@ -33,5 +33,13 @@ def head(file: Path) -> list[str]:
     lines: list[str] = []
     for part in re.split(r"\n\s*\n", "\n".join(comment)):
         commands = all(line.startswith("  ") for line in part.splitlines())
-        lines += ["```bash", *(line.strip() for line in part.splitlines()), "```", ""] if commands else [part, ""]
+        lines += (
+            ["```bash", *(line.strip() for line in part.splitlines()), "```", ""] if commands else [plain(part), ""]
+        )
     return lines[:-1]
+
+
+def plain(text: str) -> str:
+    """A comment as Markdown: globs and placeholders outside of backticks are no emphasis and no tags."""
+    parts = re.split(r"(`[^`]*`)", text)
+    return "".join(part if part.startswith("`") else re.sub(r"([*_<>\[\]{}])", r"\\\1", part) for part in parts)

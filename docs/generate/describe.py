@@ -3,6 +3,7 @@
 import inspect
 import re
 import textwrap
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any
 
@@ -62,7 +63,9 @@ def parameter(value: Any, name: str) -> tuple[inspect.Parameter | None, Any]:
         called = owner.__dict__.get("__init__") if inspect.isclass(owner) else owner
         found = inspect.signature(called).parameters.get(name) if callable(called) else None
         if found is not None:
-            return found, owner
+            makers = {field.name: field.default_factory for field in fields(owner)} if is_dataclass(owner) else {}
+            made = makers.get(name, MISSING)
+            return (found if made is MISSING else found.replace(default=made())), owner
     return None, value
 
 

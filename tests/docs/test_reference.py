@@ -81,6 +81,10 @@ def test_yaml_of_every_class_parses(objects):
         assert yaml.safe_load(snippet(path, value))["class_path"] == path
 
 
+def test_a_default_that_a_dataclass_makes_is_shown():
+    assert "- **`postprocess`** (`list[Step]`, default `[]`)" in "\n".join(arguments(class_named("Competition")))
+
+
 def test_pages_hold_every_loss_key_and_package(objects):
     losses, keys = losses_page(), keys_page()
     assert all(f"(losses.{name})=" in losses for name in known_losses())
@@ -96,6 +100,10 @@ def test_configs_have_their_head_and_their_text():
     files = list((ROOT / "configs").rglob("*.yaml"))
     assert page.count(":::{dropdown}") == len(files)
     assert "```bash\npython cli.py folds   --config configs/dsb2018.yaml" in page
+
+
+def test_globs_and_placeholders_of_comments_stay():
+    assert configs.plain("a/<id>*.png and `b/<id>*.png`") == r"a/\<id\>\*.png and `b/<id>*.png`"
 
 
 HELP = """usage: python cli.py x --config FILE
