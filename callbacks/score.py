@@ -71,7 +71,8 @@ class CompetitionScore(pl.Callback):
             shown, true = as_map(prediction.get(metric.output), size), as_map(truth.get(metric.truth), size)
             if shown is not None and true is not None:
                 score = metric.image_score(metric.rows[image_id])
-                self.gallery.add(image_id, score, batch["image"][index].cpu().numpy(), true, shown)
+                image = batch["image"][index].cpu().numpy()
+                self.gallery.add(image_id, score, image, true, shown, truth.get("valid"))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         fitting = trainer.state.fn == TrainerFn.FITTING

@@ -7,13 +7,16 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from preprocessing.void import VOID, is_class_map
+
 COLUMNS = ("image", "truth", "prediction", "errors")
 # Okabe and Ito's palette, which colour-blind people tell apart too; class or channel k takes colour k.
 PALETTE = np.array(
     [(0, 158, 115), (230, 159, 0), (86, 180, 233), (204, 121, 167), (240, 228, 66), (0, 114, 178), (213, 94, 0)],
     np.uint8,
 )
-MISSED, INVENTED = PALETTE[6], PALETTE[2]
+MISSED, INVENTED, CONFUSED = PALETTE[6], PALETTE[2], PALETTE[3]
+GRAY = 110  # of pixels that do not count
 BAR, GAP = 18, 2
 FONT = cv2.FONT_HERSHEY_SIMPLEX, 0.42
 
@@ -24,36 +27,65 @@ class Row(NamedTuple):
     Attributes:
         caption: what is written above it.
         image: `(h, w, 3)` uint8.
-        truth: channel masks `(C, h, w)` bool, or ids `(h, w)` where ids are told apart by outlines only.
+        truth: channel masks `(C, h, w)` bool; ids `(h, w)` int32, which are told apart by outlines only; or class
+            numbers `(h, w)` int64.
         prediction: as the truth.
+        valid: `(h, w)` bool, what counts; None: all of it.
     """
 
     caption: str
     image: np.ndarray
     truth: np.ndarray
     prediction: np.ndarray
+    valid: np.ndarray | None = None
 
 
-def row_of(caption: str, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray, side: int = 256) -> Row:
+def row_of(
+    caption: str,
+    image: np.ndarray,
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    side: int = 256,
+    valid: np.ndarray | None = None,
+) -> Row:
     """Bring an image, its truth and its prediction to `side` pixels.
 
     Args:
         caption: what is written above it.
         image: `(C, H, W)` of any type; one or two channels are shown gray, of more the first three. Types other than
             uint8 are stretched between their 1st and 99th percentile.
-        truth: `(C, H, W)` mask (anything above 0), or `(H, W)` instance ids or class numbers.
-        prediction: as the truth; floats are probabilities and cut at 0.5.
+        truth: `(C, H, W)` mask (anything above 0), `(H, W)` instance ids, or class numbers int64.
+        prediction: as the truth; floats are probabilities and cut at 0.5, or where the truth is class numbers the most
+            probable class.
         side: longer side of the result.
+        valid: `(H, W)` bool, what counts; class number 255 of the truth does not either. None: all.
     """
+    if is_class_map(truth, image.ndim - 1):
+        prediction = _as_classes(prediction, image.ndim - 1)
+        valid = truth != VOID if valid is None else valid & (truth != VOID)
+    if valid is not None:
+        truth, prediction = (
+            np.where(valid, array, np.zeros((), array.dtype)) if array.shape[-valid.ndim :] == valid.shape else array
+            for array in (truth, prediction)
+        )
     if image.ndim == 4:  # a volume is shown by the slice with the most truth; without any, by its middle
         filled = (truth > 0).sum(axis=tuple(axis for axis in range(truth.ndim) if axis != truth.ndim - 3))
         index = int(filled.argmax()) if filled.any() else image.shape[1] // 2
         image, truth, prediction = image[:, index], truth[..., index, :, :], prediction[..., index, :, :]
+        valid = None if valid is None else valid[index]
     height, width = image.shape[-2:]
     scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     picture = cv2.resize(_rgb(image), size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    return Row(caption, picture.reshape(size[1], size[0], 3), _small(truth, size), _small(prediction, size))
+    counted = None if valid is None or valid.all() else _small(valid[None], size)[0]
+    return Row(caption, picture.reshape(size[1], size[0], 3), _small(truth, size), _small(prediction, size), counted)
+
+
+def _as_classes(prediction: np.ndarray, axes: int) -> np.ndarray:
+    """A prediction as class numbers int64."""
+    if prediction.ndim > axes:
+        prediction = prediction.argmax(0) if len(prediction) > 1 else prediction[0]
+    return (prediction > 0.5 if prediction.dtype.kind == "f" else prediction).astype(np.int64)
 
 
 def as_map(array: np.ndarray | None, size: tuple[int, ...]) -> np.ndarray | None:
@@ -82,22 +114,24 @@ def as_map(array: np.ndarray | None, size: tuple[int, ...]) -> np.ndarray | None
 def draw_panel(rows: list[Row], title: str = "") -> np.ndarray:
     """One picture `(h, w, 3)` uint8: a row per image with the columns image, truth, prediction, errors.
 
-    Truth and prediction are outlined, and filled in the colour of their class or channel. Errors: missed pixels
-    orange, invented ones blue; where instances are told apart, outlines show splits and merges (truth white, prediction
-    yellow). The head of the column names its colours.
+    Truth and prediction are outlined, and filled in the colour of their class or channel; what does not count is gray.
+    Errors: missed pixels orange, invented ones blue, those of another class or channel purple; where instances are told
+    apart, outlines show splits and merges (truth white, prediction yellow). The head of the column names its colours.
     """
     side = max(max(row.image.shape[:2]) for row in rows)
     width = len(COLUMNS) * (side + GAP)
     names = np.full((BAR, width, 3), 32, np.uint8)
     for column, name in enumerate(COLUMNS):
         _text(names, name, column * (side + GAP) + 4)
-    _legend(
-        names, (len(COLUMNS) - 1) * (side + GAP) + 4, any(row.truth.ndim == row.prediction.ndim == 2 for row in rows)
-    )
+    outlined = any(_are_ids(row.truth) and row.prediction.ndim == 2 for row in rows)
+    classes = any(is_class_map(row.truth) or (row.truth.ndim == 3 and len(row.truth) > 1) for row in rows)
+    _legend(names, (len(COLUMNS) - 1) * (side + GAP) + 4, outlined, classes)
     parts = [_text(np.full((BAR, width, 3), 32, np.uint8), title, 4), names]
     for row in rows:
         parts.append(_text(np.full((BAR, width, 3), 32, np.uint8), row.caption, 4))
         cells = [row.image, _drawn(row.image, row.truth), _drawn(row.image, row.prediction), _errors(row)]
+        for cell in cells[1:] if row.valid is not None else []:
+            cell[~row.valid] = GRAY
         line = np.full((row.image.shape[0] + GAP, width, 3), 32, np.uint8)
         for column, cell in enumerate(cells):
             left = column * (side + GAP)
@@ -127,9 +161,10 @@ def _rgb(image: np.ndarray) -> np.ndarray:
 
 
 def _small(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Ids `(h, w)` int32 or masks `(C, h, w)` bool by the nearest pixel."""
+    """Ids `(h, w)` int32, class numbers int64 or masks `(C, h, w)` bool by the nearest pixel."""
     if array.ndim == 2 and array.dtype.kind != "f":
-        return cv2.resize(array.astype(np.float64), size, interpolation=cv2.INTER_NEAREST).astype(np.int32)
+        small = cv2.resize(array.astype(np.float64), size, interpolation=cv2.INTER_NEAREST)
+        return small.astype(np.int64 if is_class_map(array) else np.int32)
     masks = array if array.ndim == 3 else array[None]
     masks = masks > (0.5 if masks.dtype.kind == "f" else 0)
     return np.stack([cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0 for mask in masks])
@@ -152,7 +187,7 @@ def _drawn(image: np.ndarray, array: np.ndarray) -> np.ndarray:
         colour = PALETTE[number % len(PALETTE)].astype(np.float32)
         result[mask] = 0.7 * result[mask] + 0.3 * colour
         result[_outlines(mask[None]) & (mask | _grown(mask))] = colour
-    if array.ndim == 2:
+    if _are_ids(array):
         result[_outlines(array)] = PALETTE[4]
     return result.astype(np.uint8)
 
@@ -171,6 +206,10 @@ def _errors(row: Row) -> np.ndarray:
     gray = 0.5 * row.image.mean(axis=2, keepdims=True) + 40
     result = np.repeat(gray, 3, axis=2).astype(np.uint8)
     truth, prediction = row.truth, row.prediction
+    if is_class_map(truth):
+        result[(truth > 0) & (prediction != truth)] = CONFUSED
+        result[(truth > 0) & (prediction == 0)], result[(truth == 0) & (prediction > 0)] = MISSED, INVENTED
+        return result
     if truth.ndim == 2 and prediction.ndim == 2:
         result[_outlines(truth)], result[_outlines(prediction)] = (255, 255, 255), PALETTE[4]
         truth, prediction = truth[None] > 0, prediction[None] > 0
@@ -178,14 +217,19 @@ def _errors(row: Row) -> np.ndarray:
     prediction = prediction[None] > 0 if prediction.ndim == 2 else prediction
     if len(truth) != len(prediction):  # class numbers against channels: foreground is all they share
         truth, prediction = truth.any(0, keepdims=True), prediction.any(0, keepdims=True)
-    result[(truth & ~prediction).any(0)] = MISSED
-    result[(prediction & ~truth).any(0)] = INVENTED
+    missed, invented = (truth & ~prediction).any(0), (prediction & ~truth).any(0)
+    result[missed], result[invented], result[missed & invented] = MISSED, INVENTED, CONFUSED
     return result
 
 
-def _legend(image: np.ndarray, left: int, outlines: bool) -> None:
+def _are_ids(array: np.ndarray) -> bool:
+    return array.ndim == 2 and not is_class_map(array)
+
+
+def _legend(image: np.ndarray, left: int, outlines: bool, classes: bool) -> None:
     """The words for the colours of the last column, each in its own."""
     words = [("missed", MISSED), ("invented", INVENTED)]
+    words += [("confused", CONFUSED)] if classes else []
     words += [("truth", (255, 255, 255)), ("predicted", PALETTE[4])] if outlines else []
     for before, (word, colour) in zip([COLUMNS[-1], *(word for word, _ in words)], words, strict=False):
         left += cv2.getTextSize(f"{before} ", *FONT, 1)[0][0] + 3
@@ -211,7 +255,15 @@ class Gallery:
         self.fixed: dict[str, Row] = {}
         self.worst: list[tuple[float, str, Row]] = []
 
-    def add(self, image_id: str, score: float, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> None:
+    def add(
+        self,
+        image_id: str,
+        score: float,
+        image: np.ndarray,
+        truth: np.ndarray,
+        prediction: np.ndarray,
+        valid: np.ndarray | None = None,
+    ) -> None:
         """Look at one image; see `row_of` for the arrays."""
         if image_id in self.fixed:
             return
@@ -221,7 +273,7 @@ class Gallery:
             not self.worst_count or (len(self.worst) == self.worst_count and badness <= self.worst[-1][0])
         ):
             return
-        row = row_of(f"{image_id}   {score:.3f}", image, truth, prediction)
+        row = row_of(f"{image_id}   {score:.3f}", image, truth, prediction, valid=valid)
         if fixed:
             self.fixed[image_id] = row
             return

@@ -263,7 +263,8 @@ def chosen_images(config: OfflineConfig, cases: dict[str, Any]) -> dict[str, lis
 
 
 def entries_of(config: OfflineConfig, cases: dict[str, Any], captions: dict[str, str]) -> list:
-    """Caption, image `(C, H, W)`, truth and prediction, as the metric sees them, of some images of `captions`."""
+    """Caption, image `(C, H, W)`, truth and prediction, as the metric sees them, and what counts (None: all), of some
+    images of `captions`."""
     metric, rows, result = config.competition.metric, {}, []
     if captions:
         rows = {row.image_id: row for row in rows_of(config.data.table())}
@@ -275,5 +276,5 @@ def entries_of(config: OfflineConfig, cases: dict[str, Any], captions: dict[str,
             image = np.moveaxis(config.data.reader.read(rows[image_id]), -1, 0)
             drawn = [as_map(array, image.shape[1:]) for array in (true, shown)]
             pair = (true, shown) if any(array is None for array in drawn) else drawn
-            result.append((f"{image_id[:40]}   {caption}", image, *pair))
+            result.append((f"{image_id[:40]}   {caption}", image, *pair, truth.get("valid")))
     return result

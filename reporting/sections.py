@@ -13,6 +13,8 @@ from exploration.pictures import cell, embedded, png
 from exploration.report import Finding, Report
 from reporting.reliability import Reliability
 
+# Caption, image `(C, H, W)`, truth, prediction, and what counts (None: all).
+Entry = tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7b7b7b")
 
 
@@ -206,28 +208,32 @@ def add_steps(
             )
 
 
-def add_images(report: Report, groups: dict[str, list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]]) -> None:
-    """Pictures with truth, prediction and errors: group -> (caption, image `(C, H, W)`, truth, prediction)."""
+def add_images(report: Report, groups: dict[str, list[Entry]]) -> None:
+    """Pictures with truth, prediction and errors, in groups."""
     report.section("Images")
-    report.text("Missed pixels are orange, invented ones blue; outlines: truth white, prediction yellow.", quiet=True)
+    report.text(
+        "Missed pixels are orange, invented ones blue, confused ones purple, those that do not count gray; outlines: "
+        "truth white, prediction yellow.",
+        quiet=True,
+    )
     for name, entries in groups.items():
         if not entries:
             continue
-        if all(truth.ndim >= 2 for _, _, truth, _ in entries):
+        if all(truth.ndim >= 2 for _, _, truth, _, _ in entries):
             add_panel(report, name, entries)
             continue
         report.heading(name)
         cells = []
-        for caption, image, truth, prediction in entries:
+        for caption, image, truth, prediction, _ in entries:
             picture, _ = cell(np.moveaxis(image, 0, -1), {})
             cells.append((png(picture), f"{caption}\ntruth {_short(truth)}\nprediction {_short(prediction)}"))
         report.cells(cells)
 
 
-def add_panel(report: Report, name: str, entries: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> None:
+def add_panel(report: Report, name: str, entries: list[Entry]) -> None:
     """One picture of several images, each with truth, prediction and errors; kept beside the page as well."""
     report.heading(name)
-    picture = png(draw_panel([row_of(*entry) for entry in entries], name))
+    picture = png(draw_panel([row_of(*entry[:-1], valid=entry[-1]) for entry in entries], name))
     report.write(f"{name.split()[0].lower()}.png", picture)
     report.add(f'<p><img src="{embedded(picture)}" alt="{escape(name)}"></p>')
 

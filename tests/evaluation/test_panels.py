@@ -4,7 +4,18 @@ import cv2
 import numpy as np
 import pytest
 
-from evaluation.panels import INVENTED, MISSED, PALETTE, Gallery, as_map, draw_panel, row_of, write_panel
+from evaluation.panels import (
+    CONFUSED,
+    GRAY,
+    INVENTED,
+    MISSED,
+    PALETTE,
+    Gallery,
+    as_map,
+    draw_panel,
+    row_of,
+    write_panel,
+)
 
 
 def ids():
@@ -110,3 +121,64 @@ def test_the_errors_column_names_its_colours():
         assert (head == INVENTED).all(-1).any()
         assert (head == PALETTE[4]).all(-1).any() == outlines
         assert (head[:, -2:] == 32).all()  # it ends inside the picture
+
+
+def errors_of(truth, prediction, valid=None, size=256):
+    picture = draw_panel([row_of("x", np.full((3, size, size), 99, np.uint8), truth, prediction, valid=valid)])
+    cells = [picture[54:, number * 258 :][:256, :256] for number in range(4)]
+    return cells
+
+
+@pytest.mark.parametrize("kind", ["numbers", "channels", "probabilities"])
+def test_a_confusion_of_two_classes_is_an_error(kind):
+    truth = np.zeros((256, 256), np.int64)
+    truth[:100], truth[100:200] = 1, 2
+    wrong = truth.copy()
+    wrong[:, :64] = np.array([2, 1, 0])[truth[:, :64] - 1]  # 1 and 2 change places, 0 stays
+    wrong[:100, 64:100], wrong[200:, 100:110] = 0, 2
+    channels = np.stack([wrong == number for number in range(3)])
+    prediction = {"numbers": wrong, "channels": channels, "probabilities": channels * np.float32(0.4)}[kind]
+    if kind == "probabilities":
+        prediction += 0.1
+    errors = errors_of(truth, prediction)[3]
+    assert (errors == CONFUSED).all(-1).sum() == 200 * 64
+    assert (errors == MISSED).all(-1).sum() == 100 * 36
+    assert (errors == INVENTED).all(-1).sum() == 56 * 10
+
+
+def test_masks_of_two_channels_confused():
+    truth, prediction = np.zeros((2, 2, 256, 256), bool)
+    truth[0, :50], prediction[1, :50] = True, True
+    errors = errors_of(truth, prediction)[3]
+    assert (errors == CONFUSED).all(-1).sum() == 50 * 256
+    assert not ((errors == MISSED).all(-1) | (errors == INVENTED).all(-1)).any()
+
+
+@pytest.mark.parametrize("kind", ["classes", "masks", "ids"])
+def test_what_does_not_count_is_gray_and_no_error(kind):
+    random = np.random.default_rng(0)
+    valid = np.zeros((256, 256), bool)
+    valid[:, 100:] = True
+    numbers = np.kron(random.integers(0, 3, (16, 16)), np.ones((16, 16), np.int64))
+    other = np.kron(random.integers(0, 3, (16, 16)), np.ones((16, 16), np.int64))
+    truth, found = {
+        "classes": (numbers, other),
+        "masks": (numbers[None] > 0, other[None] > 0),
+        "ids": (numbers.astype(np.int32), other.astype(np.int32)),
+    }[kind]
+    cells = errors_of(truth, found, valid)
+    changed = [np.where(valid, array, array.dtype.type(1)) for array in (truth, found)]
+    for one, two in zip(cells, errors_of(*changed, valid), strict=True):
+        np.testing.assert_array_equal(one, two)
+    for cell in cells[1:]:
+        assert (cell[~valid] == GRAY).all()
+    if kind == "classes":
+        marked = errors_of(np.where(valid, truth, 255), found)
+        np.testing.assert_array_equal(marked[3], cells[3])
+
+
+def test_a_volume_is_shown_by_the_slice_with_the_most_truth_that_counts():
+    truth = np.zeros((4, 32, 32), np.int64)
+    truth[1, :4], truth[2] = 1, 255
+    row = row_of("x", np.zeros((1, 4, 32, 32), np.uint8), truth, np.zeros((2, 4, 32, 32), np.float32), side=32)
+    assert (row.truth == 1).sum() == 4 * 32
