@@ -14,13 +14,9 @@ LIMIT = 200_000  # bytes
 def row_starts(panel: np.ndarray) -> list[int]:
     """Lines of a panel `(h, w, 3)` where a bar of a caption begins; what is right of the text is one colour there."""
     plain = (panel[:, panel.shape[1] * 45 // 100 :] == panel[0, -1]).all(axis=(1, 2))
-    starts, line = [], 2 * BAR  # after the title and the names of the columns
-    while line + BAR <= len(panel):
-        if plain[line : line + BAR].all():
-            starts.append(line)
-            line += BAR
-        line += 1
-    return starts
+    plain[: 2 * BAR] = False  # the title and the names of the columns
+    ends = np.flatnonzero(plain[:-1] & ~plain[1:]) + 1  # a bar ends where its image begins
+    return [int(end) - BAR for end in ends if plain[end - BAR : end].all()]
 
 
 def picture(panel: np.ndarray, rows: list[int], width: int = 860) -> Image.Image:
