@@ -2,12 +2,17 @@
 
 import inspect
 import pkgutil
+import re
 import typing
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import pytorch_lightning as pl
+from torch import nn
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_DOCUMENTED = {"tests", "docs", "benchmarks", "compat"}  # folders that no config names anything of
@@ -40,11 +45,7 @@ def public(package: str) -> dict[str, Any]:
     """
     parent = import_module(package)
     exported = {f"{package}.{name}": getattr(parent, name) for name in getattr(parent, "__all__", [])}
-    found = {
-        path: value
-        for path, value in exported.items()
-        if inspect.isfunction(value) or (inspect.isclass(value) and not issubclass(value, BaseException))
-    }
+    found = {path: value for path, value in exported.items() if choosable(path, value)}
     known = set(map(id, found.values()))
     for module in modules(package):
         for name, value in vars(module).items():
@@ -54,11 +55,33 @@ def public(package: str) -> dict[str, Any]:
     return found
 
 
+def choosable(path: str, value: Any) -> bool:
+    """Whether a config can name what a package exports: by type, or because a shipped one does."""
+    if inspect.isclass(value):
+        return of_config(value) or issubclass(value, nn.Module | pl.Callback) or path in shipped()
+    return builds_network(value)
+
+
+@cache
+def shipped() -> set[str]:
+    """Every class path in the shipped configs."""
+    texts = (file.read_text() for file in (ROOT / "configs").rglob("*.yaml"))
+    return {path for text in texts for path in re.findall(r"class_path: ([\w.]+)", text)}
+
+
+def builds_network(value: Any) -> bool:
+    """Whether a value is a function that a config can call in a network's place."""
+    returned = inspect.signature(value).return_annotation if inspect.isfunction(value) else None
+    return inspect.isclass(returned) and issubclass(returned, nn.Module)
+
+
 def of_config(kind: type) -> bool:
     """Whether a config can hold a class: it is of a type that one asks for, defined in the same room as that."""
+    room = kind.__module__.partition(".")[0]
     bases = [base for base in config_types() if issubclass(kind, base)]
-    near = any(base.__module__.partition(".")[0] == kind.__module__.partition(".")[0] for base in bases)
-    return near and (kind in bases or not inspect.isabstract(kind))
+    near = any(base.__module__.partition(".")[0] == room for base in bases)
+    callback = room == "callbacks" and issubclass(kind, pl.Callback)  # a key of Lightning's own
+    return callback or (near and (kind in bases or not inspect.isabstract(kind)))
 
 
 def class_named(name: str) -> type:
@@ -78,19 +101,17 @@ def class_named(name: str) -> type:
 ROOTS = ("BaseModule", "BaseDataModule", "Competition", "CrossValidation")  # types of the keys of a config
 
 
+@cache
 def config_types() -> tuple[type, ...]:
     """Our classes that a config can hold: the roots and the types of their arguments, and of theirs."""
-    if not _config_types:
-        waiting = [class_named(name) for name in ROOTS]
-        while waiting:
-            kind = waiting.pop()
-            if kind not in _config_types:
-                _config_types.append(kind)
-                waiting += argument_types(kind)
-    return tuple(_config_types)
-
-
-_config_types: list[type] = []
+    found: list[type] = []
+    waiting = [class_named(name) for name in ROOTS]
+    while waiting:
+        kind = waiting.pop()
+        if kind not in found:
+            found.append(kind)
+            waiting += argument_types(kind)
+    return tuple(found)
 
 
 def argument_types(kind: type) -> list[type]:
