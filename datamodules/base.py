@@ -1,6 +1,7 @@
 """What every datamodule shares: a shell around tables, truth and loaders."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +22,7 @@ from datamodules.loaders import evaluation_loader, next_epoch, training_loader, 
 from datamodules.metadata import described, listed, loss_weights
 from datamodules.quickstart import Generator
 from datamodules.readers import ImageReader, Reader
+from datamodules.same_pixels import check_pixels
 from datamodules.samplers import Order, TrainingSampler
 from datamodules.scenes import left_in_files
 from datamodules.source import source_of
@@ -35,6 +37,8 @@ from preprocessing.files import confined
 
 if TYPE_CHECKING:  # imported by the parser once a config names a transform; --help need not wait for it
     from albumentations import BaseCompose, BasicTransform
+
+SPLITS = {"fit": ["train", "val"], "validate": ["val"], "test": ["test"]}  # that a verb looks at, but `predict`
 
 
 class BaseDataModule(pl.LightningDataModule):
@@ -97,7 +101,7 @@ class BaseDataModule(pl.LightningDataModule):
             submission. Training images are never passed over.
         check_files: look at every file of training and validation once before `fit`, and tell all that is wrong with
             them at once. It costs what reading the truth costs, and the header of each image; a cache that holds them
-            makes it needless.
+            makes it needless. Pictures of several depths or numbers of channels are refused, also before `predict`.
         seed: of the order and augmentation of training samples.
         generator: makes the files when `root` does not exist.
     """
@@ -308,19 +312,28 @@ class BaseDataModule(pl.LightningDataModule):
             self.setup(verb)  # one process decodes; the others then find it done
 
     def setup(self, stage: str) -> None:
-        if stage == "predict":
-            return
         if stage == "test":
             prepare_test_targets(self.test_targets, partial(self.split_table, "test"), self.root)
-            self._decoded = self._decode(["test"], self.test_targets)
-        else:
+        elif stage != "predict":
             self.prepare_targets()
-            self._decoded = self._decode(["train", "val"] if stage == "fit" else ["val"], self.targets, stage == "fit")
+        splits = self.predict_splits() if stage == "predict" else SPLITS[stage]
+        if self.check_files:
+            self._check_pixels(splits, also_test=stage == "fit" and self.test_images is not None)
+        if stage == "predict":
+            return
+        self._decoded = self._decode(splits, self.test_targets if stage == "test" else self.targets, stage == "fit")
         if stage == "fit":
             device = getattr(self.trainer.lightning_module, "augmentation", []) if self.trainer is not None else []
             for step in everything([*self.augmentation, *device]):
                 if isinstance(step, Augmentation):
                     step.prepare(self.training_labels)
+
+    def _check_pixels(self, splits: list[str], also_test: bool) -> None:
+        tables = [self.split_table(split) for split in splits]
+        with suppress(ValueError, OSError):  # test images may not be there yet; `predict` says what is wrong
+            tables += [self.split_table("test")] if also_test else []
+        model = getattr(self.trainer, "lightning_module", None)
+        check_pixels(tables, self._truth.readers(), worker_count(self.num_workers), model)
 
     def _decode(self, splits: list[str], targets: list[Target], external: bool = False) -> Decoder | DecodedCache:
         return source_of(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 
 Sample = dict[str, Any]
@@ -28,8 +29,28 @@ def collate_training(samples: list[Sample]) -> dict[str, Any]:
                 f"{tuple(other[name].shape)}: a training batch needs one size. Add a crop to data.augmentation, for "
                 "example albumentations.RandomCrop with pad_if_needed"
             )
-        batch[name] = torch.stack(values)
+        batch[name] = torch.stack(_of_one_type(name, samples) if name == "image" else values)
     return batch
+
+
+def _of_one_type(name: str, samples: list[Sample]) -> list[torch.Tensor]:
+    """The images of samples in one type; numbers of a volume are measures, whatever its type.
+
+    Raises:
+        ValueError: pictures of several types; names two of them.
+    """
+    values = [sample[name] for sample in samples]
+    other = next((sample for sample in samples if sample[name].dtype != values[0].dtype), None)
+    if other is None or all(value.is_floating_point() for value in values):
+        return values
+    if values[0].dim() == 3:
+        raise ValueError(
+            f"{name} of {samples[0]['image_id']!r} is {values[0].dtype}, of {other['image_id']!r} "
+            f"{other[name].dtype}: the same number means another brightness in each. Bring all pictures to one depth: "
+            "python cli.py prepare --bits 8 (or 16)"
+        )
+    common = np.result_type(*(value.numpy() for value in values))
+    return [torch.from_numpy(value.numpy().astype(common)) for value in values]
 
 
 def collate_evaluation(samples: list[Sample]) -> dict[str, list]:

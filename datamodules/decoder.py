@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.readers import Reader
+from datamodules.readers import Pixels, Reader
 from datamodules.targets import Target
 from datamodules.windows import crop, whole
 from preprocessing.base import Preprocess
@@ -105,6 +105,10 @@ class Decoder:
     def size(self, row: Any) -> tuple[int, ...]:
         """The size of a row's image, from its header."""
         return self._of(row)[0].size(row)
+
+    def pixels(self, row: Any) -> Pixels | None:
+        """What a row's image is made of, from its header; None where that does not tell."""
+        return self._of(row)[0].pixels(row)
 
     def parts(self) -> list[Any]:
         """Everything whose settings decide what `read` gives."""

@@ -70,6 +70,11 @@ class Truth:
         """Reads rows with these targets; with `external` those of external data too, with their own."""
         return Decoder(self.reader, targets, self.preprocessing, self.others() if external else None)
 
+    def readers(self) -> Decoder:
+        """Reads images alone, those of external data with their own readers."""
+        others = {data.source: (data.reader or self.reader, []) for data in self.external}
+        return Decoder(self.reader, [], self.preprocessing, others)
+
     def of(self, row: Any) -> Arrays:
         """Target arrays of a row at the image's size, as validation sees them."""
         _, arrays = self.decoder(self.targets).read(row)

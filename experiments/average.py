@@ -16,9 +16,10 @@ from experiments.config import read_config
 from experiments.loading import build_module
 from experiments.run_folder import RunFolder
 from lightning_modules import BaseModule
+from lightning_modules.depth import KEY
 from lightning_modules.weights import read_checkpoint
 
-KEPT = ("epoch", "global_step", "pytorch-lightning_version", "model", "folds_hash")
+KEPT = ("epoch", "global_step", "pytorch-lightning_version", "model", "folds_hash", KEY)
 NORMALISATION = ("input_range", "mean", "std")
 
 

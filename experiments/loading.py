@@ -71,5 +71,6 @@ def load(run: Path | str, checkpoint: str = "best", device: str | None = None) -
         raise ValueError(f"checkpoint {path} does not say how its model was built; it was not written by `cli.py fit`")
     module = build_module(content["model"])
     module.load_state_dict(content["state_dict"])
+    module.on_load_checkpoint(content)
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return Predictor(module, torch.device(chosen))

@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from augmentations import Augmentation
 from augmentations.base import blanked_batch
 from lightning_modules.checkpointing import checkpoint_activations
+from lightning_modules.depth import KEY, PictureDepth
 from lightning_modules.network_errors import explained
 from lightning_modules.optimizers import fuse, loss_groups, network_groups
 from lightning_modules.outputs import activate, deactivate, flat_names, name_outputs
@@ -146,6 +147,7 @@ class BaseModule(pl.LightningModule):
         self.inference = inference or Inference()
         self.validate_with_tta = validate_with_tta
         self.loss_parts: dict[str, Tensor] = {}  # of the last training step
+        self.depth = PictureDepth()
         self.config: dict[str, Any] = {}  # class_path and init_args of this module, set by whoever built it from YAML
         if init_from is not None:
             load_weights(self, init_from)
@@ -169,6 +171,7 @@ class BaseModule(pl.LightningModule):
 
     def normalise(self, images: Tensor) -> Tensor:
         """`(N, C, *spatial)` in the files' own type and range -> float32, zero mean and unit variance."""
+        self.depth.check(images)
         channels, axes = images.shape[1], [1] * (images.dim() - 2)
         if self.mean.shape[0] not in (1, channels):
             raise ValueError(
@@ -196,6 +199,7 @@ class BaseModule(pl.LightningModule):
         missing = [name for name in self.inputs if name not in batch]
         if missing:
             raise ValueError(f"model.inputs names {missing}, but the batch holds {sorted(batch)}")
+        self.depth.check_batch(batch)
 
     def network_inputs(self, batch: dict[str, Any]) -> list[Tensor]:
         """The tensors of a training batch that the network is called with; the image normalised."""
@@ -391,4 +395,7 @@ class BaseModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # A checkpoint loads by itself: it says which class it is and how it was built.
-        checkpoint["model"] = self.config
+        checkpoint["model"], checkpoint[KEY] = self.config, self.depth.seen
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.depth.seen = checkpoint.get(KEY)

@@ -1,7 +1,7 @@
 """How an image is read; any reader works with any target."""
 
 from datamodules.readers.arrays import ArrayReader
-from datamodules.readers.base import ImageReadError, Reader
+from datamodules.readers.base import ImageReadError, Pixels, Reader
 from datamodules.readers.dicom import DicomReader
 from datamodules.readers.dicom_errors import DicomReadError
 from datamodules.readers.geotiff import GeoTiffReader
@@ -17,6 +17,7 @@ __all__ = [
     "GeoTiffReader",
     "ImageReadError",
     "ImageReader",
+    "Pixels",
     "Reader",
     "RgbyReader",
     "StackReader",

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.readers.base import ImageReadError, Reader
+from datamodules.readers.base import ImageReadError, Pixels, Reader
 
 
 class ArrayReader(Reader):
@@ -26,6 +26,10 @@ class ArrayReader(Reader):
 
     def size(self, row: Any) -> tuple[int, int]:
         return open_array(row.path).shape[:2]
+
+    def pixels(self, row: Any) -> Pixels:
+        array = open_array(row.path)
+        return Pixels(array.dtype.name, array.shape[2] if array.ndim == 3 else 1)
 
 
 def open_array(path: Any) -> np.ndarray:
