@@ -1,7 +1,6 @@
 """What every datamodule shares: a shell around tables, truth and loaders."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -318,22 +317,17 @@ class BaseDataModule(pl.LightningDataModule):
             self.prepare_targets()
         splits = self.predict_splits() if stage == "predict" else SPLITS[stage]
         if self.check_files:
-            self._check_pixels(splits, also_test=stage == "fit" and self.test_images is not None)
-        if stage == "predict":
-            return
-        self._decoded = self._decode(splits, self.test_targets if stage == "test" else self.targets, stage == "fit")
+            later = ["test"] if stage == "fit" and self.test_images is not None else []
+            model = getattr(self.trainer, "lightning_module", None)
+            check_pixels(self.split_table, splits, later, self._truth.readers(), worker_count(self.num_workers), model)
+        if stage != "predict":
+            targets = self.test_targets if stage == "test" else self.targets
+            self._decoded = self._decode(splits, targets, stage == "fit")
         if stage == "fit":
             device = getattr(self.trainer.lightning_module, "augmentation", []) if self.trainer is not None else []
             for step in everything([*self.augmentation, *device]):
                 if isinstance(step, Augmentation):
                     step.prepare(self.training_labels)
-
-    def _check_pixels(self, splits: list[str], also_test: bool) -> None:
-        tables = [self.split_table(split) for split in splits]
-        with suppress(ValueError, OSError):  # test images may not be there yet; `predict` says what is wrong
-            tables += [self.split_table("test")] if also_test else []
-        model = getattr(self.trainer, "lightning_module", None)
-        check_pixels(tables, self._truth.readers(), worker_count(self.num_workers), model)
 
     def _decode(self, splits: list[str], targets: list[Target], external: bool = False) -> Decoder | DecodedCache:
         return source_of(

@@ -1,7 +1,8 @@
 """Pictures of a set must agree in type and channels: 255 is white in one and almost black in another."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
@@ -43,25 +44,38 @@ class PixelLook(Dataset):
         return None if pixels is None else (str(row.path), pixels)
 
 
-def check_pixels(tables: Sequence[pd.DataFrame], decoder: Decoder, workers: int, module: Any | None) -> None:
+def check_pixels(
+    table_of: Callable[[str], pd.DataFrame],
+    splits: Sequence[str],
+    later: Sequence[str],
+    decoder: Decoder,
+    workers: int,
+    model: Any | None,
+) -> None:
     """Refuse pictures of several types or numbers of channels, from headers alone.
 
     Every rank looks for itself: the first one may be alone here, before the others come.
 
     Args:
-        tables: rows of every split whose images the same network will see.
+        table_of: the rows of a split.
+        splits: those that the network will see now.
+        later: those that it will see after them, if they are there yet.
         decoder: would read them.
         workers: processes that look.
-        module: whose `input_range` the files' type should fit, else a warning tells; None where there is none.
+        model: whose `input_range` the files' type should fit, else a warning tells; None where there is none.
 
     Raises:
         ValueError: names a file of each kind and what to do.
     """
+    rows = [row for split in splits for row in rows_of(table_of(split))]
+    for split in later:
+        with suppress(ValueError, OSError):  # whoever reads them says why they are not there
+            rows += rows_of(table_of(split))
     rank, _ = rank_and_world()
-    found = look([row for table in tables for row in rows_of(table)], decoder, workers, show=rank == 0)
+    found = look(rows, decoder, workers, show=rank == 0)
     refuse_mixed(found)
-    if found and rank == 0 and hasattr(module, "input_range"):
-        warn_of_range(*found[0], float(module.input_range))
+    if found and rank == 0 and hasattr(model, "input_range"):
+        warn_of_range(*found[0], float(model.input_range))
 
 
 def look(rows: list[Any], decoder: Decoder, workers: int, show: bool) -> list[Found]:

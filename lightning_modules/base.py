@@ -116,8 +116,7 @@ class BaseModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.network = network
-        self.outputs = outputs
-        self.inputs = inputs or ["image"]
+        self.outputs, self.inputs = outputs, inputs or ["image"]
         self.names = flat_names(outputs)
         self.activations = {name: "sigmoid" for name in self.names} | (activations or {})
         unknown = sorted(set(self.activations) - set(self.names))

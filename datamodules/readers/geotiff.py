@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from datamodules.readers.base import ImageReadError, Reader
+from datamodules.readers.base import ImageReadError, Pixels, Reader
 from datamodules.readers.geotiff_data import Alpha, alpha_bands, data_mask, has_internal_mask, held, resampled_data
 from datamodules.windows import with_window
 
@@ -67,9 +67,21 @@ def _open(path: str) -> "DatasetReader":
     if Path(path).stat().st_size == 0:
         raise ImageReadError(f"{path} is empty (0 bytes)")
     try:
-        return rasterio.open(path)
+        source = rasterio.open(path)
     except rasterio.errors.RasterioError as error:
         raise ImageReadError(f"{path} is no raster that GDAL can open: {error}") from error
+    refusal = None
+    if any(str(kind).startswith("complex") for kind in source.dtypes):
+        refusal = "holds complex numbers; write its magnitude into a file first"
+    elif len(source.subdatasets) > 1:  # pages of a TIFF, variables of a NetCDF file: GDAL opens the first, or none
+        one = source.subdatasets[0]
+        refusal = (
+            f"holds {len(source.subdatasets)} rasters; write one into a file of its own: gdal_translate {one} a.tif"
+        )
+    if refusal is not None:
+        source.close()
+        raise ImageReadError(f"{path} {refusal}")
+    return source
 
 
 class GeoTiffReader(Reader):
@@ -114,6 +126,14 @@ class GeoTiffReader(Reader):
     def size(self, row: Any) -> tuple[int, int]:
         main = HANDLES.open(self._paths(row)[0])
         return main.height, main.width
+
+    def pixels(self, row: Any) -> Pixels:
+        paths, kinds = self._paths(row), []
+        for path in (*paths, *getattr(row, "extra", ())):
+            source = HANDLES.open(path)
+            numbers = self._numbers(source) if self._is_main(path, paths) else source.indexes
+            kinds += [source.dtypes[number - 1] for number in numbers]
+        return Pixels(np.result_type(*kinds).name, len(kinds))
 
     def files(self, row: Any) -> list[Path | str]:
         return [*self._paths(row), *getattr(row, "extra", ())]
@@ -266,8 +286,6 @@ class GeoTiffReader(Reader):
     def _pixels(self, source: Any, numbers: list[int], share: tuple, size: tuple[int, int]) -> np.ndarray:
         from rasterio.enums import Resampling
 
-        if np.dtype(source.dtypes[0]).kind == "c":
-            raise ImageReadError(f"{source.name} holds complex numbers; write its magnitude into a file first")
         place = self._place(source, share)
         return _reading(
             source,
