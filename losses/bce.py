@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from losses.inputs import Logits, check
 
@@ -38,8 +39,10 @@ class BceLoss(nn.Module):
         inputs = check(logits, target, weight)
         view, truth = inputs.logits, inputs.target
         truth = truth * (1 - self.smoothing) + 0.5 * self.smoothing if self.smoothing else truth
+        if self.plain and not self.smoothing:
+            return inputs.mean(inputs.cross_entropy)
         if self.plain:
-            return inputs.mean(view.cross_entropy(truth) if self.smoothing else inputs.cross_entropy)
+            return inputs.mean(F.binary_cross_entropy_with_logits(view.value, truth, reduction="none"))
         factor = self.pos_weight.to(truth.dtype)
         if factor.dim() == 1:
             if len(factor) != truth.shape[1]:

@@ -12,7 +12,8 @@ class BoundaryDouLoss(nn.Module):
 
     α = 1 − 2 · boundary pixels / area, at most 0.8: for large objects, whose boundary is a small share of their area,
     the union shrinks to where truth and prediction differ, which lies at the boundary. A pixel of the truth is at the
-    boundary when one of its 4 (6 in volumes) neighbours is outside.
+    boundary when one of its 4 (6 in volumes) neighbours is outside; what does not count is, as what lies beyond the
+    picture.
 
     Args:
         limit: largest α; 0.8 in the paper.
@@ -36,15 +37,17 @@ class BoundaryDouLoss(nn.Module):
     def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:
         inputs = check(logits, target, weight)
         truth, p = inputs.target, inputs.probabilities
-        if inputs.weight is not None:
-            keep = (inputs.weight > 0).to(truth.dtype)
-            truth, p = truth * keep, p * inputs.weight.expand_as(p).sqrt()
         axes = (0, *range(2, truth.dim()))
+
+        def total(values: Tensor) -> Tensor:
+            return (values if inputs.weight is None else values * inputs.weight).sum(axes)
+
         with torch.no_grad():
-            share = (_boundary(truth).sum(axes) + self.smooth) / (truth.sum(axes) + self.smooth)
+            share = (total(_boundary(truth)) + self.smooth) / (total(truth) + self.smooth)
             alpha = (1 - 2 * share).clamp(max=self.limit)
-        inside, squares = (p * truth).sum(axes), (p * p).sum(axes) + (truth * truth).sum(axes)
-        return ((squares - 2 * inside + self.smooth) / (squares - (1 + alpha) * inside + self.smooth)).mean()
+        inside, squares = total(p * truth), total(p * p) + total(truth * truth)
+        loss = (squares - 2 * inside + self.smooth) / (squares - (1 + alpha) * inside + self.smooth)
+        return inputs.unless_void(loss.mean())
 
 
 def _boundary(truth: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class BoundaryWeightedLoss(nn.Module):
         squared, axes = w * w, (0, *range(2, truth.dim()))
         inside = (squared * p * truth).sum(axes)
         below = (squared * p).sum(axes) + (squared * truth).sum(axes) + self.smooth
-        return bce + (1 - (2 * inside + self.smooth) / below.clamp_min(1e-7)).mean()
+        return bce + inputs.unless_void((1 - (2 * inside + self.smooth) / below.clamp_min(1e-7)).mean())
 
     @torch.no_grad()
     def weights(self, truth: Tensor, counted: Tensor) -> Tensor:

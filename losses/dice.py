@@ -11,7 +11,7 @@ class DiceLoss(nn.Module):
     """1 − (2 Σpy + s) / (Σp + Σy + s), mean over classes (Milletari et al. 2016, V-Net).
 
     Args:
-        per_image: one Dice per image, then their mean; else one over the whole batch (selim_sef).
+        per_image: one Dice per image, then their weighted mean; else one over the whole batch (selim_sef).
         empty: `penalise` counts classes without truth too, so that false positives cost; `ignore` leaves them out
             (smp does, over the whole batch: an all-empty batch then costs nothing whatever is predicted).
         smooth: s; keeps empty classes finite.
@@ -41,11 +41,13 @@ class DiceLoss(nn.Module):
         self.per_image, self.empty, self.smooth, self.log = per_image, empty, smooth, log
 
     def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        inside, predicted, true = overlap(check(logits, target, weight), self.per_image)
+        inputs = check(logits, target, weight)
+        inside, predicted, true = overlap(inputs, self.per_image)
         # The clamp only matters for smooth = 0, where an empty class would be 0 / 0.
         score = ((2 * inside + self.smooth) / (predicted + true + self.smooth).clamp_min(1e-7)).clamp_min(1e-7)
         losses = -score.log() if self.log else 1 - score
         if self.empty == "penalise":
-            return losses.mean()
-        present = (true > 0).to(losses.dtype)
-        return (losses * present).sum() / present.sum().clamp_min(1)
+            return inputs.unless_void(inputs.mean_of_images(losses) if self.per_image else losses.mean())
+        present, each = (true > 0).to(losses.dtype), inputs.of_images() if self.per_image else None
+        present = present if each is None else present * each[:, None]
+        return (losses * present).sum() / present.sum().clamp_min(1e-12)

@@ -7,7 +7,7 @@ from losses.inputs import Logits
 
 
 class DiceScoreLoss(nn.Module):
-    """The coefficient itself, 1 when perfect: `1 + bce - dice_score`, `bce - log(dice_score)`.
+    """The coefficient itself, 1 when perfect or nothing counts: `1 + bce - dice_score`, `bce - log(dice_score)`.
 
     Args:
         per_image: one coefficient per image, then their mean; else one over the whole batch.

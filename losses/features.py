@@ -30,14 +30,16 @@ def check_features(
             f"Got: features {tuple(value.shape)}, target {tuple(target.shape)} {target.dtype}"
         )
     target = target.long()
+    if weight is None:
+        weight = torch.ones_like(value[:, 0])
+    else:
+        weight = weight.reshape(len(value), -1).amax(1).to(value.dtype)
+        keep = weight > 0
+        value, target, weight = value[keep], target[keep], weight[keep]
     if classes is not None and len(target) and not 0 <= int(target.min()) <= int(target.max()) < classes:
         wrong = target[(target < 0) | (target >= classes)][0]
         raise ValueError(f"class number {int(wrong)}, but the loss has classes={classes}")
-    if weight is None:
-        return value, target, torch.ones_like(value[:, 0])
-    weight = weight.reshape(len(value), -1).amax(1).to(value.dtype)
-    keep = weight > 0
-    return value[keep], target[keep], weight[keep]
+    return value, target, weight
 
 
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:

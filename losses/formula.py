@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from losses.inputs import Logits
+from losses.inputs import Logits, shaped_weight
+from losses.levels import is_whole_fraction, levels_of, resize_target
+from losses.library import library_loss
 
-NOT_LOSSES = {"analytic", "features", "formula", "inputs"}
+NOT_LOSSES = {"analytic", "features", "formula", "inputs", "levels", "library"}
 OPERATORS: dict[type, tuple[str, Callable]] = {
     ast.Add: ("+", operator.add),
     ast.Sub: ("-", operator.sub),
@@ -63,7 +64,8 @@ class LossFormula(nn.Module):
 
     Args:
         text: the formula.
-        terms: losses under names of your own, for example a library's; called as `(logits, target)`.
+        terms: losses under names of your own, for example a library's; called as `(logits, target)`, see
+            `losses.library.library_loss`.
 
     Raises:
         FormulaError: unknown names (with the nearest known one), wrong keys, anything but the grammar above; a formula
@@ -142,8 +144,8 @@ class LossFormula(nn.Module):
         outputs = {"output": outputs} if isinstance(outputs, Tensor) else outputs
         if isinstance(targets, Tensor):
             targets = {next(iter(outputs)): targets}
-        names = [(name, level) for name, value in outputs.items() for level in range(len(_levels(value)))]
-        tensors = [_levels(outputs[name])[level] for name, level in names]
+        names = [(name, level) for name, value in outputs.items() for level in range(len(levels_of(value)))]
+        tensors = [levels_of(outputs[name])[level] for name, level in names]
 
         def evaluate(*tensors: Tensor) -> tuple[Tensor, ...]:
             given: dict[str, list[Tensor]] = {name: [] for name in outputs}
@@ -286,6 +288,8 @@ class _Call:
         self.formula, self.outputs, self.targets, self.weight = formula, outputs, targets, weight
         self.main = next(iter(outputs))
         self.views: dict[tuple[str, int], Logits] = {}
+        self.targets_of: dict[tuple[str, torch.Size], Tensor] = {}
+        self.weights_of: dict[torch.Size, Tensor] = {}
 
     def value(self, node: ast.expr) -> Tensor | float:
         if hasattr(node, "call"):
@@ -303,7 +307,7 @@ class _Call:
 
     def side(self) -> int:
         """Height of the image, or of the first spatial output where there is none."""
-        tensors = [_levels(value)[0] for value in self.outputs.values()]
+        tensors = [levels_of(value)[0] for value in self.outputs.values()]
         if isinstance(self.targets.get("image"), Tensor):
             tensors.insert(0, self.targets["image"])
         spatial = [tensor.shape[-2] for tensor in tensors if tensor.dim() >= 4]
@@ -323,7 +327,7 @@ class _Call:
             have = ", ".join(key for key, value in self.targets.items() if isinstance(value, Tensor))
             raise self.formula._error(node, f"no target {target or self.main!r}, the batch has {have}")
         value = self.outputs[name]
-        levels = _levels(value)
+        levels = levels_of(value)
         shares = [2.0**-level for level in range(len(levels))] if given is None else given
         if len(shares) != len(levels):
             raise self.formula._error(
@@ -333,50 +337,37 @@ class _Call:
         losses = []
         for level in counted:
             logits = levels[level]
-            coarse = needed and (len(levels) > 1 or _whole_fraction(logits, truth))
-            resized = resize_target(truth, logits) if coarse else truth
+            coarse = needed and (len(levels) > 1 or is_whole_fraction(logits, truth))
+            resized = self.resized(target or self.main, logits) if coarse else truth
+            weight = self.weights(logits)
             if foreign:
-                losses.append(module(logits, resized))
+                term = node.func.id if isinstance(node, ast.Call) else node.id
+                losses.append(library_loss(term, module, logits, resized if needed else None, weight))
                 continue
             view = self.views.setdefault((name, level), Logits(logits))
-            losses.append(module(view, resized, weight=self.weights(logits)))
+            losses.append(module(view, resized, weight=weight))
         weighted = (shares[level] * loss for level, loss in zip(counted, losses, strict=True))
         return sum(weighted) / sum(shares)
 
+    def resized(self, name: str, logits: Tensor) -> Tensor:
+        """A target at the size of an output; the same tensor for every loss that asks, so that they share work."""
+        key = name, logits.shape[2:]
+        if key not in self.targets_of:
+            self.targets_of[key] = resize_target(self.targets[name], logits)
+        return self.targets_of[key]
+
     def weights(self, logits: Tensor) -> Tensor | None:
-        """Image weights times valid pixels, for one output."""
+        """Image weights times valid pixels, for one output; the same tensor for every loss that asks."""
         valid = self.targets.get("valid")
         if not isinstance(valid, Tensor) or logits.dim() < 3:
             return self.weight
-        valid = resize_target(valid.unsqueeze(1).float(), logits)
-        if self.weight is None:
-            return valid
-        weight = self.weight.reshape(-1, *[1] * (logits.dim() - 1)) if self.weight.dim() == 1 else self.weight
-        return valid * weight
-
-
-def _levels(value: Tensor | list[Tensor] | tuple[Tensor, ...]) -> list[Tensor] | tuple[Tensor, ...]:
-    """An output from fine to coarse; most have one level."""
-    return value if isinstance(value, list | tuple) else [value]
-
-
-def resize_target(target: Tensor, logits: Tensor) -> Tensor:
-    """A target at the size of a coarser output, nearest pixel."""
-    size = logits.shape[2:]
-    if target.shape[-len(size) :] == size:
-        return target
-    channels = target.dim() == logits.dim()
-    shaped = target if channels else target.unsqueeze(1)
-    small = F.interpolate(shaped.double(), size=size, mode="nearest").to(target.dtype)
-    return small if channels else small.squeeze(1)
-
-
-def _whole_fraction(logits: Tensor, target: Tensor) -> bool:
-    """Whether an output of one level is so many times smaller than its map; any other size is a mistake."""
-    sides = logits.shape[2:]
-    if not sides or logits.dim() - target.dim() not in (0, 1):
-        return False
-    return all(whole % side == 0 for whole, side in zip(target.shape[-len(sides) :], sides, strict=True))
+        key = logits.shape[2:]
+        if key not in self.weights_of:
+            counted = resize_target(valid.unsqueeze(1).float(), logits)
+            if self.weight is not None:
+                counted = counted * shaped_weight(self.weight, logits)
+            self.weights_of[key] = counted
+        return self.weights_of[key]
 
 
 def _summands(node: ast.expr, sign: int) -> list[tuple[ast.expr, int]]:

@@ -1,15 +1,14 @@
 """What every loss does to its inputs first: shared activations, types, shapes, weights."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from losses import analytic
-
-IGNORE = 255  # class number that does not count, as in torchvision, Pascal VOC and Cityscapes
+from preprocessing.void import VOID
 
 
 class Logits:
@@ -21,21 +20,8 @@ class Logits:
 
     def __init__(self, value: Tensor) -> None:
         self.value = value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+        self.checked: list[tuple[Tensor, Tensor | None, int, Inputs]] = []  # what losses have asked for so far
         self._kept: dict[str, Tensor] = {}
-        self._truth: tuple[Tensor, Tensor] | None = None
-
-    def truth(self, target: Tensor) -> Tensor:
-        """A target in the logits' type; converted once for all losses that share this view."""
-        if self._truth is None or self._truth[0] is not target:
-            self._truth = target, target.to(self.value.dtype)
-            self._kept.pop("cross_entropy", None)
-        return self._truth[1]
-
-    def cross_entropy(self, truth: Tensor) -> Tensor:
-        """Binary cross-entropy of each pixel and channel with a truth that `truth()` gave."""
-        if self._truth is None or self._truth[1] is not truth:
-            return F.binary_cross_entropy_with_logits(self.value, truth, reduction="none")
-        return self._once("cross_entropy", lambda: analytic.cross_entropy(self.value, truth, self.sigmoid))
 
     def _once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
         # Not functools.cached_property: its lock stops torch.compile.
@@ -62,12 +48,15 @@ class Logits:
 
 @dataclass
 class Inputs:
-    """Inputs of a loss, checked.
+    """Inputs of a loss, checked; shared by the losses between the same logits, target and weight, so left as they are.
+
+    What does not count cannot be seen: where the weight of a pixel is 0, its logits and its target are 0.
 
     Args:
         logits: shared view of the logits.
         target: `(N, C, *spatial)` in the logits' type; class numbers as one-hot.
-        weight: broadcastable to the target, None when all count the same. Pixels of the ignored class weigh 0.
+        weight: with the target's axes, broadcastable to it; None when all count the same. Pixels of the ignored class
+            weigh 0.
         index: class numbers `(N, *spatial)` int64 of a multi-class target, with ignored ones as 0; else None.
         hard: whether the truth is 0 or 1 for sure, because it came as integers.
     """
@@ -77,11 +66,14 @@ class Inputs:
     weight: Tensor | None
     index: Tensor | None
     hard: bool
+    _cross_entropy: Tensor | None = field(default=None, repr=False)
 
     @property
     def cross_entropy(self) -> Tensor:
         """Binary cross-entropy of each pixel and channel; shared by all losses between these logits and this truth."""
-        return self.logits.cross_entropy(self.target)
+        if self._cross_entropy is None:
+            self._cross_entropy = analytic.cross_entropy(self.logits.value, self.target, self.logits.sigmoid)
+        return self._cross_entropy
 
     @property
     def probabilities(self) -> Tensor:
@@ -95,8 +87,23 @@ class Inputs:
         weight = self.weight.expand_as(values)
         return (values * weight).sum() / weight.sum().clamp_min(1e-12)
 
+    def of_images(self) -> Tensor | None:
+        """Weight of each image, `(N,)`: that of its weightiest pixel, 0 where none counts; None for equal ones."""
+        return None if self.weight is None else self.weight.flatten(1).amax(1).expand(len(self.target))
 
-def check(logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None, ignore: int = IGNORE) -> Inputs:
+    def mean_of_images(self, values: Tensor) -> Tensor:
+        """Weighted mean of values `(N, …)` over images, and plain over the rest; 0 when nothing counts."""
+        weight = self.of_images()
+        if weight is None:
+            return values.mean()
+        return (values.flatten(1).mean(1) * weight).sum() / weight.sum().clamp_min(1e-12)
+
+    def unless_void(self, loss: Tensor) -> Tensor:
+        """A loss that is 0 when nothing counts, whatever its formula says of nothing."""
+        return loss if self.weight is None else torch.where(self.weight.amax() > 0, loss, torch.zeros_like(loss))
+
+
+def check(logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None, ignore: int = VOID) -> Inputs:
     """Check and prepare the inputs of a loss.
 
     Args:
@@ -104,37 +111,71 @@ def check(logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None,
         target: the logits' shape with values in 0..1 of any type, or integer class numbers `(N, *spatial)` when there
             is more than one channel.
         weight: `(N,)` per image, or broadcastable to the target; 0 = ignored.
-        ignore: class number of pixels that do not count.
+        ignore: class number of pixels that do not count. 255 is a class like any other where whole images have more
+            than 255 of them.
 
     Raises:
         ValueError: shapes that do not match, with both.
     """
     view = logits if isinstance(logits, Logits) else Logits(logits)
+    for known, own, number, inputs in view.checked:
+        if known is target and own is weight and number == ignore:
+            return inputs
+    inputs = _check(view, target, weight, ignore)
+    view.checked.append((target, weight, ignore, inputs))
+    return inputs
+
+
+def _check(view: Logits, target: Tensor, weight: Tensor | None, ignore: int) -> Inputs:
     shape = view.value.shape
     whole = not target.is_floating_point()
+    shaped = None if weight is None else shaped_weight(weight, view.value).to(view.value.dtype)
+    counted = _counted(shaped)
     if whole and len(shape) > 1 and shape[1] > 1 and target.shape == (shape[0], *shape[2:]):
-        return _multiclass(view, target.long(), weight, ignore)
+        return _multiclass(view, target.long(), shaped, counted, ignore)
     if target.shape != shape:
         index = f" or class numbers {(shape[0], *shape[2:])}" if len(shape) > 1 and shape[1] > 1 else ""
         raise ValueError(
             f"the target must have the logits' shape{index}. Got: logits {tuple(shape)}, target {tuple(target.shape)}"
         )
-    return Inputs(view, view.truth(target), _weight(weight, view.value), None, whole)
+    target = target.to(view.value.dtype)
+    if counted is not None:
+        view, target = Logits(torch.where(counted, view.value, 0)), torch.where(counted, target, 0)
+    return Inputs(view, target, shaped, None, whole)
 
 
-def _multiclass(view: Logits, target: Tensor, weight: Tensor | None, ignore: int) -> Inputs:
+def _multiclass(view: Logits, target: Tensor, weight: Tensor | None, counted: Tensor | None, ignore: int) -> Inputs:
     classes = view.value.shape[1]
-    counted = target != ignore
-    index = torch.where(counted, target, 0)
-    one_hot = F.one_hot(index, classes).movedim(-1, 1).to(view.value.dtype)
-    shaped = _weight(weight, view.value)
-    keep = counted.unsqueeze(1).to(view.value.dtype)
-    return Inputs(view, one_hot, keep if shaped is None else keep * shaped, index, True)
+    kept = None if counted is None else counted.squeeze(1)
+    if view.value.dim() > 2 or ignore != VOID or classes <= VOID:
+        kept = (target != ignore) if kept is None else (target != ignore) & kept
+    if kept is None:
+        return Inputs(view, _one_hot(target, view.value), weight, target, True)
+    index, keep = torch.where(kept, target, 0), kept.unsqueeze(1)
+    masked, shaped = Logits(torch.where(keep, view.value, 0)), keep.to(view.value.dtype)
+    one_hot = _one_hot(index, view.value) * shaped
+    return Inputs(masked, one_hot, shaped if weight is None else shaped * weight, index, True)
 
 
-def _weight(weight: Tensor | None, value: Tensor) -> Tensor | None:
-    if weight is None:
+def _one_hot(index: Tensor, value: Tensor) -> Tensor:
+    """Class numbers `(N, *spatial)` as `(N, C, *spatial)` in the type of the logits."""
+    return F.one_hot(index, value.shape[1]).movedim(-1, 1).to(value.dtype)
+
+
+def _counted(weight: Tensor | None) -> Tensor | None:
+    """Which pixels count, bool `(N, 1, *spatial)`; None for weights of whole images, where times 0 is enough."""
+    if weight is None or weight.dim() < 3 or all(side == 1 for side in weight.shape[2:]):
         return None
+    counted = weight > 0
+    return counted if counted.shape[1] == 1 else counted.any(1, keepdim=True)
+
+
+def shaped_weight(weight: Tensor, value: Tensor) -> Tensor:
+    """A weight `(N,)`, or broadcastable to the logits, with as many axes as these.
+
+    Raises:
+        ValueError: another shape, with both.
+    """
     if weight.dim() == 1 and value.dim() > 1:
         weight = weight.reshape(-1, *[1] * (value.dim() - 1))
     # by hand: `torch.broadcast_shapes` takes a tenth of a millisecond, every step
@@ -144,7 +185,7 @@ def _weight(weight: Tensor | None, value: Tensor) -> Tensor | None:
             f"the weight must be (N,) or broadcastable to the logits. Got: weight {tuple(weight.shape)}, "
             f"logits {tuple(value.shape)}"
         )
-    return weight.to(value.dtype)
+    return weight.reshape(*[1] * (value.dim() - weight.dim()), *weight.shape)
 
 
 def overlap(inputs: Inputs, per_image: bool) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,7 +9,7 @@ class JaccardLoss(nn.Module):
     """1 − (Σpy + s) / (Σp + Σy − Σpy + s), mean over classes.
 
     Args:
-        per_image: one per image, then their mean; else one over the whole batch.
+        per_image: one per image, then their weighted mean; else one over the whole batch.
         smooth: s; keeps empty classes finite.
         log: −log of the coefficient instead of one minus it (TernausNet).
 
@@ -27,6 +27,8 @@ class JaccardLoss(nn.Module):
         self.per_image, self.smooth, self.log = per_image, smooth, log
 
     def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        inside, predicted, true = overlap(check(logits, target, weight), self.per_image)
+        inputs = check(logits, target, weight)
+        inside, predicted, true = overlap(inputs, self.per_image)
         score = ((inside + self.smooth) / (predicted + true - inside + self.smooth).clamp_min(1e-7)).clamp_min(1e-7)
-        return -score.log().mean() if self.log else 1 - score.mean()
+        loss = -score.log() if self.log else 1 - score
+        return inputs.unless_void(inputs.mean_of_images(loss) if self.per_image else loss.mean())

@@ -45,4 +45,4 @@ class KappaLoss(nn.Module):
         counted = truth.sum(1, keepdim=True)
         observed = (costs * (p.T @ truth)).sum()
         chance = (costs * torch.outer((p * counted).sum(0), truth.sum(0))).sum() / counted.sum().clamp_min(1e-12)
-        return observed / chance.clamp_min(1e-7) - 1
+        return inputs.unless_void(observed / chance.clamp_min(1e-7) - 1)

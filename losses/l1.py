@@ -1,5 +1,7 @@
 """Mean absolute error for regression."""
 
+from dataclasses import replace
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,5 +31,5 @@ class L1Loss(nn.Module):
         inputs = check(logits, target, weight)
         if self.positives:
             there = (inputs.target > 0).to(inputs.target.dtype)
-            inputs.weight = there if inputs.weight is None else there * inputs.weight
+            inputs = replace(inputs, weight=there if inputs.weight is None else there * inputs.weight)
         return inputs.mean(F.l1_loss(inputs.logits.value, inputs.target, reduction="none"))

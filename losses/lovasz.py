@@ -17,7 +17,7 @@ class LovaszLoss(nn.Module):
 
     Args:
         symmetric: mean of L(x, y) and L(−x, 1 − y), so that the background counts as much (selim_sef; HPA, 1st place).
-        per_image: one loss per image, then their mean; else over the whole batch.
+        per_image: one loss per image, then their weighted mean; else over the whole batch.
         form: `hinge` on the logits, or `sigmoid` on probabilities; for masks only.
 
     Example:
@@ -61,10 +61,10 @@ class LovaszLoss(nn.Module):
         if not self.per_image:
             errors, truth = (part.transpose(0, 1).flatten(1)[None] for part in (errors, truth))
         losses = _lovasz(errors, truth, inputs.hard)
-        if inputs.index is None:
-            return losses.mean()
-        present = (truth.sum(-1) > 0).to(losses.dtype)
-        return ((losses * present).sum(-1) / present.sum(-1).clamp_min(1)).mean()
+        if inputs.index is not None:
+            present = (truth.sum(-1) > 0).to(losses.dtype)
+            losses = (losses * present).sum(-1, keepdim=True) / present.sum(-1, keepdim=True).clamp_min(1)
+        return inputs.mean_of_images(losses) if self.per_image else losses.mean()
 
 
 def _lovasz(errors: Tensor, truth: Tensor, hard: bool) -> Tensor:

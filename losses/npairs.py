@@ -38,7 +38,7 @@ class NpairsLoss(nn.Module):
         features, labels, weights = check_features(logits, target, weight)
         first, second = pairs(labels)
         if not len(first):
-            if self.training:
+            if self.training and len(labels):
                 raise ValueError(
                     f"npairs: no class comes twice in a batch of {len(labels)}; set a sampler with samples per class"
                 )

@@ -36,10 +36,13 @@ class RingLoss(nn.Module):
         value = logits.value if isinstance(logits, Logits) else Logits(logits).value
         if value.dim() != 2:
             raise ValueError(f"ring wants embeddings (N, D), got {tuple(value.shape)}")
+        if weight is not None:
+            weight = weight.reshape(len(value), -1).amax(1).to(value.dtype)
+            value, weight = value[weight > 0], weight[weight > 0]
         norms = torch.linalg.vector_norm(value, dim=1)
-        weight = torch.ones_like(norms) if weight is None else weight.reshape(len(norms), -1).amax(1).to(norms.dtype)
+        weight = torch.ones_like(norms) if weight is None else weight
         total = weight.sum().clamp_min(1e-12)
-        if self.training and not self.started:
+        if self.training and not self.started and len(norms):
             with torch.no_grad():
                 self.radius.copy_((norms * weight).sum() / total)
                 self.started.fill_(True)

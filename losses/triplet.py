@@ -41,7 +41,7 @@ class TripletLoss(nn.Module):
         partner = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
         anchors = partner.any(1) & ~same.all(1)
         if not anchors.any():
-            if self.training:
+            if self.training and len(labels):
                 raise ValueError(
                     f"triplet: no sample of a batch of {len(labels)} has one of its own class and one of another "
                     "beside it; set a sampler with samples per class"

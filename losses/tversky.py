@@ -12,7 +12,7 @@ class TverskyLoss(nn.Module):
         alpha: cost of false positives; α = β = 0.5 is Dice.
         beta: cost of false negatives; above α it favours recall.
         gamma: exponent; below 1 it stresses classes that are nearly right, above 1 those that are not.
-        per_image: one per image, then their mean; else one over the whole batch.
+        per_image: one per image, then their weighted mean; else one over the whole batch.
         smooth: keeps empty classes finite.
 
     Example:
@@ -32,9 +32,11 @@ class TverskyLoss(nn.Module):
         self.alpha, self.beta, self.gamma, self.per_image, self.smooth = alpha, beta, gamma, per_image, smooth
 
     def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        inside, predicted, true = overlap(check(logits, target, weight), self.per_image)
+        inputs = check(logits, target, weight)
+        inside, predicted, true = overlap(inputs, self.per_image)
         false_positive, false_negative = predicted - inside, true - inside
         below = inside + self.alpha * false_positive + self.beta * false_negative + self.smooth
         loss = 1 - (inside + self.smooth) / below.clamp_min(1e-7)
         # A power below 1 has an infinite slope at 0.
-        return (loss.clamp_min(1e-7) ** self.gamma if self.gamma != 1 else loss).mean()
+        loss = loss.clamp_min(1e-7) ** self.gamma if self.gamma != 1 else loss
+        return inputs.unless_void(inputs.mean_of_images(loss) if self.per_image else loss.mean())
