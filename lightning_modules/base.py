@@ -47,7 +47,8 @@ class BaseModule(pl.LightningModule):
             None only where a task's `training_loss` asks no formula (a detector computes its own losses).
         compile_loss: compile the loss formula: its pixel passes become one, twice to three times as fast, and a byte a
             pixel waits for the backward pass. Off, because compiling takes 10 to 30 s and a C++ compiler.
-        loss_terms: library losses under a name of yours for the formula.
+        loss_terms: library losses under a name of yours for the formula. Weights and pixels that do not count reach
+            those with `reduction="none"` or an `ignore_index`; others refuse a batch that has such.
         inputs: keys of the batch that the network is called with, in order; more than `image` for side inputs.
         activations: per output `sigmoid` (the default), `softmax` (one class per pixel or image), `none` (regression)
             or `unit` (embeddings, brought to length 1).

@@ -1,7 +1,6 @@
 """Losses of torch, smp, MONAI and kornia in the formula: types, weights, and what does not count."""
 
 import kornia.losses
-import monai.losses
 import pytest
 import segmentation_models_pytorch.losses as smp
 import torch
@@ -9,6 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from losses import LossFormula
+
+monai = pytest.importorskip("monai", reason='needs the extra: pip install -e ".[monai]"')
+pytest.importorskip("monai.losses")
 
 WILD = torch.tensor([float("nan"), float("inf"), -1e30, 1e30, 50.0, -0.3])
 # Losses by pixel, over masks (N, C, H, W).
