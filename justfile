@@ -30,7 +30,7 @@ links:
 
 # the picture of the README, from a finished quickstart
 picture:
-    python -m docs.generate.picture runs/quickstart/fold0/panels docs/images/panel.png
+    python -m docs.generate.picture runs/quickstart/fold0/panels docs/images/panel.png 2 3
 
 # a first run, with data it makes itself
 quickstart:
