@@ -5,6 +5,7 @@ import numpy as np
 
 from postprocessing.components import label
 from postprocessing.step import Step, mask_or_instances
+from preprocessing.ids import areas, only
 
 
 class MinimumArea(Step):
@@ -35,8 +36,8 @@ class MinimumArea(Step):
         array = mask_or_instances(prediction, self.output, self)
         pixels = self._least(array)
         if self.total:
-            areas = np.count_nonzero(array, axis=(-2, -1))
-            kept = np.where((areas >= pixels)[..., None, None], array, array.dtype.type(0))
+            together = np.count_nonzero(array, axis=(-2, -1))
+            kept = np.where((together >= pixels)[..., None, None], array, array.dtype.type(0))
         elif array.dtype == bool:
             kept = np.stack([large_components(channel, least) for channel, least in zip(array, pixels, strict=True)])
         else:
@@ -74,17 +75,16 @@ def large_components(mask: np.ndarray, pixels: int) -> np.ndarray:
     begun = cv2.countNonZero(cv2.subtract(plane[1:, 1:], above_and_left)) + sum(plane.shape)
     if begun < 1 << 16:
         count, labels = cv2.connectedComponents(plane, connectivity=4, ltype=cv2.CV_16U)
-        areas = cv2.calcHist([labels], [0], None, [count], [0, count]).ravel()
+        sizes = cv2.calcHist([labels], [0], None, [count], [0, count]).ravel()
     else:
         labels = label(mask)
-        areas = np.bincount(labels.ravel())
-    kept = areas >= pixels
+        sizes = np.bincount(labels.ravel())
+    kept = sizes >= pixels
     kept[0] = False
     return kept.take(labels)
 
 
 def without_small(labels: np.ndarray, pixels: int) -> np.ndarray:
     """Instance ids `(H, W)` without those of fewer pixels; the ids of the others stay."""
-    kept = np.bincount(labels.ravel()) >= pixels
-    kept[0] = False
-    return np.where(kept[labels], labels, labels.dtype.type(0))
+    ids, sizes = areas(labels)
+    return only(labels, ids, sizes >= pixels)

@@ -43,7 +43,7 @@ class ConvexHull(Step):
         return prediction | {self.output: np.where(array > 0, array, hulls).astype(array.dtype)}
 
     def _hulls(self, labels: np.ndarray) -> np.ndarray:
-        result = np.zeros(labels.shape, np.int32)
+        result = labels.copy()
         if not labels.any():
             return result
         rows, columns = np.nonzero(labels)
@@ -52,6 +52,8 @@ class ConvexHull(Step):
         points = np.stack([columns, rows], axis=1)[order].astype(np.int32)
         names, starts = np.unique(ids[order], return_index=True)
         for name, own in zip(names.tolist(), np.split(points, starts[1:]), strict=True):
+            if len(own) == 1:
+                continue
             inside = hull_of(own)
             top, left = own[:, 1].min(), own[:, 0].min()
             if len(own) >= self.solidity * np.count_nonzero(inside):

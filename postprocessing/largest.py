@@ -4,6 +4,7 @@ import numpy as np
 
 from postprocessing.components import label
 from postprocessing.step import Step, mask_or_instances
+from preprocessing.ids import areas, only
 
 
 class LargestComponents(Step):
@@ -39,8 +40,7 @@ class LargestComponents(Step):
         return {"count": sorted({1, 2, 3, 5, self.count})}
 
     def _largest(self, labels: np.ndarray) -> np.ndarray:
-        areas = np.bincount(labels.ravel())
-        areas[0] = 0
-        kept = np.zeros(len(areas), bool)
-        kept[np.argsort(-areas, kind="stable")[: self.count]] = True
-        return np.where((kept & (areas > 0))[labels], labels, labels.dtype.type(0))
+        ids, sizes = areas(labels)
+        kept = np.zeros(len(ids), bool)
+        kept[np.argsort(-sizes, kind="stable")[: self.count]] = True
+        return only(labels, ids, kept)

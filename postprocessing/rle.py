@@ -169,6 +169,8 @@ def parse(
         RunLengthError: as in `decode_instances`.
     """
     parts = [_runs(text, pixels, base, relative, number) for number, text in enumerate(texts)]
+    if len(parts) == 1:
+        return Runs(*parts[0], np.ones(len(parts[0][0]), np.int64))
     starts = np.concatenate([starts for starts, _ in parts] or [np.zeros(0, np.int64)])
     lengths = np.concatenate([lengths for _, lengths in parts] or [np.zeros(0, np.int64)])
     owners = np.repeat(np.arange(1, len(parts) + 1), [len(lengths) for _, lengths in parts])
@@ -249,14 +251,33 @@ def _check(first: np.ndarray, lengths: np.ndarray, pixels: int | None, base: int
     raise RunLengthError(f"run lengths: pair {pair + 1}, '{first[pair]} {lengths[pair]}', {what}", number)
 
 
-def paint_window(
-    runs: Runs, shape: tuple[int, ...], window: tuple[int, int, int, int], order: Order = "column"
-) -> np.ndarray:
-    """A part of the bool mask `(h, w)` of runs, without the rest of it: a window of a scene of 10⁹ pixels.
+def paint(flat: np.ndarray, runs: Runs, value: int) -> None:
+    """Write a value onto the pixels of runs.
 
     Args:
+        flat: `(H·W,)` of any type, in the order of scanning; written to.
+        runs: as `parse` gives them.
+        value: what their pixels become.
+    """
+    for start, end in zip(runs.starts.tolist(), (runs.starts + runs.lengths).tolist(), strict=True):
+        flat[start:end] = value
+
+
+def paint_window(
+    part: np.ndarray,
+    runs: Runs,
+    value: int,
+    shape: tuple[int, ...],
+    window: tuple[int, int, int, int],
+    order: Order = "column",
+) -> None:
+    """Write a value onto the pixels of runs in a part of an image, without the rest: a window of 10⁹ pixels.
+
+    Args:
+        part: the window `(h, w)` of any type; written to.
         runs: of a single mask, in the order of scanning, as `parse` gives them.
-        shape: `(H, W)` of the whole mask.
+        value: what their pixels become.
+        shape: `(H, W)` of the whole image.
         window: `(top, left, height, width)`, inside of it.
         order: as in `encode`.
     """
@@ -264,16 +285,13 @@ def paint_window(
         raise ValueError(f"the order of run lengths is 'column' or 'row', got {order!r}")
     top, left, height, width = window
     # A line is what is scanned at a stretch: a column, or a row.
-    line, first, begin, count, length = (
-        (shape[0], left, top, width, height) if order == "column" else (shape[1], top, left, height, width)
-    )
+    line, first, begin, count = (shape[0], left, top, width) if order == "column" else (shape[1], top, left, height)
     starts, ends = runs.starts, runs.starts + runs.lengths
     low, high = np.searchsorted(ends, first * line, "right"), np.searchsorted(starts, (first + count) * line, "left")
-    lines = np.zeros((count, length), bool)
+    lines = part if order == "row" else part.T
     for start, end in zip(starts[low:high].tolist(), ends[low:high].tolist(), strict=True):
         for number in range(max(start // line, first), min((end - 1) // line + 1, first + count)):
-            lines[number - first, max(start - number * line - begin, 0) : max(end - number * line - begin, 0)] = True
-    return lines if order == "row" else lines.T
+            lines[number - first, max(start - number * line - begin, 0) : max(end - number * line - begin, 0)] = value
 
 
 # --- pixels ----------------------------------------------------------------------------------------------------------

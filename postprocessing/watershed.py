@@ -84,7 +84,7 @@ class Watershed(Step):
         if not self.line:
             return grown
         lowest, highest = (
-            change(np.where(grown > 0, grown, none).astype(np.float32), np.ones((3, 3), np.uint8))
+            change(np.where(grown > 0, grown, none).astype(np.float64), np.ones((3, 3), np.uint8))
             for change, none in ((cv2.erode, grown.max() + 1), (cv2.dilate, 0))
         )
         return np.where((ids == 0) & (lowest < highest), 0, grown)

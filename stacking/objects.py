@@ -12,8 +12,9 @@ import numpy as np
 from scipy.ndimage import find_objects
 from skimage.segmentation import watershed
 
-from evaluation.metrics.instances import pairwise_iou
+from evaluation.object_overlaps import object_overlaps
 from postprocessing.components import label
+from preprocessing.ids import consecutive
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,7 @@ def split_objects(
         border: probabilities of touching borders `(H, W)`, or None.
         levels: of the seeds.
     """
-    present = np.bincount(instances.ravel()) > 0
-    present[0] = False
-    labels = np.where(present, np.cumsum(present), 0).astype(np.int32)[instances]
+    labels = consecutive(instances)[0]
     places = find_objects(labels)
     score = body if border is None else body * (1 - border)
     found, parents = [labels], [np.arange(len(places))]
@@ -80,11 +79,7 @@ def overlaps(objects: Objects, truth: np.ndarray) -> np.ndarray:
         objects: of an image.
         truth: true ids `(H, W)`.
     """
-    best = []
-    for labels, parent in zip(objects.labels, objects.parent, strict=True):
-        iou = pairwise_iou(labels, truth)
-        best.append(iou.max(axis=0) if iou.shape[0] else np.zeros(len(parent)))
-    best = np.concatenate(best)
+    best = np.concatenate([object_overlaps(labels, truth).best_of_predicted() for labels in objects.labels])
     return np.where(best > 0.5, best, 0).astype(np.float32)
 
 

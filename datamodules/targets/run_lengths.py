@@ -25,7 +25,7 @@ class RunLengths(Target):
         relative: SIIM-ACR's gap and length pairs.
         empty: text that means an empty mask, beside the empty text.
         instances: each row is an object (Airbus, Data Science Bowl); else the rows of an image are one mask (SIIM-ACR).
-        name: name of the array; `mask` `(K, H, W)` uint8 or `instances` `(H, W)` uint16 unless given.
+        name: name of the array; `mask` `(K, H, W)` uint8 or `instances` `(H, W)` int32 unless given.
         classes: class names in the order of the mask's channels; None for one channel.
         class_column: column of the class (UW-Madison); without it the class is what stands behind the last
             `class_separator` of the id (Clouds: `0011165.jpg_Fish`).
@@ -94,16 +94,15 @@ class RunLengths(Target):
         return [confined(self.root, self.csv)]
 
     def read_window(self, row: Any, size: tuple[int, ...], window: tuple[int, ...]) -> dict[str, np.ndarray]:
-        top, left, height, width = window
-        labels = np.zeros((height, width), np.uint16)
-        masks = np.zeros((len(self.classes or [""]), height, width), np.uint8)
+        maps = self._empty(window[2:])
         for number, (channel, runs) in enumerate(self._parsed(row.image_id, size), 1):
-            mask = rle.paint_window(runs, size, (top, left, height, width), self.order)
-            if self.instances:
-                labels[mask] = number
-            else:
-                masks[channel][mask] = 1
-        return {self.name: labels if self.instances else masks}
+            value = number if self.instances else 1
+            rle.paint_window(maps[channel], runs, value, size, tuple(window), self.order)
+        return {self.name: maps[0] if self.instances else maps}
+
+    def _empty(self, size: tuple[int, ...]) -> np.ndarray:
+        """`(K, …)`; one plane where it is of instances."""
+        return np.zeros((len(self.classes or [""]), *size), np.int32 if self.instances else np.uint8)
 
     def _parsed(self, image_id: str, size: tuple[int, ...]) -> list[tuple[int, rle.Runs]]:
         """Channel and runs of each of the image's rows; of a large image they are parsed once, not for each window."""
@@ -124,15 +123,10 @@ class RunLengths(Target):
         self._parse(row.image_id, size)
 
     def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
-        labels = np.zeros(size, np.uint16)
-        masks = np.zeros((len(self.classes or [""]), *size), np.uint8)
-        for number, (channel, text) in enumerate(self.texts[row.image_id], 1):
-            try:
-                mask = rle.decode(text, size, order=self.order, base=self.base, relative=self.relative)
-            except ValueError as error:
-                raise ValueError(f"{self.csv}, image {row.image_id!r}, its row {number}: {error}") from error
-            if self.instances:
-                labels[mask] = number
-            else:
-                masks[channel][mask] = 1
-        return {self.name: labels if self.instances else masks}
+        maps = self._empty((size[0] * size[1],))
+        for number, (channel, runs) in enumerate(self._parse(row.image_id, size), 1):
+            rle.paint(maps[channel], runs, number if self.instances else 1)
+        across = self.order == "column"
+        maps = maps.reshape(-1, *size[::-1]).transpose(0, 2, 1) if across else maps.reshape(-1, *size)
+        maps = np.ascontiguousarray(maps)
+        return {self.name: maps[0] if self.instances else maps}

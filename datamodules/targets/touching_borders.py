@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from datamodules.targets.base import Target
+from preprocessing.ids import consecutive
 
 
 class TouchingBorders(Target):
@@ -30,8 +31,8 @@ class TouchingBorders(Target):
         labels, top = sample[self.source], 65535
         if labels.max(initial=0) < top:
             labels = labels.astype(np.uint16)
-        else:  # the next type of OpenCV's that holds every id
-            labels, top = labels.astype(np.float64), np.inf
+        else:  # the next type of OpenCV's that holds the number of every object
+            labels, top = consecutive(labels)[0].astype(np.float64), np.inf
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * self.width + 1, 2 * self.width + 1))
         # Two instances are near where the largest id in reach differs from the smallest one that is not background.
         largest = cv2.dilate(labels, kernel)

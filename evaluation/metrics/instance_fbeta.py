@@ -4,8 +4,9 @@ import numpy as np
 
 from evaluation.metrics.base import Arrays, CompetitionMetric, named
 from evaluation.metrics.fbeta import fbeta
-from evaluation.metrics.instances import DSB_THRESHOLDS, pairwise_iou
+from evaluation.metrics.instances import DSB_THRESHOLDS
 from evaluation.metrics.overlap import mean
+from evaluation.object_overlaps import object_overlaps
 from evaluation.void import nothing_counts
 
 
@@ -55,11 +56,11 @@ class InstanceFBeta(CompetitionMetric):
         for array, name in zip(arrays, (self.output, self.truth), strict=True):
             if array.dtype.kind not in "iu" or array.ndim != 2:
                 raise ValueError(f"{name!r} is {array.dtype} {array.shape}, expected instance ids (H, W)")
-        overlap = pairwise_iou(*arrays)
-        number_true, number_predicted = overlap.shape
+        overlaps = object_overlaps(*arrays)
+        number_true, number_predicted = len(overlaps.true_areas), len(overlaps.predicted_areas)
         if nothing_counts(truth):
             return np.array([np.nan])
-        best = overlap.max(axis=1) if number_predicted else np.zeros(number_true)
+        best = overlaps.best_of_true()
         # Rounded, so that an IoU of exactly a threshold does not pass by an error of the last bit.
         limits = np.round(self.thresholds, 9)
         found = (np.round(best, 9)[:, None] > limits).sum(0)

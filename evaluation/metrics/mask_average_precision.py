@@ -62,15 +62,17 @@ class MaskAveragePrecision(CompetitionMetric):
 
     def _masks(self, arrays: Arrays, what: str, valid: np.ndarray | None) -> tuple[list[np.ndarray], np.ndarray]:
         """Runs of each mask that has pixels that count, and its scores."""
-        masks = list(arrays["masks"]) if "masks" in arrays else runs_of(named(arrays, self.output, what))
-        masks = masks if valid is None else runs_that_count(masks, valid)
+        given = arrays["masks"] if "masks" in arrays else named(arrays, self.output, what)
+        count = len(given) if "masks" in arrays else int(given.max(initial=0))
         scores = np.asarray(named(arrays, self.scores_name, what), np.float64)
         scores = scores.reshape(-1, self.classes) if not scores.size else scores
-        if scores.ndim != 2 or scores.shape[1] != self.classes or len(scores) < len(masks):
+        if scores.ndim != 2 or scores.shape[1] != self.classes or len(scores) < count:
             raise ValueError(
-                f"{what} {self.scores_name!r} is {scores.shape}, expected ({len(masks)}, {self.classes}): a row per "
+                f"{what} {self.scores_name!r} is {scores.shape}, expected ({count}, {self.classes}): a row per "
                 "mask, a column per class"
             )
+        masks = list(given) if "masks" in arrays else runs_of(given)
+        masks = masks if valid is None else runs_that_count(masks, valid)
         there = [number for number, runs in enumerate(masks) if runs.shape[1]]
         return [masks[number] for number in there], scores[there]
 

@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 
 from evaluation.metrics.base import Arrays, CompetitionMetric, named
-from evaluation.metrics.instances import pairwise_iou
+from evaluation.object_overlaps import Overlaps, object_overlaps
 from evaluation.void import nothing_counts
 
 
@@ -63,22 +63,18 @@ class SpaceNetF1(CompetitionMetric):
         predicted, true = named(prediction, self.output, "prediction"), named(truth, self.truth, "truth")
         if nothing_counts(truth):
             return np.array([0, np.nan, np.nan, np.nan])
-        overlap, sizes_true, sizes_predicted = _overlaps(predicted, true, truth.get("valid"))
+        overlaps = _overlaps(predicted, true, truth.get("valid"))
         confidence = prediction.get(self.confidence)
-        order = np.arange(len(sizes_predicted))
+        order = np.arange(len(overlaps.predicted_areas))
         if confidence is not None:
             places = order if predicted.dtype == object else np.unique(predicted[predicted > 0]) - 1
             if len(places) and places.max() >= len(confidence):
                 raise ValueError(f"{len(confidence)} confidences have none for building {places.max() + 1}")
             order = np.argsort(-np.asarray(confidence)[places], kind="stable")
-        order = order[sizes_predicted[order] > self.minimum_predicted]
-        overlap = np.round(overlap[(sizes_true >= self.minimum_area) & (sizes_true > 0)], 9)
-        found = 0
-        for building in order:
-            if len(overlap) and overlap[:, building].max() > self.threshold:
-                overlap = np.delete(overlap, overlap[:, building].argmax(), axis=0)
-                found += 1
-        return np.array([0, found, len(order) - found, len(overlap)], np.float64)
+        order = order[overlaps.predicted_areas[order] > self.minimum_predicted]
+        counted = (overlaps.true_areas >= self.minimum_area) & (overlaps.true_areas > 0)
+        found = _found(overlaps, order, counted, self.threshold)
+        return np.array([0, found, len(order) - found, np.count_nonzero(counted) - found], np.float64)
 
     def area(self, image_id: str) -> int:
         """A number for the area of an image, the same in every process."""
@@ -104,25 +100,43 @@ class SpaceNetF1(CompetitionMetric):
         return self.reduce(row[None]) if row[1:].any() else 1.0
 
 
-def _overlaps(
-    predicted: np.ndarray, true: np.ndarray, valid: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """IoU `(true, predicted)`, and the square pixels of the true and of the predicted buildings, where they count."""
+def _found(overlaps: Overlaps, order: np.ndarray, counted: np.ndarray, threshold: float) -> int:
+    """How many buildings are found: each predicted one takes the free true one that it overlaps most.
+
+    Args:
+        overlaps: pairs of buildings.
+        order: indices of predicted buildings, first come first served.
+        counted: `(T,)` which true buildings count.
+        threshold: IoU above which a pair matches.
+    """
+    rank = np.full(len(overlaps.predicted_areas), len(order))
+    rank[order] = np.arange(len(order))
+    iou = np.round(overlaps.iou, 9)
+    chosen = (iou > threshold) & counted[overlaps.true] & (rank[overlaps.predicted] < len(order))
+    ranks, true, iou = rank[overlaps.predicted[chosen]], overlaps.true[chosen], iou[chosen]
+    best = np.lexsort((true, -iou, ranks))
+    served, taken = set(), set()
+    for building, one in zip(ranks[best].tolist(), true[best].tolist(), strict=True):
+        if building not in served and one not in taken:
+            served.add(building)
+            taken.add(one)
+    return len(taken)
+
+
+def _overlaps(predicted: np.ndarray, true: np.ndarray, valid: np.ndarray | None) -> Overlaps:
+    """Pairs of buildings, and the square pixels of the true and of the predicted ones, where they count."""
     if predicted.dtype != object and true.dtype != object:
         for array in (predicted, true):
             if array.dtype.kind not in "iu" or array.ndim != 2:
                 raise ValueError(f"buildings are instance ids (H, W) or polygons (n,), got {array.dtype} {array.shape}")
-        sizes = [np.bincount(array.ravel())[1:] for array in (true, predicted)]
-        return pairwise_iou(predicted, true), *(size[size > 0] for size in sizes)
+        return object_overlaps(predicted, true)
     if predicted.dtype != object or true.dtype != object:
         raise ValueError(f"predicted buildings are {predicted.dtype}, true ones {true.dtype}; both must be of one kind")
     return polygon_overlaps(predicted, true, valid)
 
 
-def polygon_overlaps(
-    predicted: np.ndarray, true: np.ndarray, valid: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """IoU `(true, predicted)` of shapely polygons, and the areas of both; polygons that cross themselves are mended.
+def polygon_overlaps(predicted: np.ndarray, true: np.ndarray, valid: np.ndarray | None = None) -> Overlaps:
+    """Pairs of shapely polygons, and the areas of both; polygons that cross themselves are mended.
 
     Pixels where `valid` `(H, W)` is False are cut off both.
     """
@@ -135,12 +149,10 @@ def polygon_overlaps(
         void = shapely.union_all([shapely.box(*corners) for corners in _stretches(~valid.astype(bool, copy=False))])
         true, predicted = shapely.difference(true, void), shapely.difference(predicted, void)
     sizes_true, sizes_predicted = shapely.area(true), shapely.area(predicted)
-    overlap = np.zeros((len(true), len(predicted)))
-    if overlap.size:
-        ones, others = shapely.STRtree(predicted).query(true, predicate="intersects")
-        inside = shapely.area(shapely.intersection(true[ones], predicted[others]))
-        overlap[ones, others] = inside / np.maximum(sizes_true[ones] + sizes_predicted[others] - inside, 1e-12)
-    return overlap, sizes_true, sizes_predicted
+    ones, others = shapely.STRtree(predicted).query(true, predicate="intersects")
+    inside = shapely.area(shapely.intersection(true[ones], predicted[others]))
+    iou = inside / np.maximum(sizes_true[ones] + sizes_predicted[others] - inside, 1e-12)
+    return Overlaps(ones, others, iou, sizes_true, sizes_predicted)
 
 
 def _stretches(mask: np.ndarray) -> np.ndarray:

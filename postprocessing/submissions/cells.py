@@ -50,14 +50,14 @@ class Cells(Submission):
 
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
         labels, scores = named(prediction, self.output), named(prediction, self.scores)
-        names, masks = class_names(self.classes), runs_of(labels)
+        names, count = class_names(self.classes), int(labels.max(initial=0))
         scores = scores.reshape(-1, len(names)) if not scores.size else scores
-        if scores.ndim != 2 or scores.shape[1] != len(names) or len(scores) < len(masks):
+        if scores.ndim != 2 or scores.shape[1] != len(names) or len(scores) < count:
             raise ValueError(
-                f"{self.scores!r} is {scores.shape}, expected ({len(masks)}, {len(names)}): a row per instance, a "
+                f"{self.scores!r} is {scores.shape}, expected ({count}, {len(names)}): a row per instance, a "
                 "column per class"
             )
-        parts = []
+        masks, parts = runs_of(labels), []
         for number, (runs, own) in enumerate(zip(masks, scores, strict=False), 1):
             if not runs.shape[1]:
                 continue

@@ -136,5 +136,6 @@ def as_bands(array: np.ndarray) -> np.ndarray:
         if array.ndim != 3 or len(array) == 1:
             raise ValueError("a map of one probability wants a threshold first: add postprocessing.Threshold")
         return array.argmax(0).astype(np.uint8)[None]
-    smallest = np.uint8 if array.max(initial=0) < 256 else np.uint16 if array.max() < 65536 else np.int32
+    highest = array.max(initial=0)
+    smallest = next(kind for kind in (np.uint8, np.uint16, np.int32, np.int64) if highest <= np.iinfo(kind).max)
     return (array if array.ndim == 3 else array[None]).astype(smallest)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from preprocessing.ids import consecutive
 from preprocessing.polygons import areas, filled, import_shapely, rings_of
 
 if TYPE_CHECKING:
@@ -29,13 +30,14 @@ def outlines(labels: np.ndarray, tolerance: float = 0.0) -> list[tuple[int, "Pol
     except ImportError as error:
         raise ImportError('polygons of masks need rasterio: pip install -e ".[satellite]"') from error
     pieces = []
-    if labels.any():
-        for geometry, value in shapes(labels.astype(np.int32), mask=labels > 0, connectivity=4):
+    numbered, ids = consecutive(labels)  # GDAL takes ids up to 2^31
+    if len(ids):
+        for geometry, value in shapes(numbered, mask=numbered > 0, connectivity=4):
             polygon = shapely.geometry.shape(geometry)
             if tolerance > 0:
                 polygon = shapely.simplify(polygon, tolerance, preserve_topology=True)
             # An outline that meets itself at a corner is an outline with a hole.
-            pieces += [(int(value), part) for part in areas(polygon)]
+            pieces += [(int(ids[int(value) - 1]), part) for part in areas(polygon)]
     return sorted(pieces, key=lambda piece: piece[0])
 
 

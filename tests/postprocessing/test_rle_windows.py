@@ -20,7 +20,9 @@ def test_a_window_is_that_of_the_whole_mask(data, height, width, order):
     top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
     window = (top, left, data.draw(st.integers(1, height - top)), data.draw(st.integers(1, width - left)))
     runs = rle.parse([rle.encode(mask, order=order)], height * width)
-    found = rle.paint_window(runs, (height, width), window, order)
+    found = np.zeros(window[2:], np.int32)
+    rle.paint_window(found, runs, 70_000, (height, width), window, order)
+    found = found == 70_000
     np.testing.assert_array_equal(found, mask[top : top + window[2], left : left + window[3]])
 
 
