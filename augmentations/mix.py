@@ -40,6 +40,14 @@ class _Mix(Augmentation):
         return np.where(random.random(count) < self.p, partners, np.arange(count))
 
 
+def _places(batch: dict[str, Any], partners: np.ndarray) -> Tensor:
+    """The partners on the batch's device; a sample of weight 0 does not count, so nobody is mixed with it."""
+    index = torch.from_numpy(partners).to(batch["image"].device)
+    if not isinstance(batch.get("weight"), Tensor):
+        return index
+    return torch.where(batch["weight"][index] > 0, index, torch.arange(len(index), device=index.device))
+
+
 class Mixup(_Mix):
     """λ · one + (1 − λ) · another, pictures and truth alike (Zhang et al. 2018, arxiv.org/abs/1710.09412).
 
@@ -62,7 +70,7 @@ class Mixup(_Mix):
         partners = self.partners(batch, random)
         device = batch["image"].device
         share = torch.from_numpy(random.beta(self.alpha, self.alpha, len(partners)).astype(np.float32)).to(device)
-        index = torch.from_numpy(partners).to(device)
+        index = _places(batch, partners)
         result = dict(batch)
         for name, value in batch.items():
             if not isinstance(value, Tensor) or name == "weight":
@@ -111,7 +119,7 @@ class Cutmix(_Mix):
         across = (columns >= low[:, 1:]) & (columns < high[:, 1:])
         box = torch.from_numpy(inside[:, :, None] & across[:, None]).to(images.device)
         share = box.flatten(1).float().mean(1)
-        index = torch.from_numpy(partners).to(images.device)
+        index = _places(batch, partners)
         result = dict(batch)
         for name in ("image", *spatial(batch)):
             value = batch[name]
@@ -141,7 +149,7 @@ class CopyPaste(_Mix):
         if self.mask not in names:
             raise ValueError(f"CopyPaste: mask is {self.mask!r}, the batch has the masks {names}")
         images = batch["image"]
-        index = torch.from_numpy(self.partners(batch, random)).to(images.device)
+        index = _places(batch, self.partners(batch, random))
         axes, mask = images.dim() - 2, batch[self.mask]
         objects = mask > 0 if mask.dim() == axes + 1 else (mask > 0).any(1)
         pasted = (objects & batch["valid"] if "valid" in batch else objects)[index]

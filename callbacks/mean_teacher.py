@@ -10,7 +10,6 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.apply_func import move_data_to_device
 from torch import Tensor
-from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
@@ -23,6 +22,8 @@ from datamodules.loaders import make_loader, worker_count
 from datamodules.samplers import TrainingSampler
 from lightning_modules.base import BaseModule
 from lightning_modules.outputs import activate
+from losses.levels import resize_target
+from losses.mse import MseLoss
 
 
 class MeanTeacher(ExponentialMovingAverage):
@@ -150,7 +151,7 @@ class MeanTeacher(ExponentialMovingAverage):
         return 1.0 if progress >= self.ramp_up else math.exp(-5 * (1 - progress / self.ramp_up) ** 2)
 
     def consistency(self, student: BaseModule, batch: dict[str, Any], rank: int = 0) -> Tensor:
-        """Mean squared difference of both networks' probabilities, outputs weighted."""
+        """Mean squared difference of both networks' probabilities over the pixels that count, outputs weighted."""
         weights = {name: 1.0 for name in student.names} if self.outputs is None else self.outputs
         first, second = self.views(student, batch, rank)
         with torch.no_grad():
@@ -160,7 +161,7 @@ class MeanTeacher(ExponentialMovingAverage):
         for name, weight in weights.items():
             one, other = (value[0] if isinstance(value, list) else value for value in (said[name], taught[name]))
             kind = student.activations[name]
-            parts.append(weight * F.mse_loss(activate(one, kind), activate(other, kind)))
+            parts.append(weight * differ(activate(one, kind), activate(other, kind), first.get("valid")))
         return torch.stack(parts).sum()
 
     def views(self, student: BaseModule, batch: dict[str, Any], rank: int) -> list[dict[str, Any]]:
@@ -207,6 +208,12 @@ class MeanTeacher(ExponentialMovingAverage):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         self.drawn = state_dict["drawn"]
+
+
+def differ(one: Tensor, other: Tensor, valid: Tensor | None) -> Tensor:
+    """Mean squared difference of two outputs, where `valid` `(N, *spatial)`, at their size, is True."""
+    counted = None if valid is None or one.dim() < 3 else resize_target(valid.unsqueeze(1).float(), one)
+    return MseLoss(on="logit")(one, other, counted)
 
 
 def exchanged(checkpoint: dict[str, Any]) -> dict[str, Any]:

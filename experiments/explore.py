@@ -161,7 +161,11 @@ def write_suggestion(config: OfflineConfig, rounds: Path) -> None:
     bar = {"unit": " images", "disable": None}
     uncertain = np.array(
         [
-            uncertainty([store.read(image_id) for store in stores], chosen.output_name)
+            uncertainty(
+                [store.read(image_id) for store in stores],
+                chosen.output_name,
+                config.data.reader.known(rows[image_id]),
+            )
             for image_id in tqdm(ids, desc="disagreement", **bar)
         ]
     )

@@ -9,10 +9,21 @@ from datamodules.external.pseudo import IGNORED, SOFT
 Arrays = dict[str, np.ndarray]
 
 
-def confidence(prediction: Mapping[str, np.ndarray], softmax: Collection[str]) -> float:
-    """Mean over pixels and classes of max(p, 1 − p), of softmax outputs of the highest p; 0.5 to 1 for two classes."""
+def confidence(
+    prediction: Mapping[str, np.ndarray], softmax: Collection[str], known: np.ndarray | None = None
+) -> float:
+    """Mean over pixels and classes of max(p, 1 − p), of softmax outputs of the highest p; 0.5 to 1 for two classes.
+
+    Args:
+        prediction: probabilities by output name.
+        softmax: outputs with one class per pixel or image.
+        known: bool `(*spatial)`, where the image holds data; everywhere unless given. nan where that is nowhere.
+    """
     sure = [p.max(0) if name in softmax else np.maximum(p, 1 - p) for name, p in prediction.items()]
-    return float(np.concatenate([np.ravel(values) for values in sure]).mean())
+    if known is not None:
+        sure = [values[..., known] if values.shape[-known.ndim :] == known.shape else values for values in sure]
+    counted = np.concatenate([np.ravel(values) for values in sure])
+    return float(counted.mean()) if counted.size else float("nan")
 
 
 def decide(p: np.ndarray, softmax: bool, hi: float, lo: float) -> np.ndarray:
@@ -28,6 +39,7 @@ def labels_of(
     hi: float,
     lo: float,
     soft: bool,
+    known: np.ndarray | None = None,
 ) -> Arrays | None:
     """Labels of an image in the form of the real truth.
 
@@ -39,6 +51,7 @@ def labels_of(
         hi: a class is there above it.
         lo: and is not below it. What is between does not count (`valid`).
         soft: probabilities instead: as they are for the image, under `<name>_soft` for masks.
+        known: bool `(*spatial)`, where the image holds data; everywhere unless given.
 
     Returns:
         Arrays by name, with `valid` `(*spatial)` bool of hard masks; None where nothing, or not the image's own label,
@@ -82,6 +95,8 @@ def labels_of(
         else:
             arrays[name] = (p > hi).astype(real.dtype)
             undecided.append(~decided)
+    if undecided and known is not None:
+        undecided.append(~known)
     if undecided:
         arrays["valid"] = ~np.any(undecided, axis=0)
         if not arrays["valid"].any():

@@ -133,6 +133,7 @@ def write_labels(
     if all(isinstance(fold, int) for fold, _, _ in teachers):
         groups.append(("all", [run for _, run, _ in teachers], "all", stores))
     entries: dict[str, dict[str, Any]] = {}
+    row_of = {row.image_id: row for row in rows_of(table)}
     checked = False
     for fold, runs, known, given in groups:
         name = fold_name(fold)
@@ -142,11 +143,13 @@ def write_labels(
         for image_id, prediction in mean_of_folds(given):
             if image_id not in wanted:
                 continue
-            sure = confidence(prediction, softmax)
-            if sure < options.min_confidence:
+            data_at = data.reader.known(row_of[image_id])  # what the camera has not seen is labelled by nobody
+            sure = confidence(prediction, softmax, data_at)
+            if not sure >= options.min_confidence:
                 continue
-            processed = config.competition.process(dict(prediction)) if set(like) - set(prediction) else {}
-            arrays = labels_of(prediction, processed, like, softmax, options.hi, options.lo, options.soft)
+            void = {} if data_at is None else {"valid": data_at}
+            processed = config.competition.process(dict(prediction), void) if set(like) - set(prediction) else {}
+            arrays = labels_of(prediction, processed, like, softmax, options.hi, options.lo, options.soft, data_at)
             if arrays is None:
                 continue
             if not checked:

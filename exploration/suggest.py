@@ -9,7 +9,9 @@ import numpy as np
 SIDE = 16  # of the thumbnail that describes an image where no features are given
 
 
-def uncertainty(predictions: Sequence[dict[str, np.ndarray]], output: str | None = None) -> float:
+def uncertainty(
+    predictions: Sequence[dict[str, np.ndarray]], output: str | None = None, known: np.ndarray | None = None
+) -> float:
     """How much models disagree about an image: the variance of their probabilities, averaged over its pixels.
 
     Args:
@@ -17,6 +19,7 @@ def uncertainty(predictions: Sequence[dict[str, np.ndarray]], output: str | None
             `(C,)`.
         output: the output that counts. None takes all maps, or all image-level outputs where there is no map; their
             mean.
+        known: bool `(H, W)` (or `(D, H, W)`), where the image holds data: the pixels of maps that count; all of them.
 
     Raises:
         ValueError: fewer than two models, an output that is missing, or outputs of different shapes.
@@ -42,6 +45,8 @@ def uncertainty(predictions: Sequence[dict[str, np.ndarray]], output: str | None
             total += difference
             squares += difference**2
         variance = squares / len(predictions) - (total / len(predictions)) ** 2
+        if known is not None and variance.shape[1:] == known.shape:
+            variance = variance[:, known] if known.any() else np.zeros(1)
         variances.append(float(np.maximum(variance, 0).mean()))
     return float(np.mean(variances))
 

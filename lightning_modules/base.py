@@ -230,7 +230,10 @@ class BaseModule(pl.LightningModule):
         return total * factor, {name: part * factor for name, part in parts.items()}
 
     def validation_loss(self, prediction: dict[str, Tensor], batch: dict[str, Any], index: int) -> Tensor | None:
-        """Loss of one image of an evaluation batch, from its prediction; None where that does not tell it."""
+        """Loss of one image of an evaluation batch, from its prediction; None where that does not tell it.
+
+        An image of which no pixel counts has none either.
+        """
         # Tiles and views are averaged as probabilities; the loss wants the logits they came from.
         logits = {name: deactivate(value.unsqueeze(0), self.activations[name]) for name, value in prediction.items()}
         truth = {
@@ -238,6 +241,8 @@ class BaseModule(pl.LightningModule):
             for name, values in batch.items()
             if name not in ("image", "weight") and isinstance(values[index], Tensor)
         }
+        if "valid" in truth and all(value.dim() > 2 for value in logits.values()) and not truth["valid"].any():
+            return None
         return self.loss(logits, truth)[0]
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:

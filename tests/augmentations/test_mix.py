@@ -115,3 +115,27 @@ def test_boxes_are_not_left_behind(step):
     given = batch() | {"boxes": [torch.zeros(0, 4)] * 6, "labels": [torch.zeros(0)] * 6}
     with pytest.raises(ValueError, match="mixes pictures, masks and labels; it would leave boxes as they are"):
         step.batch(given, 255.0, random())
+
+
+@pytest.mark.parametrize("step", [Mixup(p=1.0, alpha=1.0), Cutmix(p=1.0), CopyPaste(p=1.0)])
+def test_a_sample_of_weight_0_is_mixed_into_nobody(step):
+    """A label that `clean` suspects, or a row of weight 0, does not come back by the partner."""
+    given = batch() | {"weight": torch.tensor([1.0, 0, 1, 1, 0, 1])}
+    changed = given | {"image": given["image"].clone(), "label": given["label"].clone(), "mask": given["mask"].clone()}
+    for number in (1, 4):
+        changed["image"][number], changed["label"][number], changed["mask"][number] = 255, 1, 1
+    one, other = (step.batch(made, 255.0, random(3)) for made in (given, changed))
+    counted = given["weight"] > 0
+    for name in ("image", "label", "mask"):
+        assert torch.equal(one[name][counted], other[name][counted])
+    assert any(not torch.equal(one[name][counted], given[name][counted]) for name in ("image", "label"))
+
+
+def test_pixels_that_do_not_count_are_pasted_nowhere():
+    given = batch()
+    valid = torch.ones(6, 32, 32, dtype=torch.bool)
+    valid[:, :, :8] = False
+    found = CopyPaste(p=1.0).batch(given | {"valid": valid}, 255.0, random())
+    assert torch.equal(found["image"][..., :8], given["image"][..., :8])
+    assert not torch.equal(found["image"], given["image"])
+    assert torch.equal(found["valid"], valid)

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from callbacks.mean_teacher import MeanTeacher
+from callbacks.mean_teacher import MeanTeacher, differ
 from datamodules.samplers import TrainingSampler
 from lightning_modules import SegmentationModule
 
@@ -89,6 +89,31 @@ def fit(teacher, net=None, folder=None, epochs=2, resume=None, **settings):
     )
     trainer.fit(module, datamodule=Data(), ckpt_path=resume, weights_only=True)
     return module, trainer
+
+
+def test_pixels_without_data_need_not_agree():
+    one, other = torch.rand(2, 1, 4, 4), torch.rand(2, 1, 4, 4)
+    valid = torch.rand(2, 4, 4) < 0.5
+    valid[0] = False
+    expected = F.mse_loss(one[:, 0][valid], other[:, 0][valid])
+    torch.testing.assert_close(differ(one, torch.where(valid[:, None], other, torch.nan), valid), expected)
+    torch.testing.assert_close(differ(one, other, None), F.mse_loss(one, other))
+    assert differ(one, other, torch.zeros(2, 4, 4, dtype=torch.bool)) == 0
+    torch.testing.assert_close(
+        differ(one[:, :, 0, 0], other[:, :, 0, 0], valid), F.mse_loss(one[..., 0, 0], other[..., 0, 0])
+    )
+    teacher, student = Teacher(noise=0.0), Student(network())
+    teacher._average_model = nn.Module()
+    teacher._average_model.module = Student(nn.Conv2d(1, 1, 1))
+    batch = {"image": images(5, 2), "image_id": ["a", "b"], "valid": valid}
+    found = teacher.consistency(student, batch)
+    batch["valid"] = torch.ones(2, 4, 4, dtype=torch.bool)
+    with torch.no_grad():
+        said = [
+            module(module.normalise(batch["image"]))["mask"].sigmoid()[:, 0]
+            for module in (student, teacher._average_model.module)
+        ]
+    torch.testing.assert_close(found.detach(), F.mse_loss(said[0][valid], said[1][valid]))
 
 
 def test_the_teacher_is_the_documented_average_of_students():

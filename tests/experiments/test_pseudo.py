@@ -225,8 +225,8 @@ def test_nothing_half_written_is_left(here, monkeypatch):
 # --- what a label is -------------------------------------------------------------------------------------------------
 
 
-def label(prediction, like, hi=0.9, lo=0.2, soft=False, softmax=(), processed=None):
-    return labels_of(prediction, processed or {}, like, softmax, hi, lo, soft)
+def label(prediction, like, hi=0.9, lo=0.2, soft=False, softmax=(), processed=None, known=None):
+    return labels_of(prediction, processed or {}, like, softmax, hi, lo, soft, known)
 
 
 def test_hard_masks_count_where_the_teacher_is_sure():
@@ -332,6 +332,19 @@ def test_cross_entropy_of_one_hot_truth_is_that_of_class_numbers():
 def test_confidence_of_an_image():
     assert confidence({"mask": np.array([[[0.9, 0.2]]])}, ()) == pytest.approx(0.85)
     assert confidence({"mask": np.array([[[0.5]], [[0.3]], [[0.2]]])}, {"mask"}) == pytest.approx(0.5)
+
+
+def test_where_the_image_holds_no_data_nothing_is_labelled():
+    p = np.array([[[0.95, 0.5], [0.05, 0.99]]], np.float32)
+    known, like = np.array([[True, True], [True, False]]), {"mask": np.zeros((1, 5, 5), np.uint8)}
+    found = label({"mask": p}, like, known=known)
+    np.testing.assert_array_equal(found["valid"], [[True, False], [True, False]])
+    assert label({"mask": p}, like, known=np.array([[False, True], [False, False]])) is None
+    assert confidence({"mask": p}, (), known) == pytest.approx(np.mean([0.95, 0.5, 0.95]))
+    assert confidence({"mask": p, "empty": np.array([0.6])}, (), known) == pytest.approx(
+        np.mean([0.95, 0.5, 0.95, 0.6])
+    )
+    assert np.isnan(confidence({"mask": p}, (), np.zeros((2, 2), bool)))
 
 
 # --- how they are drawn ----------------------------------------------------------------------------------------------

@@ -25,6 +25,10 @@ def test_uncertainty_is_the_mean_variance_of_the_pixels():
     assert uncertainty(predictions, "empty") == pytest.approx(np.var(range(5)))
     assert uncertainty([{"empty": np.float32([k])} for k in (0, 1)]) == pytest.approx(0.25)
     assert uncertainty([predictions[0]] * 3) == 0
+    known = random.random((17, 13)) < 0.5
+    assert uncertainty(predictions, known=known) == pytest.approx(maps.var(axis=0)[:, known].mean(), rel=1e-5)
+    assert uncertainty(predictions, "empty", known) == pytest.approx(np.var(range(5)))
+    assert uncertainty(predictions, known=np.zeros((17, 13), bool)) == 0
 
 
 def test_models_that_cannot_be_compared():

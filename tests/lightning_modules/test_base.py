@@ -1,10 +1,13 @@
 """Normalisation and optimizer groups of every module."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from lightning_modules import SegmentationModule
+from losses import LossFormula
 
 
 class Centres(nn.Module):
@@ -35,6 +38,20 @@ def test_normalisation_is_per_channel_in_two_and_three_dimensions(shape, dtype):
     for channel in range(3):
         expected = (images[:, channel].float() / 200 - mean[channel]) / std[channel]
         torch.testing.assert_close(result[:, channel], expected)
+
+
+def test_an_image_of_which_no_pixel_counts_has_no_validation_loss():
+    made, prediction = module(), {"mask": torch.full((1, 4, 4), 0.8)}
+    batch = {"mask": [torch.ones(1, 4, 4, dtype=torch.uint8)], "valid": [torch.zeros(4, 4, dtype=torch.bool)]}
+    assert made.validation_loss(prediction, batch, 0) is None
+    batch["valid"][0][0, 0] = True
+    batch["mask"][0][0, 1:] = 0  # of which nobody knows
+    assert made.validation_loss(prediction, batch, 0) == pytest.approx(-math.log(0.8), rel=1e-5)
+    labelled = module(outputs=["mask", "empty"])
+    prediction["empty"] = torch.full((1,), 0.8)
+    batch |= {"valid": [torch.zeros(4, 4, dtype=torch.bool)], "empty": [torch.ones(1)]}
+    labelled.loss = LossFormula("bce(mask) + bce(empty)")
+    assert labelled.validation_loss(prediction, batch, 0) == pytest.approx(-math.log(0.8), rel=1e-5)
 
 
 def test_wrong_number_of_means_is_named():

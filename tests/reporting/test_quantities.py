@@ -24,6 +24,19 @@ def test_class_numbers_and_probabilities_of_classes_are_the_same_map():
     assert quantities(numbers > 0, 3).tolist() == quantities(numbers > 0).tolist()  # decided already
 
 
+def test_what_does_not_count_is_no_part_of_the_image():
+    random = np.random.default_rng(0)
+    valid = random.random((10, 10)) < 0.6
+    ids = random.integers(0, 3, (10, 10)).astype(np.int32)
+    for array, classes in ((ids, None), (np.stack([ids > 0, ids == 2]), None), (ids.astype(np.int64), 3)):
+        other = np.where(valid, array, 1 - (array > 0)).astype(array.dtype)
+        assert quantities(array, classes, valid).tolist() == quantities(other, classes, valid).tolist()
+        assert quantities(array, classes, valid)[0] == np.count_nonzero(ids[valid]) / np.count_nonzero(valid)
+    half = np.zeros((10, 10), bool)
+    half[:5] = True
+    assert quantities(np.ones((1, 10, 10), bool), None, half).tolist() == [1, 1]
+
+
 def test_summary_leaves_empty_images_out_of_the_quantiles():
     found = summary(np.array([[0, 0], [0.2, 3], [0.4, 5], [0.3, 4]]))
     assert found["share empty"] == 0.25
