@@ -208,6 +208,8 @@ class GeoTiffReader(Reader):
         inside = min(top, left) >= 0 and top + height <= sides[0] and left + width <= sides[1]
         if not lacking and inside:
             return None
+        if not inside:
+            return self.read_with_valid(row)[1]
         step = max(1, STRIP // width)
         strips = []
         for first in range(0, height, step):

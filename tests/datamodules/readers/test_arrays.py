@@ -57,3 +57,39 @@ def test_a_damaged_file_is_named(tmp_path, damage):
         path.write_bytes({"empty": b"", "truncated": path.read_bytes()[:500], "text": b"no array"}[damage])
     with pytest.raises(ImageReadError, match=r"a\.npy"):
         ArrayReader().read(SimpleNamespace(image_id="a", path=str(path)))
+
+
+def truth_of(root, array, **settings):
+    np.save(root / "a.npy", array)
+    target = ArrayFiles("{image_id}.npy", **settings)
+    target.prepare(pd.DataFrame({"image_id": ["a"]}), root)
+    return target.read(SimpleNamespace(image_id="a"), array.shape[-2:])
+
+
+def test_truth_that_does_not_count(tmp_path):
+    numbers = np.array([[0, 1, 2, 255]])
+    for kind in (np.int64, np.uint8):
+        found = truth_of(tmp_path, numbers.astype(kind), classes=3)
+        np.testing.assert_array_equal(found["mask"], numbers)
+        assert found["mask"].dtype == np.int64
+        np.testing.assert_array_equal(found["valid"], numbers < 255)
+    found = truth_of(tmp_path, numbers, ignore=2)
+    np.testing.assert_array_equal(found["mask"], [[0, 1, 255, 255]])
+    np.testing.assert_array_equal(found["valid"], [[True, True, False, False]])
+    masks = np.array([[[0, 1, 7]], [[1, 7, 0]]], np.uint8)
+    found = truth_of(tmp_path, masks, ignore=7)
+    np.testing.assert_array_equal(found["mask"], [[[0, 1, 0]], [[1, 0, 0]]])
+    np.testing.assert_array_equal(found["valid"], [[True, False, False]])
+    depth = np.array([[0.5, np.nan, np.inf, -1]], np.float32)
+    found = truth_of(tmp_path, depth)
+    np.testing.assert_array_equal(found["mask"], np.array([[0.5, 0, 0, -1]], np.float32))
+    np.testing.assert_array_equal(found["valid"], [[True, False, False, True]])
+
+
+def test_ids_are_no_class_numbers(tmp_path):
+    ids = np.array([[0, 1, 255, 300]])
+    np.testing.assert_array_equal(truth_of(tmp_path, ids.astype(np.int32))["mask"], ids)
+    with pytest.raises(ValueError, match=r"a\.npy holds 300 as int64, which is for class numbers"):
+        truth_of(tmp_path, ids)
+    with pytest.raises(ValueError, match=r"a\.npy is \(1, 1, 4\), class numbers are \(H, W\)"):
+        truth_of(tmp_path, ids[None], classes=3)
