@@ -120,10 +120,10 @@ class EvaluationDataset(Dataset):
 
 
 def derive(targets: list[Target], arrays: Arrays) -> Arrays:
-    """The arrays and what the targets derive from them, in order."""
+    """The arrays and what the targets derive from them, in order; a border that reaches into void ends there."""
     for target in targets:
         arrays = arrays | target.derive(arrays)
-    return arrays
+    return blanked(arrays, arrays["valid"].shape) if "valid" in arrays else arrays
 
 
 def to_sample(row: Any, image: np.ndarray | Scene, arrays: Arrays, features: np.ndarray) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 rasterio = pytest.importorskip("rasterio", reason='needs the extra: pip install -e ".[satellite]"')
@@ -61,6 +61,7 @@ def patches(values, seed=0):
     return np.kron(drawn, np.ones((4, 4), drawn.dtype))
 
 
+@settings(max_examples=30)
 @given(
     st.sampled_from([1, 2]),
     st.sampled_from([None, 3]),
