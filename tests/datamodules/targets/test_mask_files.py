@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 from PIL import Image
@@ -36,6 +36,7 @@ def mask():
     return found
 
 
+@settings(deadline=None)
 @given(
     arrays_of.arrays(np.uint8, (4, 6), elements=st.sampled_from([0, 1, 2, 7, 255])),
     st.sampled_from([None, 0, 1, 2, 7, 255]),
@@ -45,16 +46,16 @@ def test_class_numbers_with_any_ignored_one(tmp_path_factory, values, ignore):
     save(root, values)
     ignored = values == (255 if ignore is None else ignore)
     rest = set(np.unique(values[~ignored]).tolist())
-    for settings, table in (({"classes": 3}, None), ({"values": [2, [1, 7]]}, {2: 1, 1: 2, 7: 2})):
+    for kind, table in (({"classes": 3}, None), ({"values": [2, [1, 7]]}, {2: 1, 1: 2, 7: 2})):
         if table is None and rest - {0, 1, 2}:
             with pytest.raises(ValueError, match=r"holds class \d+, expected 0 to 2 \(or \d+, ignored\)"):
-                read(root, "a.png", ignore=ignore, **settings)
+                read(root, "a.png", ignore=ignore, **kind)
             continue
         if table is not None and ignore in table:
             with pytest.raises(ValueError, match="is among values .* and is ignored too"):
-                read(root, "a.png", ignore=ignore, **settings)
+                read(root, "a.png", ignore=ignore, **kind)
             continue
-        found = read(root, "a.png", ignore=ignore, **settings)
+        found = read(root, "a.png", ignore=ignore, **kind)
         expected = (
             values.astype(np.int64) if table is None else np.select([values == v for v in table], [*table.values()])
         )

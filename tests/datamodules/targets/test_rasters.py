@@ -61,7 +61,7 @@ def patches(values, seed=0):
     return np.kron(drawn, np.ones((4, 4), drawn.dtype))
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(
     st.sampled_from([1, 2]),
     st.sampled_from([None, 3]),
