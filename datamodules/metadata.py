@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from datamodules.table import ids_of, join_columns
-from preprocessing.csv_files import read_csv
+from datamodules.matching import matched
+from datamodules.table import join_columns
+from preprocessing.csv_files import comma_hint, read_csv
 from preprocessing.files import confined
 
 
@@ -21,17 +22,16 @@ def listed(table: pd.DataFrame, root: str, csv: str | None, id_column: str, key:
         key: of the config that names the list.
 
     Raises:
-        FileNotFoundError: no list, or images in it without a file; names the first.
+        FileNotFoundError: no list.
+        ValueError: no such column, or images in the list without a file; names the first.
     """
     if csv is None:
         return table
-    named = set(ids_of(confined(root, csv), id_column, set(table["image_id"])))
-    absent = sorted(named - set(table["image_id"]))
-    if absent:
-        raise FileNotFoundError(
-            f"{key}: {csv} lists {len(absent)} images without a file; the first is {absent[0]!r}. Take them "
-            "out of the list, or look whether data.images and data.root say where they lie"
-        )
+    path = confined(root, csv)
+    rows = read_csv(path)
+    if id_column not in rows:
+        raise ValueError(f"{key}: {path} has no column {id_column!r}, only {list(rows.columns)}; set data.id_column")
+    named = matched(rows[id_column], table, root, f"{key}: {path}, column {id_column}", others="refuse")
     return table[table["image_id"].isin(named)].reset_index(drop=True)
 
 
@@ -57,12 +57,14 @@ def described(
             raise ValueError(f"data.id_pattern: {id_pattern!r} does not fit the id {unlike.iloc[0]!r}")
         table = table.assign(**{str(name): parts[name] for name in parts})
     for csv in [files] if isinstance(files, str) else files or []:
-        table = join_columns(table, confined(root, csv), id_column)
+        table = join_columns(table, confined(root, csv), id_column, root)
     return table
 
 
 def loss_weights(table: pd.DataFrame, root: str, csv: str) -> np.ndarray:
     """Factor `(N,)` of each row in the loss, from `data.weights`; 1 for rows that it does not list.
+
+    It may list others: those of the validated fold.
 
     Args:
         table: `image_id, …`.
@@ -71,7 +73,7 @@ def loss_weights(table: pd.DataFrame, root: str, csv: str) -> np.ndarray:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: other columns, a weight below 0, or none of these images.
+        ValueError: other columns, a weight below 0, two weights of an image, or none of these images.
     """
     path = Path(csv) if Path(csv).is_file() else confined(root, csv)
     if not path.is_file():
@@ -80,10 +82,18 @@ def loss_weights(table: pd.DataFrame, root: str, csv: str) -> np.ndarray:
     if not {"image_id", "weight"} <= set(given.columns):
         raise ValueError(f"data.weights: {path} has the columns {list(given.columns)}, expected image_id and weight")
     values = pd.to_numeric(given["weight"], errors="coerce")
-    wrong = given["image_id"][~(values >= 0) | np.isinf(values)]
+    wrong = given[~(values >= 0) | np.isinf(values)]
     if len(wrong):
-        raise ValueError(f"data.weights: {path} gives {wrong.iloc[0]!r} no weight of 0 or more")
-    known = dict(zip(given["image_id"], values, strict=True))
-    if not known.keys() & set(table["image_id"]):
-        raise ValueError(f"data.weights: {path} lists none of the training images, as {table['image_id'].iloc[0]!r}")
+        image_id, text = wrong[["image_id", "weight"]].iloc[0]
+        raise ValueError(
+            f"data.weights: {path}, row {wrong.index[0] + 2}, gives {image_id!r} no weight of 0 or more but "
+            f"{text!r}{comma_hint(text)}"
+        )
+    ids = matched(given["image_id"], table, root, f"data.weights: {path}", others="pass")
+    pairs = pd.DataFrame({"image_id": ids, "weight": values}).dropna(subset="image_id").drop_duplicates()
+    twice = pairs[pairs["image_id"].duplicated()]
+    if len(twice):
+        row, (image_id, weight) = twice.index[0], twice.iloc[0]
+        raise ValueError(f"data.weights: {path}, row {row + 2}: {image_id!r} weighs {weight:g}, in an earlier row not")
+    known = dict(zip(pairs["image_id"], pairs["weight"], strict=True))
     return np.array([known.get(image_id, 1.0) for image_id in table["image_id"]])

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
+from datamodules.matching import matched
 from preprocessing.csv_files import read_csv
 from preprocessing.files import confined
 
@@ -117,24 +118,7 @@ def as_expression(pattern: str, key: str | None = None, name: str = "") -> re.Pa
     return re.compile(head + mark.replace("(", "(?P<id>", 1) + tail.replace(first, repeat))
 
 
-def ids_of(path: Path | str, id_column: str, known: set[str]) -> list[str]:
-    """The image ids of a CSV column; an ending such as `.jpg` is dropped where the id without it is known.
-
-    Raises:
-        ValueError: no such column.
-    """
-    facts = read_csv(path)
-    if id_column not in facts:
-        raise ValueError(f"{path} has no column {id_column!r}, only {list(facts.columns)}; set the id_column")
-    return without_endings(facts[id_column], known).tolist()
-
-
-def without_endings(ids: pd.Series, known: set[str]) -> pd.Series:
-    """Ids without the file's ending, unless they are known with it."""
-    return ids.where(ids.isin(known), ids.str.replace(r"\.[A-Za-z0-9]{2,5}$", "", regex=True))
-
-
-def join_columns(table: pd.DataFrame, path: Path | str, id_column: str) -> pd.DataFrame:
+def join_columns(table: pd.DataFrame, path: Path | str, id_column: str, root: Path | str = ".") -> pd.DataFrame:
     """The table with the columns of a CSV that say something about an image: patient, site, age, class.
 
     A CSV with several rows per image (one per object) gives the columns that agree within each image. Columns that
@@ -143,7 +127,8 @@ def join_columns(table: pd.DataFrame, path: Path | str, id_column: str) -> pd.Da
     Args:
         table: `image_id, …`.
         path: the CSV.
-        id_column: its column of image ids; an ending such as `.jpg` may be there.
+        id_column: its column of image ids, or of the images' paths.
+        root: folder of the competition's files, below which paths are compared.
 
     Raises:
         FileNotFoundError: no such file.
@@ -152,12 +137,7 @@ def join_columns(table: pd.DataFrame, path: Path | str, id_column: str) -> pd.Da
     facts = read_csv(path)
     if id_column not in facts:
         raise ValueError(f"{path} has no column {id_column!r}, only {list(facts.columns)}; set data.id_column")
-    known = set(table["image_id"])
-    ids = facts[id_column]
-    facts["image_id"] = without_endings(ids, known)
-    missing = sorted(known - set(facts["image_id"]))
-    if missing:
-        raise ValueError(f"{path} has no row for {len(missing)} of {len(known)} images; the first is {missing[0]!r}")
+    facts["image_id"] = matched(facts[id_column], table, root, f"{path}, column {id_column}", True, "pass")
     new = [column for column in facts if column not in (*table.columns, id_column)]
     counts = facts.groupby("image_id")[new].nunique()
     agreeing = [column for column in new if (counts[column] <= 1).all()]

@@ -1,5 +1,6 @@
 """From the stores of the members to the store of the ensemble, one image at a time."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -87,6 +88,12 @@ def write(
     Raises:
         ValueError, KeyError: of a member's store or the rule.
     """
+    if groups and not groups.keys() & set(stream.ids):
+        warnings.warn(
+            f"none of the {len(groups)} images that have copies, {next(iter(groups))!r} first, is among the "
+            f"{len(stream.ids)} predicted ones, {stream.ids[0]!r} first; no copies are averaged",
+            stacklevel=2,
+        )
     left = set(store.begin(stream.ids, fingerprint))
     bar = tqdm(desc=store.path.name, total=len(left), unit=" images", disable=None)
     with bar:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from preprocessing.csv_files import read_csv
+from datamodules.matching import matched
+from preprocessing.csv_files import numbers_of, read_csv
 
 COLUMNS = ("mass", "mx_10", "mx_15", "mx_20", "crdz_10", "crdz_15", "crdz_20")
 MAGNIFICATIONS = {1.0: "10", 1.5: "15", 2.0: "20"}
@@ -84,22 +84,16 @@ def read_case_table(
             f"{nodules}, row {strange.index[0] + 2}: magnification {strange['magnification'].iloc[0]:g}, expected "
             f"{', '.join(f'{one:g}' for one in MAGNIFICATIONS)}"
         )
-    if not set(table[id_column]) & set(ids):
-        raise ValueError(
-            f"{nodules} has a nodule of none of the {len(ids)} patients: {id_column} holds "
-            f"{table[id_column].head(2).tolist()} there, the patients are {list(ids[:2])}; look at --id_column"
-        )
+    patients = pd.DataFrame({"image_id": list(ids)})
+    table[id_column] = matched(table[id_column], patients, ".", f"{nodules}, --id_column {id_column}", others="pass")
     masses = pd.Series(0.0, index=list(ids))
     if mass is not None:
         given = _numbers(mass, id_column, ("mass",))
+        given[id_column] = matched(given[id_column], patients, ".", f"{mass}, --id_column {id_column}", True, "pass")
+        given = given[given[id_column].notna()]
         twice = given[given[id_column].duplicated()]
         if len(twice):
             raise ValueError(f"{mass}, row {twice.index[0] + 2}: patient {twice[id_column].iloc[0]!r} comes twice")
-        missing = sorted(set(ids) - set(given[id_column]))
-        if missing:
-            raise ValueError(
-                f"{mass} has no row for {len(missing)} of {len(ids)} patients; the first is {missing[0]!r}"
-            )
         masses = given.set_index(id_column)["mass"]
     return case_table(table.rename(columns={id_column: "patient"}), masses, ids)
 
@@ -137,11 +131,5 @@ def _numbers(path: Path | str, id_column: str, columns: Sequence[str]) -> pd.Dat
         raise ValueError(f"{path} has no column {lacking[0]!r}, only {list(table.columns)}")
     result = table[[id_column, *columns]].copy()
     for name in columns:
-        numbers = pd.to_numeric(result[name], errors="coerce")
-        wrong = ~np.isfinite(numbers)
-        if wrong.any():
-            raise ValueError(
-                f"{path}, row {int(np.argmax(wrong)) + 2}: {name} is {result[name][wrong].iloc[0]!r}, expected a number"
-            )
-        result[name] = numbers
+        result[name] = numbers_of(result[name], f"{path}, column {name}")
     return result

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from datamodules.table import without_endings
+from datamodules.matching import matched
 from ensembling.blend import Blend
 from ensembling.members import MemberSplit
 from preprocessing.csv_files import read_csv
@@ -146,14 +146,12 @@ def extra_columns(
     lacking = [name for name in (id_column, *(columns or [])) if name not in table]
     if lacking:
         raise ValueError(f"{path} has no column {lacking[0]!r}, only {list(table.columns)}; set --id_column or the CSV")
-    table[id_column] = without_endings(table[id_column].astype(str), set(ids))
-    own = table[table[id_column].isin(set(ids))]
+    images = pd.DataFrame({"image_id": list(ids)})
+    table[id_column] = matched(table[id_column], images, ".", f"{path}, column {id_column}", True, "pass")
+    own = table[table[id_column].notna()]
     twice = own[own[id_column].duplicated()]
     if len(twice):
         raise ValueError(f"{path}, row {twice.index[0] + 2}: image {twice[id_column].iloc[0]!r} comes twice")
-    missing = sorted(set(ids) - set(own[id_column]))
-    if missing:
-        raise ValueError(f"{path} has no row for {len(missing)} of {len(ids)} images; the first is {missing[0]!r}")
     own = own.set_index(id_column)
     result = {}
     for name in columns if columns is not None else [column for column in own if column != id_column]:

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from datamodules.external.base import ExternalData
+from datamodules.matching import match_images
 from datamodules.readers import RgbyReader
 from datamodules.table import find_channels
 from datamodules.targets import Target
@@ -106,11 +107,13 @@ class HpaV18(ExternalData):
                     unknown.setdefault(name, image_id)
                 elif meant:
                     found.append(known[meant])
-            numbers[image_id] = " ".join(map(str, sorted(set(found))))
+            text = " ".join(map(str, sorted(set(found))))
+            if numbers.setdefault(image_id, text) != text:
+                raise ValueError(f"{path}: the rows of image {image_id!r} contradict each other")
         if unknown:
             listed = ", ".join(f"{name!r} ({image_id})" for name, image_id in sorted(unknown.items()))
             raise ValueError(f"{path}: {len(unknown)} names are no class of the competition: {listed}; set class_map")
-        missing = [image_id for image_id in images["image_id"] if image_id not in numbers]
-        if missing:
-            raise ValueError(f"{path} has no row of {len(missing)} images; the first is {missing[0]!r}")
-        return self.named(images.assign(**{self.column: [numbers[image_id] for image_id in images["image_id"]]}))
+        names = match_images(numbers, images, self.root, f"{path}, column {self.id_column}", every=True, others="pass")
+        name_of = {image_id: name for name, image_id in names.items()}
+        labels = [numbers[name_of[image_id]] for image_id in images["image_id"]]
+        return self.named(images.assign(**{self.column: labels}))

@@ -51,11 +51,10 @@ class Idrid(ExternalData):
                 raise ValueError(f"{file} has no column {lacking[0]!r}, only {list(rows.columns)}")
             # Training and test number their pictures alike: the file's name tells them apart, as the folder's does.
             side = "test" if "test" in file.stem.lower() else "train"
-            grades |= {
-                f"{side} {name.strip()}": value.strip()
-                for name, value in zip(rows["Image name"], rows[self.grade.strip()], strict=True)
-                if name.strip()
-            }
+            for name, grade in zip(rows["Image name"], rows[self.grade.strip()], strict=True):
+                key = f"{side} {name}"
+                if name and grades.setdefault(key, grade) != grade:
+                    raise ValueError(f"{file}: {name!r} has the grades {grades[key]!r} and {grade!r}")
         tables = []
         for folder in sorted(path for path in (Path(self.root) / "1. Original Images").glob("*") if path.is_dir()):
             found = find_images(folder, "*.jpg")

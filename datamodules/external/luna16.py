@@ -1,6 +1,7 @@
 """LUNA16: lung CTs with nodules as points in world millimetres."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ class Luna16(ExternalData):
         lacking = [name for name in wanted if name not in rows]
         if lacking:
             raise ValueError(f"{path} has no column {lacking[0]!r}, only {list(rows.columns)}")
+        if not set(rows["seriesuid"]) & known:
+            warnings.warn(
+                f"{path}: none of its {len(rows)} points lies in one of the {len(known)} scans; the first is of "
+                f"{next(iter(rows['seriesuid']), 'no scan')!r}",
+                stacklevel=3,
+            )
         found: dict[str, list[list[float]]] = {}
         for number, (uid, *texts) in enumerate(rows[wanted].itertuples(index=False, name=None), 2):
             try:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from datamodules.matching import matched
 from datamodules.samplers.order import Order, classes_of
 from preprocessing.csv_files import numbers_of, read_csv
 
@@ -61,7 +62,8 @@ class Curriculum(Order):
                 f"Curriculum: {path} has the columns {list(known.columns)}, expected image_id, {self.column}"
             )
         values = numbers_of(known[self.column], f"Curriculum: {path}, column {self.column}", empty=True)
-        known = values.groupby(known["image_id"]).mean()
+        ids = matched(known["image_id"], table, ".", f"Curriculum: {path}", others="pass")
+        known = values.groupby(ids).mean()
         found = table["image_id"].map(known)
         if found.isna().any():
             raise ValueError(

@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from datamodules.table import without_endings
+from datamodules.matching import matched
 from datamodules.targets.base import Target
-from preprocessing.csv_files import read_csv
+from preprocessing.csv_files import comma_hint, read_csv
 from preprocessing.files import confined
 
 
@@ -27,7 +27,7 @@ class Labels(Target):
         classes: names of the classes in the order of the network's outputs, as the table writes them; a number K means
             the numbers 0 … K − 1.
         separator: between the classes of one field (`multi`): a space (HPA 2018, Planet), `|` (HPA single-cell).
-        several_rows: a class per row, and several rows per image (`multi`).
+        several_rows: several rows per image: those of `multi` add their classes, those of the other kinds must agree.
         name: name of the array.
     """
 
@@ -74,15 +74,13 @@ class Labels(Target):
         lacking = [column for column in self.columns if column not in rows]
         if lacking:
             raise ValueError(f"{where} has no column {lacking[0]!r}, only {list(rows.columns)}; check target.columns")
-        ids = rows["image_id" if self.csv is None else self.id_column].astype(str)
-        known = set(table["image_id"])
-        ids = without_endings(ids, known)
+        if self.csv is None:
+            ids = rows["image_id"].astype(str)
+        else:
+            ids = matched(rows[self.id_column], table, root, f"{where}, column {self.id_column}", True, "pass")
         fields: dict[str, list[list[str]]] = {}
         for image_id, values in zip(ids, rows[self.columns].astype(str).to_numpy().tolist(), strict=True):
             fields.setdefault(image_id, []).append(values)
-        missing = [image_id for image_id in table["image_id"] if image_id not in fields]
-        if missing:
-            raise ValueError(f"{where} has no label of {len(missing)} images; the first is {missing[0]!r}")
         twice = next((i for i in table["image_id"] if len(fields[i]) > 1 and not self.several_rows), None)
         if twice is not None:
             raise ValueError(
@@ -91,25 +89,40 @@ class Labels(Target):
         self.values = {image_id: self._value(image_id, fields[image_id], where) for image_id in table["image_id"]}
 
     def _value(self, image_id: str, rows: list[list[str]], where: str) -> np.ndarray:
+        """The label of an image from its rows, which add up to one set of classes (`multi`) or must agree."""
+        values = [self._of_row(image_id, row, where) for row in rows]
+        if self.kind == "multi":
+            return np.maximum.reduce(values)
+        other = next(
+            (row for row, value in zip(rows, values, strict=True) if not np.array_equal(value, values[0])), None
+        )
+        if other is not None:
+            raise ValueError(
+                f"{where}: the rows of image {image_id!r} contradict each other: {', '.join(rows[0])} and "
+                f"{', '.join(other)}; kind {self.kind} takes one label of an image"
+            )
+        return values[0]
+
+    def _of_row(self, image_id: str, row: list[str], where: str) -> np.ndarray:
         names = self.class_names()
         if self.kind == "one_hot":
-            numbers = [float(value) if re.fullmatch(r"[01](\.0*)?", value.strip()) else -1 for value in rows[0]]
+            numbers = [float(value) if re.fullmatch(r"[01](\.0*)?", value.strip()) else -1 for value in row]
             if min(numbers) < 0:
-                raise ValueError(f"{where}: image {image_id!r} has {rows[0][numbers.index(-1)]!r}, expected 0 or 1")
+                raise ValueError(f"{where}: image {image_id!r} has {row[numbers.index(-1)]!r}, expected 0 or 1")
             return np.array(numbers, np.float32)
-        texts = [row[0].strip() for row in rows]
+        text = row[0].strip()
         if self.kind == "number":
             try:
-                number = float(texts[0])
+                number = float(text)
             except ValueError:
                 number = float("nan")
             if not np.isfinite(number):
-                raise ValueError(f"{where}: image {image_id!r} has {texts[0]!r}, expected a number")
+                raise ValueError(f"{where}: image {image_id!r} has {text!r}, expected a number{comma_hint(text)}")
             return np.array([number], np.float32)
         if self.kind == "multi":
-            parts = [part.strip() for text in texts for part in text.split(self.separator) if part.strip()]
+            parts = [part.strip() for part in text.split(self.separator) if part.strip()]
         else:
-            parts = texts
+            parts = [text]
         unknown = [part for part in parts if part not in names]
         if unknown:
             raise ValueError(

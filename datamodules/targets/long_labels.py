@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from datamodules.matching import match_images
 from datamodules.targets.base import Target
 from preprocessing.csv_files import read_csv
 from preprocessing.files import confined
@@ -47,7 +48,7 @@ class LongLabels(Target):
         lacking = [column for column in (self.id_column, self.value_column) if column not in rows]
         if lacking:
             raise ValueError(f"{path} has no column {lacking[0]!r}, only {list(rows.columns)}")
-        ids, values = rows[self.id_column].str.strip(), rows[self.value_column].str.strip()
+        ids, values = rows[self.id_column], rows[self.value_column]
         found: dict[str, np.ndarray] = {}
         for place, name in enumerate(self.classes):
             ending = self.separator + name
@@ -61,18 +62,16 @@ class LongLabels(Target):
                 if not np.isnan(labels[place]) and labels[place] != float(value):
                     raise ValueError(f"{path}, row {number + 2}: {key!r} is {value}, an earlier row says otherwise")
                 labels[place] = float(value)
-        missing = [i for i in table["image_id"] if i not in found or np.isnan(found[i]).any()]
+        where = f"{path}, column {self.id_column} without the class"
+        names = match_images(found, table, root, where, every=True, others="pass")
+        self.values = {image_id: found[name] for name, image_id in names.items()}
+        missing = [image_id for image_id in table["image_id"] if np.isnan(self.values[image_id]).any()]
         if missing:
-            labels = found.get(missing[0])
-            lacks = (
-                self.classes
-                if labels is None
-                else [name for name, value in zip(self.classes, labels, strict=True) if np.isnan(value)]
-            )
+            labels = self.values[missing[0]]
+            lacks = [name for name, value in zip(self.classes, labels, strict=True) if np.isnan(value)]
             raise ValueError(
                 f"{path} lacks labels of {len(missing)} images; the first is {missing[0]!r}: {', '.join(lacks)}"
             )
-        self.values = {image_id: found[image_id] for image_id in table["image_id"]}
 
     def files(self, row: Any) -> list[Path]:
         return [confined(self.root, self.csv)]

@@ -1,7 +1,7 @@
 """Masks from polygons: GeoJSON or WKT, in pixels or on the map."""
 
 import glob
-import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from datamodules.matching import matched
 from datamodules.targets.base import Target
 from datamodules.targets.rasters import georeference
-from preprocessing.csv_files import read_csv
+from preprocessing.csv_files import numbers_of, read_csv
 from preprocessing.files import confined
 from preprocessing.polygons import areas, filled, import_shapely, rings_of
+from preprocessing.text_files import read_json, read_text
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
@@ -73,7 +75,7 @@ class Polygons(Target):
         self.class_key, self.classes, self.instances, self.buffer = class_key, classes, instances, buffer
         self.required, self.crs = required, crs
         self.name = name or ("instances" if instances else "mask")
-        self._rows: dict[str, list[tuple[str, str]]] = {}
+        self._rows: dict[str, list[tuple[str, str, int]]] = {}
         self._grid: dict[str, tuple[float, float]] = {}
         self._kept: tuple[str, np.ndarray, np.ndarray] | None = None  # polygons of the image that was read last
 
@@ -82,12 +84,46 @@ class Polygons(Target):
         import_shapely()
         if self.csv is not None:
             self._prepare_csv(table)
-        elif self.required:
-            missing = [i for i in table["image_id"] if not self._path(i).is_file()]
-            if missing:
-                raise FileNotFoundError(
-                    f"{len(missing)} images have no polygons; the first is {missing[0]!r}: {self._path(missing[0])}"
+        else:
+            self._prepare_geojson(table["image_id"].tolist())
+
+    def _prepare_geojson(self, ids: list[str]) -> None:
+        missing = [image_id for image_id in ids if not self._path(image_id).is_file()]
+        if missing:
+            text = f"{len(missing)} of {len(ids)} images have no polygons; the first is {missing[0]!r}: no file "
+            text += f"{self._path(missing[0])}" + "".join(f", {self._path(name)}" for name in missing[1:3])
+            if self.required or len(missing) == len(ids):
+                raise FileNotFoundError(f"{text}. Check geojson of the target")
+            warnings.warn(f"{text}; they count as images without any", stacklevel=3)
+        if self.class_key is None:
+            return
+        kinds: set[str] = set()
+        for path in (self._path(image_id) for image_id in ids):  # as far as the first that has one, mostly the first
+            kinds |= set(self._kinds(path, _features(path)[1])) if path.is_file() else set()
+            if kinds & set(self.classes):
+                return
+        self._refuse_kinds(f"{self.geojson}: the property {self.class_key!r}", kinds)
+
+    def _kinds(self, path: Path, features: list[dict]) -> list[str]:
+        """Class of each feature of a file."""
+        kinds = []
+        for number, feature in enumerate(features):
+            properties = feature.get("properties") or {}
+            if self.class_key not in properties:
+                raise ValueError(
+                    f"{path}, feature {number}: no property {self.class_key!r}, only {sorted(properties)}; set "
+                    "target.class_key"
                 )
+            kinds.append(str(properties[self.class_key]))
+        return kinds
+
+    def _refuse_kinds(self, where: str, kinds: set[str]) -> None:
+        """Refuse truth in which no polygon has a class that is wanted."""
+        few = ", ".join(sorted(map(repr, kinds))[:12])
+        raise ValueError(
+            f"{where} is none of {', '.join(map(repr, self.classes))} anywhere; it is {few or 'nowhere'}. Set "
+            "target.classes as the file writes them"
+        )
 
     def _prepare_csv(self, table: pd.DataFrame) -> None:
         path = confined(self.root, self.csv)
@@ -97,16 +133,21 @@ class Polygons(Target):
         if lacking:
             raise ValueError(f"{path} has no column {lacking[0]!r}, only {list(rows.columns)}")
         kinds = rows[self.class_key] if self.class_key else [""] * len(rows)
-        for image_id, kind, wkt in zip(rows[self.id_column], kinds, rows[self.wkt_column], strict=True):
-            self._rows.setdefault(image_id, []).append((kind, wkt))
-        missing = [image_id for image_id in table["image_id"] if image_id not in self._rows]
-        if missing and self.required:
-            raise ValueError(f"{path} has no row for {len(missing)} images; the first is {missing[0]!r}")
+        if self.classes is not None and not set(kinds) & set(self.classes):
+            self._refuse_kinds(f"{path}, column {self.class_key}", set(kinds))
+        where = f"{path}, column {self.id_column}"
+        ids = matched(rows[self.id_column], table, self.root, where, every=self.required)
+        self._rows = {image_id: [] for image_id in table["image_id"]}
+        for number, (image_id, kind, wkt) in enumerate(zip(ids, kinds, rows[self.wkt_column], strict=True), 2):
+            if image_id in self._rows:
+                self._rows[image_id].append((kind, wkt, number))
         if self.coordinates == "grid":
             if self.grid_sizes is None:
                 raise ValueError("Polygons: coordinates grid needs grid_sizes")
             sizes = read_csv(confined(self.root, self.grid_sizes))
-            self._grid = {row[0]: (float(row[1]), float(row[2])) for row in sizes.itertuples(index=False, name=None)}
+            names = matched(sizes.iloc[:, 0], table, self.root, f"{self.grid_sizes}, column 1", others="pass")
+            across, down = (numbers_of(sizes.iloc[:, n], f"{self.grid_sizes}, column {n + 1}") for n in (1, 2))
+            self._grid = dict(zip(names, zip(across, down, strict=True), strict=True))
 
     def _path(self, image_id: str) -> Path:
         path = confined(self.root, self.geojson.replace("{image_id}", image_id))
@@ -163,33 +204,31 @@ class Polygons(Target):
     def _from_csv(self, row: Any) -> tuple[list[str], Sequence["BaseGeometry"]]:
         shapely = import_shapely()
         rows = self._rows.get(row.image_id, [])
-        texts = [wkt for _, wkt in rows]
         try:
-            return [kind for kind, _ in rows], shapely.force_2d(shapely.from_wkt(texts))
+            shapes = shapely.from_wkt([wkt for _, wkt, _ in rows])
         except shapely.errors.ShapelyError as error:
-            wrong = next(wkt for wkt in texts if not _is_wkt(wkt))
-            raise ValueError(f"{self.csv}, image {row.image_id!r}: {wrong[:60]!r} is no WKT: {error}") from None
+            wrong, number = next((wkt, number) for _, wkt, number in rows if not _is_wkt(wkt))
+            raise ValueError(
+                f"{self.csv}, row {number}, image {row.image_id!r}: {wrong[:60]!r} is no WKT: {error}"
+            ) from None
+        return [kind for kind, _, _ in rows], shapely.force_2d(shapes)
 
     def _from_geojson(self, row: Any) -> tuple[list[str], list["BaseGeometry"]]:
         from rasterio.warp import transform_geom
         from shapely.geometry import shape
 
         path = self._path(row.image_id)
-        text = path.read_text(encoding="utf-8-sig").strip() if path.is_file() else ""
-        if not text:
-            return [], []  # SpaceNet writes chips without buildings as files of 0 bytes
-        try:
-            content = json.loads(text)
-            features = content["features"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is no GeoJSON feature collection: {error}") from None
+        content, features = _features(path) if path.is_file() else ({}, [])
+        if not features:
+            return [], []
+        classes = self._kinds(path, features) if self.class_key else [""] * len(features)
         target = georeference(row).crs
         crs = (content.get("crs") or {}).get("properties", {}).get("name") or self.crs
         crs = crs or ("OGC:CRS84" if _degrees(features) else target)
         if target is None:
             raise ValueError(f"image {row.image_id!r} has no reference system, {path} cannot be laid upon it")
         kinds, shapes = [], []
-        for number, feature in enumerate(features):
+        for number, (kind, feature) in enumerate(zip(classes, features, strict=True)):
             geometry = _closed(feature.get("geometry"))
             if geometry is None or not geometry.get("coordinates"):
                 continue
@@ -197,7 +236,7 @@ class Polygons(Target):
                 shapes.append(shape(transform_geom(crs, target, geometry)))
             except Exception as error:
                 raise ValueError(f"{path}, feature {number}: {error}") from error
-            kinds.append(str((feature.get("properties") or {}).get(self.class_key)) if self.class_key else "")
+            kinds.append(kind)
         return kinds, shapes
 
     def _to_pixels(self, row: Any, polygons: np.ndarray) -> np.ndarray:
@@ -212,6 +251,17 @@ class Polygons(Target):
             return import_shapely().transform(polygons, lambda points: points * (across, down))
         a, b, c, d, e, f = (~image.transform)[:6]
         return import_shapely().transform(polygons, lambda points: points @ [[a, d], [b, e]] + (c, f))
+
+
+def _features(path: Path) -> tuple[dict, list[dict]]:
+    """A GeoJSON file and its features; none of an empty file, as SpaceNet writes chips without buildings."""
+    if not read_text(path).strip():
+        return {}, []
+    content = read_json(path)
+    features = content.get("features") if isinstance(content, dict) else None
+    if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
+        raise ValueError(f"{path} is no GeoJSON feature collection: it has no list of features")
+    return content, features
 
 
 def _degrees(features: list[dict]) -> bool:

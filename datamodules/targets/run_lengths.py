@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from datamodules.table import without_endings
+from datamodules.matching import matched
 from datamodules.targets.base import Target
 from postprocessing import rle
 from preprocessing.csv_files import read_csv
@@ -64,16 +64,11 @@ class RunLengths(Target):
             if column not in rows:
                 raise ValueError(f"{path} has no column {column!r}, only {list(rows.columns)}")
         ids, channels = self._split(rows, path)
-        self.texts, self._runs = {}, {}
-        for image_id, channel, text in zip(
-            without_endings(ids, set(table["image_id"])), channels, rows[self.value_column], strict=True
-        ):
-            found = self.texts.setdefault(image_id, [])
-            if text.strip() and text.strip() != self.empty:
-                found.append((channel, text))
-        missing = [image_id for image_id in table["image_id"] if image_id not in self.texts]
-        if missing:
-            raise ValueError(f"{path} has no row for {len(missing)} images; the first is {missing[0]!r}")
+        ids = matched(ids, table, root, f"{path}, column {self.id_column}", every=True, others="pass")
+        self.texts, self._runs = {image_id: [] for image_id in table["image_id"]}, {}
+        for image_id, channel, text in zip(ids, channels, rows[self.value_column], strict=True):
+            if image_id in self.texts and text and text != self.empty:
+                self.texts[image_id].append((channel, text))
 
     def _split(self, rows: pd.DataFrame, path: Path) -> tuple[pd.Series, list[int]]:
         """Image id and channel of every row."""

@@ -1,0 +1,259 @@
+"""Which image a name in a file of labels means."""
+
+import re
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import pandas as pd
+
+ENDING = re.compile(r"(\.nii|\.ome)?\.(?=\d*[A-Za-z])[A-Za-z0-9]{2,5}$", re.IGNORECASE)
+
+
+class Found(NamedTuple):
+    """An image that a name may mean, and what speaks against it.
+
+    Attributes:
+        image_id: of the image.
+        other_ending: whether the name has another ending than the image's file.
+        other_folder: whether the name lies in a folder of which the image's path says nothing.
+    """
+
+    image_id: str
+    other_ending: bool = False
+    other_folder: bool = False
+
+
+def match_images(
+    names: Iterable[str],
+    table: pd.DataFrame,
+    root: Path | str,
+    where: str,
+    every: bool = False,
+    others: Literal["tell", "pass", "refuse"] = "tell",
+    folders: bool = True,
+) -> dict[str, str]:
+    """The image that each name of a file means.
+
+    A name is an image's id, or its path: with or without ending and folders, with slashes or backslashes, absolute or
+    below `data.root`, as an address with `%20`. Of a path as many folders are compared as both the name and the image
+    have below the root; so `val/0001.jpg` is not `train/0001.jpg`.
+
+    Args:
+        names: as the file writes them.
+        table: the images: `image_id`, and `path` where it is known.
+        root: folder of the competition's files.
+        where: file and column of the names, for messages.
+        every: whether each image must have a name.
+        others: what becomes of names of no image: a warning, nothing, or an error.
+        folders: whether folders are compared; False goes by the file's name alone.
+
+    Returns:
+        Name -> `image_id`, for the names that mean an image.
+
+    Raises:
+        ValueError: no name means an image, an image has no name (`every`), a name means none (`others`) or may mean
+            two, or two names mean one image.
+
+    Warns:
+        UserWarning: names of no image (`others`), and what was passed over to match some: backslashes, other endings,
+            other folders.
+    """
+    names, images = list(dict.fromkeys(names)), Images(table, root, folders)
+    found = {name: image for name in names if (image := images.find(name, where)) is not None}
+    result = {name: image.image_id for name, image in _one_each(found, where).items()}
+    lost = [name for name in names if name not in result]
+    named = set(result.values())
+    absent = [image_id for image_id in images.ids if image_id not in named]
+    if every and absent:
+        hint = images.hint(lost, absent)
+        raise ValueError(
+            f"{where} has no row for {len(absent)} of {len(images.ids)} images; the first is {_few(absent)}{hint}"
+        )
+    if not result and images.ids:
+        hint = images.hint(lost, images.ids)
+        what = f"none of its {len(names)} names is of an image: {_few(names)}" if names else "it has no rows"
+        raise ValueError(f"{where}: {what}; the images are {_few(images.ids)}{hint}")
+    if lost and others != "pass":
+        text = f"{where}: {len(lost)} of {len(names)} names are of no image: {_few(lost)}"
+        text += f"; {len(absent)} of {len(images.ids)} images are not named{images.hint(lost, absent)}"
+        if others == "refuse":
+            raise ValueError(text)
+        warnings.warn(text, stacklevel=3)
+    _tell(found, result, where)
+    return result
+
+
+def matched(
+    names: pd.Series,
+    table: pd.DataFrame,
+    root: Path | str,
+    where: str,
+    every: bool = False,
+    others: Literal["tell", "pass", "refuse"] = "tell",
+    folders: bool = True,
+) -> pd.Series:
+    """The `image_id` of each row of a column of names, NaN for names of no image; all else as `match_images`."""
+    return names.map(match_images(names.unique(), table, root, where, every, others, folders))
+
+
+def _one_each(found: dict[str, Found], where: str) -> dict[str, Found]:
+    """The names without those of which another fits the image better."""
+    by_image: dict[str, list[str]] = {}
+    for name, image in found.items():
+        by_image.setdefault(image.image_id, []).append(name)
+    for image_id, names in by_image.items():
+        if len(names) == 1:
+            continue
+        least = min(found[name][1:] for name in names)
+        best = [name for name in names if found[name][1:] == least]
+        if len(best) > 1:
+            raise ValueError(
+                f"{where}: {best[0]!r} and {best[1]!r} both mean the image {image_id!r}; write one of them throughout"
+            )
+        for name in set(names) - set(best):
+            del found[name]
+    return found
+
+
+def _tell(found: dict[str, Found], result: dict[str, str], where: str) -> None:
+    """Warn of what was passed over."""
+    endings = [name for name in result if found[name].other_ending]
+    unknown = [name for name in result if found[name].other_folder]
+    slashes = [name for name in result if "\\" in name]
+    for some, what in (
+        (slashes, "have backslashes, which are taken for the slashes of a path"),
+        (endings, "have another ending than the image's file"),
+        (unknown, "lie in a folder that the image's path does not show; they are matched by the file's name"),
+    ):
+        if some:
+            warnings.warn(f"{where}: {len(some)} of {len(result)} names {what}: {_few(some)}", stacklevel=4)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names[:3]) + (", …" if len(names) > 3 else "")
+
+
+class Images:
+    """The images of a table, to be found by their names.
+
+    Args:
+        table: `image_id`, and `path` where it is known.
+        root: folder of the competition's files.
+        folders: whether folders are compared.
+    """
+
+    def __init__(self, table: pd.DataFrame, root: Path | str, folders: bool = True) -> None:
+        self.ids = table["image_id"].astype(str).tolist()
+        self.known = dict.fromkeys(self.ids)
+        self.paths = table["path"].astype(str).tolist() if "path" in table else self.ids
+        self.root, self.folders = Path(root), folders
+        self._index: dict[str, list[int]] | None = None  # built for the first name that is no id
+        self._parts: list[tuple[list[str], str]] = []
+
+    def find(self, name: str, where: str) -> Found | None:
+        """The image of a name, if there is one.
+
+        Raises:
+            ValueError: there are two.
+        """
+        if name in self.known:
+            return Found(name)
+        self._build()
+        plain = urlsplit(name).path if "://" in name else name
+        for text in dict.fromkeys((plain, unquote(plain))):
+            found = self._find(text)
+            if len(found) > 1:
+                raise ValueError(
+                    f"{where}: {name!r} may mean the images {_few([image.image_id for image in found])}; write their "
+                    "ids, or their folders too"
+                )
+            if found:
+                return found[0]
+        return None
+
+    def _build(self) -> None:
+        if self._index is not None:
+            return
+        self._index, below = {}, parts_of(self.root / "file")[0]
+        for number, (image_id, path) in enumerate(zip(self.ids, self.paths, strict=True)):
+            folders, file = parts_of(path)
+            folders = folders[len(below) :] if folders[: len(below)] == below else folders
+            self._parts.append((folders, file))
+            names = {parts_of(image_id)[1] or image_id, *([] if "{" in file else [file, ENDING.sub("", file)])}
+            for key in {_plain(name) for name in names}:
+                for place in {key, f"{folders[-1] if folders else ''}/{key}"}:
+                    self._index.setdefault(place, []).append(number)
+
+    def _find(self, text: str) -> list[Found]:
+        folders, file = parts_of(text)
+        folders = folders if self.folders else []
+        for key in dict.fromkeys((_plain(file), _plain(ENDING.sub("", file)))):
+            places = [key] if not folders else [f"{folders[-1]}/{key}", f"/{key}"]
+            numbers = dict.fromkeys(number for place in places for number in self._index.get(place, []))
+            found = [one for number in numbers if (one := self._judge(number, folders, file)) is not None]
+            if found:
+                return found
+        return []
+
+    def _judge(self, number: int, folders: list[str], file: str) -> Found | None:
+        """The image, unless its folders are others than the name's."""
+        own, own_file = self._parts[number]
+        pairs = list(zip(reversed(folders), reversed(own), strict=False))
+        if any(_plain(one) != _plain(other) for one, other in pairs):
+            return None
+        endings = [match[0].lower() for name in (file, own_file) if (match := ENDING.search(name))]
+        return Found(
+            self.ids[number],
+            other_ending=len(set(endings)) > 1 and file != self.ids[number],
+            other_folder=bool(folders) and not pairs and folders[-1] != self.root.resolve().name,
+        )
+
+    def hint(self, names: Sequence[str], ids: Sequence[str]) -> str:
+        """What would make names match, as the end of a message; empty where nothing is seen."""
+        names = [ENDING.sub("", parts_of(name)[1]) for name in names[:1000]]
+        wanted = set(ids)
+        if self.folders and wanted & set(names):
+            return ". Their folders are others; by the file's name alone they would match (`folders: false` of Boxes)"
+        for what, change in (
+            ("with their zeros; a spreadsheet drops them where the column is no text", lambda text: text.lstrip("0")),
+            ("without the decimal point that made numbers of them", lambda text: re.sub(r"\.0$", "", text)),
+            ("but for small and large letters", str.lower),
+            ("but for spaces, dashes and underscores", lambda text: re.sub(r"[ _-]", "", text)),
+        ):
+            if ({change(name) for name in names} & {change(image_id) for image_id in wanted}) - {""}:
+                return f". They would match {what}"
+        for name in names[:10]:
+            for image_id in list(wanted)[:20000]:
+                for long, short, verb in ((name, image_id, "without"), (image_id, name, "with")):
+                    for rest, place in ((long.removesuffix(short), "before"), (long.removeprefix(short), "behind")):
+                        change = _affix(rest, verb == "with", place == "before")
+                        if short and rest != long and sum(change(one) in wanted for one in names) > len(names) / 2:
+                            return f". They would match {verb} {rest!r} {place} them"
+        return ""
+
+
+def _affix(text: str, add: bool, before: bool) -> Callable[[str], str]:
+    """Puts a text before or behind a name, or takes it away."""
+    if add:
+        return lambda name: text + name if before else name + text
+    return lambda name: name.removeprefix(text) if before else name.removesuffix(text)
+
+
+def parts_of(path: Path | str) -> tuple[list[str], str]:
+    """Folders and file of a path of any system, without `.` and `..`."""
+    parts: list[str] = []
+    for part in re.split(r"[\\/]+", str(path)):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    return (parts[:-1], parts[-1]) if parts else ([], "")
+
+
+def _plain(text: str) -> str:
+    """A text in the one form of its accents: macOS writes é as two characters."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
