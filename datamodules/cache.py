@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from datamodules.decoder import Arrays, Decoder
 from datamodules.table import rows_of
+from datamodules.targets.boxes import ARRAYS, cut_lists
 from datamodules.windows import Window, crop
 from preprocessing.files import file_hash, text_hash
 from preprocessing.text_files import read_json
@@ -61,6 +62,8 @@ class DecodedCache:
         buffer = self._shards[shard]
         window = getattr(row, "window", None)
         arrays = {field[0]: _unpack(buffer, field, window) for field in fields}
+        if window is not None:
+            arrays |= cut_lists(arrays, window)
         return arrays.pop("image"), arrays
 
     def build(self, table: pd.DataFrame, show: bool = True) -> None:
@@ -171,7 +174,7 @@ def _pack(array: np.ndarray) -> tuple[np.ndarray, str]:
 
 def _unpack(buffer: np.ndarray, field: Field, window: Window | None = None) -> np.ndarray:
     name, dtype, shape, offset, stored = field
-    spatial = window is not None and (name == "image" or len(shape) >= len(window) // 2)
+    spatial = window is not None and name not in ARRAYS and (name == "image" or len(shape) >= len(window) // 2)
     count = int(np.prod(shape))
     if stored == BITS:
         bits = np.unpackbits(buffer[offset : offset + -(-count // 8)], count=count).reshape(shape)

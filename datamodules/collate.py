@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from datamodules.targets.boxes import ARRAYS
+
 Sample = dict[str, Any]
-RAGGED = ("boxes", "labels")  # another number in every image
 
 
 def collate_training(samples: list[Sample]) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def collate_training(samples: list[Sample]) -> dict[str, Any]:
     samples = _with_valid(samples)
     for name, first in samples[0].items():
         values = [sample[name] for sample in samples]
-        if not isinstance(first, torch.Tensor) or name in RAGGED:
+        if not isinstance(first, torch.Tensor) or name in ARRAYS:
             batch[name] = values
             continue
         other = next((sample for sample in samples if sample[name].shape != first.shape), None)

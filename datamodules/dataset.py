@@ -16,6 +16,7 @@ from datamodules.samplers import Draw
 from datamodules.scenes import Scenes
 from datamodules.table import numbers, rows_of
 from datamodules.targets import Target
+from datamodules.targets.boxes import IGNORED
 from datamodules.windows import Windows
 from postprocessing.strips import Scene
 from preprocessing.void import blanked
@@ -70,6 +71,7 @@ class TrainingDataset(Dataset):
         image, arrays = self.source.read(row)
         if self.windows is not None:
             image, arrays = self.windows.finish(image, arrays, random)
+        arrays = {name: array for name, array in arrays.items() if name not in IGNORED}
         if image.ndim == 3:  # pictures, not volumes
             random, full = np.random.default_rng([draw.seed, 2]), FULL.get(image.dtype.name, 1.0)
             image, arrays = self.augmentation(image, arrays, full, draw.seed, random)

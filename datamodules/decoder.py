@@ -8,6 +8,7 @@ import numpy as np
 
 from datamodules.readers import Pixels, Reader
 from datamodules.targets import Target
+from datamodules.targets.boxes import ARRAYS
 from datamodules.windows import crop, whole
 from preprocessing.base import Preprocess
 from preprocessing.void import Arrays, joined
@@ -92,7 +93,7 @@ class Decoder:
         reader, targets = self._of(row)
         reader.check(row)
         left = [target for target in targets if type(target).read is not Target.read and not target.tabular]
-        left = [target for target in left if not (by_windows and target.windowed)]
+        left = [t for t in left if not (by_windows and t.windowed and type(t).check is Target.check)]
         size = reader.size(row) if left else ()
         for target in left:
             target.check(row, size)
@@ -134,4 +135,4 @@ class Decoder:
 
 def _spatial(parts: list[Arrays]) -> bool:
     """Whether targets have given anything that lies on pixels."""
-    return any(array.ndim >= 2 and name != "boxes" for part in parts for name, array in part.items())
+    return any(array.ndim >= 2 and name not in ARRAYS for part in parts for name, array in part.items())

@@ -79,7 +79,8 @@ def match_images(
         raise ValueError(f"{where}: {what}; the images are {_few(images.ids)}{hint}")
     if lost and others != "pass":
         text = f"{where}: {len(lost)} of {len(names)} names are of no image: {_few(lost)}"
-        text += f"; {len(absent)} of {len(images.ids)} images are not named{images.hint(lost, absent)}"
+        text += f"; {len(absent)} of {len(images.ids)} images are not named" if absent else ""
+        text += images.hint(lost, absent)
         if others == "refuse":
             raise ValueError(text)
         warnings.warn(text, stacklevel=3)

@@ -18,6 +18,7 @@ from datamodules.cache import identity, settings_of
 from datamodules.decoder import Decoder
 from datamodules.table import rows_of
 from datamodules.targets import Target
+from datamodules.targets.boxes import ARRAYS
 from experiments.arguments import config_files
 from experiments.config import OfflineConfig, read_config
 from experiments.conversion import Job, converted, kind_of
@@ -213,7 +214,7 @@ class Split:
             except Exception:  # it is listed as failed when its turn comes
                 continue
             for target, arrays in zip(self.targets, found, strict=True):
-                planes = {name: array for name, array in arrays.items() if array.ndim >= 2 and name != "boxes"}
+                planes = {name: array for name, array in arrays.items() if array.ndim >= 2 and name not in ARRAYS}
                 for name, array in planes.items():
                     self.job.kinds[name] = kind_of(target, name, array, self.job.form)
                 if not arrays or len(planes) < len(arrays):

@@ -18,6 +18,7 @@ from datamodules.decoder import Decoder
 from datamodules.readers import Reader
 from datamodules.table import rows_of
 from datamodules.targets import Target
+from datamodules.targets.boxes import ARRAYS
 from datamodules.windows import crop, whole, with_window
 from preprocessing.duplicates import thumbnail
 from preprocessing.hashes import bytes_hash, dihedral_hashes, pixel_hash
@@ -198,7 +199,7 @@ class Examiner:
         for name, array in derive(targets, read).items():
             if name == "valid" or (name not in read and array.ndim < 2):
                 continue  # image-level truth that follows from the mask is told by the mask
-            if name == "labels" and "boxes" in read:
+            if name in ARRAYS[1:] and "boxes" in read:
                 continue
             owner = next((target for target in targets if getattr(target, "name", None) == name), None)
             found = _about(name, array, len(size), owner, read)

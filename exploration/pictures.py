@@ -6,6 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from datamodules.targets.boxes import ARRAYS
 from evaluation.panels import PALETTE
 from preprocessing.void import VOID
 
@@ -98,6 +99,8 @@ def cell(
         if name == "boxes":
             for left, top, right, bottom in np.round(array.reshape(-1, 4) * scale).astype(int).tolist():
                 cv2.rectangle(small, (left, top), (right - 1, bottom - 1), PALETTE[1].tolist(), 2)
+        elif name in ARRAYS:
+            continue
         elif name != "valid" and array.ndim == axes + 1:
             for number, plane in enumerate(array):
                 _outline(small, _middle(plane, axes) > 0, number)

@@ -1,7 +1,6 @@
 """Boxes from a CSV, Pascal VOC XML files or a COCO JSON file."""
 
-import json
-import xml.etree.ElementTree as ElementTree
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,8 +8,11 @@ import numpy as np
 import pandas as pd
 
 from datamodules.targets.base import Target
-from preprocessing.csv_files import read_csv
+from datamodules.targets.boxes_files import CROWD, OBJECT, BoxRows, read_box_csv, read_coco, read_voc, size_fault
 from preprocessing.files import confined
+
+IGNORED = ("ignored_boxes", "ignored_labels", "ignored_crowd")
+ARRAYS = ("boxes", "labels", *IGNORED)  # lists of another length in every image, none of them over pixels
 
 
 class Boxes(Target):
@@ -18,15 +20,27 @@ class Boxes(Target):
 
     Augmentation moves and clips them with the image; a batch holds a list of them.
 
+    COCO's `iscrowd` (a region of many objects) and VOC's `difficult` are neither trained on nor counted as missed: they
+    stand in `ignored_boxes` `(m, 4)`, `ignored_labels` `(m,)` and `ignored_crowd` `(m,)` bool, which validation and the
+    metrics of boxes read. A detection that has found no object is left out there where it overlaps one of its class: a
+    crowd by the share of its own area (COCO), a difficult object by IoU (VOC). These arrays are there where the files
+    have such boxes; training samples are without them.
+
+    Sizes that COCO and VOC files declare must be those of the pictures.
+
     Args:
         path: under `data.root`: a CSV or COCO JSON of all images, or, with `{image_id}` in it, a VOC XML per image.
         kind: `csv` (`columns` in the order of `layout`), `voc` or `coco`.
         classes: class names in the order of their numbers; None where there is one class.
-        id_column: column of the image id (`csv`); an ending such as `.jpg` may be there.
+        id_column: column of the image id, or of its path (`csv`).
         columns: the four columns of a box in the CSV.
         layout: `xyxy` (corners) or `xywh` (corner and size: RSNA pneumonia, COCO).
         class_column: column of the class in the CSV; None where there is one class.
         empty_class: value of the class column that means no box (VinBigData's class 14).
+        base: number of the first pixel. 1: the standard of VOC, where 1 to 20 are the first twenty pixels, the far side
+            included. 0: the far side is excluded, 0 to 20 are these pixels. 1 for `voc`, else 0, unless given.
+        folders: whether folders in the names of a CSV or COCO file must be those of the images; False goes by the
+            file's name alone.
     """
 
     boxes = True
@@ -42,108 +56,147 @@ class Boxes(Target):
         layout: Literal["xyxy", "xywh"] = "xyxy",
         class_column: str | None = None,
         empty_class: str | None = None,
+        base: Literal[0, 1] | None = None,
+        folders: bool = True,
     ) -> None:
         self.path, self.kind, self.classes, self.id_column = path, kind, classes, id_column
         standard = ["xmin", "ymin", "xmax", "ymax"] if layout == "xyxy" else ["x", "y", "width", "height"]
         self.columns, self.layout = columns or standard, layout
-        self.class_column, self.empty_class = class_column, empty_class
+        self.class_column, self.empty_class, self.base, self.folders = class_column, empty_class, base, folders
         if len(self.columns) != 4:
             raise ValueError(f"Boxes: columns are {self.columns}, expected four")
-        self._found: dict[str, list[tuple[float, float, float, float, int]]] = {}
+        if base not in (None, 0, 1):
+            raise ValueError(f"Boxes: base is {base}, expected 0 or 1")
+        self._found: dict[str, np.ndarray] = {}  # (n, 6) per image: xyxy, label, kind
+        self._sizes: dict[str, tuple[int, int]] = {}
+        self._ignores = False
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
-        read = {"csv": self._read_csv, "voc": self._read_voc, "coco": self._read_coco}[self.kind]
-        self._found = read(table)
+        if self.kind == "voc":
+            rows = read_voc({image_id: self._file(image_id) for image_id in table["image_id"]})
+        elif self.kind == "coco":
+            rows = read_coco(self._file(), table, self.root, self.folders)
+        else:
+            settings = self.id_column, self.columns, self.class_column, self.empty_class, self.folders
+            rows = read_box_csv(self._file(), table, self.root, *settings)
+        self._sizes, self._ignores = rows.sizes, bool((rows.kinds != OBJECT).any())
+        self._found = self._by_image(rows)
+        if not any((found[:, 5] == OBJECT).any() for found in self._found.values()):
+            warnings.warn(f"{self.path}: none of {len(table)} images has a box", stacklevel=2)
+
+    def _file(self, image_id: str = "") -> Path:
+        return confined(self.root, self.path.replace("{image_id}", image_id))
 
     def files(self, row: Any) -> list[Path]:
-        return [confined(self.root, self.path.replace("{image_id}", row.image_id))]
+        return [self._file(row.image_id)]
+
+    def check(self, row: Any, size: tuple[int, ...]) -> None:
+        self.read(row, size)  # looks at no file, so it is done for images that are read by windows too
 
     def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
-        found = np.array(self._found.get(row.image_id, []), np.float32).reshape(-1, 5)
-        boxes, labels = found[:, :4], found[:, 4].astype(np.int64)
-        top, left, height, width = getattr(row, "window", (0, 0, *size))
-        outside = (boxes[:, 0] >= width + left) | (boxes[:, 1] >= height + top)
-        outside |= (boxes[:, 2] <= left) | (boxes[:, 3] <= top)
-        if not hasattr(row, "window") and outside.any():
+        found = self._found.get(row.image_id, np.zeros((0, 6)))
+        if not hasattr(row, "window"):
+            self._check(row, found, size)
+        boxes, seen = cut_boxes(found[:, :4], getattr(row, "window", (0, 0, *size)))
+        labels, kinds = found[seen, 4].astype(np.int64), found[seen, 5]
+        own = kinds == OBJECT
+        arrays = {"boxes": boxes[own], "labels": labels[own]}
+        if self._ignores:
+            arrays |= dict(zip(IGNORED, (boxes[~own], labels[~own], kinds[~own] == CROWD), strict=True))
+        return arrays
+
+    def _check(self, row: Any, found: np.ndarray, size: tuple[int, int]) -> None:
+        """Refuse boxes that belong to a picture of another size."""
+        declared = self._sizes.get(row.image_id)
+        if declared is not None and declared != tuple(size):
+            path = getattr(row, "path", None)
+            what = f"image {row.image_id!r}" + (f" ({path})" if path is not None else "")
+            raise ValueError(f"{self.files(row)[0]}: {what} {size_fault(declared, size, path)}")
+        outside = (found[:, :2] >= size[::-1]).any(axis=1) | (found[:, 2:4] <= 0).any(axis=1)
+        if outside.any():
             raise ValueError(
-                f"{self.path}: box {boxes[outside][0].tolist()} of image {row.image_id!r} lies outside its size {size}"
+                f"{self.path}: box {found[outside][0, :4].tolist()} of image {row.image_id!r} lies outside its size "
+                f"{tuple(size)}"
             )
-        boxes = boxes[~outside] - np.array([left, top, left, top], np.float32)
-        limits = np.array([width, height, width, height], np.float32)
-        return {"boxes": np.clip(boxes, 0, limits), "labels": labels[~outside]}
 
-    def _number(self, name: str, where: str) -> int:
-        if self.classes is None:
-            return 0
-        if name not in self.classes:
-            raise ValueError(f"{where}: class {name!r}, expected one of {', '.join(self.classes)}; set target.classes")
-        return self.classes.index(name)
-
-    def _box(self, numbers: list[float], name: str, where: str, layout: str) -> tuple:
-        left, top, right, bottom = numbers
+    def _by_image(self, rows: BoxRows) -> dict[str, np.ndarray]:
+        """`(n, 6)` of each image: corners with the far side excluded, class number, kind."""
+        boxes = rows.numbers.copy()
+        layout, base = (
+            ("xywh", 0) if self.kind == "coco" else (self.layout if self.kind == "csv" else "xyxy", self.base)
+        )
+        base = (1 if self.kind == "voc" else 0) if self.base is None else self.base
+        if base == 1:
+            self._tell_zeros(rows)
+            boxes[:, :2] -= 1  # the far side stays: the last pixel of a count from 1 is the first beyond from 0
         if layout == "xywh":
-            right, bottom = left + right, top + bottom
-        if not (right > left and bottom > top):
-            raise ValueError(f"{where}: box {numbers} has no area; is its layout {layout}?")
-        return left, top, right, bottom, self._number(name, where)
+            boxes[:, 2:] += boxes[:, :2]
+        sides = boxes[:, 2:] - boxes[:, :2]
+        wrong = (sides < 0).any(axis=1)
+        if wrong.any():
+            number = int(wrong.argmax())
+            raise ValueError(
+                f"{rows.where(number)}: box {rows.numbers[number].tolist()} has no area; is its layout {layout}?"
+            )
+        flat = (sides == 0).any(axis=1)
+        if flat.any():
+            places = [rows.where(int(number)) for number in np.flatnonzero(flat)[:3]]
+            warnings.warn(
+                f"{self.path}: {flat.sum()} of {len(flat)} boxes have no area and are left out: {'; '.join(places)}",
+                stacklevel=3,
+            )
+        content = np.column_stack([boxes, self._numbers(rows), rows.kinds])[~flat]
+        ids = np.array(rows.ids, object)[~flat]
+        names, owner = np.unique(ids.astype(str), return_inverse=True)
+        order = np.argsort(owner, kind="stable")
+        parts = np.split(content[order], np.cumsum(np.bincount(owner, minlength=len(names)))[:-1])
+        return dict(zip(names.tolist(), parts, strict=True)) if len(names) else {}
 
-    def _read_csv(self, table: pd.DataFrame) -> dict[str, list]:
-        path = confined(self.root, self.path)
-        rows = read_csv(path)
-        wanted = [self.id_column, *self.columns, *([self.class_column] if self.class_column else [])]
-        lacking = [column for column in wanted if column not in rows]
-        if lacking:
-            raise ValueError(f"{path} has no column {lacking[0]!r}, only {list(rows.columns)}")
-        known, found = set(table["image_id"]), {}
-        kinds = rows[self.class_column] if self.class_column else [""] * len(rows)
-        for number, (name, kind, *texts) in enumerate(
-            zip(rows[self.id_column], kinds, *(rows[column] for column in self.columns), strict=True), 2
-        ):
-            image_id = name if name in known else Path(name).stem
-            if all(not text.strip() or text.strip().lower() == "nan" for text in texts) or kind == self.empty_class:
-                continue  # a row without a box says that there is none
-            where = f"{path}, row {number}"
-            try:
-                numbers = [float(text) for text in texts]
-            except ValueError:
-                raise ValueError(f"{where}: box {texts} is no four numbers") from None
-            found.setdefault(image_id, []).append(self._box(numbers, kind, where, self.layout))
-        return found
+    def _numbers(self, rows: BoxRows) -> np.ndarray:
+        """Class number of each box."""
+        if self.classes is None:
+            return np.zeros(len(rows.names))
+        number_of = {name: number for number, name in enumerate(self.classes)}
+        numbers = np.array([number_of.get(name, -1) for name in rows.names], np.int64)
+        if (numbers < 0).any():
+            wrong = int((numbers < 0).argmax())
+            raise ValueError(
+                f"{rows.where(wrong)}: class {rows.names[wrong]!r}, expected one of {', '.join(self.classes)}; set "
+                "target.classes"
+            )
+        return numbers
 
-    def _read_voc(self, table: pd.DataFrame) -> dict[str, list]:
-        found = {}
-        for image_id in table["image_id"]:
-            path = confined(self.root, self.path.replace("{image_id}", image_id))
-            if not path.is_file():
-                raise FileNotFoundError(f"image {image_id!r} has no boxes: no file {path}")
-            try:
-                objects = ElementTree.parse(path).getroot().findall("object")
-                found[image_id] = [
-                    self._box(
-                        [float(item.findtext(f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax")],
-                        item.findtext("name", ""),
-                        str(path),
-                        "xyxy",
-                    )
-                    for item in objects
-                ]
-            except (ElementTree.ParseError, TypeError) as error:
-                raise ValueError(f"{path} is no Pascal VOC file: {error}") from error
-        return found
+    def _tell_zeros(self, rows: BoxRows) -> None:
+        """Boxes at 0 say that pixels are counted from 0."""
+        zeros = np.flatnonzero((rows.numbers[:, :2] < 1).any(axis=1))
+        if len(zeros):
+            warnings.warn(
+                f"{rows.where(int(zeros[0]))}: box {rows.numbers[zeros[0]].tolist()} begins before pixel 1, as "
+                f"{len(zeros)} of {len(rows.numbers)} boxes do; if the files count from 0, set base: 0 of the target",
+                stacklevel=4,
+            )
 
-    def _read_coco(self, table: pd.DataFrame) -> dict[str, list]:
-        path = confined(self.root, self.path)
-        try:
-            content = json.loads(path.read_text())
-            names = {item["id"]: Path(item["file_name"]).stem for item in content["images"]}
-            kinds = {item["id"]: item["name"] for item in content["categories"]}
-            annotations = content["annotations"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is no COCO file: {error!r}") from error
-        found: dict[str, list] = {}
-        for item in annotations:
-            where = f"{path}, annotation {item['id']}"
-            box = self._box([float(value) for value in item["bbox"]], kinds[item["category_id"]], where, "xywh")
-            found.setdefault(names[item["image_id"]], []).append(box)
-        return found
+
+def cut_boxes(boxes: np.ndarray, window: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes `(k, 4)` float32 clipped to a window, in its pixels, and which of the given ones `(n,)` they are.
+
+    Args:
+        boxes: `(n, 4)` xyxy in pixels of the image; those outside the window are left out.
+        window: `(top, left, height, width)` of the image.
+    """
+    top, left, height, width = window
+    moved = boxes - (left, top, left, top)
+    seen = (moved[:, :2] < (width, height)).all(axis=1) & (moved[:, 2:] > 0).all(axis=1)
+    return np.clip(moved[seen], 0, (width, height, width, height)).astype(np.float32), seen
+
+
+def cut_lists(arrays: dict[str, np.ndarray], window: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """The `ARRAYS` of a whole image, as `Boxes` reads them of a window."""
+    result = {}
+    for prefix in ("", "ignored_"):
+        if f"{prefix}boxes" in arrays:
+            result[f"{prefix}boxes"], seen = cut_boxes(arrays[f"{prefix}boxes"], window)
+            others = (f"{prefix}labels", f"{prefix}crowd")
+            result |= {name: arrays[name][seen] for name in others if name in arrays}
+    return result

@@ -8,6 +8,8 @@ from evaluation.metrics.detection import (
     average_precisions,
     box_overlaps,
     first_come,
+    ignored_boxes,
+    ignored_overlaps,
     predicted_boxes,
     true_boxes,
 )
@@ -17,7 +19,9 @@ class BoxAveragePrecision(CompetitionMetric):
     """Mean over classes of PASCAL VOC's average precision (2010) of boxes, at one IoU: VinBigData, SIIM-FISABIO-RSNA.
 
     Detections of the whole set are ranked by score, equal scores by image id. A class without true boxes is left out
-    of the mean.
+    of the mean. Detections of what need not be found (`ignored_boxes` of the truth) do not count: those that overlap a
+    difficult object more than any other, as VOC's own code has it, and those that have found nothing and lie in a crowd
+    by that share of their area, as COCO's has it.
 
     Args:
         classes: K; labels are 0 … K - 1.
@@ -27,6 +31,7 @@ class BoxAveragePrecision(CompetitionMetric):
             14). None: such images have nothing to find.
         output: name of the boxes `(n, 6)` in the prediction: x1, y1, x2, y2, score, label.
         truth: name of the true boxes, `(n, 4)` beside `labels` `(n,)`, or `(n, 6)`; the same as `output` unless given.
+            What need not be found stands in `ignored_<truth>`, `ignored_labels` and `ignored_crowd`.
 
     Example:
         >>> import numpy as np
@@ -57,6 +62,9 @@ class BoxAveragePrecision(CompetitionMetric):
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
         predicted, true = predicted_boxes(prediction, self.output), true_boxes(truth, self.truth)
+        ignored = ignored_boxes(truth, self.truth)
+        if len(ignored):
+            predicted = self._counted(predicted, true, ignored)
         if self.nothing is not None:
             predicted = predicted if len(predicted) else np.array([[0, 0, 1, 1, 1, self.nothing]], np.float64)
             true = true if len(true) else np.array([[0, 0, 1, 1, self.nothing]], np.float64)
@@ -64,6 +72,12 @@ class BoxAveragePrecision(CompetitionMetric):
             wrong = labels[~np.isin(labels, np.arange(self.classes))]
             if len(wrong):
                 raise ValueError(f"label {wrong[0]:g} of a box, expected one of 0 to {self.classes - 1}")
+        found = self._found(predicted, true)
+        objects = np.bincount(true[:, 4].astype(int), minlength=self.classes).astype(np.float64)
+        return whole(Ranked(np.column_stack([predicted[:, [5, 4]], found]), objects))
+
+    def _found(self, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+        """Which detections have found an object of their class, bool `(n,)`."""
         # Rounded, so that an IoU of exactly the threshold does not pass by an error of the last bit.
         overlap = np.round(box_overlaps(predicted, true), 9)
         found = np.zeros(len(predicted), bool)
@@ -71,8 +85,17 @@ class BoxAveragePrecision(CompetitionMetric):
             own, wanted = predicted[:, 5] == label, true[:, 4] == label
             part = overlap[np.ix_(own, wanted)]
             found[own] = first_come(part, predicted[own, 4], part > self.threshold)
-        objects = np.bincount(true[:, 4].astype(int), minlength=self.classes).astype(np.float64)
-        return whole(Ranked(np.column_stack([predicted[:, [5, 4]], found]), objects))
+        return found
+
+    def _counted(self, predicted: np.ndarray, true: np.ndarray, ignored: np.ndarray) -> np.ndarray:
+        """The detections without those of what need not be found."""
+        crowd, difficult = ignored_overlaps(predicted, ignored)
+        same = predicted[:, None, 5] == true[None, :, 4]
+        best = np.where(same, np.round(box_overlaps(predicted, true), 9), 0).max(axis=1, initial=0)
+        counted = ~((difficult > self.threshold) & (difficult > best))
+        predicted, crowd = predicted[counted], crowd[counted]
+        in_crowd = (crowd > 0) & (crowd >= self.threshold)
+        return predicted[self._found(predicted, true) | ~in_crowd]
 
     def reduce(self, rows: np.ndarray) -> float:
         scores = self.class_scores(rows)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from evaluation.metrics.base import Arrays, CompetitionMetric
-from evaluation.metrics.detection import box_overlaps, predicted_boxes, true_boxes
+from evaluation.metrics.detection import box_overlaps, ignored_boxes, ignored_overlaps, predicted_boxes, true_boxes
 from evaluation.metrics.overlap import mean
 
 RSNA_THRESHOLDS = (0.40, 0.45, 0.50, 0.55, 0.60, 0.65, 0.70, 0.75)
@@ -14,7 +14,9 @@ class BoxPrecision(CompetitionMetric):
 
     Boxes choose in the order of their confidence, each the free true box that it overlaps most; it has found it where
     their IoU is above the threshold. An image without true boxes scores 0 with any prediction, and is left out of the
-    mean with none, as the competition has it.
+    mean with none, as the competition has it. Predicted boxes that have found nothing and overlap what need not be
+    found (`ignored_boxes` of the truth: a crowd by the share of their own area, a difficult object by IoU) are left out
+    at that threshold.
 
     Args:
         thresholds: IoU thresholds in [0, 1); the competition's .40, .45, … .75.
@@ -45,19 +47,20 @@ class BoxPrecision(CompetitionMetric):
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
         predicted, true = predicted_boxes(prediction, self.output), true_boxes(truth, self.truth)
-        if not len(true):
-            return np.array([0.0 if len(predicted) else np.nan])
         predicted = predicted[np.argsort(-predicted[:, 4], kind="stable")]
+        crowd, difficult = ignored_overlaps(predicted, ignored_boxes(truth, self.truth), by_class=False)
         overlap = np.round(box_overlaps(predicted, true), 9)
         scores = []
-        for threshold in self.thresholds:
-            free, hits = overlap.copy(), 0
-            for own in free:
-                if own.max() > round(threshold, 9):
+        for threshold in (round(threshold, 9) for threshold in self.thresholds):
+            free, found = overlap.copy(), np.zeros(len(predicted), bool)
+            for number, own in enumerate(free):
+                if own.max(initial=-1) > threshold:
                     free[:, own.argmax()] = -1
-                    hits += 1
-            scores.append(hits / (len(predicted) + len(true) - hits))
-        return np.array([np.mean(scores)])
+                    found[number] = True
+            passed = ~found & ((crowd >= threshold) & (crowd > 0) | (difficult > threshold))
+            count = len(predicted) - passed.sum() + len(true) - found.sum()
+            scores.append(found.sum() / count if count else np.nan)
+        return np.array([mean(np.array(scores))])
 
     def reduce(self, rows: np.ndarray) -> float:
         return mean(rows)

@@ -33,6 +33,34 @@ def box_overlaps(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     return np.divide(shared, total, out=np.zeros(shared.shape), where=total > 0)
 
 
+def ignored_overlaps(
+    predicted: np.ndarray, ignored: np.ndarray, by_class: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far each detection lies in what need not be found: its highest share in a crowd, its highest IoU with others.
+
+    Detections that have found no object and reach the threshold here are neither right nor wrong: COCO's rule for
+    crowds (https://github.com/cocodataset/cocoapi, `iscrowd`), VOC's for difficult objects.
+
+    Args:
+        predicted: `(n, 6)`: x1, y1, x2, y2, score, label.
+        ignored: `(m, 6)` of `ignored_boxes`: x1, y1, x2, y2, label, and 1 for a crowd.
+        by_class: whether only regions of the detection's own class count.
+
+    Returns:
+        Both `(n,)` float64 in 0..1, rounded, so that an overlap of exactly the threshold is no matter of the last bit.
+    """
+    one, other = predicted[:, None, :4], ignored[None, :, :4]
+    sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
+    area = np.prod(one[..., 2:] - one[..., :2], axis=-1)
+    shared = np.prod(np.maximum(sides, 0), axis=-1)
+    share = np.divide(shared, area, out=np.zeros(shared.shape), where=area > 0)
+    counted = predicted[:, None, 5] == ignored[None, :, 4] if by_class else np.ones(shared.shape, bool)
+    crowd = ignored[None, :, 5] > 0
+    highest = np.where(counted & crowd, share, 0).max(axis=1, initial=0)
+    iou = np.where(counted & ~crowd, box_overlaps(predicted, ignored), 0).max(axis=1, initial=0)
+    return np.round(highest, 9), np.round(iou, 9)
+
+
 def first_come(overlap: np.ndarray, scores: np.ndarray, reached: np.ndarray) -> np.ndarray:
     """Which detections have found an object as PASCAL VOC has it, bool `(n,)`.
 
@@ -115,3 +143,26 @@ def true_boxes(truth: Arrays, name: str, labels: str = "labels") -> np.ndarray:
     if classes.shape != (len(boxes),):
         raise ValueError(f"truth {labels!r} is {classes.shape} for {len(boxes)} boxes of {name!r}")
     return np.column_stack([boxes, classes])
+
+
+def ignored_boxes(truth: Arrays, name: str) -> np.ndarray:
+    """What need not be found, `(m, 6)` float64: x1, y1, x2, y2, label, and 1 for a crowd, 0 for a difficult object.
+
+    Args:
+        truth: may hold `ignored_<name>` `(m, 4)`, and beside it `ignored_labels` `(m,)`, all 0 without, and
+            `ignored_crowd` `(m,)`, all 1 without, as the target `Boxes` gives them.
+        name: of the true boxes.
+    """
+    boxes = np.asarray(truth.get(f"ignored_{name}", np.zeros((0, 4))), np.float64)
+    if boxes.size == 0:
+        return np.zeros((0, 6))
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f"truth 'ignored_{name}' is {boxes.shape}, expected boxes (m, 4)")
+    labels = np.asarray(truth.get("ignored_labels", np.zeros(len(boxes))), np.float64)
+    crowd = np.asarray(truth.get("ignored_crowd", np.ones(len(boxes))), np.float64)
+    if labels.shape != (len(boxes),) or crowd.shape != (len(boxes),):
+        raise ValueError(
+            f"truth 'ignored_labels' is {labels.shape} and 'ignored_crowd' {crowd.shape} for {len(boxes)} boxes of "
+            f"'ignored_{name}'"
+        )
+    return np.column_stack([boxes, labels, crowd])

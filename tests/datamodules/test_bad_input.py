@@ -103,7 +103,7 @@ def test_folders_and_ids(root):
 def test_tables(root):
     table = find_images(root, "images/*.png")
     (root / "rle.csv").write_text("ImageId,EncodedPixels\na,1 3\nb,-1\n")
-    with pytest.raises(ValueError, match=r"rle\.csv has no row for 1 images; the first is 'c'"):
+    with pytest.raises(ValueError, match=r"rle\.csv, column ImageId has no row for 1 of 3 images; the first is 'c'"):
         truth(root, RunLengths("rle.csv"))
     (root / "rle.csv").write_text("ImageId,EncodedPixels\na,1 300\nb,-1\nc,\n")
     with pytest.raises(ValueError, match=r"rle\.csv, image 'a', its row 1: .*past the last of the mask's 48"):

@@ -50,7 +50,7 @@ def test_single_multi_one_hot_and_ordinal(tmp_path):
         (
             "image_id,kind\n001,cat\nNA,dog\n",
             {"columns": "kind", "classes": ["cat", "dog"]},
-            "no label of 1 images; the first is 'c'",
+            "no row for 1 of 3 images; the first is 'c'",
         ),
         (
             "image_id,kind\n001,0\nNA,1\nc,0\nc,1\n",
@@ -71,6 +71,46 @@ def test_mistakes_name_image_and_value(tmp_path, text, settings, message):
         labels(tmp_path, text, **settings)
 
 
+@pytest.mark.parametrize(
+    ("kind", "columns", "first", "same", "other"),
+    [
+        ("single", "kind", "cat", " cat", "dog"),
+        ("ordinal", "kind", "0", "0 ", "2"),
+        ("number", "kind", "1.5", "1.50", "1.51"),
+        ("one_hot", ["kind", "b"], "1,0", "1.0,0", "1,1"),
+    ],
+)
+def test_rows_of_an_image_that_contradict_each_other_are_refused(tmp_path, kind, columns, first, same, other):
+    classes = None if kind in ("number", "one_hot") else ["cat", "dog"] if kind == "single" else 3
+    settings = {"columns": columns, "kind": kind, "classes": classes, "several_rows": True}
+    header = "image_id,kind" + (",b" if kind == "one_hot" else "")
+    text = f"{header}\n001,{first}\nNA,{first}\nc,{first}\nc,"
+    agreed = labels(tmp_path, text + same + "\n", **settings)
+    assert agreed[2].tolist() == agreed[0].tolist()
+    with pytest.raises(ValueError, match=rf"labels\.csv: the rows of image 'c' contradict each other.*kind {kind}"):
+        labels(tmp_path, text + other + "\n", **settings)
+
+
+def test_a_decimal_comma_is_told(tmp_path):
+    with pytest.raises(ValueError, match="image 'NA' has '2,5', expected a number; numbers have a point"):
+        labels(tmp_path, 'image_id,kind\n001,1\nNA,"2,5"\nc,3\n', columns="kind", kind="number")
+
+
+def test_labels_of_paths_meet_their_images(tmp_path):
+    (tmp_path / "labels.csv").write_text("file,kind\ntrain/001.jpg,cat\nval/001.jpg,dog\ntrain\\NA.jpg,dog\n")
+    table = pd.DataFrame(
+        {"image_id": ["001", "NA"], "path": [f"{tmp_path}/train/{name}.jpg" for name in ("001", "NA")]}
+    )
+    target = Labels("kind", csv="labels.csv", id_column="file", classes=["cat", "dog"])
+    target.prepare(table, tmp_path)
+    assert [int(target.values[name]) for name in ("001", "NA")] == [0, 1]
+    (tmp_path / "labels.csv").write_text("file,kind\n1,cat\nNA,dog\n")
+    with pytest.raises(
+        ValueError, match="column file has no row for 1 of 2 images; the first is '001'.*with their zeros"
+    ):
+        target.prepare(table, tmp_path)
+
+
 # --- boxes -----------------------------------------------------------------------------------------------------------
 
 
@@ -81,12 +121,25 @@ def boxes_of(target, image_id, size, root):
 
 def test_three_formats_of_real_files_agree(competition_data):
     root = competition_data / "det_deepforest"
-    csv = boxes_of(
-        Boxes("OSBS_029.csv", "csv", id_column="image_path", class_column="label"), "OSBS_029", (400, 400), root
-    )
-    voc = boxes_of(Boxes("{image_id}.xml", "voc", classes=["Tree"]), "OSBS_029", (400, 400), root)
+
+    def pair(**settings):
+        csv = Boxes("OSBS_029.csv", "csv", id_column="image_path", class_column="label", **settings)
+        return [
+            boxes_of(target, "OSBS_029", (400, 400), root)
+            for target in (csv, Boxes("{image_id}.xml", "voc", classes=["Tree"], **settings))
+        ]
+
+    # The CSV holds the XML's numbers, whose boxes at the sides begin at 1 and end at 400: both count from 1.
+    csv, voc = pair(base=1)
     assert len(csv["boxes"]) == 61
     np.testing.assert_array_equal(csv["boxes"], voc["boxes"])
+    standard = boxes_of(Boxes("{image_id}.xml", "voc", classes=["Tree"]), "OSBS_029", (400, 400), root)
+    np.testing.assert_array_equal(standard["boxes"], voc["boxes"])
+    assert voc["boxes"].min() == 0
+    assert voc["boxes"].max() == 400
+    csv, voc = pair(base=0)
+    np.testing.assert_array_equal(csv["boxes"], voc["boxes"])
+    assert (voc["boxes"] - standard["boxes"] == [1, 1, 0, 0]).all()
     assert csv["labels"].dtype == np.int64
     two = Boxes("testfile_multi.csv", "csv", ["Dead", "Alive"], "image_path", class_column="label")
     found = boxes_of(two, "SOAP_061", (400, 400), root)

@@ -18,7 +18,7 @@ def test_a_list_keeps_its_rows_in_the_order_of_the_table(tmp_path, table):
     assert kept.index.tolist() == [0, 1]
     assert listed(table, str(tmp_path), None, "name", "data.train_ids") is table
     (tmp_path / "ids.csv").write_text("name\ncar1_01\ncar9_01\n")
-    with pytest.raises(FileNotFoundError, match=r"data\.test_ids: ids\.csv lists 1 images without a file.*'car9_01'"):
+    with pytest.raises(ValueError, match=r"data\.test_ids: .*ids\.csv.* 1 of 2 names are of no image: 'car9_01'"):
         listed(table, str(tmp_path), "ids.csv", "name", "data.test_ids")
 
 

@@ -255,8 +255,8 @@ def test_polygons_in_any_reference_system_give_one_mask(tmp_path):
     expected[10:25, 5:25] = 1
     (tmp_path / "geo").mkdir()
     table = pd.DataFrame({"image_id": ["a"]})
-    target = Polygons(geojson="geo/{image_id}.geojson")
-    target.prepare(table, tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"1 of 1 images have no polygons; the first is 'a': no file .*geojson"):
+        Polygons(geojson="geo/{image_id}.geojson").prepare(table, tmp_path)
     degrees = warp.transform(UTM, "OGC:CRS84", *zip(*ring, strict=True))
     for text in (
         collection([ring], "urn:ogc:def:crs:EPSG::32616"),

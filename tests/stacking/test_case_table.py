@@ -49,7 +49,9 @@ def test_the_winners_model():
 def test_files_that_do_not_fit_are_refused(tmp_path):
     path, mass = tmp_path / "n.csv", tmp_path / "m.csv"
     path.write_text(NODULES)
-    with pytest.raises(ValueError, match="nodule of none of the 1 patients"):
+    with pytest.raises(
+        ValueError, match="--id_column image_id: none of its 2 names .*: 'p1', 'other'; the images are 'p9'"
+    ):
         read_case_table(path, None, ["p9"])
     mass.write_text("image_id,mass\np2,3\n")
     with pytest.raises(ValueError, match="the first is 'p1'"):
@@ -61,7 +63,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"row 7: magnification 3, expected 1, 1.5, 2"):
         read_case_table(path, None, ["p1"])
     path.write_text(NODULES.replace("12.5", "big"))
-    with pytest.raises(ValueError, match="row 3: malignancy is 'big'"):
+    with pytest.raises(ValueError, match="column malignancy, row 3: 'big' is no number"):
         read_case_table(path, None, ["p1"])
     path.write_text(NODULES.replace("coord_z", "z"))
     with pytest.raises(ValueError, match="no column 'coord_z'"):

@@ -1,5 +1,6 @@
 """Masks and instances from polygons in pixels: only areas count."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -55,8 +56,68 @@ def test_lines_without_a_buffer_are_refused_by_name(tmp_path, text):
 
 
 def test_text_that_is_no_polygon_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"wkt\.csv, image 'a': 'POLYGON \(\(1 1, 2' is no WKT"):
+    with pytest.raises(ValueError, match=r"wkt\.csv, row 3, image 'a': 'POLYGON \(\(1 1, 2' is no WKT"):
         read(tmp_path, [SQUARE, "POLYGON ((1 1, 2"])
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "message"),
+    [
+        (
+            "ImageId,PolygonWKT_Pix,c\na,{0},Building\n",
+            {"class_key": "c", "classes": ["building"]},
+            "c is none of 'building'",
+        ),
+        ("ImageId,PolygonWKT_Pix,c\n,{0},x\n", {}, "none of its 1 names is of an image: ''; the images are 'a', 'b'"),
+        ("ImageId,PolygonWKT_Pix,c\nIMG_a,{0},x\n", {}, "without 'IMG_' before them"),
+        ("ImageId,PolygonWKT_Pix,c\nval/a,{0},x\n", {}, "Their folders are others"),
+        ("ImageId,PolygonWKT_Pix,c\na,{0},x\n", {"required": True}, "no row for 1 of 2 images; the first is 'b'"),
+    ],
+)
+def test_tables_of_other_images_or_classes_are_refused(tmp_path, text, settings, message):
+    (tmp_path / "wkt.csv").write_text(text.format(f'"{SQUARE}"'))
+    table = pd.DataFrame({"image_id": ["a", "b"], "path": ["train/a.tif", "train/b.tif"]})
+    with pytest.raises(ValueError, match=rf"wkt\.csv, column .*{message}"):
+        Polygons(csv="wkt.csv", **settings).prepare(table, tmp_path)
+
+
+def test_shares_and_other_endings_are_told(tmp_path):
+    (tmp_path / "wkt.csv").write_text(f'ImageId,PolygonWKT_Pix\na.tif,"{SQUARE}"\nc.tif,"{SQUARE}"\n')
+    table = pd.DataFrame({"image_id": ["a", "b"], "path": ["a.jpg", "b.jpg"]})
+    target = Polygons(csv="wkt.csv")
+    with pytest.warns(UserWarning, match="names") as told:
+        target.prepare(table, tmp_path)
+    text = " ".join(str(one.message) for one in told)
+    assert "1 of 2 names are of no image: 'c.tif'; 1 of 2 images are not named" in text
+    assert "1 of 1 names have another ending than the image's file: 'a.tif'" in text
+    assert target.read(SimpleNamespace(image_id="a"), (80, 90))["mask"].any()
+
+
+def test_geojson_files_that_are_not_there_or_of_other_classes_are_told(tmp_path):
+    table = pd.DataFrame({"image_id": ["a", "b"]})
+    target = Polygons(geojson="{image_id}.json", class_key="kind", classes=["road"])
+    with pytest.raises(
+        FileNotFoundError, match=r"2 of 2 images have no polygons; the first is 'a': no file .*a\.json, "
+    ):
+        target.prepare(table, tmp_path)
+    for properties, message in (
+        ({"kind": "Road"}, "the property 'kind' is none of 'road' anywhere; it is 'Road'"),
+        ({"type": "road"}, r"a\.json, feature 0: no property 'kind', only \['type'\]"),
+    ):
+        feature = {"type": "Feature", "properties": properties, "geometry": None}
+        (tmp_path / "a.json").write_text(json.dumps({"features": [feature]}))
+        with (
+            pytest.raises(ValueError, match=message),
+            pytest.warns(UserWarning, match="1 of 2 images have no polygons"),
+        ):
+            target.prepare(table, tmp_path)
+    for text, message in (("{", "a.json, line 1, column 2: no JSON"), ("[]", "has no list of features")):
+        (tmp_path / "a.json").write_text(text)
+        with (
+            pytest.raises(ValueError, match=message),
+            pytest.warns(UserWarning, match="1 of 2 images have no polygons"),
+        ):
+            target.prepare(table, tmp_path)
 
 
 def test_lines_with_a_buffer_are_roads(tmp_path):

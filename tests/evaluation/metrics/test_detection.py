@@ -1,7 +1,12 @@
 """Metrics of ranked boxes and masks against plain loops."""
 
+import contextlib
+import io
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evaluation.interval import bootstrap_interval
 from evaluation.mask_runs import mask_overlaps, runs_of
@@ -222,3 +227,148 @@ def test_overlaps_of_runs_are_those_of_pixels(seed):
         for column in range(3):
             p, t = one == row + 1, other == column + 1
             assert found[row, column] == pytest.approx((p & t).sum() / (p | t).sum())
+
+
+# --- what need not be found ------------------------------------------------------------------------------------------
+
+
+def crowded(seed, classes=2):
+    """Objects apart from each other, regions over some of them, and detections here, there and twice."""
+    random = np.random.default_rng(seed)
+    places = [(x, y) for x in (0, 12, 24, 36) for y in (0, 12, 24) if random.random() < 0.4]
+    true = np.array([[x, y, x + 8 + random.random(), y + 8 + random.random()] for x, y in places]).reshape(-1, 4)
+    regions = random.uniform(0, 30, (random.integers(0, 4), 4))
+    regions[:, 2:] = regions[:, :2] + random.uniform(5, 25, (len(regions), 2))
+    found = [box + random.normal(0, 1, 4) for box in true for _ in range(random.integers(0, 3))]
+    found += [[x, y, x + random.uniform(4, 14), y + random.uniform(4, 14)] for x, y in random.uniform(0, 45, (6, 2))]
+    found += [box + random.normal(0, 2, 4) for box in regions]
+    count = len(found)
+    found = np.column_stack([found, random.permutation(count) / count, random.integers(0, classes, count)])
+    truth = {
+        "boxes": true,
+        "labels": random.integers(0, classes, len(true)),
+        "ignored_boxes": regions,
+        "ignored_labels": random.integers(0, classes, len(regions)),
+    }
+    return found[(found[:, 2] > found[:, 0]) & (found[:, 3] > found[:, 1])], truth
+
+
+def of_pycocotools(scenes, threshold):
+    """By image and class: score and hit of each detection that counts."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    annotations, results = [], []
+    for image, (found, truth) in enumerate(scenes, 1):
+        for prefix, crowd in (("", 0), ("ignored_", 1)):
+            for (x1, y1, x2, y2), label in zip(truth[f"{prefix}boxes"], truth[f"{prefix}labels"], strict=True):
+                entry = {"image_id": image, "category_id": int(label) + 1, "bbox": [x1, y1, x2 - x1, y2 - y1]}
+                annotations.append(
+                    entry | {"iscrowd": crowd, "area": (x2 - x1) * (y2 - y1), "id": len(annotations) + 1}
+                )
+        for x1, y1, x2, y2, score, label in found:
+            entry = {"image_id": image, "category_id": int(label) + 1, "bbox": [x1, y1, x2 - x1, y2 - y1]}
+            results.append(entry | {"score": score})
+    images = [{"id": image} for image in range(1, len(scenes) + 1)]
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = {"images": images, "categories": [{"id": 1}, {"id": 2}], "annotations": annotations, "info": {}}
+        coco.createIndex()
+        run = COCOeval(coco, coco.loadRes(results), "bbox")
+        run.params.iouThrs, run.params.areaRng, run.params.areaRngLbl = np.array([threshold]), [[0, 1e10]], ["all"]
+        run.evaluate()
+    rows = {}
+    for part in filter(None, run.evalImgs):
+        counted = ~np.asarray(part["dtIgnore"][0], bool)
+        pairs = zip(part["dtScores"], np.asarray(part["dtMatches"][0]) > 0, counted, strict=True)
+        rows[part["image_id"], part["category_id"]] = sorted((s, bool(hit)) for s, hit, own in pairs if own)
+    return rows
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), threshold=st.sampled_from([0.3, 0.5, 0.75]))
+def test_crowds_count_as_pycocotools_has_it(seed, threshold):
+    pytest.importorskip("pycocotools")
+    scenes = [crowded([seed, number]) for number in range(4)]
+    metric, expected = BoxAveragePrecision(classes=2, threshold=threshold), of_pycocotools(scenes, threshold)
+    for image, (found, truth) in enumerate(scenes, 1):
+        for crowd in ({}, {"ignored_crowd": np.ones(len(truth["ignored_boxes"]), bool)}):
+            row = metric.image({"boxes": found}, truth | crowd)[0].detections
+            for label in (0, 1):
+                own = sorted((score, bool(hit)) for _, score, hit in row[row[:, 0] == label].tolist())
+                assert own == [pytest.approx(pair) for pair in expected.get((image, label + 1), [])]
+
+
+def difficult_voc(detections, truths, regions, enough):
+    """As `voc`; a detection that overlaps a difficult object most is passed over, as the development kit has it."""
+    left = []
+    for image, score, found in detections:
+        best = max((iou(found, wanted) for wanted in truths.get(image, [])), default=-1)
+        hard = max((iou(found, wanted) for wanted in regions.get(image, [])), default=-1)
+        if not (hard > best and enough(hard)):
+            left.append((image, score, found))
+    return voc(left, truths, iou, enough)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_difficult_objects_count_as_the_development_kit_has_it(seed):
+    metric = BoxAveragePrecision(classes=2, threshold=0.5)
+    detections, truths, regions = ({0: [], 1: []}, {0: {}, 1: {}}, {0: {}, 1: {}})
+    for number in range(4):
+        found, truth = crowded([seed, number])
+        metric.add(
+            f"{number}", {"boxes": found}, truth | {"ignored_crowd": np.zeros(len(truth["ignored_boxes"]), bool)}
+        )
+        for *box, score, label in found:
+            detections[int(label)].append((f"{number}", score, box))
+        for prefix, places in (("", truths), ("ignored_", regions)):
+            for box, label in zip(truth[f"{prefix}boxes"], truth[f"{prefix}labels"], strict=True):
+                places[int(label)].setdefault(f"{number}", []).append(box)
+    expected = [difficult_voc(detections[k], truths[k], regions[k], lambda best: best > 0.5) for k in (0, 1)]
+    assert metric.by_class() == pytest.approx(expected, nan_ok=True)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), crowd=st.booleans())
+def test_boxes_of_what_need_not_be_found_change_no_precision(seed, crowd):
+    found, truth = crowded(seed, classes=1)
+    flags = {"ignored_crowd": np.full(len(truth["ignored_boxes"]), crowd)}
+    metric = BoxPrecision(thresholds=[0.4, 0.6])
+    scores = []
+    for threshold in metric.thresholds:
+        free, hits, counted = [list(box) for box in truth["boxes"]], 0, 0
+        for *box, _, _ in found[np.argsort(-found[:, 4])].tolist():
+            best = max(free, key=lambda wanted: iou(box, wanted), default=None)
+            if best is not None and iou(box, best) > threshold:
+                free.remove(best)
+                hits += 1
+            elif max((share(box, region, crowd) for region in truth["ignored_boxes"]), default=0) > threshold:
+                continue
+            counted += 1
+        total = counted + len(truth["boxes"]) - hits
+        scores += [hits / total] if total else []
+    expected = np.mean(scores) if scores else np.nan
+    assert metric.image({"boxes": found}, truth | flags)[0] == pytest.approx(expected, nan_ok=True)
+
+
+def share(box, region, crowd):
+    if not crowd:
+        return iou(box, region)
+    wide, high = min(box[2], region[2]) - max(box[0], region[0]), min(box[3], region[3]) - max(box[1], region[1])
+    return max(wide, 0) * max(high, 0) / ((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def test_an_image_of_crowds_alone_has_nothing_to_find():
+    region = {"ignored_boxes": np.array([[0, 0, 50, 50]], np.float32), "boxes": np.zeros((0, 4)), "labels": np.zeros(0)}
+    inside, outside = np.array([[1, 1, 9, 9, 0.9, 0]]), np.array([[60, 60, 70, 70, 0.9, 0]])
+    for metric, nothing in ((BoxAveragePrecision(2), 1.0), (BoxPrecision(), np.nan)):
+        right = metric.image({"boxes": inside}, region)
+        assert metric.image_score(right) == pytest.approx(nothing, nan_ok=True)
+        assert metric.image_score(metric.image({"boxes": outside}, region)) == 0
+    metric = BoxAveragePrecision(2, nothing=1)
+    assert metric.reduce(metric.image({"boxes": inside}, region)[None]) == 1  # the box of the class that says so
+    with pytest.raises(ValueError, match="'ignored_labels' is"):
+        metric.image({"boxes": inside}, region | {"ignored_labels": np.zeros(3)})
+    with pytest.raises(ValueError, match="'ignored_boxes' is"):
+        metric.image({"boxes": inside}, region | {"ignored_boxes": np.zeros((2, 6))})

@@ -1,0 +1,264 @@
+"""What files of boxes say: CSV, Pascal VOC XML, COCO JSON."""
+
+import warnings
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from datamodules.matching import match_images, matched
+from preprocessing.csv_files import comma_hint, read_csv
+from preprocessing.text_files import read_json, read_xml
+
+OBJECT, CROWD, DIFFICULT = 0, 1, 2  # what a box holds: an object to find, many of them, one that need not be found
+EXIF_ORIENTATION = 0x0112
+
+
+class BoxRows(NamedTuple):
+    """The boxes of all images.
+
+    Attributes:
+        ids: image of each box.
+        numbers: `(N, 4)` float64 as the files have them.
+        names: class of each box.
+        kinds: `(N,)`: `OBJECT`, `CROWD` or `DIFFICULT`.
+        where: file and place of a box, by its number.
+        sizes: `(H, W)` that the files declare, by image.
+    """
+
+    ids: Sequence[str]
+    numbers: np.ndarray
+    names: Sequence[str]
+    kinds: np.ndarray
+    where: Callable[[int], str]
+    sizes: dict[str, tuple[int, int]]
+
+
+def read_box_csv(
+    path: Path,
+    table: pd.DataFrame,
+    root: Path,
+    id_column: str,
+    columns: list[str],
+    class_column: str | None,
+    empty_class: str | None,
+    folders: bool,
+) -> BoxRows:
+    """The boxes of a CSV; arguments are those of `Boxes`.
+
+    Raises:
+        ValueError: a column that is not there, or a row that is no box; names the row.
+    """
+    rows = read_csv(path)
+    lacking = [name for name in (id_column, *columns, *([class_column] if class_column else [])) if name not in rows]
+    if lacking:
+        raise ValueError(f"{path} has no column {lacking[0]!r}, only {list(rows.columns)}")
+    ids = matched(rows[id_column], table, root, f"{path}, column {id_column}", folders=folders)
+    texts = rows[columns]
+    empty = texts.isin(["", "nan", "NaN"]).all(axis=1)  # a row without a box says that there is none
+    if class_column is not None and empty_class is not None:
+        empty |= rows[class_column] == empty_class
+    numbers = texts[~empty].apply(pd.to_numeric, errors="coerce")
+    wrong = ~np.isfinite(numbers.to_numpy(float)).all(axis=1)
+    if wrong.any():
+        row = numbers.index[wrong][0]
+        given = texts.loc[row].tolist()
+        hint = next(filter(None, map(comma_hint, given)), "")
+        raise ValueError(f"{path}, row {row + 2}: box {given} is no four numbers{hint}")
+    kept = (~empty & ids.notna()).to_numpy()
+    numbers = numbers[kept[~empty.to_numpy()]]
+    names = rows[class_column][kept].tolist() if class_column else [""] * len(numbers)
+    places = numbers.index.tolist()
+    kinds = np.zeros(len(numbers), np.int64)
+    return BoxRows(
+        ids[kept].tolist(), numbers.to_numpy(float), names, kinds, lambda n: f"{path}, row {places[n] + 2}", {}
+    )
+
+
+def read_voc(paths: dict[str, Path]) -> BoxRows:
+    """The boxes of Pascal VOC files; `difficult` ones need not be found.
+
+    Args:
+        paths: file of each image.
+
+    Raises:
+        FileNotFoundError: images without a file; names the first.
+        ValueError: no VOC file, or an object that is no box; names both.
+    """
+    missing = [(image_id, path) for image_id, path in paths.items() if not path.is_file()]
+    if missing:
+        first, files = missing[0][0], ", ".join(str(path) for _, path in missing[:3])
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(paths)} images have no boxes; the first is {first!r}: no {files}"
+        )
+    ids, numbers, names, kinds, places, sizes = [], [], [], [], [], {}
+    for image_id, path in paths.items():
+        root = read_xml(path)
+        if root.tag != "annotation":
+            raise ValueError(f"{path} is no Pascal VOC file: its root is <{root.tag}>, expected <annotation>")
+        size = [_whole(root.findtext(f"size/{side}")) for side in ("height", "width")]
+        if all(size):  # some tools leave it out, or write 0
+            sizes[image_id] = size[0], size[1]
+        for number, item in enumerate(root.findall("object"), 1):
+            places.append(f"{path}, object {number}")
+            numbers.append(_voc_box(item, places[-1]))
+            ids.append(image_id)
+            names.append(item.findtext("name", "").strip())
+            difficult = item.findtext("difficult", "0").strip() or "0"
+            if difficult not in ("0", "1"):
+                raise ValueError(f"{places[-1]}: difficult is {difficult!r}, expected 0 or 1")
+            kinds.append(DIFFICULT if difficult == "1" else OBJECT)
+    return BoxRows(ids, _four(numbers), names, np.array(kinds, np.int64), places.__getitem__, sizes)
+
+
+def _voc_box(item: ElementTree.Element, where: str) -> list[float]:
+    texts = [item.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
+    if None in texts:
+        raise ValueError(f"{where}: no bndbox with xmin, ymin, xmax and ymax")
+    return _floats([text.strip() for text in texts], where)
+
+
+def read_coco(path: Path, table: pd.DataFrame, root: Path, folders: bool) -> BoxRows:
+    """The boxes of a COCO file; those of `iscrowd` stand for many objects.
+
+    Args:
+        path: the file.
+        table: the images.
+        root: folder of the competition's files.
+        folders: whether the folders of file names are compared with those of images.
+
+    Raises:
+        ValueError: no COCO file, or an annotation without a box, of an unknown image or class; names its id.
+
+    Warns:
+        UserWarning: images that the file does not list.
+    """
+    content = read_json(path)
+    parts = content if isinstance(content, dict) else {}
+    lacking = [name for name in ("images", "categories", "annotations") if not isinstance(parts.get(name), list)]
+    if lacking:
+        raise ValueError(f"{path} is no COCO file of boxes: it has no list {lacking[0]!r}")
+    files = _by_id(parts["images"], "file_name", f"{path}: image")
+    kinds = _by_id(parts["categories"], "name", f"{path}: category")
+    names = [item["file_name"] for item in files.values()]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        first, second = [number for number, item in files.items() if item["file_name"] == twice][:2]
+        raise ValueError(f"{path}: images {first!r} and {second!r} have one file_name, {twice!r}")
+    meant = match_images(names, table, root, f"{path}, file_name", folders=folders)
+    unlisted = sorted(set(table["image_id"]) - set(meant.values()))
+    if unlisted and len(meant) == len(names):  # else it is said already
+        few = ", ".join(map(repr, unlisted[:3]))
+        warnings.warn(
+            f"{path}: {len(unlisted)} of {len(table)} images are not in its list, {few} first; they count as images "
+            "without boxes",
+            stacklevel=4,
+        )
+    image_of = {number: meant[item["file_name"]] for number, item in files.items() if item["file_name"] in meant}
+    sizes = {}
+    for number, image_id in image_of.items():
+        size = [_whole(files[number].get(side)) for side in ("height", "width")]
+        if all(size):
+            sizes[image_id] = size[0], size[1]
+    rows = [
+        _coco_row(item, f"{path}, annotation {_id_of(item, place)!r}", files, kinds)
+        for place, item in enumerate(parts["annotations"])
+    ]
+    places = [_id_of(item, place) for place, item in enumerate(parts["annotations"])]
+    kept = [place for place, row in enumerate(rows) if row[0] in image_of]
+    return BoxRows(
+        [image_of[rows[place][0]] for place in kept],
+        _four([rows[place][1] for place in kept]),
+        [rows[place][2] for place in kept],
+        np.array([rows[place][3] for place in kept], np.int64),
+        lambda n: f"{path}, annotation {places[kept[n]]!r}",
+        sizes,
+    )
+
+
+def _by_id(items: list, name: str, what: str) -> dict[Any, dict]:
+    found: dict[Any, dict] = {}
+    for place, item in enumerate(items):
+        if not isinstance(item, dict) or not isinstance(item.get(name), str) or not _is_id(item.get("id")):
+            raise ValueError(f"{what} number {place} has no id and {name}: {str(item)[:80]}")
+        if item["id"] in found:
+            raise ValueError(f"{what} {item['id']!r} comes twice: {found[item['id']][name]!r} and {item[name]!r}")
+        found[item["id"]] = item
+    return found
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int | str)
+
+
+def _id_of(item: Any, place: int) -> Any:
+    return item.get("id", f"number {place}") if isinstance(item, dict) else f"number {place}"
+
+
+def _coco_row(item: Any, where: str, files: dict, kinds: dict) -> tuple[Any, list[float], str, int]:
+    """Image, box, class and kind of an annotation."""
+    if not isinstance(item, dict):
+        raise ValueError(f"{where} is {str(item)[:40]}, expected keys with values")
+    if not _is_id(item.get("image_id")) or item["image_id"] not in files:
+        raise ValueError(f"{where}: image_id is {item.get('image_id')!r}, which is none of the file's images")
+    if not _is_id(item.get("category_id")) or item["category_id"] not in kinds:
+        few = ", ".join(f"{number} {kind['name']}" for number, kind in list(kinds.items())[:12])
+        raise ValueError(f"{where}: category_id is {item.get('category_id')!r}, which is no category; there are {few}")
+    box = item.get("bbox")
+    if not isinstance(box, list) or len(box) != 4:
+        raise ValueError(f"{where}: bbox is {box!r}, expected [x, y, width, height]")
+    crowd = item.get("iscrowd", 0)
+    if crowd not in (0, 1):
+        raise ValueError(f"{where}: iscrowd is {crowd!r}, expected 0 or 1")
+    kind = kinds[item["category_id"]]["name"]
+    return item["image_id"], _floats(box, where), kind, CROWD if crowd else OBJECT
+
+
+def _floats(values: list, where: str) -> list[float]:
+    try:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError):
+        numbers = [float("nan")]
+    if not np.isfinite(numbers).all():
+        hint = next(filter(None, (comma_hint(str(value)) for value in values)), "")
+        raise ValueError(f"{where}: box {values} is no four numbers{hint}")
+    return numbers
+
+
+def _four(boxes: list[list[float]]) -> np.ndarray:
+    return np.array(boxes, np.float64).reshape(-1, 4)
+
+
+def _whole(value: Any) -> int:
+    """A declared side in pixels, 0 where there is none."""
+    try:
+        return int(float(value or 0))
+    except (TypeError, ValueError):
+        return 0
+
+
+def size_fault(declared: tuple[int, int], size: tuple[int, ...], path: Path | str | None) -> str:
+    """What to say of a picture `size` (H, W) that is not as large as the boxes' file declares."""
+    text = f"is declared {declared[1]} x {declared[0]} (width x height), but is {size[1]} x {size[0]}"
+    if tuple(declared) != tuple(size[::-1]):
+        return f"{text}; the boxes are those of a copy of another size: scale them, or take the pictures they belong to"
+    turned = _orientation(path)
+    if turned >= 5:
+        return (
+            f"{text}: its EXIF orientation {turned} turns it, which the boxes do not know; write the pictures upright "
+            "and without that tag, and turn the boxes with them"
+        )
+    return f"{text}: width and height are swapped; was it turned after its boxes were drawn?"
+
+
+def _orientation(path: Path | str | None) -> int:
+    """The EXIF orientation of a file; 1 where there is none."""
+    try:
+        with Image.open(path) as picture:
+            return int(picture.getexif().get(EXIF_ORIENTATION, 1))
+    except (OSError, ValueError, AttributeError, TypeError):
+        return 1
