@@ -93,8 +93,8 @@ def test_white_is_no_void_unless_it_is_said_to_be(tmp_path, mask):
 
 def test_one_bit_is_0_and_1(tmp_path, mask):
     name = save(tmp_path, mask.astype(bool))
-    for settings in ({"classes": 2}, {"values": [255]}, {"values": [1]}):
-        found = read(tmp_path, name, **settings)
+    for kind in ({"classes": 2}, {"values": [255]}, {"values": [1]}):
+        found = read(tmp_path, name, **kind)
         np.testing.assert_array_equal(found["mask"], mask)
         assert "valid" not in found
     np.testing.assert_array_equal(read(tmp_path, name)["mask"], mask[None])
