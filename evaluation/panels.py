@@ -267,7 +267,7 @@ class Gallery:
         """Look at one image; see `row_of` for the arrays."""
         if image_id in self.fixed:
             return
-        badness = -self.sign * score
+        badness = -np.inf if np.isnan(score) else -self.sign * score  # one without a score is no bad one
         fixed = len(self.fixed) < self.fixed_count
         if not fixed and (
             not self.worst_count or (len(self.worst) == self.worst_count and badness <= self.worst[-1][0])

@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from callbacks import CompetitionScore, EarlyStopping, RunCheckpoint
+from callbacks.score import write_scores
 from datamodules.collate import collate_evaluation
 from datamodules.dataset import to_sample
 from datamodules.decoder import Decoder
@@ -205,3 +206,16 @@ def test_pixels_that_file_or_target_declare_void_are_not_scored(tmp_path, declar
             right = metric.scores()
             assert right["b"] == 1
             assert right["a"] == (1 if classes else 0)  # the area that is known is too small for the chain
+
+
+def test_images_without_a_score_stand_last(tmp_path):
+    competition, nothing = Competition(DicePerImage()), np.zeros((2, 2), bool)
+    full = np.ones((1, 2, 2), bool)
+    half = full & np.array([True, False])
+    for name, found, valid in (("void", full, nothing), ("right", full, ~nothing), ("wrong", half, ~nothing)):
+        competition.metric.add(name, {"mask": found}, {"mask": full, "valid": valid})
+    write_scores(tmp_path / "scores.csv", competition)
+    table = pd.read_csv(tmp_path / "scores.csv")
+    assert table["image_id"].tolist() == ["wrong", "right", "void"]
+    assert np.isnan(table["score"].tolist()[-1])
+    assert float(competition.metric.compute()) == pytest.approx((1 + 2 / 3) / 2)

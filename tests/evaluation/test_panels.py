@@ -77,6 +77,11 @@ def test_gallery_keeps_the_first_and_the_worst(tmp_path):
     picture = cv2.imread(str(tmp_path / "panels/x.png"))
     assert picture.shape == (36 + 4 * (18 + 258), 4 * 258, 3)
     assert [path.name for path in (tmp_path / "panels").iterdir()] == ["x.png"]
+    gallery = Gallery(4)
+    for name, score in [("x", np.nan), *scores.items(), ("h", np.nan)]:  # of which no pixel counts
+        gallery.add(name, score, np.zeros((3, 64, 48), np.uint8), ids(), ids())
+    assert list(gallery.fixed) == ["x", "a"]
+    assert [name for _, name, _ in gallery.worst] == ["d", "g"]
     empty = Gallery(0)
     empty.add("a", 1.0, np.zeros((3, 64, 48), np.uint8), ids(), ids())
     assert empty.rows() == []
