@@ -106,8 +106,8 @@ def scalar(default: Any) -> str:
     value = list(default) if isinstance(default, tuple) else default
     try:
         text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
-    except yaml.YAMLError:  # an object of a class
-        text = repr(value)
+    except yaml.YAMLError:  # a class, or an object of one
+        text = f"{value.__module__}.{value.__qualname__}" if inspect.isclass(value) else repr(value)
     return text.removesuffix("\n").removesuffix("\n...").strip()
 
 
