@@ -33,7 +33,6 @@ nb_execution_timeout = 3600  # of a cell; two minutes on two idle cores
 nb_execution_raise_on_error = True
 nb_execution_in_temp = True
 nb_merge_streams = True
-nb_output_stderr = "remove"  # progress bars
 copybutton_exclude = ".linenos, .go, .gp"  # examples are copied without prompts and results
 
 linkcheck_timeout = 30
