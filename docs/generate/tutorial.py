@@ -15,7 +15,7 @@ PROGRESS = re.compile(r"\d+/[\d?]+ \[")  # of tqdm's bars
 
 
 def begin() -> None:
-    """Let a cell of `%%bash` run here as in the repository: `python cli.py …` with this Python, `configs/` beside it."""
+    """Let a cell of `%%bash` run as in the repository: `python cli.py …` with this Python, `configs/` beside it."""
     for name in ("cli.py", "configs"):
         if not Path(name).exists():
             Path(name).symlink_to(ROOT / name)
@@ -32,7 +32,7 @@ def printed(commands: str) -> str:
     done = subprocess.run(["bash", "-ec", commands], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{commands}\nended with status {done.returncode}: {done.stderr[-3000:]}")
-    lines = (line.rpartition("\r")[2] for line in done.stdout.splitlines())
+    lines = (line.rpartition("\r")[2] for line in done.stdout.split("\n"))
     return "\n".join(line.rstrip() for line in lines if not PROGRESS.search(line)).strip()
 
 
