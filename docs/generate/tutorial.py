@@ -29,10 +29,10 @@ def printed(commands: str) -> str:
     Raises:
         RuntimeError: one of them failed; with what it said.
     """
-    done = subprocess.run(["bash", "-ec", commands], capture_output=True, text=True, check=False)
+    done = subprocess.run(["bash", "-ec", commands], capture_output=True, check=False)  # as text, \r would be \n
     if done.returncode:
-        raise RuntimeError(f"{commands}\nended with status {done.returncode}: {done.stderr[-3000:]}")
-    lines = (line.rpartition("\r")[2] for line in done.stdout.split("\n"))
+        raise RuntimeError(f"{commands}\nended with status {done.returncode}: {done.stderr.decode()[-3000:]}")
+    lines = (line.rpartition("\r")[2] for line in done.stdout.decode().split("\n"))
     return "\n".join(line.rstrip() for line in lines if not PROGRESS.search(line)).strip()
 
 

@@ -40,9 +40,9 @@ def test_identities_of_the_article(batch):
     assert value("focal(gamma=2) + lovasz", batch) == pytest.approx(value("focal", batch) + value("lovasz", batch))
 
 
-def readme_formulas():
-    """Every formula of the README's table of winners."""
-    text = (Path(__file__).parents[2] / "README.md").read_text()
+def documented_formulas():
+    """Every formula of the table of winners."""
+    text = (Path(__file__).parents[2] / "docs/howto/losses.md").read_text()
     table = text.partition("| `loss` | from |")[2].partition("\n\n")[0]
     cells = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `")]
     return [
@@ -53,8 +53,8 @@ def readme_formulas():
     ]
 
 
-@pytest.mark.parametrize("text", readme_formulas())
-def test_formulas_of_the_readme(text):
+@pytest.mark.parametrize("text", documented_formulas())
+def test_formulas_of_winners(text):
     """They run on outputs and targets of the kinds they name, and pull the network."""
     generator = torch.Generator().manual_seed(0)
     shapes = {"mask": (6, 1, 32, 32), "empty": (6, 1), "label": (6, 5), "embedding": (6, 8), "grade": (6, 1)}
@@ -74,8 +74,8 @@ def test_formulas_of_the_readme(text):
     assert all(value.grad.abs().sum() > 0 for value in outputs.values())
 
 
-def test_the_readme_has_formulas():
-    assert len(readme_formulas()) >= 19
+def test_the_table_of_winners_has_formulas():
+    assert len(documented_formulas()) >= 19
 
 
 def test_parts_are_the_summands_and_sum_to_the_total(batch):
