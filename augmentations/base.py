@@ -109,6 +109,11 @@ def masks_of(arrays: dict[str, np.ndarray], size: tuple[int, int]) -> list[str]:
     return names
 
 
+def floats_of(arrays: dict[str, np.ndarray], names: list[str]) -> list[str]:
+    """Those of the named arrays that hold no whole numbers: maps that are interpolated where they are moved."""
+    return [name for name in names if arrays[name].dtype.kind not in "biu"]
+
+
 def spatial(batch: dict[str, Any]) -> list[str]:
     """Names of the masks of a batch: tensors with the spatial axes of its image."""
     axes = batch["image"].shape[2:]

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from augmentations.base import Augmentation, between, masks_of, spatial
+from augmentations.base import Augmentation, between, floats_of, masks_of, spatial
 from augmentations.maps import Warp
-from augmentations.warp import Nearest, coordinates, warp_boxes, warp_images
+from augmentations.truth_planes import as_floats
+from augmentations.warp import Nearest, coordinates, warp_boxes, warp_images, warp_numbers
 from augmentations.warp_cv2 import ImageWarp
 
 # Row-major 2 x 2 matrices of the square's symmetries: four turns, and the same after a mirror.
@@ -21,8 +22,8 @@ class Geometry(Augmentation):
     """Flips, turns, affine, perspective, crops, elastic, grid and optical distortion, sampled once for all of them.
 
     Under `model.augmentation` it works on batches on the device, under `data.augmentation` on images in the workers;
-    with the same arguments. Images are interpolated linearly, masks take the nearest pixel. Each chance is drawn for
-    each sample on its own.
+    with the same arguments. Images and maps of floats (heights, heat maps) are interpolated linearly, masks, ids and
+    class numbers take the nearest pixel. Each chance is drawn for each sample on its own.
 
     Args:
         d4: chance of a random one of the square's 8 symmetries; of the rectangle's 4 where the output is no square.
@@ -114,9 +115,18 @@ class Geometry(Augmentation):
         places = coordinates(warp, size, images.device)
         nearest, result = None, dict(batch)
         result["image"] = warp_images(images, places, self.border)
-        for name in spatial(batch):
-            nearest = nearest or Nearest(places, size, self.border)
-            result[name] = nearest(batch[name])
+        names = spatial(batch)
+        floats = [name for name in names if batch[name].is_floating_point()]
+        if names:
+            nearest, exact = Nearest(places, size, self.border), torch.from_numpy(warp.exact).to(images.device)
+        for name in names:
+            if name in floats:
+                result[name] = warp_numbers(batch[name], places, self.border, nearest, exact)
+            else:
+                result[name] = nearest(batch[name])
+        if floats and "valid" in batch:  # a number made of void is none
+            void = warp_numbers((~batch["valid"]).float(), places, self.border, nearest, exact)
+            result["valid"] = result["valid"] & (void == 0)
         if self.swap:
             mirrored = torch.from_numpy(_mirrored(warp)).to(images.device)
             for name in [name for name in result if name != "image"]:
@@ -142,8 +152,16 @@ class Geometry(Augmentation):
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         warp = ImageWarp(self.draw(1, image.shape[:2], random), image.shape[:2])
         result = dict(arrays)
-        for name in masks_of(arrays, image.shape[:2]):
-            result[name] = warp.mask(arrays[name])
+        names = masks_of(arrays, image.shape[:2])
+        floats = floats_of(arrays, names)
+        for name in names:
+            if name in floats:
+                result[name] = warp.numbers(as_floats(arrays[name], name)).astype(arrays[name].dtype, copy=False)
+            else:
+                result[name] = warp.mask(arrays[name])
+        if floats and "valid" in arrays:  # a number made of void is none
+            void = ~arrays["valid"].astype(bool, copy=False)
+            result["valid"] = result["valid"] & (warp.numbers(void.astype(np.float32)) == 0)
         if "boxes" in arrays:
             boxes, seen = warp.boxes(arrays["boxes"])
             result["boxes"] = boxes[seen]
@@ -165,6 +183,8 @@ class Geometry(Augmentation):
     def _swapped(self, values: Tensor, axes: int) -> Tensor | None:
         """Masks or labels of a batch with left and right exchanged; None for what knows no sides."""
         if values.dtype == torch.bool or values.dim() not in (1, 2, axes + 1, axes + 2):
+            return None
+        if values.is_floating_point() and values.dim() == axes + 1:  # a map of numbers
             return None
         result = values.clone()
         if values.is_floating_point() or values.dim() == axes + 2:  # a channel per class

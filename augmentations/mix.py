@@ -77,7 +77,7 @@ class Mixup(_Mix):
                 continue
             if name == "valid":
                 result[name] = value & value[index]
-            elif name != "image" and value.dtype in (torch.int64, torch.int32):
+            elif name != "image" and not (value.is_floating_point() or value.dtype in (torch.uint8, torch.bool)):
                 raise ValueError(
                     f"Mixup: {name} holds class numbers, which have no mean; give one-hot labels, or take Cutmix"
                 )
@@ -131,8 +131,8 @@ class Cutmix(_Mix):
 class CopyPaste(_Mix):
     """Another picture's objects are put onto this one, with their masks (Ghiasi et al. 2021, arxiv.org/abs/2012.07177).
 
-    Masks `(N, K, …)` become their union; where a mask holds class numbers, those of the pasted pixels. Image-level
-    labels become the larger of both.
+    Masks `(N, K, …)` of 0 and 1 become their union; class numbers, ids and maps of floats are those of the pasted
+    pixels. Image-level labels become the larger of both.
 
     Args:
         p: chance for each sample.
@@ -158,7 +158,7 @@ class CopyPaste(_Mix):
             value = batch[name]
             where = pasted if value.dim() == axes + 1 else pasted[:, None]
             taken = torch.where(where, value[index], value)
-            flags = name != "image" and value.dim() == axes + 2
+            flags = name != "image" and value.dim() == axes + 2 and value.dtype in (torch.uint8, torch.bool)
             result[name] = torch.maximum(taken, value) if flags else taken
         for name, value in batch.items():
             if isinstance(value, Tensor) and value.is_floating_point() and name not in ("image", "weight", *names):

@@ -43,6 +43,24 @@ def follow(arrays: dict[str, np.ndarray], numbers: np.ndarray, size: tuple[int, 
     return result
 
 
+def refuse_floats(what: str, arrays: dict[str, np.ndarray], floats: list[str]) -> None:
+    """Raise where the truth has maps of floats, which the nearest pixel would only make coarse.
+
+    Args:
+        what: the augmentation.
+        arrays: of the sample.
+        floats: names of its maps of floats.
+
+    Raises:
+        ValueError: names the target.
+    """
+    if floats:
+        raise ValueError(
+            f"{what} moves truth by the nearest pixel, and the target {floats[0]!r} is {arrays[floats[0]].dtype}, "
+            "which wants to be interpolated; take augmentations.Geometry and augmentations.Colour"
+        )
+
+
 def _extents(boxes: np.ndarray, inside: np.ndarray, places: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Extent of the pixels from inside each box, and which boxes have any."""
     down, across = places // width + 0.5, places % width + 0.5

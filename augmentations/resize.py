@@ -11,7 +11,7 @@ from augmentations.base import Augmentation, spatial
 
 
 class Resize(Augmentation):
-    """Scale a batch to a size, or crop it, on the device; masks by the nearest pixel, boxes with them.
+    """Scale a batch to a size, or crop it, on the device; masks by the nearest pixel, maps of floats as the picture.
 
     Args:
         size: `[H, W]` of the output, one number for both; None leaves batches as they are. `callbacks.ImageSize`
@@ -72,12 +72,24 @@ def _scaled(batch: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
         torch.div(torch.arange(after, device=images.device) * 2 + 1, 2 * after / before, rounding_mode="floor").long()
         for before, after in zip(images.shape[2:], size, strict=True)
     )
-    for name in spatial(batch):
-        result[name] = batch[name][..., rows[:, None], columns]
+    names = spatial(batch)
+    floats = [name for name in names if batch[name].is_floating_point()]
+    for name in names:
+        result[name] = _smoothed(batch[name], size) if name in floats else batch[name][..., rows[:, None], columns]
+    if floats and "valid" in batch:  # a number made of void is none
+        result["valid"] = result["valid"] & (_smoothed((~batch["valid"]).float(), size) == 0)
     if "boxes" in batch:
         factors = [size[1] / images.shape[3], size[0] / images.shape[2]] * 2
         result["boxes"] = [boxes * torch.tensor(factors, device=boxes.device) for boxes in batch["boxes"]]
     return result
+
+
+def _smoothed(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps of numbers `(N, K, H, W)` or `(N, H, W)` resampled as the picture is; their type stays."""
+    wide = maps if maps.dtype == torch.float64 else maps.to(torch.float32)
+    wide = wide if maps.dim() == 4 else wide[:, None]
+    found = F.interpolate(wide, size, mode="bilinear", antialias=True).to(maps.dtype)
+    return found if maps.dim() == 4 else found[:, 0]
 
 
 def sides(size: int | list[int] | None) -> tuple[int, int] | None:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from augmentations.base import Augmentation
-from augmentations.pixel_map import follow, pixel_numbers
+from augmentations.base import Augmentation, floats_of, masks_of
+from augmentations.pixel_map import follow, pixel_numbers, refuse_floats
 
 
 class TimmPolicy(Augmentation):
@@ -25,7 +25,8 @@ class TimmPolicy(Augmentation):
             explained at `timm.data.auto_augment`. AugMix blends pictures that are moved apart: only without masks.
 
     Raises:
-        ValueError: a string that timm does not know; pictures of other types or channels; AugMix with masks.
+        ValueError: a string that timm does not know; pictures of other types or channels; AugMix with masks; maps of
+            floats.
     """
 
     def __init__(self, policy: str = "rand-m9-n2-mstd0.5-inc1") -> None:
@@ -65,6 +66,7 @@ class TimmPolicy(Augmentation):
                 f"TimmPolicy: {self.policy} blends pictures that are moved apart, which no mask can follow; take a "
                 "policy rand-… or original"
             )
+        refuse_floats("TimmPolicy", arrays, floats_of(arrays, masks_of(arrays, size)))
         picture = Image.fromarray(np.repeat(image, 3, axis=2) if channels == 1 else image)
         numbers = Image.fromarray(pixel_numbers(size)) if spatial else None
         with _seeded(int(random.integers(2**32))):

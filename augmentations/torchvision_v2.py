@@ -7,11 +7,35 @@ import torch
 from torch import nn
 from torchvision import tv_tensors
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
 
-from augmentations.pixel_map import follow, pixel_numbers
+from augmentations.base import floats_of, masks_of
+from augmentations.pixel_map import follow, pixel_numbers, refuse_floats
+from augmentations.truth_planes import as_floats, flags, whole
 
 POLICIES = (v2.AutoAugment, v2.RandAugment, v2.TrivialAugmentWide)
 LARGEST = 2**24  # pixels that float32, in which torchvision moves masks, can number
+MOVES = ("horizontal_flip", "vertical_flip", "resize", "affine", "rotate", "pad", "crop", "perspective", "elastic")
+MOVES += ("center_crop", "resized_crop")
+
+
+class Numbers(tv_tensors.TVTensor):
+    """Maps of floats `(K, H, W)`: geometry moves them as it moves the picture, nothing else touches them."""
+
+
+def _move_numbers(kernel: Any) -> Any:
+    def moved(maps: Numbers, *args: Any, **settings: Any) -> Any:
+        if "fill" in settings:  # that of the picture, a number for each of its channels
+            settings["fill"] = 0
+        return tv_tensors.wrap(kernel(maps.as_subclass(torch.Tensor), *args, **settings), like=maps)
+
+    return moved
+
+
+for _name in MOVES:
+    functional.register_kernel(getattr(functional, _name), Numbers)(
+        _move_numbers(getattr(functional, f"{_name}_image"))
+    )
 
 
 def apply_v2(
@@ -19,8 +43,9 @@ def apply_v2(
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """A transform of `torchvision.transforms.v2`, on a picture and what belongs to it.
 
-    AutoAugment, RandAugment and TrivialAugmentWide refuse masks in torchvision; here masks and boxes follow their
-    geometric operations, and stay under those of colour.
+    Maps of floats keep their type and are interpolated as the picture is; a pixel of theirs that is made of void or of
+    what lies outside does not count (`valid`). AutoAugment, RandAugment and TrivialAugmentWide refuse masks in
+    torchvision; here masks and boxes follow their geometric operations, and stay under those of colour.
 
     Args:
         transform: any of v2 that takes one picture and keeps the type of its pixels.
@@ -29,8 +54,8 @@ def apply_v2(
         seed: of everything it draws.
 
     Raises:
-        ValueError: what is no transform of v2, or works on batches; a policy on other than 1 or 3 channels, or AugMix
-            where there are masks; a transform that changes the type of pixels.
+        ValueError: what is no transform of v2, or works on batches; a policy on other than 1 or 3 channels, or where
+            there are maps of floats, or AugMix where there are masks; a transform that changes the type of pixels.
     """
     name = type(transform).__name__
     if not isinstance(transform, v2.Transform):
@@ -44,6 +69,9 @@ def apply_v2(
             "augmentations.Geometry and augmentations.Colour"
         )
     size, spatial = image.shape[:2], any(array.ndim >= 2 for array in arrays.values())
+    floats = floats_of(arrays, masks_of(arrays, size))
+    if policy:
+        refuse_floats(name, arrays, floats)
     if spatial and isinstance(transform, v2.AugMix):
         raise ValueError(
             f"{name} blends pictures that are moved apart, which no mask can follow; take "
@@ -61,6 +89,8 @@ def apply_v2(
             picture = transform(picture)
         elif policy:
             picture, numbers = _apply_policy(transform, picture, numbers)
+        elif floats:
+            picture, numbers, maps = transform(picture, numbers, _maps(arrays, floats, size))
         else:
             picture, numbers = transform(picture, numbers)
     except TypeError as error:
@@ -80,7 +110,29 @@ def apply_v2(
         )
     if numbers is None:
         return result, arrays
-    return result, follow(arrays, np.rint(numbers.numpy()).astype(np.int32), size)
+    moved = follow(arrays, np.rint(numbers.numpy()).astype(np.int32), size)
+    return result, (moved | _interpolated(arrays, floats, maps.numpy(), moved)) if floats else moved
+
+
+def _maps(arrays: dict[str, np.ndarray], floats: list[str], size: tuple[int, int]) -> Numbers:
+    """All maps of floats as one, and what is valid as the last two of its planes."""
+    planes = [as_floats(arrays[name], name).reshape(-1, *size) for name in floats]
+    valid = arrays["valid"] if "valid" in arrays else np.ones(size, bool)
+    return torch.from_numpy(np.concatenate([*planes, flags(valid)])).as_subclass(Numbers)
+
+
+def _interpolated(
+    arrays: dict[str, np.ndarray], floats: list[str], maps: np.ndarray, moved: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The maps of floats after the move by name, and `valid` where some pixels of them do not count."""
+    found, start = {}, 0
+    for name in floats:
+        before = arrays[name]
+        count = len(before) if before.ndim == 3 else 1
+        part = maps[start : start + count].astype(before.dtype)
+        found[name], start = part if before.ndim == 3 else part[0], start + count
+    valid = moved["valid"] & whole(maps[-2:]) if "valid" in moved else whole(maps[-2:])
+    return found if valid.all() and "valid" not in moved else found | {"valid": valid}
 
 
 def _apply_policy(transform: Any, picture: tv_tensors.Image, numbers: tv_tensors.Mask) -> tuple[Any, Any]:

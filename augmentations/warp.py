@@ -79,6 +79,26 @@ class Nearest:
         return taken if masks.dim() == 4 else taken[:, 0]
 
 
+def warp_numbers(maps: Tensor, places: Tensor, border: str, nearest: Nearest, exact: Tensor) -> Tensor:
+    """Linear interpolation of maps of numbers: their type stays, outside they are 0, and none of that is mixed in.
+
+    Args:
+        maps: `(N, K, H, W)` or `(N, H, W)` of any float type.
+        places: `(N, h, w, 2)`.
+        border: `constant` or `reflect`.
+        nearest: of these places.
+        exact: `(N,)` bool: samples of which no pixel lies between others; they stay what they are to the last bit.
+    """
+    planes = maps if maps.dim() == 4 else maps[:, None]
+    wide = planes if planes.dtype == torch.float64 else planes.to(torch.float32)
+    mode = "border" if border == "constant" else MODES[border]
+    found = F.grid_sample(wide, places.to(wide.dtype), mode="bilinear", padding_mode=mode, align_corners=False)
+    if nearest.inside is not None:
+        found = found.masked_fill(~nearest.inside[:, None], 0)
+    found = torch.where(exact.view(-1, 1, 1, 1), nearest(planes), found.to(maps.dtype))
+    return found if maps.dim() == 4 else found[:, 0]
+
+
 def _folded(values: Tensor, side: int) -> Tensor:
     """Mirrored at the outer edges of the pixels 0 … side − 1."""
     folded = values.remainder(2 * side)

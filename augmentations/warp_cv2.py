@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 
 from augmentations.maps import Warp
+from augmentations.truth_planes import packed, unpacked
 
-BORDERS = {"constant": cv2.BORDER_CONSTANT, "reflect": cv2.BORDER_REFLECT}
-KINDS = ("uint8", "uint16", "int16", "float32", "float64")  # what OpenCV samples
+BORDERS = {"reflect": cv2.BORDER_REFLECT}
 
 
 class ImageWarp:
@@ -33,15 +33,25 @@ class ImageWarp:
         return self._sampled(image, cv2.INTER_LINEAR)
 
     def mask(self, mask: np.ndarray) -> np.ndarray:
-        """`(H, W)` or `(K, H, W)` of any type → the same at the output's size, nearest; 0 outside."""
+        """`(H, W)` or `(K, H, W)` bool or integers → the same at the output's size, nearest; 0 outside."""
         if self.exact:
             return self._moved(mask) if mask.ndim == 2 else np.stack([self._moved(plane) for plane in mask])
-        planes = mask if mask.ndim == 3 else mask[None]
-        kind = planes.dtype if planes.dtype.name in KINDS else np.float64  # whole numbers to 2^53
-        kind = np.uint8 if planes.dtype == bool else kind
-        found = [self._sampled(plane.astype(kind, copy=False), cv2.INTER_NEAREST) for plane in planes]
-        result = np.stack(found).astype(mask.dtype, copy=False)
-        return result if mask.ndim == 3 else result[0]
+        planes, kind = packed(mask)
+        return unpacked([self._sampled(plane, cv2.INTER_NEAREST) for plane in planes], kind, mask)
+
+    def numbers(self, maps: np.ndarray) -> np.ndarray:
+        """`(H, W)` or `(K, H, W)` of floats → the same at the output's size, linear; 0 outside, of which nothing is
+        mixed in."""
+        planes = maps if maps.ndim == 3 else maps[None]
+        if self.exact:
+            found = np.stack([self._moved(plane) for plane in planes])
+        else:
+            wide = planes.astype(np.float64 if planes.dtype == np.float64 else np.float32, copy=False)
+            found = np.stack([self._sampled(plane, cv2.INTER_LINEAR, outside=cv2.BORDER_REPLICATE) for plane in wide])
+            inside = self.valid()
+            found = found if inside is None else np.where(inside, found, 0)
+        found = found.astype(maps.dtype, copy=False)
+        return found if maps.ndim == 3 else found[0]
 
     def valid(self) -> np.ndarray | None:
         """`(h, w)` bool: comes from inside the picture; None where all of it does."""
@@ -67,8 +77,9 @@ class ImageWarp:
                 result[number] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
         return result, seen
 
-    def _sampled(self, image: np.ndarray, how: int) -> np.ndarray:
-        border, (height, width) = BORDERS[self.warp.border], self.warp.size
+    def _sampled(self, image: np.ndarray, how: int, outside: int = cv2.BORDER_CONSTANT) -> np.ndarray:
+        border = outside if self.warp.border == "constant" else BORDERS[self.warp.border]
+        height, width = self.warp.size
         parts = []
         for start in range(0, image.shape[2] if image.ndim == 3 else 1, 4):  # OpenCV takes four channels at a time
             part = image if image.ndim == 2 else np.ascontiguousarray(image[..., start : start + 4])

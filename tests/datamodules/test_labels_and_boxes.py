@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from augmentations.steps import augment
+from augmentations.albumentations_steps import Albumentations
 from datamodules.targets import Boxes, Labels
 
 TABLE = pd.DataFrame({"image_id": ["001", "NA", "c"], "grade": ["0", "2", "1"]})
@@ -172,18 +172,13 @@ def test_boxes_move_with_the_image():
     image = np.zeros((40, 50, 3), np.uint8)
     image[10:20, 5:15] = 255
     boxes, numbers = np.array([[5, 10, 15, 20], [40, 30, 50, 40]], np.float32), np.array([3, 7])
-    params = albumentations.BboxParams("pascal_voc", label_fields=["box_numbers"], clip=True, min_visibility=0.1)
-    flip = albumentations.Compose(
-        [albumentations.HorizontalFlip(p=1), albumentations.RandomRotate90(p=1)], bbox_params=params
-    )
+    flip = Albumentations([albumentations.HorizontalFlip(p=1), albumentations.RandomRotate90(p=1)])
     for seed in range(4):
-        flip.set_random_seed(seed)
-        moved, arrays = augment(flip, image, {"boxes": boxes, "labels": numbers})
+        moved, arrays = flip(image, {"boxes": boxes, "labels": numbers}, seed)
         left, top, right, bottom = arrays["boxes"][0].astype(int)
         assert (moved[top:bottom, left:right] == 255).all()
         assert (moved == 255).sum() == 300
         assert arrays["labels"].tolist() == [3, 7]
-    crop = albumentations.Compose([albumentations.Crop(0, 0, 30, 25)], bbox_params=params)
-    _, arrays = augment(crop, image, {"boxes": boxes, "labels": numbers})
+    _, arrays = Albumentations([albumentations.Crop(0, 0, 30, 25)])(image, {"boxes": boxes, "labels": numbers}, 0)
     np.testing.assert_allclose(arrays["boxes"], [[5, 10, 15, 20]], atol=1e-4)
     assert arrays["labels"].tolist() == [3]

@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import v2
 
 from augmentations import Colour, Cutmix, Geometry
 from datamodules import ImageDataModule
-from datamodules.targets import Boxes, MaskFiles
+from datamodules.targets import ArrayFiles, Boxes, MaskFiles
 from evaluation.folds import CrossValidation, make_folds, write_folds
 
 
@@ -83,6 +84,27 @@ def test_valid_only_where_something_moved_out(root):
             if whole.any() and not whole.all():
                 return
     pytest.fail("no batch with both kinds was drawn")
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "int16", "int32", "int64"])
+@pytest.mark.parametrize(
+    "step", [albumentations.HorizontalFlip(p=1), Geometry(affine=0, hflip=1.0), v2.RandomHorizontalFlip(1.0)]
+)
+def test_truth_of_any_type_reaches_the_loss_as_it_is(root, kind, step):
+    """Heights of 0.7 metres, ids of 70,000, depths below 0."""
+    random, truth = np.random.default_rng(0), {}
+    for number in range(4):
+        numbers = random.choice([0.7, -100, 70_000, 1.5, 0, 255], (48, 56))
+        truth[str(number)] = (numbers if kind.startswith("float") else np.rint(numbers) % 30_000).astype(kind)
+        if kind in ("int32", "int64"):
+            truth[str(number)] = np.rint(numbers).astype(kind)
+        truth[str(number)][truth[str(number)] == 255] = 254  # as a class number it is void
+        np.save(root / f"{number}.npy", truth[str(number)])
+    data = module(root, [step], targets=[ArrayFiles("{image_id}.npy", "height")])
+    batch = next(iter(data.train_dataloader()))
+    for image_id, found in zip(batch["image_id"], batch["height"], strict=True):
+        assert str(found.dtype) == f"torch.{kind}"
+        assert (found.numpy() == truth[image_id][:, ::-1]).all()
 
 
 def test_boxes(root):
