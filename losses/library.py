@@ -1,5 +1,7 @@
 """Losses of other libraries in the formula: what they are called with, and weights that most of them do not know."""
 
+import inspect
+
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +23,8 @@ def library_loss(name: str, module: nn.Module, logits: Tensor, target: Tensor | 
 
     Args:
         name: of the term.
-        module: called as `(logits, target)`.
+        module: called as `(logits, target)`; one whose `forward` takes a `weight`, as the losses of this folder do, as
+            `(logits, target, weight=weight)` with all as it is.
         logits: `(N, C, *spatial)` or `(N, C)`.
         target: of any type; None for a class that needs none, which is called as it is.
         weight: `(N,)` per image, or broadcastable to the logits; 0 = ignored.
@@ -30,6 +33,8 @@ def library_loss(name: str, module: nn.Module, logits: Tensor, target: Tensor | 
         ValueError: the batch has other weights than the class can take; says what to do.
     """
     value = Logits(logits).value
+    if "weight" in inspect.signature(module.forward).parameters:
+        return module(value, target, weight=weight)
     if target is None:
         return module(value, None)
     numbers = _class_numbers(value, target)

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from losses import LossFormula
+from losses.dice import DiceLoss
 
 monai = pytest.importorskip("monai", reason='needs the extra: pip install -e ".[monai]"')
 pytest.importorskip("monai.losses")
@@ -243,3 +244,11 @@ def test_half_types_are_raised_and_a_term_without_target_is_called_as_it_is():
     with torch.no_grad():
         loss, _ = LossFormula("mine(mask)", {"mine": nn.BCEWithLogitsLoss()})({"mask": logits.half()}, {"mask": target})
     assert loss.dtype == torch.float32
+
+
+def test_a_loss_that_takes_weights_gets_them():
+    """One of ours by its class path, or a user's with the same three arguments."""
+    logits, target, valid, _ = drawn("masks")
+    weight = torch.tensor([1.0, 0.5, 2.0])
+    own = LossFormula("dice(mask, per_image=true)")({"mask": logits}, {"mask": target, "valid": valid}, weight)[0]
+    torch.testing.assert_close(evaluated(DiceLoss(per_image=True), logits, target, weight, valid=valid)[0], own)
