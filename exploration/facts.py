@@ -22,7 +22,7 @@ from datamodules.targets.boxes import ARRAYS
 from datamodules.windows import crop, whole, with_window
 from preprocessing.duplicates import thumbnail
 from preprocessing.hashes import bytes_hash, dihedral_hashes, pixel_hash
-from preprocessing.void import VOID, joined
+from preprocessing.void import VOID, is_id_map, joined
 
 STATISTIC_PIXELS = 4_000_000  # of a larger image every n-th pixel enters mean, std and percentiles
 SCENE_PIXELS = 100_000_000  # of a larger image, where its reader can, only the middle is read
@@ -230,7 +230,7 @@ def _about(name: str, array: np.ndarray, axes: int, owner: Target | None, read: 
     if array.ndim == axes + 1:
         counts = {_name(names, k, name, len(array)): int(np.count_nonzero(plane)) for k, plane in enumerate(array)}
         return TruthFacts("masks", pixels=counts, total=counted)
-    if array.ndim == axes and array.dtype in (np.uint16, np.int32, np.uint32):
+    if is_id_map(array, axes):
         ids, counts = np.unique(array, return_counts=True)  # ids may be as large as 2^31
         return TruthFacts("instances", areas=counts[ids > 0], total=counted)
     if array.ndim == axes:

@@ -8,7 +8,7 @@ import numpy as np
 
 from datamodules.targets.boxes import ARRAYS
 from evaluation.panels import PALETTE
-from preprocessing.void import VOID
+from preprocessing.void import VOID, is_id_map
 
 YELLOW = ("red", "green", "blue", "yellow")
 SENTINEL = ("B04", "B03", "B02")
@@ -104,7 +104,7 @@ def cell(
         elif name != "valid" and array.ndim == axes + 1:
             for number, plane in enumerate(array):
                 _outline(small, _middle(plane, axes) > 0, number)
-        elif array.ndim == axes and array.dtype in (np.uint16, np.int32, np.uint32):
+        elif is_id_map(array, axes):
             _outline_ids(small, _middle(array, axes))
         elif name != "valid" and array.ndim == axes:
             plane = _middle(array, axes)

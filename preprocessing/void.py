@@ -16,6 +16,11 @@ def is_class_map(array: np.ndarray, axes: int = 2) -> bool:
     return array.ndim == axes and array.dtype == np.int64
 
 
+def is_id_map(array: np.ndarray, axes: int = 2) -> bool:
+    """Whether an array with the image's number of axes holds ids of objects."""
+    return array.ndim == axes and array.dtype.kind in "iu" and array.dtype != np.int64
+
+
 def joined(parts: Iterable[Mapping[str, np.ndarray]], valid: np.ndarray | None, size: tuple[int, ...]) -> Arrays:
     """The arrays of several targets of one image, with one `valid` for all, and nothing under void.
 

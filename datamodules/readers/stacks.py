@@ -27,11 +27,19 @@ class StackReader(Reader):
         self.neighbours, self.stride, self.reader = neighbours, stride, reader or ImageReader("gray")
 
     def read(self, row: Any) -> np.ndarray:
-        parts = [self.reader.read(type(row)(**(vars(row) | {"path": path}))) for path in self.files(row)]
+        return self.read_with_valid(row)[0]
+
+    def read_with_valid(self, row: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """The stack, and where the slice itself, which the truth is about, holds data."""
+        found = [self.reader.read_with_valid(type(row)(**(vars(row) | {"path": path}))) for path in self.files(row)]
+        parts = [part for part, _ in found]
         kinds = sorted({f"{part.shape} {part.dtype}" for part in parts})
         if len(kinds) > 1:
             raise ImageReadError(f"{row.path} and the slices around it have several sizes or types: {', '.join(kinds)}")
-        return np.concatenate(parts, axis=2)
+        return np.concatenate(parts, axis=2), found[len(found) // 2][1]
+
+    def known(self, row: Any) -> np.ndarray | None:
+        return self.reader.known(row)
 
     def size(self, row: Any) -> tuple[int, int]:
         return self.reader.size(row)

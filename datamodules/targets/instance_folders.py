@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from datamodules.readers.images import read_picture
+from datamodules.readers.lossy import lossy
 from datamodules.targets.base import Target
 from preprocessing.files import confined
 
@@ -48,7 +49,10 @@ class InstanceFolders(Target):
             if mask.shape != size:
                 raise ValueError(f"mask {file} is {mask.shape}, its image {row.image_id!r} is {size}")
             inside = mask > 0
-            if (mask != inside * mask.max()).any():
-                raise ValueError(f"mask {file} holds {np.unique(mask)[:5].tolist()}, expected 0 and one other value")
+            compression = lossy(file)
+            if (mask != inside * mask.max(initial=0)).any() or (compression and mask.max(initial=0) != 255):
+                cause = f"; {compression} changes the values of pixels, save masks as PNG" if compression else ""
+                held = np.unique(mask)[:5].tolist()
+                raise ValueError(f"mask {file} holds {held}, expected 0 and one other value{cause}")
             labels[inside] = number
         return {self.name: labels}

@@ -157,12 +157,13 @@ def test_ids_of_objects_are_the_files_or_refused(tmp_path, file):
     target.prepare(pd.DataFrame({"image_id": ["a"]}), tmp_path)
     expected = reference(path, 0, orientation, options["planarconfig"] == "separate")
     wrong = len(pages) > 1 or expected.shape[2] > 1 or expected.min() < 0 or not (expected == np.rint(expected)).all()
+    wrong |= options["compression"] == "jpeg"  # which has changed them
     if wrong:
         with pytest.raises(ValueError, match=r"a\.tif (has|holds) "):
             target.read(SimpleNamespace(image_id="a"), expected.shape[:2])
         return
     found = target.read(SimpleNamespace(image_id="a"), expected.shape[:2])["instances"]
-    assert found.dtype in (np.int32, np.int64)
+    assert found.dtype in (np.int32, np.uint32)
     np.testing.assert_array_equal(found, expected[..., 0])
 
 
