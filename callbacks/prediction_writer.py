@@ -1,6 +1,7 @@
 """Write predictions to a store on disk, batch by batch."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import pytorch_lightning as pl
 from callbacks.score import as_arrays
 from lightning_modules.streamed import Streamed
 from postprocessing.predictions import PredictionStore
+from preprocessing.sources import checkpoint_mark
 
 
 class PredictionWriter(pl.Callback):
@@ -20,13 +22,23 @@ class PredictionWriter(pl.Callback):
 
     Args:
         folder: the run's `predictions` folder.
-        fingerprint: hash of everything the predictions depend on (checkpoint, inference settings); predictions of
-            another fingerprint are dropped.
+        fingerprint: hash of the weights and settings that the predictions depend on; predictions of another
+            fingerprint are dropped.
+        checkpoint: that is predicted with, `best`, `last` or a path, and its file; None where there is none.
+        stores: other predictions that these depend on.
         dtype: number type of the stored probabilities; uint8 (steps of 1/255) is enough for any threshold.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, dtype: Literal["uint8", "float16", "float32"] = "uint8"):
-        self.folder, self.fingerprint, self.dtype = Path(folder), fingerprint, dtype
+    def __init__(
+        self,
+        folder: Path,
+        fingerprint: str,
+        checkpoint: tuple[str, Path] | None = None,
+        stores: Sequence[PredictionStore] = (),
+        dtype: Literal["uint8", "float16", "float32"] = "uint8",
+    ) -> None:
+        self.folder, self.fingerprint, self.checkpoint, self.dtype = Path(folder), fingerprint, checkpoint, dtype
+        self.made_from = list(stores)
         self.stores: list[PredictionStore] = []
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -34,10 +46,23 @@ class PredictionWriter(pl.Callback):
             return
         data = trainer.datamodule
         splits = data.predict_splits()
+        folders = [split_folder(split) for split in splits]
+        twice = next((name for name in folders if folders.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(
+                f"data.predict_split names two splits whose predictions would lie in {self.folder / twice}: "
+                f"{[split for split in splits if split_folder(split) == twice]}; predict one of them into another run "
+                "folder: --run_folder"
+            )
         self.stores = [PredictionStore(self.folder / split_folder(split)) for split in splits]
         if trainer.is_global_zero:
             for store, split in zip(self.stores, splits, strict=True):
-                store.begin(data.predict_ids(split), fingerprint=self.fingerprint)
+                made_with = None
+                if self.checkpoint is not None:
+                    name, file = self.checkpoint
+                    made_with = checkpoint_mark(self.folder.parent, name, file, store.path)
+                inputs = data.predict_inputs(split)
+                store.begin(data.predict_ids(split), self.fingerprint, inputs, made_with, self.made_from)
         trainer.strategy.barrier("prediction stores are ready")
         done = [store.ids() for store in self.stores] if trainer.is_global_zero else None
         for split, ids in zip(splits, trainer.strategy.broadcast(done), strict=True):

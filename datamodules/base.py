@@ -17,6 +17,7 @@ from datamodules.cache import DecodedCache
 from datamodules.dataset import EvaluationDataset, TrainingDataset
 from datamodules.decoder import Decoder
 from datamodules.external.base import ExternalData
+from datamodules.inputs import inputs_of
 from datamodules.loaders import evaluation_loader, next_epoch, training_loader, worker_count
 from datamodules.metadata import described, listed, loss_weights
 from datamodules.quickstart import Generator
@@ -33,6 +34,7 @@ from datamodules.windows import Windows
 from evaluation.folds import CrossValidation, folds_hash, groups_of, read_folds
 from preprocessing.base import Preprocess
 from preprocessing.files import confined
+from preprocessing.sources import Inputs
 
 if TYPE_CHECKING:  # imported by the parser once a config names a transform; --help need not wait for it
     from albumentations import BaseCompose, BasicTransform
@@ -387,6 +389,10 @@ class BaseDataModule(pl.LightningDataModule):
     def predict_ids(self, split: str) -> list[str]:
         """Every image of a split, predicted or not."""
         return self.split_table(split)["image_id"].tolist()
+
+    def predict_inputs(self, split: str) -> dict[str, Inputs]:
+        """What each image of a split is predicted from, by its id; `train` is every training image."""
+        return inputs_of(self.table() if split == "train" else self.split_table(split), self.reader, self.features)
 
     def skip(self, split: str, image_ids: Sequence[str]) -> None:
         """Leave out images that are predicted already."""

@@ -132,7 +132,7 @@ class MemberSplit:
 
     def fingerprint(self) -> list[str]:
         """What the stores were made from, for the fingerprint of the ensemble."""
-        stores = [str(store.manifest()["fingerprint"]) for store in self.stores]
+        stores = [store.state() for store in self.stores]
         return stores if self.member.heads is None else [*stores, repr(self.member.heads.taken)]
 
 

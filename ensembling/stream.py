@@ -94,7 +94,8 @@ def write(
             f"{len(stream.ids)} predicted ones, {stream.ids[0]!r} first; no copies are averaged",
             stacklevel=2,
         )
-    left = set(store.begin(stream.ids, fingerprint))
+    made_from = [one for part in stream.parts for one in part.stores]
+    left = set(store.begin(stream.ids, fingerprint, stores=made_from))
     bar = tqdm(desc=store.path.name, total=len(left), unit=" images", disable=None)
     with bar:
         for copies in copies_among(stream.ids, groups or {}):

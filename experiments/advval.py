@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from experiments.training import Parser
+from postprocessing.predictions import PredictionStore
 from preprocessing.csv_files import comma_hint, read_csv
 from preprocessing.pictures import replace
 
@@ -153,6 +154,7 @@ def read_table(path: str) -> pd.DataFrame:
     """`image_id` and columns of numbers, of a folder of features or a CSV."""
     folder = Path(path)
     if (folder / "features.npy").is_file():
+        PredictionStore(folder).check_sources()
         features = np.load(folder / "features.npy")
         table = pd.DataFrame(features, columns=[f"f{number}" for number in range(features.shape[1])])
         return pd.concat([read_csv(folder / "ids.csv")[["image_id"]], table], axis=1)

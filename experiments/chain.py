@@ -3,11 +3,14 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from experiments.arguments import check_order, config_files, experiment_name
+from experiments.members import is_current
 from experiments.run_folder import RunFolder, fold_name, write_json
 from experiments.yaml_files import read_yaml
 from preprocessing.files import file_hash, text_hash
@@ -26,12 +29,14 @@ class ChainStep:
         arguments: what follows it.
         inputs: texts and files that the result depends on; the step is skipped while they are the same.
         outputs: files that must be there for the step to be skipped.
+        current: tells what hashes of inputs cannot, by whether the step may be skipped.
     """
 
     verb: str
     arguments: list[str]
     inputs: list[str | Path]
     outputs: list[Path]
+    current: Callable[[], bool] = lambda: True
 
     def fingerprint(self) -> str:
         """Hash of the command and of everything it reads."""
@@ -46,7 +51,7 @@ def run_step(step: ChainStep, record: Path, resume: list[str]) -> None:
     """Run a step unless it is done; `resume` is added when its last attempt with the same inputs was cut off."""
     done = read_json(record) if record.is_file() else {}
     fingerprint = step.fingerprint()
-    if done.get(step.verb) == fingerprint and all(path.exists() for path in step.outputs):
+    if done.get(step.verb) == fingerprint and all(path.exists() for path in step.outputs) and step.current():
         print(f"# {step.verb}: nothing has changed, skipped", flush=True)
         return
     again = resume if done.get(f"{step.verb} started") == fingerprint else []
@@ -111,19 +116,22 @@ def main(verb: str, arguments: list[str]) -> None:
     run = RunFolder(experiment / fold_name(fold))
     submission = experiment / "submission.csv"
     offline = flags_for_offline(arguments)
-    predictions = [run.predictions / split / "manifest.json" for split in ("val", "test")]
+    splits = ("test",) if fold == "all" else ("val", "test")
+    predictions = [run.predictions / split / "manifest.json" for split in splits]
     record = experiment / "chain.json"
     if fold not in ("all", "given") and not folds.is_file():
         run_step(ChainStep("folds", offline, [], [folds]), record, [])
     begun = run.checkpoint_file.is_file() or (run.path / "stages.json").is_file()
     resume = ["--ckpt_path", "last"] if begun else []
     run_step(ChainStep("fit", arguments, [*files, folds], [run.checkpoint_file]), record, resume)
-    run_step(ChainStep("predict", [str(run.path)], [run.checkpoint("best"), run.config], predictions), record, [])
+    made_from = [run.checkpoint("best"), run.config]
+    run_step(ChainStep("predict", [str(run.path)], made_from, predictions, partial(is_current, run)), record, [])
     searched = [experiment / "searched.yaml"]
+    own = [str(experiment), "--missing", "skip"]  # one fold was asked for, others may lie beside it
     if fold != "all":
-        run_step(ChainStep("search", [str(experiment)], [*predictions, run.config], searched), record, [])
+        run_step(ChainStep("search", own, [*predictions, run.config], searched), record, [])
     inputs = [*predictions, run.config, *searched]
-    run_step(ChainStep("submit", [str(experiment)], inputs, [submission]), record, [])
+    run_step(ChainStep("submit", own, inputs, [submission]), record, [])
     if setting(files, arguments, "competition.solution", None) is not None:
         run_step(
             ChainStep("score", [str(submission), "--config", str(run.config)], [submission], [Path("-")]), record, []

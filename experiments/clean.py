@@ -50,7 +50,7 @@ def main(verb: str, arguments: list[str]) -> None:
         parser.add_argument("--name", type=str, default="label", help="Image-level output that is compared.")
         parser.add_argument("--output", type=str | None, default=None, help="Folder; <runs>/<experiment>/clean.")
 
-    config = read_config(verb, arguments, options)
+    config = read_config(verb, arguments, options, folds=True)
     name, folder = config.options.name, Path(config.options.output or config.experiment / "clean")
     cases = sorted(out_of_fold(config), key=lambda case: case.image_id)
     if not cases:

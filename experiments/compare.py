@@ -27,9 +27,11 @@ def main(verb: str, arguments: list[str]) -> None:
     )
     parser.add_argument("runs", nargs="+", help="experiment or run folders; the first is what others are compared with")
     parser.add_argument("--output", help="CSV with a row per experiment, all that differs included")
+    absent = "folds of the folds file without a run: refuse an experiment that lacks some, or skip them"
+    parser.add_argument("--missing", choices=("refuse", "skip"), default="refuse", help=absent)
     options = parser.parse_args(arguments)
     try:
-        summaries = [summarise(path) for path in options.runs]
+        summaries = [summarise(path, options.missing) for path in options.runs]
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(f"error: {error}") from None
     different = differences([summary.config for summary in summaries])

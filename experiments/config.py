@@ -11,7 +11,9 @@ from datamodules import BaseDataModule
 from evaluation.folds import CrossValidation
 from experiments.arguments import check_order, config_files, experiment_name
 from experiments.errors import own_words
+from experiments.fold_stores import add_missing, check_folds_there
 from experiments.run_folder import RunFolder, fold_name, fold_runs
+from experiments.searched import Origin, check_searched, origin_of
 from experiments.training import Parser, add_experiment_arguments
 from experiments.yaml_files import read_yaml
 from postprocessing.competition import Competition
@@ -38,6 +40,7 @@ class OfflineConfig:
         cv: settings of the folds.
         runs: the trained runs of the experiment; empty before the first `fit`.
         options: the verb's own flags.
+        origin: the configured chain and metric, without `searched.yaml`.
     """
 
     experiment: Path
@@ -46,6 +49,7 @@ class OfflineConfig:
     cv: CrossValidation
     runs: list[RunFolder]
     options: Any
+    origin: Origin
 
 
 def kept_text(path: Path) -> str:
@@ -56,7 +60,9 @@ def kept_text(path: Path) -> str:
     return yaml.safe_dump({key: value for key, value in content.items() if key in KEPT}, sort_keys=False)
 
 
-def read_config(verb: str, arguments: list[str], add_options: Any, searched: bool = True) -> OfflineConfig:
+def read_config(
+    verb: str, arguments: list[str], add_options: Any, searched: bool = True, folds: bool = False
+) -> OfflineConfig:
     """Parse an offline verb's command line: a run or experiment folder, or `--config` files, then flags.
 
     Args:
@@ -64,6 +70,11 @@ def read_config(verb: str, arguments: list[str], add_options: Any, searched: boo
         arguments: what follows the verb.
         add_options: called with the parser to add the verb's own arguments.
         searched: whether `searched.yaml` of the experiment overrides the configured post-processing.
+        folds: whether the verb reads what all folds have predicted; adds `--missing`.
+
+    Raises:
+        SystemExit: wrong arguments, a searched chain that is not that of the config, or, with `folds`, an experiment
+            that lacks some of its folds.
     """
     check_order(arguments)
     takes = TAKES.get(verb, "(--config FILE | RUN_FOLDER)")
@@ -72,6 +83,8 @@ def read_config(verb: str, arguments: list[str], add_options: Any, searched: boo
     parser.add_subclass_arguments(BaseDataModule, "data", required=True)
     add_experiment_arguments(parser)
     add_options(parser)
+    if folds:
+        add_missing(parser)
 
     folder: Path | None = None
     if arguments and not arguments[0].startswith("-"):
@@ -84,9 +97,13 @@ def read_config(verb: str, arguments: list[str], add_options: Any, searched: boo
     if folder is not None and not files:
         files = [runs[0].config]
     texts = [kept_text(file) for file in files]
-    if folder is not None and searched and (overlay := experiment_folder(folder) / "searched.yaml").is_file():
-        texts.append(kept_text(overlay))
     parsed = parser.parse_args([part for text in texts for part in ("--config", text)] + flags)
+    origin = origin_of(parsed.competition)
+    overlay = None if folder is None else experiment_folder(folder) / "searched.yaml"
+    if searched and overlay is not None and overlay.is_file() and not any(map(sets_chain, flags)):
+        check_searched(overlay, origin, runs)
+        texts.append(kept_text(overlay))
+        parsed = parser.parse_args([part for text in texts for part in ("--config", text)] + flags)
     with own_words():
         built = parser.instantiate_classes(parsed)
     name = built.experiment or experiment_name(arguments)
@@ -96,7 +113,17 @@ def read_config(verb: str, arguments: list[str], add_options: Any, searched: boo
         data.folds = f"folds/{experiment_name(arguments)}.csv"
     if not runs and any(experiment.glob("*/config.yaml")):
         runs = fold_runs(experiment)
-    return OfflineConfig(experiment, data, built.competition, built.cv, runs, built)
+    if folds and (folder is None or folder == experiment):  # not for one that was named
+        try:
+            check_folds_there(experiment, runs, built.missing)
+        except ValueError as error:
+            raise SystemExit(f"error: {error}") from error
+    return OfflineConfig(experiment, data, built.competition, built.cv, runs, built, origin)
+
+
+def sets_chain(flag: str) -> bool:
+    """Whether a flag gives the chain of each image, which a searched one would not override."""
+    return flag.startswith("--competition.postprocess")
 
 
 def experiment_folder(folder: Path) -> Path:

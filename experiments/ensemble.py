@@ -22,6 +22,7 @@ from ensembling.stream import Stream, write
 from ensembling.weights import Found, Weights, as_whole, best_cross_fitted, parts_of
 from evaluation.folds import read_folds
 from experiments.config import OfflineConfig, read_config
+from experiments.fold_stores import Missing, check_folds_there
 from experiments.run_folder import RunFolder
 from experiments.yaml_files import read_yaml
 from postprocessing.predictions import PredictionStore
@@ -47,6 +48,7 @@ def main(verb: str, arguments: list[str]) -> None:
         if not given and not {"--help", "-h"} & set(flags):
             flags = ["--config", str(config_of(members)), *flags]
         config = read_config(verb, flags, options, searched=False)
+        check_members(members, config.options.missing)
         Ensemble(config, members, Path(config_file(flags))).run()
     except (ValueError, KeyError, OSError) as error:
         raise SystemExit(f"error: {error.args[0] if isinstance(error, KeyError) else error}") from error
@@ -74,7 +76,7 @@ def options(parser: Any) -> None:
     add("--box_rule", type=BoxRule, default="wbf", help="How boxes are merged.")
     add("--box_iou", type=float, default=0.55, help="Overlap from which two boxes are one.")
     add("--splits", type=list[str] | None, default=None, help="Splits to ensemble; all that the members have.")
-    add("--missing", type=Literal["refuse", "skip"], default="refuse", help="An image that a member lacks.")
+    add("--missing", type=Missing, default="refuse", help="Images that a member lacks, and folds without a run.")
     add("--duplicates", type=str | None, default=None, help="duplicates.csv of explore: copies share their labels.")
     add("--score", type=bool, default=True, help="Score the members and the ensemble out of fold.")
     add("--dtype", type=Literal["uint8", "float16", "float32"], default="uint8", help="Of the stored maps.")
@@ -276,6 +278,14 @@ def config_of(members: list[Member]) -> Path:
         for run in member.runs:
             return run / "config.yaml"
     raise ValueError(f"{members[0].path} holds predictions and no config.yaml; give --config FILE")
+
+
+def check_members(members: list[Member], missing: Missing) -> None:
+    """Refuse experiments that lack some of their folds; a run that was named is all that is asked for."""
+    for member in members:
+        runs = [RunFolder(path) for path in member.runs]
+        if [run.path for run in runs] != [member.path]:
+            check_folds_there(member.path, runs, missing)
 
 
 def set_heads(members: list[Member], heads: dict[str, dict[str, str]], outputs: list[str] | None) -> None:

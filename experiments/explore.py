@@ -122,7 +122,7 @@ def suggest_verb(arguments: list[str]) -> None:
         add("--round", type=int | None, default=None, help="Number of the round that --import belongs to, from 1.")
         add("--rounds", type=str | None, default=None, help="CSV of the rounds; <data.root>/rounds.csv.")
 
-    config = read_config("suggest", arguments, options)
+    config = read_config("suggest", arguments, options, folds=True)
     config.data.prepare_data()
     rounds = Path(config.options.rounds or Path(config.data.root) / "rounds.csv")
     try:
@@ -137,14 +137,16 @@ def suggest_verb(arguments: list[str]) -> None:
 def write_suggestion(config: OfflineConfig, rounds: Path) -> None:
     """Write `todo.csv`: rank, image, path, uncertainty, and how much of the set each picture adds to the cover."""
     chosen = config.options
-    paths = [Path(path) for path in chosen.predictions]
-    paths = paths or [run.predictions / Path(chosen.split).name for run in config.runs]
-    if len(paths) < 2:
+    stores = [PredictionStore.open(path) for path in chosen.predictions]
+    if not stores:
+        stores = [PredictionStore.open(run.predictions / Path(chosen.split).name) for run in config.runs]
+        for store in stores:  # images that were annotated in between may have left the split
+            store.check_images(config.data.predict_inputs(chosen.split))
+    if len(stores) < 2:
         raise ValueError(
-            f"{len(paths)} prediction stores; two or more models can disagree: give --predictions '[A, B]', or an "
+            f"{len(stores)} prediction stores; two or more models can disagree: give --predictions '[A, B]', or an "
             "experiment with several folds that have predicted"
         )
-    stores = [PredictionStore.open(path) for path in paths]
     ids = stores[0].ids()
     for store in stores[1:]:
         if store.ids() != ids:
@@ -157,7 +159,7 @@ def write_suggestion(config: OfflineConfig, rounds: Path) -> None:
     rows = {row.image_id: row for row in rows_of(config.data.split_table(chosen.split))}
     missing = [image_id for image_id in ids if image_id not in rows]
     if missing:
-        raise ValueError(f"{paths[0]} holds {missing[0]!r}, which is no image of {chosen.split}; set --split")
+        raise ValueError(f"{stores[0].path} holds {missing[0]!r}, which is no image of {chosen.split}; set --split")
     bar = {"unit": " images", "disable": None}
     uncertain = np.array(
         [

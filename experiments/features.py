@@ -18,10 +18,12 @@ from datamodules.decoder import Decoder
 from datamodules.table import rows_of
 from experiments.config import OfflineConfig, read_config
 from experiments.loading import load
+from experiments.run_folder import RunFolder
 from networks import ImageClassifier
 from postprocessing.predictions import PredictionStore
 from preprocessing.files import text_hash
 from preprocessing.pictures import replace
+from preprocessing.sources import checkpoint_mark
 
 FORMAT = 1  # raise it when what is written changes
 
@@ -123,12 +125,17 @@ def write_features(config: OfflineConfig, run: Path | None) -> Path:
     options, data = config.options, config.data
     data.prepare_data()
     extractor = of_run(run, options) if run is not None else of_encoder(options, data)
-    tables = {"train": data.table, "test": lambda: data.split_table("test")}
-    rows = rows_of(tables.get(options.split, lambda: data.split_table(options.split))())[: data.limit]
+    rows = rows_of(data.table() if options.split == "train" else data.split_table(options.split))[: data.limit]
     folder = Path(options.output or config.experiment / "features" / Path(options.split).name)
     steps = [settings_of(step) for step in (data.reader, *data.preprocessing)]
     store = PredictionStore(folder)
-    left = set(store.begin([row.image_id for row in rows], text_hash(f"{extractor.fingerprint()} {steps}")))
+    inputs = data.predict_inputs(options.split)
+    ids = [row.image_id for row in rows]
+    made_with = None
+    if run is not None:
+        made_with = checkpoint_mark(run, options.checkpoint, RunFolder(run).checkpoint(options.checkpoint), folder)
+    made_by = text_hash(f"{extractor.fingerprint()} {steps}")
+    left = set(store.begin(ids, made_by, {name: inputs[name] for name in ids}, made_with))
     print(f"{options.split}: {len(rows) - len(left)} of {len(rows)} images are there already" if left else "all there")
     decoder = Decoder(data.reader, [], data.preprocessing)
     for row in tqdm([row for row in rows if row.image_id in left], desc="features", unit=" images", disable=None):
@@ -139,8 +146,7 @@ def write_features(config: OfflineConfig, run: Path | None) -> Path:
     content = io.BytesIO()
     np.save(content, matrix)
     replace(folder / "features.npy", content.getvalue())
-    ids = pd.DataFrame({"image_id": [row.image_id for row in rows]})
-    replace(folder / "ids.csv", ids.to_csv(index=False).encode())
+    replace(folder / "ids.csv", pd.DataFrame({"image_id": ids}).to_csv(index=False).encode())
     print(f"{folder / 'features.npy'}: {matrix.shape[0]} images, {matrix.shape[1]} features; their ids: ids.csv")
     return folder
 

@@ -126,17 +126,17 @@ def train_member(
     elif not known:
         print(f"# {member.name}: {run.path} was trained by `fit` before and is taken as it is", flush=True)
     checkpoint = file_hash(run.checkpoint("best"))
-    if known.get("predicted") != checkpoint or not is_complete(run.predictions / "val"):
+    is_there = (run.predictions / "val" / "manifest.json").is_file()
+    if known.get("predicted") != checkpoint or not is_there or not is_current(run):
         status = call(["predict", str(run.path)], environment, log)
         if status:
             raise RuntimeError(f"predict ended with status {status}")
         write_json(member.record, {"settings": settings, "predicted": checkpoint})
 
 
-def is_complete(path: Path) -> bool:
-    """Whether a prediction store is there with all of its images."""
+def is_current(run: RunFolder) -> bool:
+    """Whether whatever a run has predicted is whole, and made from the checkpoint and the files of now."""
     try:
-        PredictionStore.open(path)
-    except (FileNotFoundError, ValueError):
+        return all(PredictionStore.open(path.parent).untouched() for path in run.predictions.glob("*/manifest.json"))
+    except ValueError:
         return False
-    return True

@@ -1,19 +1,19 @@
 """Verbs that work on files: folds, search, score, submit."""
 
-import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from datamodules.table import rows_of
 from evaluation.folds import make_folds, write_folds
 from evaluation.interval import bootstrap_interval
 from experiments.config import OfflineConfig, read_config
 from experiments.curves import draw_search
+from experiments.fold_stores import open_store
+from experiments.searched import write_searched
 from experiments.sending import send
 from experiments.whole_set import Changed, changed_outputs, fold_numbers
 from experiments.yaml_files import read_yaml
@@ -71,6 +71,8 @@ def without_overwrite(arguments: list[str]) -> list[str]:
 
 def out_of_fold(config: OfflineConfig) -> list[Case]:
     """Every validated image of every fold: its prediction by the model that did not see it, and its truth."""
+    if not config.runs:
+        raise SystemExit(f"error: {config.experiment} has no trained run; fit and predict first")
     images: dict[str, Case] = {}
     runs: dict[str, Path] = {}
     stores: dict[Path, PredictionStore] = {}
@@ -78,7 +80,7 @@ def out_of_fold(config: OfflineConfig) -> list[Case]:
     rows = {row.image_id: row for row in rows_of(config.data.table())}
     groups = config.data.groups()
     for run in config.runs:
-        store = stores[run.path] = PredictionStore.open(run.predictions / "val")
+        store = stores[run.path] = open_store(config.data, run, "val")
         known = run.read_facts().get("folds_hash")
         if known is not None and Path(config.data.folds).is_file() and known != config.data.folds_hash():
             raise SystemExit(f"error: {config.data.folds} has changed since {run.path} was trained; put it back")
@@ -134,7 +136,7 @@ def search_chain(arguments: list[str]) -> None:
         parser.add_argument("--sweeps", type=int, default=2, help="Rounds over all parameters.")
         parser.add_argument("--processes", type=int | None, default=None, help="Worker processes; one per CPU.")
 
-    config = read_config("search", arguments, options, searched=False)
+    config = read_config("search", arguments, options, searched=False, folds=True)
     images = out_of_fold(config)
     result = search(
         config.competition.postprocess,
@@ -143,10 +145,7 @@ def search_chain(arguments: list[str]) -> None:
         sweeps=config.options.sweeps,
         processes=config.options.processes,
     )
-    path = config.experiment / "searched.yaml"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(yaml.safe_dump(result.as_overlay(), sort_keys=False))
-    os.replace(temporary, path)
+    path = write_searched(config.experiment, result, config.origin, config.runs)
     draw_search(result, config.experiment / "search.png")
     print(result.summary())
     print(f"the chain for later verbs: {path}; curves: {config.experiment / 'search.png'}")
@@ -165,7 +164,7 @@ def score(arguments: list[str]) -> None:
 
     if arguments and arguments[0].endswith(".csv"):
         arguments = [*arguments[1:], "--submission_file", arguments[0]]
-    config = read_config("score", arguments, options)
+    config = read_config("score", arguments, options, folds=not any(map(names_file, arguments)))
     metrics = config.competition.metrics()
     if config.options.submission_file:
         what = score_file(config, metrics)
@@ -182,6 +181,11 @@ def score(arguments: list[str]) -> None:
         print(f"{what}: {label} {float(metric.compute()):.4f}  [{low:.4f}, {high:.4f}] over {len(metric.rows)} images")
     if not config.options.submission_file and tuned(config):
         print("too good: the chain of searched.yaml was tuned on these images; `search` prints the cross-fitted score")
+
+
+def names_file(argument: str) -> bool:
+    """Whether an argument of `score` names a submission file, which needs no fold."""
+    return argument.split("=")[0] == "--submission_file"
 
 
 def tuned(config: OfflineConfig) -> bool:
@@ -234,14 +238,16 @@ def submit(arguments: list[str]) -> None:
             help="Send the checked file to competition.slug with the kaggle client, with this message.",
         )
 
-    config = read_config("submit", arguments, options)
+    config = read_config("submit", arguments, options, folds=True)
     if config.competition.submission is None:
         raise SystemExit("error: the config has no competition.submission; name the format's class there")
     message = config.options.message
     if message is not None and not message.strip():
         raise SystemExit("error: --message is empty; say what the submission is, or leave the flag out to send nothing")
+    if not config.runs:
+        raise SystemExit(f"error: {config.experiment} has no trained run; fit and predict first")
     config.data.prepare_data()
-    stores = [PredictionStore.open(run.predictions / "test") for run in config.runs]
+    stores = [open_store(config.data, run, "test") for run in config.runs]
     if len(stores) > 1 and not config.competition.submission.blended:
         raise SystemExit(
             f"error: {type(config.competition.submission).__name__} takes lists of objects, and those of {len(stores)} "

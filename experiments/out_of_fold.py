@@ -77,9 +77,10 @@ def score_members(
 
 def mean_store(path: Path, predicted: dict[str, list[Case]], members: Sequence[Member]) -> PredictionStore:
     """Write the mean of each image's out-of-fold predictions; goes on where it was cut off."""
-    made_by = text_hash("\n".join(f"{member.run.path} {member.known()}" for member in members))
+    stores = [PredictionStore(member.run.predictions / "val") for member in members]
+    made_by = text_hash("\n".join(f"{one.path} {one.state()}" for one in stores))
     store = PredictionStore(path)
-    for image_id in store.begin(sorted(predicted), made_by):
+    for image_id in store.begin(sorted(predicted), made_by, stores=stores):
         entries = [case.prediction() for case in predicted[image_id]]
         mean = {name: np.mean([entry[name] for entry in entries], axis=0, dtype=np.float32) for name in entries[0]}
         store.write(image_id, mean, dtype="float16")

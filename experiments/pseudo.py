@@ -20,6 +20,7 @@ from datamodules.dataset import derive
 from datamodules.decoder import Decoder
 from datamodules.table import rows_of
 from experiments.config import OfflineConfig, read_config
+from experiments.fold_stores import open_store
 from experiments.labelling import confidence, labels_of
 from experiments.offline import mean_of_folds
 from experiments.run_folder import RunFolder, fold_name
@@ -30,7 +31,7 @@ from preprocessing.hashes import pixel_hash
 
 def main(verb: str, arguments: list[str]) -> None:
     """Write the labels of every fold, and the overlays that train with them."""
-    config = read_config(verb, arguments, add_options)
+    config = read_config(verb, arguments, add_options, folds=True)
     options = config.options
     check_options(options)
     folder = Path(options.output or f"pseudo/{config.experiment.name}") / f"round{options.round}"
@@ -126,7 +127,7 @@ def write_labels(
     like = truth_of_files(config)
     activations = config_of(teachers[0][1])["model"]["init_args"].get("activations") or {}
     softmax = {name for name, kind in activations.items() if kind == "softmax"}
-    stores = [PredictionStore.open(run.predictions / split_folder(options.on)) for _, run, _ in teachers]
+    stores = [open_store(data, run, options.on) for _, run, _ in teachers]
     groups: list[tuple[int | str, list[RunFolder], str, list[PredictionStore]]] = [
         (fold, [run], known, [store]) for (fold, run, known), store in zip(teachers, stores, strict=True)
     ]

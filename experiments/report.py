@@ -17,6 +17,7 @@ from evaluation.void import nothing_counts
 from experiments.config import OfflineConfig, read_config
 from experiments.curves import read_metrics, smoothed
 from experiments.explore import print_findings
+from experiments.fold_stores import open_store
 from experiments.offline import out_of_fold, test_predictions, tuned
 from experiments.run_folder import RunFolder
 from exploration.pictures import cell, png
@@ -47,7 +48,7 @@ def main(verb: str, arguments: list[str]) -> None:
         parser.add_argument("--images", type=int, default=4, help="Pictures of the best, median and worst images each.")
         parser.add_argument("--limit", type=int | None, default=None, help="Look at so many images of each set.")
 
-    config = read_config(verb, arguments, options)
+    config = read_config(verb, arguments, options, folds=True)
     if not config.runs:
         raise SystemExit(f"error: {config.experiment} has no trained run; fit and predict first")
     output = Path(config.options.output or config.experiment / "report")
@@ -73,7 +74,7 @@ def write(config: OfflineConfig, output: Path) -> Report:
     gains, seen = StepGains(steps, metric), Seen()
     cases = {case.image_id: case for case in out_of_fold(config)} if any(map(holds_out, config.runs)) else {}
     for run in config.runs if cases else ():
-        seen.run_of |= dict.fromkeys(PredictionStore.open(run.predictions / "val").ids(), run.path.name)
+        seen.run_of |= dict.fromkeys(PredictionStore(run.predictions / "val").ids(), run.path.name)
     for case in tqdm(list(cases.values())[: config.options.limit], desc="out of fold", unit=" images", disable=None):
         prediction, truth = case.prediction(), case.truth()
         compare(seen.reliabilities, prediction, truth)
@@ -220,7 +221,7 @@ def look_at_test(config: OfflineConfig) -> tuple[dict[str, np.ndarray], Any]:
     submission = config.competition.submission
     if len(stores) > 1 and submission is not None and not submission.blended:
         return {}, None  # lists of several folds have no mean
-    opened, found = [PredictionStore.open(path) for path in stores], {}
+    opened, found = [open_store(config.data, run, "test") for run in config.runs], {}
     bar = tqdm(test_predictions(config, opened), desc="test", unit=" images", total=len(opened[0]), disable=None)
     for number, (image_id, mean) in enumerate(bar):
         if config.options.limit is not None and number >= config.options.limit:

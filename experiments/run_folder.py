@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from preprocessing.sources import find_checkpoint
 from preprocessing.text_files import read_json
 
 
@@ -41,10 +42,7 @@ class RunFolder:
             ) from None
 
     def checkpoint(self, name: str) -> Path:
-        """The file of `best`, `last` or a path.
-
-        `best` is the best of those that `checkpoint.save_top_k` kept, under whatever name; it falls back to `last`
-        where nothing was monitored (training on all rows).
+        """The file of `best`, `last` or a path; see `find_checkpoint`.
 
         Raises:
             FileNotFoundError: names the run folder and what to do.
@@ -53,11 +51,9 @@ class RunFolder:
             if not Path(name).is_file():
                 raise FileNotFoundError(f"--ckpt_path {name}: no such file; give `best`, `last` or a checkpoint's path")
             return Path(name)
-        named = self.read_facts().get("best") or "best.ckpt"
-        candidates = ["best.ckpt", named, "last.ckpt"] if name == "best" else ["last.ckpt"]
-        for candidate in candidates:
-            if (self.checkpoints / candidate).is_file():
-                return self.checkpoints / candidate
+        found = find_checkpoint(self.path, name)
+        if found is not None:
+            return found
         raise FileNotFoundError(
             f"--ckpt_path {name}: no checkpoint in {self.checkpoints}; train first: python cli.py fit --config …"
         )

@@ -10,7 +10,8 @@ import yaml
 
 from ensembling.members import OUT_OF_FOLD, Member
 from experiments.config import OfflineConfig, experiment_folder, read_config
-from experiments.ensemble import OFFLINE_KEYS, config_file
+from experiments.ensemble import OFFLINE_KEYS, check_members, config_file
+from experiments.fold_stores import add_missing
 from experiments.run_folder import RunFolder
 from experiments.stack_images import ImageProblem
 from experiments.stack_inputs import Inputs
@@ -54,6 +55,7 @@ def main(verb: str, arguments: list[str]) -> None:
             raise ValueError(f"--{foreign} says nothing to --mode {config.options.mode}; leave it out")
         if config.options.mode == "objects" and not given:
             config = with_searched(config, members, verb, flags)
+        check_members(members, config.options.missing)
         Stack(config, members, file).run()
     except (ValueError, KeyError, OSError, ImportError) as error:
         raise SystemExit(f"error: {error.args[0] if isinstance(error, KeyError) else error}") from error
@@ -90,6 +92,7 @@ def options(parser: Any) -> None:
     add("--instances", type=str, default="instances", help="For objects: name of the ids that the chain makes.")
     add("--levels", type=list[float], default=[0.6, 0.7, 0.8], help="For objects: thresholds of the peaks.")
     add("--splits", type=list[str] | None, default=None, help="Splits to predict beside val; all that members have.")
+    add_missing(parser)
 
 
 class Stack:
@@ -152,7 +155,8 @@ class Stack:
         for split, ids in inputs.ids.items():
             store = PredictionStore(run.predictions / split)
             key = text_hash(repr([made_from, inputs.fingerprint(split), self.chosen.keep, self.chosen.levels]))
-            left = set(store.begin(ids, key))
+            members = [one for part in inputs.parts.get(split, []) for one in part.stores]
+            left = set(store.begin(ids, key, stores=members))
             for number, image_id in enumerate(ids):
                 if image_id in left:
                     store.write(image_id, problem.entry(split, number, images[split]))

@@ -1,6 +1,7 @@
 """What is known of an experiment on disk: the score of each fold, what is missing, time, size, scores of images."""
 
 import csv
+import json
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -11,12 +12,14 @@ from typing import Any
 import numpy as np
 import yaml
 
-from evaluation.divide import TRAIN_ONLY
-from evaluation.folds import read_folds
 from experiments.crossval import best_epoch, training_seconds
+from experiments.fold_stores import Missing, check_folds_there
 from experiments.run_folder import RunFolder, fold_name, fold_runs
 from experiments.study import best_score
 from experiments.yaml_files import read_yaml
+from postprocessing.predictions import PredictionStore
+from preprocessing.files import file_hash
+from preprocessing.sources import find_checkpoint
 
 Fold = tuple[int, str]  # repetition, name of the fold
 
@@ -71,12 +74,16 @@ class Summary:
         return float(np.std(list(self.scores.values()), ddof=1)) if len(self.scores) > 1 else math.nan
 
 
-def summarise(path: Path | str) -> Summary:
+def summarise(path: Path | str, missing: Missing = "refuse") -> Summary:
     """Read an experiment, or a single run of one.
+
+    Args:
+        path: its folder.
+        missing: whether an experiment of several folds may lack others.
 
     Raises:
         FileNotFoundError: nothing trained there.
-        ValueError: a study of `tune`.
+        ValueError: a study of `tune`, a fold that is missing, or scores of other checkpoints than those of now.
     """
     path = Path(path)
     if (path / "study.json").is_file():
@@ -93,6 +100,8 @@ def summarise(path: Path | str) -> Summary:
         runs = {(0, fold_name(summary.config["data"]["init_args"]["fold"])): first}
     facts = first.read_facts()
     if "rule" in facts and "members" in facts:
+        for store in map(PredictionStore, first.predictions.glob("*/")):
+            store.check_sources()
         _ensemble(summary, facts)
         return summary
     table = {} if alone else _crossval(path)
@@ -105,7 +114,7 @@ def summarise(path: Path | str) -> Summary:
     summary.parameters = count_parameters(first)
     summary.images = _image_scores(path / "out_of_fold.csv") if table else _of_runs(summary, runs)
     if not alone:
-        _missing(summary, runs)
+        _missing(summary, fold_runs(path), missing)
     return summary
 
 
@@ -134,10 +143,26 @@ def _add(summary: Summary, fold: Fold, run: RunFolder, row: dict[str, str] | Non
         if not row["score"]:
             summary.notes.append(f"{name} is left out: crossval.csv says {row['state']}")
             return
+        check_scored(run, name)
         score = float(row["score"])
     summary.scores[fold] = score
     summary.epochs.append(epoch)
     summary.seconds += training_seconds(run)
+
+
+def check_scored(run: RunFolder, name: str) -> None:
+    """Refuse what `crossval` found with another checkpoint than the run has now.
+
+    Raises:
+        ValueError: names the run.
+    """
+    record, file = run.path / "member.json", find_checkpoint(run.path, "best")
+    predicted = json.loads(record.read_text()).get("predicted") if record.is_file() else None
+    if predicted is not None and file is not None and predicted != file_hash(file):
+        raise ValueError(
+            f"the scores of {name} in {run.path.parent} are those of another checkpoint than {file} is now: these are "
+            "old results; run crossval again"
+        )
 
 
 def _name(fold: Fold) -> str:
@@ -176,19 +201,12 @@ def _of_runs(summary: Summary, runs: dict[Fold, RunFolder]) -> dict[str, float]:
     return images
 
 
-def _missing(summary: Summary, runs: dict[Fold, RunFolder]) -> None:
-    """Note the folds of the folds file that were never begun."""
-    data = summary.config["data"]["init_args"]
-    file = data.get("folds")
-    if isinstance(data.get("fold"), str) or file is None:
-        return
-    if not Path(file).is_file():
+def _missing(summary: Summary, runs: list[RunFolder], missing: Missing) -> None:
+    """Note, or refuse, folds of the folds file that were never begun."""
+    check_folds_there(summary.path, runs, missing, summary.notes.append)
+    file = summary.config["data"]["init_args"].get("folds")
+    if file is not None and not Path(file).is_file():
         summary.notes.append(f"{file} is not there, so nobody knows which folds are missing")
-        return
-    expected = sorted(set(read_folds(file)["fold"]) - {TRAIN_ONLY})
-    missing = [str(fold) for fold in expected if (0, f"fold{fold}") not in runs]
-    if missing:
-        summary.notes.append(f"{len(missing)} of {len(expected)} folds were not trained: {', '.join(missing)}")
 
 
 def count_parameters(run: RunFolder) -> int | None:

@@ -38,6 +38,7 @@ from experiments.save_run import SaveRun, check_folds
 from experiments.stages import run_stages, stages_given
 from lightning_modules import BaseModule
 from lightning_modules.weights import check_whole, read_checkpoint, without_hub
+from postprocessing.coarse import CoarseMasks
 from postprocessing.competition import Competition
 from preprocessing.files import file_hash, text_hash
 
@@ -183,6 +184,7 @@ class CompetitionCLI(LightningCLI):
         """Turn `best`, `last` or a path into a file; every verb but fit takes the best unless told otherwise."""
         name = config.ckpt_path if self.verb == "fit" else config.ckpt_path or "best"
         checkpoint = None if name is None else self.run.checkpoint(str(name))
+        self.checkpoint_name = str(name) if name in ("best", "last") else str(Path(str(name)).resolve())
         config.ckpt_path = None if checkpoint is None else str(checkpoint)
         if checkpoint is not None:
             check_whole(checkpoint)
@@ -214,8 +216,11 @@ class CompetitionCLI(LightningCLI):
             if config.trainer.logger is not False:
                 callbacks.append(LearningRateMonitor("step"))
         if self.verb == "predict":
+            along = self.model.inference.along
+            coarse = [] if along is None else CoarseMasks(along).stores
             seen = f"{file_hash(self.checkpoint)} {self.model.inference.fingerprint()} {shown_to_network(self.text)}"
-            callbacks.append(PredictionWriter(self.run.predictions, text_hash(seen)))
+            made_with = self.checkpoint_name, self.checkpoint
+            callbacks.append(PredictionWriter(self.run.predictions, text_hash(seen), made_with, coarse))
             if config.time_limit is not None:
                 callbacks.append(time_limit(config.time_limit))
         return [callback for callback in callbacks if callback is not None]

@@ -33,7 +33,7 @@ class CoarseMasks:
 
     def fingerprints(self) -> list[str]:
         """What the predictions were made by."""
-        return [store.manifest()["fingerprint"] for store in self.stores]
+        return [store.state() for store in self.stores]
 
     def read(self, image_id: str) -> dict[str, np.ndarray]:
         """Probabilities `(C, H, W)` by output name.

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from postprocessing.predictions import PredictionStore
 from postprocessing.set_step import SetStep, Surroundings, stacked
 from preprocessing.csv_files import read_csv
 
@@ -87,6 +88,7 @@ def read_features(folder: str) -> tuple[list[str], np.ndarray]:
         raise ValueError(
             f"NearestNeighbour: {folder} has no ids.csv and features.npy; `python cli.py features` writes them"
         )
+    PredictionStore(folder).check_sources()
     ids = read_csv(files[0])["image_id"].tolist()
     features = np.load(files[1]).astype(np.float32)
     if features.ndim != 2 or len(features) != len(ids):

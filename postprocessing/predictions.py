@@ -1,21 +1,39 @@
 """The prediction store: arrays of every image on disk, between the network and everything after it."""
 
+import contextlib
 import io
 import json
 import logging
 import os
+import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 import numpy as np
 
 from postprocessing.prediction_file import STRIP_ROWS, PredictionFile, Stored
+from preprocessing.files import text_hash
+from preprocessing.sources import (
+    CheckpointMark,
+    FileMark,
+    Inputs,
+    Seen,
+    check_checkpoint,
+    difference,
+    folders_of,
+    look,
+    others,
+    read_seen,
+    summary,
+    untouched,
+    write_seen,
+)
 from preprocessing.text_files import read_json
 
 log = logging.getLogger(__name__)
-FORMAT = 1
+FORMAT = 2  # 1 did not note what it was made from
 Window = tuple[int, int, int, int]
 
 
@@ -24,6 +42,8 @@ class PredictionStore:
 
     Each file is a zip that `numpy.load` opens: arrays of more than `STRIP_ROWS` rows are cut into strips, so that
     reading a window touches only its strips. Files appear complete or not at all; processes may write side by side.
+    The manifest says what the predictions were made with, `sources.json` what each image was read from, so that old
+    results are not taken for those of today.
 
     Args:
         path: the folder; made on the first write.
@@ -32,6 +52,7 @@ class PredictionStore:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.manifest_path = self.path / "manifest.json"
+        self.sources_path = self.path / "sources.json"
 
     @classmethod
     def open(cls, path: Path | str) -> "PredictionStore":
@@ -39,7 +60,7 @@ class PredictionStore:
 
         Raises:
             FileNotFoundError: no store there.
-            ValueError: it is empty, or `predict` has not finished it.
+            ValueError: it is empty, `predict` has not finished it, or what it was made from has changed since.
         """
         store = cls(path)
         if not store.manifest_path.is_file():
@@ -50,16 +71,28 @@ class PredictionStore:
             raise ValueError(f"{store.path} holds {present} of {expected} images; run predict again, it will go on")
         if not present:
             raise ValueError(f"{store.path} holds no image; were there any to predict?")
+        store.check_sources()
         return store
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
-    def begin(self, expected_ids: Sequence[str], fingerprint: str) -> list[str]:
+    def begin(
+        self,
+        expected_ids: Sequence[str],
+        fingerprint: str,
+        images: Mapping[str, Inputs] | None = None,
+        checkpoint: CheckpointMark | None = None,
+        stores: Sequence["PredictionStore"] = (),
+    ) -> list[str]:
         """Start the store, or go on with it.
 
         Args:
             expected_ids: every image the finished store must hold.
-            fingerprint: hash of all that the predictions depend on. Entries of another fingerprint are dropped.
+            fingerprint: hash of all settings and weights that the predictions depend on. Entries of another
+                fingerprint are dropped.
+            images: what each image is read from. Entries that were made from other contents are dropped.
+            checkpoint: that the images are predicted with.
+            stores: whose predictions go into these.
 
         Returns:
             The ids that are still to be predicted.
@@ -70,18 +103,45 @@ class PredictionStore:
             raise ValueError(f"image {twice!r} is to be predicted twice; ids must be unique")
         for temporary in self.path.glob("*.tmp"):
             temporary.unlink()
-        before = self.manifest() if self.manifest_path.is_file() else {}
-        if before and before.get("fingerprint") != fingerprint:
-            log.warning("%s was predicted by another checkpoint or other settings and is written anew", self.path)
-            for entry in self.path.glob("*.npz"):
-                entry.unlink()
+        known = self.seen()
+        now = look(images or {}, known)
+        self._drop_old(fingerprint, known, now)
         for image_id in set(self.ids()) - set(ids):
             self._file(image_id).unlink()
         missing = sorted(set(ids) - set(self.ids()))
         # Nothing left to predict is a finished store: the Trainer does not even start on empty loaders.
         content = {"format": FORMAT, "fingerprint": fingerprint, "complete": not missing, "ids": sorted(ids)}
+        content |= {"images": summary(now), "checkpoint": checkpoint}
+        content["stores"] = {os.path.relpath(store.path, self.path): store.state() for store in stores}
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_seen(self.sources_path, now, folders_of(now))
         self._write_manifest(content)
         return missing
+
+    def _drop_old(self, fingerprint: str, known: Mapping[str, Seen], now: Mapping[str, Seen]) -> None:
+        """Delete entries that other weights, settings or inputs have made."""
+        before = self.manifest() if self.manifest_path.is_file() else {}
+        present = set(self.ids())
+        if not before or not present:
+            return
+        if before.get("fingerprint") != fingerprint:
+            log.warning("%s was predicted by another checkpoint or other settings and is written anew", self.path)
+            old = sorted(present)
+        else:
+            # Of entries that an older version wrote without noting their files, those after all changes are kept.
+            unknown = {image_id: seen for image_id, seen in now.items() if image_id in present - known.keys()}
+            late = [name for name, seen in unknown.items() if self._is_older(name, seen)]
+            old = sorted(present & {*others(known, now), *late})
+            if old:
+                text = "%s: %d of %d images were predicted from other files or values, %r first; they are done anew"
+                log.warning(text, self.path, len(old), len(present), old[0])
+        for image_id in old:
+            self._file(image_id).unlink()
+
+    def _is_older(self, image_id: str, seen: Seen) -> bool:
+        """Whether a file of the image has changed after its entry was written."""
+        written = self._file(image_id).stat().st_mtime_ns
+        return any(max(file.modified, file.changed) > written for file in seen.files)
 
     def finish(self) -> None:
         """Mark the store complete.
@@ -133,8 +193,76 @@ class PredictionStore:
         return len(self.ids())
 
     def manifest(self) -> dict:
-        """Format version, fingerprint, expected ids, whether complete."""
+        """Format version, fingerprint, expected ids, whether complete, and what the predictions were made from."""
         return read_json(self.manifest_path)
+
+    def state(self) -> str:
+        """A hash that tells these predictions from those of other weights, settings or images."""
+        manifest = self.manifest()
+        return text_hash(f"{manifest['fingerprint']} {manifest.get('images', '')}")
+
+    def seen(self) -> dict[str, Seen]:
+        """What each image was read from, where it was noted."""
+        return read_seen(self.sources_path)[0]
+
+    def untouched(self) -> bool:
+        """Whether a quick look, which reads no file, finds the images and their folders as they were."""
+        return untouched(*read_seen(self.sources_path))
+
+    def check_sources(self) -> None:
+        """Refuse old results: what the predictions were made from must be what is there now.
+
+        Files that have gone are not missed here: a folder may have moved; `check_images` compares with the new one.
+
+        Raises:
+            ValueError: another checkpoint, other files, or other predictions that these were made from; says which.
+        """
+        if not self.manifest_path.is_file():  # nothing says what it was made from
+            return
+        manifest = self.manifest()
+        if manifest.get("format", 1) < 2:
+            warnings.warn(
+                f"{self.path} was written by an older version, which did not note checkpoint and files: whether they "
+                "are still the same cannot be told; write it again to be sure",
+                stacklevel=3,
+            )
+            return
+        if manifest["checkpoint"] is not None:
+            run, name, file = manifest["checkpoint"]
+            check_checkpoint(CheckpointMark(run, name, FileMark(*file)), self.path)
+        for place, state in manifest["stores"].items():
+            other = PredictionStore(os.path.normpath(self.path / place))
+            if other.manifest_path.is_file() and other.state() != state:
+                raise ValueError(
+                    f"{self.path} was made from the predictions in {other.path}, which have been written anew since: "
+                    "these are old results. Make them again from the new ones"
+                )
+            other.check_sources()
+        known = self.seen()
+        there = {name: Inputs([file.path for file in seen.files], seen.values) for name, seen in known.items()}
+        there = {name: inputs for name, inputs in there.items() if all(map(os.path.exists, inputs.files))}
+        self._compare(known, look(there, known))
+
+    def check_images(self, images: Mapping[str, Inputs]) -> None:
+        """Refuse predictions of other contents than those of the files that a config names.
+
+        Raises:
+            ValueError: names the first image and its file.
+        """
+        known = self.seen()
+        self._compare(known, look({name: inputs for name, inputs in images.items() if name in known}, known))
+
+    def _compare(self, known: Mapping[str, Seen], now: Mapping[str, Seen]) -> None:
+        old = others(known, now)
+        if old:
+            raise ValueError(
+                f"{self.path} was made from other files or values: {len(old)} of {len(known)} images are not what they "
+                f"were, {old[0]!r} first ({difference(known[old[0]], now[old[0]])}): these are old results. Run "
+                "predict again, which does only these anew"
+            )
+        if any(known[name] != seen for name, seen in now.items()):  # moved or touched: they need not be read again
+            with contextlib.suppress(OSError):
+                write_seen(self.sources_path, {**known, **now}, read_seen(self.sources_path)[1])
 
     def read(
         self, image_id: str, names: Sequence[str] | None = None, window: Window | None = None

@@ -31,6 +31,9 @@ class Data(pl.LightningDataModule):
     def predict_ids(self, split):
         return [f"{index:03d}" for index in range(COUNT)]
 
+    def predict_inputs(self, split):
+        return {}
+
     def skip(self, split, ids):
         pass
 
