@@ -139,9 +139,8 @@ def write_suggestion(config: OfflineConfig, rounds: Path) -> None:
     chosen = config.options
     stores = [PredictionStore.open(path) for path in chosen.predictions]
     if not stores:
-        stores = [PredictionStore.open(run.predictions / Path(chosen.split).name) for run in config.runs]
-        for store in stores:  # images that were annotated in between may have left the split
-            store.check_images(config.data.predict_inputs(chosen.split))
+        inputs = config.data.predict_inputs(chosen.split)  # some may have been annotated and have left the split
+        stores = [PredictionStore.open(run.predictions / Path(chosen.split).name, inputs) for run in config.runs]
     if len(stores) < 2:
         raise ValueError(
             f"{len(stores)} prediction stores; two or more models can disagree: give --predictions '[A, B]', or an "

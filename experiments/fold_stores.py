@@ -81,8 +81,8 @@ def open_store(data: BaseDataModule, run: RunFolder, split: str) -> PredictionSt
         FileNotFoundError: it was not predicted.
         ValueError: by another checkpoint, from other files, or other images than the config names; names the first.
     """
-    store = PredictionStore.open(run.predictions / split_folder(split))
     inputs = data.predict_inputs("train" if split == "val" else split)
+    store = PredictionStore.open(run.predictions / split_folder(split), inputs)
     ids = set(store.ids())
     unknown, lacking = sorted(ids - inputs.keys()), sorted(inputs.keys() - ids)
     if unknown or (lacking and split != "val"):
@@ -91,5 +91,4 @@ def open_store(data: BaseDataModule, run: RunFolder, split: str) -> PredictionSt
             f"{store.path} holds {what} of {split} in {data.root}: these are old results, or the config names other "
             f"images ({len(unknown)} unknown, {len(lacking) if split != 'val' else 0} missing); run predict again"
         )
-    store.check_images(inputs)
     return store

@@ -26,6 +26,7 @@ from preprocessing.sources import (
     look,
     others,
     read_seen,
+    replaces,
     summary,
     untouched,
     write_seen,
@@ -55,8 +56,13 @@ class PredictionStore:
         self.sources_path = self.path / "sources.json"
 
     @classmethod
-    def open(cls, path: Path | str) -> "PredictionStore":
+    def open(cls, path: Path | str, images: Mapping[str, Inputs] | None = None) -> "PredictionStore":
         """A complete store, for the verbs that read it.
+
+        Args:
+            path: its folder.
+            images: what a config says that each image is read from; None looks where the files lay when they were
+                predicted.
 
         Raises:
             FileNotFoundError: no store there.
@@ -71,7 +77,7 @@ class PredictionStore:
             raise ValueError(f"{store.path} holds {present} of {expected} images; run predict again, it will go on")
         if not present:
             raise ValueError(f"{store.path} holds no image; were there any to predict?")
-        store.check_sources()
+        store.check_sources(images)
         return store
 
     # --- writing -----------------------------------------------------------------------------------------------------
@@ -209,10 +215,11 @@ class PredictionStore:
         """Whether a quick look, which reads no file, finds the images and their folders as they were."""
         return untouched(*read_seen(self.sources_path))
 
-    def check_sources(self) -> None:
+    def check_sources(self, images: Mapping[str, Inputs] | None = None) -> None:
         """Refuse old results: what the predictions were made from must be what is there now.
 
-        Files that have gone are not missed here: a folder may have moved; `check_images` compares with the new one.
+        Args:
+            images: as in `open`. Without them files that have gone are not missed: their folder may have moved.
 
         Raises:
             ValueError: another checkpoint, other files, or other predictions that these were made from; says which.
@@ -239,20 +246,10 @@ class PredictionStore:
                 )
             other.check_sources()
         known = self.seen()
-        there = {name: Inputs([file.path for file in seen.files], seen.values) for name, seen in known.items()}
-        there = {name: inputs for name, inputs in there.items() if all(map(os.path.exists, inputs.files))}
-        self._compare(known, look(there, known))
-
-    def check_images(self, images: Mapping[str, Inputs]) -> None:
-        """Refuse predictions of other contents than those of the files that a config names.
-
-        Raises:
-            ValueError: names the first image and its file.
-        """
-        known = self.seen()
-        self._compare(known, look({name: inputs for name, inputs in images.items() if name in known}, known))
-
-    def _compare(self, known: Mapping[str, Seen], now: Mapping[str, Seen]) -> None:
+        if images is None:
+            images = {name: Inputs([file.path for file in seen.files], seen.values) for name, seen in known.items()}
+            images = {name: inputs for name, inputs in images.items() if all(map(os.path.exists, inputs.files))}
+        now = look({name: inputs for name, inputs in images.items() if name in known}, known)
         old = others(known, now)
         if old:
             raise ValueError(
@@ -260,9 +257,11 @@ class PredictionStore:
                 f"were, {old[0]!r} first ({difference(known[old[0]], now[old[0]])}): these are old results. Run "
                 "predict again, which does only these anew"
             )
-        if any(known[name] != seen for name, seen in now.items()):  # moved or touched: they need not be read again
+        # Moved or touched: they need not be read again.
+        new = {name: seen for name, seen in now.items() if seen != known[name] and replaces(known[name], seen)}
+        if new:
             with contextlib.suppress(OSError):
-                write_seen(self.sources_path, {**known, **now}, read_seen(self.sources_path)[1])
+                write_seen(self.sources_path, {**known, **new}, read_seen(self.sources_path)[1])
 
     def read(
         self, image_id: str, names: Sequence[str] | None = None, window: Window | None = None

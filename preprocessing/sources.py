@@ -86,6 +86,12 @@ def others(known: Mapping[str, Seen], now: Mapping[str, Seen]) -> list[str]:
     )
 
 
+def replaces(known: Seen, now: Seen) -> bool:
+    """Whether files of the same contents are the known ones, touched or moved, and not copies beside them."""
+    pairs = zip(known.files, now.files, strict=True)
+    return all(one.path == other.path or not os.path.exists(one.path) for one, other in pairs)
+
+
 def difference(known: Seen, now: Seen) -> str:
     """Which file of an image is another one, for a message."""
     if len(known.files) != len(now.files):

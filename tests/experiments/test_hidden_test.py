@@ -161,3 +161,36 @@ def test_nothing_can_be_read_at_all(tmp_path):
         data.sizes("test")
     with pytest.raises(ImageReadError, match="a.png is empty"):
         data.sizes("train")
+
+
+def test_other_test_images_under_the_same_names_are_predicted_anew(here, tmp_path, monkeypatch):
+    """They are told by their contents: another root, and times, do not matter."""
+    shutil.copytree(Path.cwd(), tmp_path / "w")
+    monkeypatch.chdir(tmp_path / "w")
+    for path in Path("data/test").iterdir():
+        path.unlink()
+    for name in ("a", "b", "c"):
+        picture(Path(f"data/test/{name}.png"), (16, 16))
+
+    def predict(*flags):
+        assert cli.main(["predict", "runs/c/fold0", "--data.predict_split", "[test]", *flags]) == 0
+        store = PredictionStore.open("runs/c/fold0/predictions/test")
+        written = {path.stem: path.stat().st_mtime_ns for path in store.path.glob("*.npz")}
+        return written, {name: store.read(name)["mask"][0] > 0.5 for name in store.ids()}
+
+    first, bright = predict()
+    assert PredictionStore("runs/c/fold0/predictions/test").manifest()["checkpoint"][:2] == ["../..", "best"]
+    shutil.copytree("data", "other")
+    for path in Path("other/test").iterdir():
+        path.touch()
+    assert predict("--data.root", "other")[0] == first
+    cv2.imwrite("other/test/b.png", 255 - cv2.imread("other/test/b.png"))
+    second, found = predict("--data.root", "other")
+    assert {name for name in first if second[name] != first[name]} == {"b"}
+    np.testing.assert_array_equal(found["b"], ~bright["b"])
+    with pytest.raises(ValueError, match=r"'b' first \(.*data/test/b.png\): these are old results"):
+        offline.submit(["runs/c", "--output", "s.csv"])
+    assert not Path("s.csv").exists()
+    third, found = predict()
+    assert {name for name in second if third[name] != second[name]} == {"b"}
+    np.testing.assert_array_equal(found["b"], bright["b"])

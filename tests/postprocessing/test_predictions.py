@@ -1,7 +1,13 @@
+import json
+import os
+import shutil
+import warnings
+
 import numpy as np
 import pytest
 
 from postprocessing.predictions import STRIP_ROWS, PredictionStore, read_finite, read_mean
+from preprocessing.sources import Inputs
 
 RANDOM = np.random.default_rng(0)
 
@@ -128,3 +134,101 @@ def test_what_is_no_number_is_refused_by_image_and_output(store, tmp_path, value
         with pytest.raises(ValueError, match=message):
             read()
     assert list(read_finite(other, "a", ["label"])) == ["label"]
+
+
+# --- what a store was made from --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "data").mkdir()
+    for name in "abc":
+        (tmp_path / "data" / f"{name}.png").write_bytes(name.encode() * 50)
+    return {name: Inputs([tmp_path / "data" / f"{name}.png"]) for name in "abc"}
+
+
+def fill(store, files, **given):
+    """Predict what is left; returns which."""
+    left = store.begin(list(files), "one", files, **given)
+    for name in left:
+        store.write(name, entry())
+    store.finish()
+    return left
+
+
+def test_only_images_whose_files_changed_are_predicted_anew(store, files, caplog):
+    assert fill(store, files) == ["a", "b", "c"]
+    assert fill(store, files) == []
+    before = store.state()
+    os.utime(files["a"].files[0], (1, 1))
+    files["b"].files[0].write_bytes(b"other" * 10)
+    assert fill(store, files) == ["b"]
+    assert "1 of 3 images were predicted from other files or values, 'b' first" in caplog.text
+    assert store.state() != before
+    assert fill(store, {name: Inputs(inputs.files, "[1.0]") for name, inputs in files.items()}) == ["a", "b", "c"]
+
+
+def test_equal_files_in_another_place_need_no_prediction(store, files, tmp_path, monkeypatch):
+    fill(store, files)
+    state = store.state()
+    shutil.move(tmp_path / "data", tmp_path / "moved")
+    PredictionStore.open(store.path)
+    moved = {name: Inputs([tmp_path / "moved" / f"{name}.png"]) for name in files}
+    store.check_sources(moved)
+    monkeypatch.setattr("preprocessing.sources.file_hash", None)  # read once, known from then on
+    store.check_sources(moved)
+    assert fill(store, moved) == []
+    assert store.state() == state
+
+
+def test_replaced_files_are_refused(store, files, tmp_path):
+    fill(store, files)
+    files["b"].files[0].write_bytes(b"B" * 50)
+    with pytest.raises(ValueError, match=r"1 of 3 images .*, 'b' first \(.*b\.png\): these are old"):
+        PredictionStore.open(store.path)
+    fill(store, files)
+    PredictionStore.open(store.path)
+    shutil.copytree(tmp_path / "data", tmp_path / "other")
+    (tmp_path / "other" / "c.png").write_bytes(b"C" * 50)
+    with pytest.raises(ValueError, match=r"'c' first \(.*other/c\.png\)"):
+        store.check_sources({name: Inputs([tmp_path / "other" / f"{name}.png"]) for name in files})
+    with pytest.raises(ValueError, match=r"2 files, it was predicted from 1"):
+        store.check_sources({"a": Inputs([*files["a"].files] * 2)})
+
+
+def test_a_store_that_was_made_from_others_knows_when_they_change(tmp_path, files):
+    member, blend = PredictionStore(tmp_path / "a"), PredictionStore(tmp_path / "ens")
+    fill(member, files)
+    for name in blend.begin(list(files), "blend", stores=[member]):
+        blend.write(name, entry())
+    blend.finish()
+    PredictionStore.open(blend.path)
+    (tmp_path / "runs").mkdir()
+    for store in (member, blend):
+        shutil.move(store.path, tmp_path / "runs")
+    blend = PredictionStore.open(tmp_path / "runs" / "ens")
+    files["a"].files[0].write_bytes(b"A" * 50)
+    with pytest.raises(ValueError, match=r"runs/a was made from other files"):
+        PredictionStore.open(blend.path)
+    fill(PredictionStore(tmp_path / "runs" / "a"), files)
+    with pytest.raises(ValueError, match=r"ens was made from .*runs/a, which have been written anew"):
+        PredictionStore.open(blend.path)
+
+
+def as_written_before(store):
+    """Make it one of the first format, which noted neither files nor checkpoint."""
+    (store.path / "sources.json").unlink()
+    manifest = {key: store.manifest()[key] for key in ("fingerprint", "complete", "ids")}
+    store.manifest_path.write_text(json.dumps(manifest | {"format": 1}))
+
+
+def test_stores_of_an_older_version_load_with_a_message_and_go_on(store, files):
+    fill(store, files)
+    as_written_before(store)
+    with pytest.warns(UserWarning, match="older version, which did not note checkpoint and files"):
+        assert PredictionStore.open(store.path).ids() == ["a", "b", "c"]
+    os.utime(files["b"].files[0])  # after it was predicted, as far as anyone can tell
+    assert fill(store, files) == ["b"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        PredictionStore.open(store.path)
