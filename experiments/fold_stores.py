@@ -4,13 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from callbacks.prediction_writer import split_folder
 from datamodules import BaseDataModule
 from evaluation.divide import TRAIN_ONLY
 from evaluation.folds import read_folds
 from experiments.run_folder import RunFolder
+from experiments.yaml_files import read_yaml
 from postprocessing.predictions import PredictionStore
 
 Missing = Literal["refuse", "skip"]
@@ -28,7 +27,7 @@ def absent_folds(runs: list[RunFolder]) -> tuple[list[int], list[int], list[str]
     """
     present, files = set(), {}
     for run in runs:
-        data = yaml.safe_load(run.config.read_text()).get("data", {}).get("init_args") or {}
+        data = read_yaml(run.config).get("data", {}).get("init_args") or {}
         fold, file = data.get("fold", 0), data.get("folds")
         if isinstance(fold, int) and file is not None and "members" not in run.read_facts():
             present.add(fold)

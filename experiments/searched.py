@@ -11,9 +11,11 @@ from jsonargparse import Namespace
 
 from experiments.differences import differences, short
 from experiments.run_folder import RunFolder, write_json
+from experiments.yaml_files import read_yaml
 from postprocessing.predictions import PredictionStore
 from postprocessing.search import SearchResult
 from preprocessing.pictures import replace
+from preprocessing.text_files import read_json
 
 
 @dataclass
@@ -79,7 +81,7 @@ def check_searched(path: Path, origin: Origin, runs: Sequence[RunFolder]) -> Non
     if not record.is_file():
         print(f"note: {path} does not say which chain it was found for: an older version, or a hand, has written it")
         return
-    known = json.loads(record.read_text())
+    known = read_json(record)
     changed = differences([known["chain"], origin.chain])
     if changed:
         text = ", ".join(f"{key}: {short(old)} -> {short(new)}" for key, (old, new) in changed.items())
@@ -87,7 +89,7 @@ def check_searched(path: Path, origin: Origin, runs: Sequence[RunFolder]) -> Non
             f"error: {path} was found for another chain than the config has now ({text}): it is an old result. Run "
             f"search again (python cli.py search {path.parent}), or delete it and take the configured chain"
         )
-    if yaml.safe_load(path.read_text())["competition"]["postprocess"] != known["found"]:
+    if read_yaml(path)["competition"]["postprocess"] != known["found"]:
         print(f"note: {path} has been changed since `search` wrote it")
     if known["metric"] != origin.metric:
         print(

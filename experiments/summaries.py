@@ -1,7 +1,6 @@
 """What is known of an experiment on disk: the score of each fold, what is missing, time, size, scores of images."""
 
 import csv
-import json
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from experiments.yaml_files import read_yaml
 from postprocessing.predictions import PredictionStore
 from preprocessing.files import file_hash
 from preprocessing.sources import find_checkpoint
+from preprocessing.text_files import read_json
 
 Fold = tuple[int, str]  # repetition, name of the fold
 
@@ -157,7 +157,7 @@ def check_scored(run: RunFolder, name: str) -> None:
         ValueError: names the run.
     """
     record, file = run.path / "member.json", find_checkpoint(run.path, "best")
-    predicted = json.loads(record.read_text()).get("predicted") if record.is_file() else None
+    predicted = read_json(record).get("predicted") if record.is_file() else None
     if predicted is not None and file is not None and predicted != file_hash(file):
         raise ValueError(
             f"the scores of {name} in {run.path.parent} are those of another checkpoint than {file} is now: these are "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from preprocessing.files import file_hash, text_hash
+from preprocessing.text_files import read_json
 
 GONE = ""  # hash of a file that is not there
 
@@ -124,7 +125,7 @@ def find_checkpoint(run: Path, name: str) -> Path | None:
     monitored (training on all rows).
     """
     folder, facts = run / "checkpoints", run / "run.json"
-    best = (json.loads(facts.read_text()).get("best") if facts.is_file() else None) or "best.ckpt"
+    best = (read_json(facts).get("best") if facts.is_file() else None) or "best.ckpt"
     candidates = {"best": ["best.ckpt", best, "last.ckpt"], "last": ["last.ckpt"]}.get(name)
     paths: Iterable[Path] = [folder / candidate for candidate in candidates or [Path(name).name]]
     paths = paths if candidates is not None else [Path(name), *paths]
@@ -186,7 +187,7 @@ def read_seen(path: Path) -> tuple[dict[str, Seen], dict[str, int]]:
     """Images and folders as `write_seen` wrote them; nothing where there is no such file."""
     if not path.is_file():
         return {}, {}
-    content = json.loads(path.read_text())
+    content = read_json(path)
     images = {name: Seen([FileMark(*file) for file in files], values) for name, (files, values) in content["images"]}
     return images, content["folders"]
 
