@@ -35,6 +35,7 @@ nb_execution_in_temp = True
 nb_merge_streams = True
 copybutton_exclude = ".linenos, .go, .gp"  # examples are copied without prompts and results
 
+linkcheck_ignore = [r"https://www\.kaggle\.com/.*"]  # answers people only
 linkcheck_timeout = 30
 linkcheck_retries = 2
 linkcheck_workers = 4

@@ -95,7 +95,9 @@ class EqualizeCounts(SetStep):
             offsets[first] += step
             own = np.flatnonzero(chosen == first)  # nobody else can change its class
             chosen[own] = (matrix[own] - offsets).argmax(1)
-            key = chosen.tobytes() if len(own) else b""
+            if (chosen[own] == first).all():
+                continue  # still on the way to the first change: no sign of going to and fro
+            key = chosen.tobytes()
             seen[key] = seen.get(key, 0) + 1
             if seen[key] > 50 and step > 1e-9:
                 step, seen = step / 2, {}

@@ -49,6 +49,16 @@ def test_the_order_within_a_class_stays():
         assert (np.argsort(one, kind="stable") == np.argsort(other, kind="stable")).all()
 
 
+def test_a_long_way_to_the_first_change_is_gone_in_whole_steps():
+    """The offset is 0.2 away: the least number of steps that makes the counts equal, nothing assigned."""
+    first = {"a": 0.9, "b": 0.8, "c": 0.6, "d": 0.3}
+    probabilities = {name: np.array([p, 1 - p], np.float32) for name, p in first.items()}
+    found = EqualizeCounts(rounds=300)(probabilities, NOWHERE)
+    assert [int(found[name].argmax()) for name in "abcd"] == [0, 0, 1, 1]
+    for name, array in probabilities.items():
+        assert found[name] - array == pytest.approx([-0.2, 0], abs=0.0015)
+
+
 def test_assignment_has_the_largest_sum_of_log_probabilities():
     from itertools import permutations
 
