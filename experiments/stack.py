@@ -13,13 +13,14 @@ from experiments.config import OfflineConfig, experiment_folder, read_config
 from experiments.ensemble import OFFLINE_KEYS, check_members, config_file
 from experiments.fold_stores import add_missing
 from experiments.run_folder import RunFolder
+from experiments.searched import check_searched
 from experiments.stack_images import ImageProblem
 from experiments.stack_inputs import Inputs
 from experiments.stack_objects import ObjectProblem
 from experiments.stack_scores import scores_of
 from experiments.yaml_files import read_yaml
 from postprocessing.predictions import PredictionStore
-from postprocessing.step import Step
+from postprocessing.step import as_config
 from preprocessing.files import text_hash
 from stacking.case_table import PRESETS
 from stacking.cross_fit import Repeats, divisions, fingerprint
@@ -194,17 +195,12 @@ class Stack:
             "runs": str(self.output.parent),
         }
         if problem.postprocess is not None:
-            content["competition"] = content["competition"] | {
-                "postprocess": [as_config(s) for s in problem.postprocess]
-            }
+            # Of the outputs that steps over all images change, the stack has none.
+            own = {"over_all": [], "postprocess": [as_config(step) for step in problem.postprocess]}
+            content["competition"] = content["competition"] | own
         temporary = run.config.with_suffix(".tmp")
         temporary.write_text(yaml.safe_dump(content, sort_keys=False))
         os.replace(temporary, run.config)
-
-
-def as_config(step: Step) -> dict[str, Any]:
-    """A step as YAML writes it."""
-    return {"class_path": f"postprocessing.{type(step).__name__}", "init_args": dict(vars(step))}
 
 
 def config_of(members: list[Member]) -> Path:
@@ -226,6 +222,7 @@ def with_searched(config: OfflineConfig, members: list[Member], verb: str, flags
     overlay = None if folder is None else folder / "searched.yaml"
     if overlay is None or not overlay.is_file():
         return config
+    check_searched(overlay, config.origin, [RunFolder(path) for member in members for path in member.runs])
     print(f"objects are made by the chain of {overlay}")
     return read_config(verb, [*flags[:2], "--config", str(overlay), *flags[2:]], options, searched=False)
 

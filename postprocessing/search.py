@@ -5,9 +5,7 @@ are kept, so the fit on all images and the two fits on halves of them share eval
 cross-fitted: each half is scored with the values found on the other half.
 """
 
-import inspect
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -18,7 +16,7 @@ import numpy as np
 from evaluation.metrics.base import CompetitionMetric
 from evaluation.void import without_void
 from postprocessing.shards import Case, Setting, evaluators
-from postprocessing.step import Step, argument_and_entry
+from postprocessing.step import Step, argument_and_entry, arguments_of, as_config
 
 
 class Parameter(NamedTuple):
@@ -83,7 +81,7 @@ class SearchResult:
 
     def as_overlay(self) -> dict:
         """The recommended chain as a config overlay: `competition.postprocess` with every argument of every step."""
-        return {"competition": {"postprocess": [_as_config(step) for step in self.recommended]}}
+        return {"competition": {"postprocess": [as_config(step) for step in self.recommended]}}
 
     def summary(self) -> str:
         """A few lines for the terminal."""
@@ -227,7 +225,7 @@ class _Space:
         self.parameters: list[Parameter] = []
         self._made: dict[tuple[int, Setting], Step | ValueError] = {}
         for number, step in enumerate(steps):
-            arguments = _arguments(step)
+            arguments = arguments_of(step)
             for name, values in step.search_space().items():
                 argument, entry = argument_and_entry(name)
                 if argument not in arguments:
@@ -332,29 +330,6 @@ def _descend(
     return present
 
 
-def _arguments(step: Step) -> dict[str, object]:
-    """Every constructor argument of a step with its value."""
-    return {name: getattr(step, name) for name in inspect.signature(type(step)).parameters}
-
-
 def _same(one: object, other: object) -> bool:
     # 1 == True, but they are not one candidate
     return one == other and isinstance(one, bool) == isinstance(other, bool)
-
-
-def _as_config(step: Step) -> dict:
-    kind = type(step)
-    package = kind.__module__.partition(".")[0]
-    short = getattr(sys.modules.get(package), kind.__name__, None) is kind
-    path = f"{package if short else kind.__module__}.{kind.__qualname__}"
-    arguments = {name: _plain(value) for name, value in _arguments(step).items()}
-    return {"class_path": path} | ({"init_args": arguments} if arguments else {})
-
-
-def _plain(value: object) -> object:
-    """Numpy scalars, arrays and tuples as YAML knows them."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return value

@@ -1,6 +1,7 @@
 """The base of every post-processing step."""
 
 import inspect
+import sys
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -28,13 +29,37 @@ class Step(ABC):
 
     def replaced(self, **changes: Any) -> "Step":
         """A copy with some constructor arguments, or entries of lists (`value[2]`), changed."""
-        arguments = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        arguments = arguments_of(self)
         for name, value in changes.items():
             argument, entry = argument_and_entry(name)
             if entry is not None:
                 value = [value if place == entry else old for place, old in enumerate(arguments[argument])]
             arguments[argument] = value
         return type(self)(**arguments)
+
+
+def arguments_of(step: Step) -> dict[str, Any]:
+    """Every constructor argument of a step with its value."""
+    return {name: getattr(step, name) for name in inspect.signature(type(step)).parameters}
+
+
+def as_config(step: Step) -> dict[str, Any]:
+    """A step as YAML writes it: its class, by the short name where its package exports it, and every argument."""
+    kind = type(step)
+    package = kind.__module__.partition(".")[0]
+    short = getattr(sys.modules.get(package), kind.__name__, None) is kind
+    path = f"{package if short else kind.__module__}.{kind.__qualname__}"
+    arguments = {name: _plain(value) for name, value in arguments_of(step).items()}
+    return {"class_path": path} | ({"init_args": arguments} if arguments else {})
+
+
+def _plain(value: Any) -> Any:
+    """Numpy scalars, arrays and tuples, and steps in a step, as YAML knows them."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return as_config(value) if isinstance(value, Step) else value
 
 
 def argument_and_entry(name: str) -> tuple[str, int | None]:

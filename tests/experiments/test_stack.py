@@ -349,6 +349,7 @@ def test_objects_are_dropped_and_split_out_of_fold(tmp_path, monkeypatch, capsys
         [{"class_path": "datamodules.targets.LabelImages", "init_args": {"pattern": "labels/{image_id}.png"}}],
         {
             "metric": {"class_path": "evaluation.metrics.InstanceAveragePrecision"},
+            "over_all": [{"class_path": "postprocessing.MatchPrior"}],  # of an output that the objects have not
             "postprocess": [
                 {"class_path": "postprocessing.Watershed", "init_args": {"seed": 0.3, "mask": 0.99}},  # until searched
             ],

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from postprocessing import (
     TripletThreshold,
     Watershed,
 )
-from postprocessing.step import argument_and_entry
+from postprocessing.step import argument_and_entry, as_config
 
 STEPS = [
     Threshold(0.4),
@@ -155,3 +156,24 @@ def test_steps_need_no_torch():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
     assert "Threshold" in postprocessing.__all__
+
+
+def test_a_chain_with_a_step_of_ones_own_is_written_as_it_is_read(tmp_path, monkeypatch):
+    """`search` and `stack` save chains, and later verbs build them again by their class paths."""
+    lines = ["from postprocessing import Gate, Step, Threshold", "class Sure(Threshold):", "    '''A threshold.'''"]
+    lines += ["class Inner:", "    class Twice(Step):", "        '''A step around another.'''"]
+    lines += ["        def __init__(self, step: Step, times: int = 2) -> None:"]
+    lines += ["            self.step, self.times = step, times"]
+    lines += ["        def __call__(self, prediction):", "            return self.step(self.step(prediction))"]
+    (tmp_path / "my_steps.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = import_module("my_steps")
+    chain = [MinimumArea(30), mine.Sure([np.float64(0.25), 0.5]), mine.Inner.Twice(mine.Sure(0.75))]
+    content = yaml.safe_load(yaml.safe_dump([as_config(step) for step in chain]))
+    paths = ["postprocessing.MinimumArea", "my_steps.Sure", "my_steps.Inner.Twice"]
+    assert [entry["class_path"] for entry in content] == paths
+    parser = ArgumentParser()
+    parser.add_argument("--steps", type=list[Step])
+    again = parser.instantiate_classes(parser.parse_object({"steps": content})).steps
+    assert [type(step) for step in again] == [type(step) for step in chain]
+    assert (again[0].pixels, again[1].value, again[2].step.value, again[2].times) == (30, [0.25, 0.5], 0.75, 2)
