@@ -6,6 +6,7 @@ from callbacks.early_stopping import EarlyStopping
 from callbacks.final_validation import FinalValidation
 from callbacks.finite_loss import FiniteLoss
 from callbacks.gradient_norm import GradientNorm
+from callbacks.hard_pairs import HardPairs
 from callbacks.image_size import ImageSize
 from callbacks.mean_teacher import MeanTeacher
 from callbacks.prediction_writer import PredictionWriter
@@ -24,6 +25,7 @@ __all__ = [
     "FinalValidation",
     "FiniteLoss",
     "GradientNorm",
+    "HardPairs",
     "ImageSize",
     "MeanTeacher",
     "PredictionTimeLimit",

@@ -7,6 +7,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would other
 from datamodules.base import BaseDataModule
 from datamodules.dicom import DicomDataModule
 from datamodules.images import ImageDataModule
+from datamodules.pairs import PairDataModule
 from datamodules.rgby import RgbyDataModule
 from datamodules.satellite import SatelliteDataModule
 from datamodules.slices import SliceDataModule
@@ -16,6 +17,7 @@ __all__ = [
     "BaseDataModule",
     "DicomDataModule",
     "ImageDataModule",
+    "PairDataModule",
     "RgbyDataModule",
     "SatelliteDataModule",
     "SliceDataModule",

@@ -3,6 +3,7 @@
 from lightning_modules.base import BaseModule
 from lightning_modules.classification import ClassificationModule
 from lightning_modules.detection import DetectionModule
+from lightning_modules.pairs import PairModule
 from lightning_modules.precision import AutoPrecision
 from lightning_modules.schedules import Piecewise, WarmupCosine
 from lightning_modules.segmentation import SegmentationModule
@@ -12,6 +13,7 @@ __all__ = [
     "BaseModule",
     "ClassificationModule",
     "DetectionModule",
+    "PairModule",
     "Piecewise",
     "SegmentationModule",
     "WarmupCosine",

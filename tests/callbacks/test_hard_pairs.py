@@ -25,7 +25,7 @@ from postprocessing.predictions import PredictionStore
 
 CONFIG = """
 model:
-  class_path: lightning_modules.pairs.PairModule
+  class_path: lightning_modules.PairModule
   init_args:
     network:
       class_path: networks.Siamese
@@ -38,7 +38,7 @@ model:
     loss: bce
     optimizer: {class_path: torch.optim.AdamW, init_args: {lr: 0.001}}
 data:
-  class_path: datamodules.pairs.PairDataModule
+  class_path: datamodules.PairDataModule
   init_args:
     root: data
     images: train/*.png
@@ -59,7 +59,7 @@ trainer:
   enable_progress_bar: false
   enable_model_summary: false
   callbacks:
-    - {class_path: callbacks.hard_pairs.HardPairs, init_args: {every: 1, noise: 0.5, decay: 0.5}}
+    - {class_path: callbacks.HardPairs, init_args: {every: 1, noise: 0.5, decay: 0.5}}
 """
 NAMES = ("whole", "parts")
 COLOURS = {"a": (220, 40, 40), "b": (40, 220, 40), "c": (40, 40, 220), "d": (200, 200, 40)}
