@@ -1,4 +1,4 @@
-"""CT and MR volumes: NIfTI, MetaImage, and folders of DICOM slices."""
+"""CT and MR volumes: NIfTI, MetaImage, folders of DICOM slices, and TIFF of many pages."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Volumes: NIfTI, MetaImage, and folders of DICOM slices."""
+"""Volumes: NIfTI, MetaImage, folders of DICOM slices, and TIFF of many pages."""
 
 import zlib
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from datamodules.readers.base import ImageReadError, Reader
 from datamodules.readers.dicom_elements import element_of, frame_count, place_of
 from datamodules.readers.dicom_files import read_header
 from datamodules.readers.dicom_series import read_series
+from datamodules.readers.images import picture_size, read_picture
 from preprocessing.hounsfield import window as windowed
 from preprocessing.metaimage import data_file, read_metaimage, read_metaimage_header
 from preprocessing.orientation import axis_codes, orientation_to
@@ -20,7 +21,10 @@ from preprocessing.spacing import resample, resample_onto, resampled_grid
 NIFTI = (".nii", ".nii.gz")
 METAIMAGE = (".mhd", ".mha")
 DICOM = (".dcm", ".dicom", ".dic", ".ima")
-ENDINGS = (*NIFTI, *METAIMAGE, *DICOM)
+TIFF = (".tif", ".tiff")
+ENDINGS = (*NIFTI, *METAIMAGE, *DICOM, *TIFF)
+NO_PLACE = np.eye(4)[[2, 1, 0, 3]]  # of a file that tells none: 1 mm cubes whose direction is `RAS` already
+ANY = 1 << 48  # pixels of a page: the limit of a volume is the reader's, in voxels
 NOTES = (".xml", ".txt", ".json", ".csv", ".pdf")  # archives lay them beside the slices
 PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "NumberOfFrames", "SliceThickness")
 GROUPS = ("SpacingBetweenSlices", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
@@ -31,9 +35,10 @@ class VolumeReader(Reader):
     """Reads volumes in one direction, and where wanted in one voxel size and one range of values.
 
     A row's `path` is a NIfTI file (`.nii`, `.nii.gz`; needs `pip install -e ".[volumes]"`), a MetaImage file (`.mha`,
-    `.mhd`), a DICOM file with many frames, or a folder with the slices of one DICOM series; or its `slices` list these.
-    DICOM slices are sorted by their place, whatever their names are, and come as Hounsfield units; a missing slice or
-    an uneven gap is warned about.
+    `.mhd`), a DICOM file with many frames, a TIFF whose pages are slices, or a folder with the slices of one DICOM
+    series; or its `slices` list these. A TIFF tells no direction and no voxel size: with `axcodes: RAS` it stays as it
+    lies. DICOM slices are sorted by their place, whatever their names are, and come as Hounsfield units; a missing
+    slice or an uneven gap is warned about.
 
     Args:
         axcodes: where columns, rows and slices run to (see `preprocessing.orientation.axis_codes`): `RAS` as MONAI and
@@ -131,6 +136,8 @@ class VolumeReader(Reader):
     def _grid(self, row: Any) -> Grid:
         """Size and affine in the file; headers of a series take a while, so each is read once."""
         source = source_of(row)
+        if self.spacing is not None and isinstance(source, Path) and ending_of(source) in TIFF:
+            raise ImageReadError(f"{source} tells no voxel size; leave out reader.spacing, or write it as NIfTI")
         key = tuple(map(str, source)) if isinstance(source, list) else (str(source),)
         if key not in self._grids:
             self._grids[key] = read_grid(source)
@@ -175,7 +182,7 @@ def read_volume(source: Path | list[Path]) -> tuple[np.ndarray, np.ndarray]:
     """A volume as it lies in its file.
 
     Args:
-        source: a NIfTI or MetaImage file, a DICOM file, a folder of DICOM files, or a list of them.
+        source: a NIfTI, MetaImage or TIFF file, a DICOM file, a folder of DICOM files, or a list of them.
 
     Returns:
         `(D, H, W, C)` in the file's type (native byte order, float64 as float32), and the affine `(4, 4)` from (slice,
@@ -191,6 +198,8 @@ def read_volume(source: Path | list[Path]) -> tuple[np.ndarray, np.ndarray]:
             volume, affine = _read_nifti(files[0])
         elif ending in METAIMAGE:
             volume, affine = read_metaimage(files[0])
+        elif ending in TIFF:
+            volume, affine = read_picture(files[0], "unchanged", ANY, "stack"), NO_PLACE
         elif ending in DICOM or len(files) > 1 or isinstance(source, list) or source.is_dir():
             volume, affine = read_series(files)
         else:
@@ -220,6 +229,8 @@ def read_grid(source: Path | list[Path]) -> Grid:
         if ending in METAIMAGE:
             header = read_metaimage_header(files[0])
             return header.size, header.affine
+        if ending in TIFF:
+            return picture_size(files[0], ANY, "stack"), NO_PLACE
         if ending in DICOM or len(files) > 1 or isinstance(source, list) or source.is_dir():
             return _series_grid(files)
     raise ImageReadError(f"{source} is no volume by its ending, expected one of {', '.join(ENDINGS)}")

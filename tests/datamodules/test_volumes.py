@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from datamodules.cache import DecodedCache
@@ -205,6 +206,29 @@ def test_masks_stay_on_the_voxels_of_their_image(tmp_path, scan, reader, codes):
     else:  # the nearest voxel has the larger weight in the linear mean of its axis
         assert (mask[0][image > 0.95] == 1).all()
         assert (mask[0][image < 0.05] == 0).all()
+
+
+@pytest.mark.parametrize("imagej", [False, True])
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "float32"])
+def test_pages_of_a_tiff_are_slices(tmp_path, kind, imagej):
+    volume = np.random.default_rng(0).integers(0, 200, (5, 8, 9)).astype(kind)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    tifffile.imwrite(tmp_path / "images/a.tif", volume, photometric="minisblack", imagej=imagej)
+    tifffile.imwrite(tmp_path / "labels/a.tif", (volume > 99).astype(np.uint8), photometric="minisblack")
+    (row,) = find_volumes(tmp_path, "images/*.tif").itertuples(index=False)
+    reader = VolumeReader()
+    image = reader.read(row)
+    assert image.dtype == volume.dtype
+    assert reader.size(row) == (5, 8, 9)
+    np.testing.assert_array_equal(image[..., 0], volume)
+    target = masks(tmp_path, reader)
+    target.pattern = "labels/{image_id}.tif"
+    np.testing.assert_array_equal(target.read(row, (5, 8, 9))["mask"][0], volume > 99)
+    with pytest.raises(ImageReadError, match=r"a\.tif tells no voxel size; leave out reader.spacing"):
+        VolumeReader(spacing=[1, 1, 1]).read(row)
+    with pytest.raises(ImageReadError, match=r"a\.tif is 5 x 8 x 9 voxels, more than reader.voxel_limit"):
+        VolumeReader(voxel_limit=359).read(row)
 
 
 def test_class_numbers_are_chosen_joined_and_checked(tmp_path, scan):
