@@ -130,6 +130,7 @@ class Examiner:
                 starts = [(side - length) // 2 for side, length in zip(sides, lengths, strict=True)]
                 row = with_window(row, (*starts, *lengths))
         image, arrays = Decoder(self.reader, []).read(row)
+        image = image.view(np.uint8) if image.dtype == bool else image  # statistics know numbers
         return image, arrays.get("valid"), row
 
     def truth(self, row: Any, split: str, size: tuple[int, ...], valid: np.ndarray | None) -> dict[str, np.ndarray]:

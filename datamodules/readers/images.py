@@ -8,7 +8,7 @@ import numpy as np
 from datamodules.readers.base import ImageReadError, Pixels, Reader
 from datamodules.readers.images_channels import Channels, Pages
 from datamodules.readers.images_pillow import PillowPicture
-from datamodules.readers.images_tiff import TiffPicture, is_tiff
+from datamodules.readers.images_tiff import TIFF_MARKS, TiffPicture
 
 LIMIT = 300_000_000
 
@@ -103,9 +103,11 @@ def opened(path: Path | str, pixel_limit: int = LIMIT, pages: Pages = None) -> T
     Raises:
         ImageReadError: missing, empty, no picture, too large, or more pages than asked for; names the file.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ImageReadError(f"{path} is not there")
-    if path.stat().st_size == 0:
+    try:
+        with open(path, "rb") as handle:
+            start = handle.read(4)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise ImageReadError(f"{path} is not there") from error
+    if not start:
         raise ImageReadError(f"{path} is empty (0 bytes)")
-    return (TiffPicture if is_tiff(path) else PillowPicture)(path, pages, pixel_limit)
+    return (TiffPicture if start in TIFF_MARKS else PillowPicture)(path, pages, pixel_limit)

@@ -17,7 +17,7 @@ from datamodules.readers.base import ImageReadError, Pixels
 from datamodules.readers.images_channels import Channels, Pages, as_channels, count_channels, page_numbers, white
 from preprocessing.orientation import upright
 
-MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how TIFF and BigTIFF begin
 ORIENTATION = 274
 PREVIEW = 0b101  # NewSubfileType: a reduced copy of another page, or its transparency mask
 MEANING = {256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339, 347, 530}
@@ -30,18 +30,12 @@ AS_STORED = (COMPRESSION.JPEG, COMPRESSION.JPEG_LOSSY, COMPRESSION.NONE)  # libj
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
-def is_tiff(path: Path | str) -> bool:
-    """Whether a file begins as TIFF or BigTIFF does."""
-    with open(path, "rb") as handle:
-        return handle.read(4) in MARKS
-
-
 class TiffPicture:
     """An open TIFF file.
 
     Numbers are those of the file, but for three kinds that Pillow has always given otherwise: a palette is resolved
-    for `rgb` and `gray`, YCbCr becomes RGB, and up to 8 bits where 0 is white are inverted. 1 bit is bool with
-    `unchanged`, else 0 and 255.
+    for `rgb` and `gray`, YCbCr becomes RGB, and 2 to 8 bits where 0 is white are inverted. 1 bit is bool with
+    `unchanged`, as it is stored; else 0 and 255, as it is seen: tifffile and scikit-image write True as black.
 
     Args:
         path: the file.
@@ -207,10 +201,12 @@ class TiffPicture:
         array = None
         if _decodes(page) and (page.photometric != PHOTOMETRIC.YCBCR or page.compression in AS_STORED):
             array = self._by_tifffile(page, number)
-        if array is None:
-            array = self._by_pillow(page)
-        elif page.photometric == PHOTOMETRIC.MINISWHITE and page.dtype.kind in "bu" and page.bitspersample <= 8:
-            array = ~array if page.dtype.kind == "b" else np.subtract(2**page.bitspersample - 1, array, dtype=np.uint8)
+        seen = array is None  # Pillow has inverted it already
+        array = self._by_pillow(page) if seen else array
+        bits = page.bitspersample if page.photometric == PHOTOMETRIC.MINISWHITE and page.dtype.kind in "bu" else 99
+        inverted = bits <= 8 and (bits > 1 or channels != "unchanged")  # what 1 bit stores is a mask's truth
+        if inverted != seen and bits <= 8:
+            array = ~array if page.dtype.kind == "b" else np.subtract(2**bits - 1, array, dtype=np.uint8)
         if array.dtype != page.dtype:
             raise ImageReadError(f"{self.path} gives {array.dtype}, its header says {page.dtype}")
         if channels == "unchanged":

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from datamodules.readers.images import read_picture
+from datamodules.readers.images import opened
 from datamodules.readers.lossy import lossy
 from datamodules.targets.base import Target
 from preprocessing.files import confined
@@ -45,7 +45,9 @@ class InstanceFolders(Target):
     def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
         labels = np.zeros(size, np.int32)
         for number, file in enumerate(self.files(row), 1):
-            mask = read_picture(file, "gray")[..., 0]
+            with opened(file) as picture:  # of 1 bit what is stored, which TIFF may show the other way round
+                one_bit = picture.pixels("unchanged").type == "1-bit"
+                mask = picture.read("unchanged" if one_bit else "gray")[..., 0]
             if mask.shape != size:
                 raise ValueError(f"mask {file} is {mask.shape}, its image {row.image_id!r} is {size}")
             inside = mask > 0

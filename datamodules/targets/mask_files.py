@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from datamodules.readers.images import read_picture
 from datamodules.readers.lossy import lossy
@@ -67,7 +66,7 @@ class MaskFiles(Target):
                 "at its EXIF orientation"
             )
         found, wanted = cut_at_half(found, path, self.classes, self.ignore, self.values), self.values
-        if wanted is not None and one_bit(path) and 1 not in np.hstack(wanted):
+        if wanted is not None and found.dtype == bool and 1 not in np.hstack(wanted):
             found = found * np.uint8(255)  # white, by whichever name
         return as_truth(as_numbers(found, path, self.classes, self.ignore, wanted), self.name, self.classes)
 
@@ -89,7 +88,7 @@ def check_settings(
 
 
 def read_plane(path: Path) -> np.ndarray:
-    """`(H, W)` of a picture that holds numbers: its channel, or the one that all its channels repeat; 1 bit as 0 and 1.
+    """`(H, W)` of a picture that holds numbers: its channel, or the one that all its channels repeat; 1 bit as bool.
 
     Raises:
         ImageReadError: no picture that can be read.
@@ -102,17 +101,7 @@ def read_plane(path: Path) -> np.ndarray:
         compression = lossy(path)
         cure = f": {compression} has changed its values; save masks as PNG" if compression else ""
         raise ValueError(f"mask {path} has {found.shape[2]} differing channels, expected 1{cure}")
-    found = found[..., 0].astype(np.uint8) if found.dtype == bool else found[..., 0]
-    return (found > 0).astype(np.uint8) if one_bit(path) else found
-
-
-def one_bit(path: Path) -> bool:
-    """Whether a picture file has one bit a pixel, without a palette."""
-    try:
-        with Image.open(path) as picture:
-            return picture.mode == "1"
-    except OSError:
-        return False  # a kind of TIFF that Pillow does not know
+    return found[..., 0]
 
 
 def cut_at_half(
