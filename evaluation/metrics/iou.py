@@ -3,8 +3,7 @@
 import numpy as np
 
 from evaluation.metrics.base import Arrays, CompetitionMetric
-from evaluation.metrics.overlap import counts, mean
-from evaluation.void import nothing_counts
+from evaluation.metrics.overlap import counts, mean, of_nothing
 
 
 def iou(counted: np.ndarray, empty: float) -> np.ndarray:
@@ -52,7 +51,7 @@ class IoUPerImage(CompetitionMetric):
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
         counted = counts(prediction, truth, self.output, self.truth, self.classes, self.ignore)
-        return iou(counted, np.nan if nothing_counts(truth) else self.empty)
+        return iou(counted, of_nothing(self.empty, counted, truth, self.classes))
 
     def reduce(self, rows: np.ndarray) -> float:
         return mean(rows)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from evaluation.metrics.base import Arrays, named
+from evaluation.void import nothing_counts
 from preprocessing.void import VOID
 
 
@@ -61,6 +62,19 @@ def _classes_that_count(
             raise ValueError(f"`valid` is {valid.shape}, the class numbers are {true.shape}")
         counted &= valid.astype(bool, copy=False)
     return predicted[counted], true[counted]
+
+
+def of_nothing(empty: float, counted: np.ndarray, truth: Arrays, classes: int | None) -> float:
+    """Score of an image without truth and prediction: `empty`, or nan where no pixel of it counts.
+
+    Args:
+        empty: see there.
+        counted: what `counts` gave: of class numbers each pixel that counts is true of one class.
+        truth: of the image.
+        classes: number of classes of index maps.
+    """
+    unknown = nothing_counts(truth) if classes is None else not counted[:, 2].any()
+    return float("nan") if unknown else empty
 
 
 def mean(scores: np.ndarray) -> float:

@@ -225,7 +225,10 @@ def test_class_number_255_never_counts(name):
     prediction, truth = both(kind, np.random.default_rng(1))
     void = np.random.default_rng(2).random(SIDE) < 0.3
     marked = {"mask": np.where(void, 255, truth["mask"])}
-    assert scores(build(), [(prediction, marked)]) == scores(build(), [(prediction, truth | {"valid": ~void})])
+    expected = scores(build(), [(prediction, truth | {"valid": ~void})])
+    assert scores(build(), [(prediction, marked)]) == expected
+    nothing = {"mask": np.full(SIDE, 255)}
+    assert scores(build(), [(prediction, marked), (prediction, nothing)])[0] == expected[0]
 
 
 @pytest.mark.parametrize("side", ["prediction", "truth"])
