@@ -7,6 +7,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would other
 from datamodules.base import BaseDataModule
 from datamodules.dicom import DicomDataModule
 from datamodules.images import ImageDataModule
+from datamodules.nodules import NoduleDataModule
 from datamodules.pairs import PairDataModule
 from datamodules.rgby import RgbyDataModule
 from datamodules.satellite import SatelliteDataModule
@@ -17,6 +18,7 @@ __all__ = [
     "BaseDataModule",
     "DicomDataModule",
     "ImageDataModule",
+    "NoduleDataModule",
     "PairDataModule",
     "RgbyDataModule",
     "SatelliteDataModule",

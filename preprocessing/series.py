@@ -95,6 +95,17 @@ def on_each_other(places: np.ndarray) -> tuple[int, int] | None:
     return int(order[at]), int(order[at + 1])
 
 
+def voxel_of(point: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Array index (slice, row, column), not rounded, of world millimetres as DICOM counts them (x, y, z in LPS).
+
+    Args:
+        point: `(3,)` or `(n, 3)`.
+        affine: `(4, 4)` from array index to RAS millimetres, as `VolumeReader.grid` gives it.
+    """
+    shifted = np.asarray(point, np.float64) @ LPS_TO_RAS - affine[:3, 3]
+    return np.linalg.solve(affine[:3, :3], shifted.T).T
+
+
 def gaps(places: np.ndarray, tolerance: float = 0.05) -> list[Gap]:
     """Where the steps between sorted slices differ from the usual one, by more than `tolerance` of it.
 

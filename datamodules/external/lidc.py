@@ -2,16 +2,19 @@
 
 import json
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from datamodules.external.base import ExternalData
-from datamodules.readers import Reader, VolumeReader
-from datamodules.readers.volumes import read_grid, source_of
-from datamodules.targets import Target
+from datamodules.readers import CubeReader, Reader, VolumeReader
+from datamodules.readers.dicom_files import read_header
+from datamodules.readers.volumes import files_of, read_grid, source_of
+from datamodules.targets import Labels, Target
+from datamodules.targets.dicom_seg import Plane, plane_of
 from preprocessing.polygons import contour_pixels, filled
 from preprocessing.text_files import read_xml
 
@@ -67,19 +70,26 @@ def _contour(roi: ElementTree.Element) -> list:
 
 
 class Lidc(ExternalData):
-    """Scans of LIDC-IDRI (Armato et al., Medical Physics 2011), a row per series folder that has an XML.
+    """LIDC-IDRI (Armato et al., Medical Physics 2011): a row per scan, or a row per nodule and reader.
 
-    Columns: `readings`, a JSON list of `read_readings`; the mean of each characteristic over all readings that have it,
-    such as `malignancy` (empty without any), and `malignancy_max`, that of the worst reading (juliandewit, Data Science
-    Bowl 2017, learned malignancy from each reader's own number).
+    Rows of scans, a series folder with an XML each, have the columns `readings`, a JSON list of `read_readings`; the
+    mean of each characteristic over all readings that have it, such as `malignancy` (empty without any); and
+    `malignancy_max`, that of the worst reading.
+
+    Rows of readings have the columns `centre` (`[x, y, z]` in millimetres, LPS), `diameter` (mm, of the outline),
+    `reader`, `nodule` and the characteristics that this reader gave: juliandewit (Data Science Bowl 2017, 2nd place)
+    learned malignancy from each reader's own number, so a nodule that four saw counts four times. Nodules below 3 mm,
+    which nobody judged, are left out. Both kinds of rows have the column `patient`.
 
     Args:
         root: folder of the data set, `LIDC-IDRI-0001/<study>/<series>/*.dcm` with one XML beside the slices.
         weight: of each sample in the loss.
         pattern: glob of the XML files under the root.
+        rows: `scans`, or `readings`: one for each nodule and reader.
         source: its name.
-        reader: how its scans are read; the config's own unless given.
-        targets: its sources of truth; `LidcMask` alone unless given.
+        reader: how its images are read; of scans the config's own unless given, of readings cubes of 32 voxels of 1 mm
+            (`datamodules.readers.CubeReader`).
+        targets: its sources of truth; of scans `LidcMask` alone unless given, of readings the label `malignancy`.
     """
 
     def __init__(
@@ -87,32 +97,92 @@ class Lidc(ExternalData):
         root: str,
         weight: float = 1.0,
         pattern: str = "**/*.xml",
+        rows: Literal["scans", "readings"] = "scans",
         source: str = "lidc",
         reader: Reader | None = None,
         targets: list[Target] | None = None,
     ) -> None:
+        if rows == "readings":
+            reader = CubeReader(spacing=[1.0, 1.0, 1.0]) if reader is None else reader
+            targets = [Labels("malignancy", kind="number", name="malignancy")] if targets is None else targets
         super().__init__(root, weight, source, reader, [LidcMask()] if targets is None else targets)
-        self.pattern = pattern
+        self.pattern, self.rows = pattern, rows
 
     def table(self) -> pd.DataFrame:
-        files = sorted(Path(self.root).glob(self.pattern))
-        if not files:
-            raise FileNotFoundError(f"Lidc: {self.root} has no {self.pattern}; check its root")
-        rows = []
-        for file in files:
-            if not any(path for path in file.parent.iterdir() if path.suffix != ".xml"):
-                continue  # chest X-rays have an XML of their own
-            readings = read_readings(file)
-            means = {}
-            for name in CHARACTERISTICS:
-                values = [entry[name] for entry in readings if name in entry]
-                means[name] = f"{np.mean(values):g}" if values else ""
-                if name == "malignancy":
-                    means["malignancy_max"] = str(max(values)) if values else ""
-            place = file.parent.relative_to(self.root)
-            row = {"image_id": str(place).replace("/", "_"), "path": str(file.parent)} | means
-            rows.append(row | {"readings": json.dumps(readings)})
-        return self.named(pd.DataFrame(rows))
+        found = scan_rows if self.rows == "scans" else reading_rows
+        return self.named(found(self.root, self.pattern))
+
+
+def scan_rows(root: Path | str, pattern: str) -> pd.DataFrame:
+    """A row per scan of LIDC-IDRI, without weight and source; see `Lidc`."""
+    rows = []
+    for scan, readings in _scans(root, pattern):
+        means = {}
+        for name in CHARACTERISTICS:
+            values = [entry[name] for entry in readings if name in entry]
+            means[name] = f"{np.mean(values):g}" if values else ""
+            if name == "malignancy":
+                means["malignancy_max"] = str(max(values)) if values else ""
+        rows.append(scan | means | {"readings": json.dumps(readings)})
+    return pd.DataFrame(rows)
+
+
+def reading_rows(root: Path | str, pattern: str) -> pd.DataFrame:
+    """A row per nodule and reader of LIDC-IDRI, without weight and source; see `Lidc`.
+
+    Raises:
+        ValueError: a scan that no header places, or nobody judged a nodule in any.
+    """
+    rows = []
+    for scan, readings in _scans(root, pattern):
+        judged = [(number, entry) for number, entry in enumerate(readings) if "malignancy" in entry]
+        plane = first_plane(scan["path"]) if judged else None
+        for number, entry in judged:
+            centre, diameter = _extent(entry, plane, scan["path"])
+            row = scan | {"image_id": f"{scan['image_id']}_r{entry['reader']}_{number}"}
+            row |= {"reader": str(entry["reader"]), "nodule": entry["nodule"]}
+            row |= {name: str(entry.get(name, "")) for name in CHARACTERISTICS}
+            rows.append(row | {"centre": json.dumps(centre), "diameter": f"{diameter:.4g}"})
+    if not rows:
+        raise ValueError(f"Lidc: nobody judged a nodule in any XML of {root} that matches {pattern!r}")
+    return pd.DataFrame(rows)
+
+
+def _scans(root: Path | str, pattern: str) -> Iterator[tuple[dict[str, str], list[dict[str, Any]]]]:
+    """What names each scan, and its readings."""
+    files = sorted(Path(root).glob(pattern))
+    if not files:
+        raise FileNotFoundError(f"Lidc: {root} has no {pattern}; check its root")
+    for file in files:
+        if not any(path for path in file.parent.iterdir() if path.suffix != ".xml"):
+            continue  # chest X-rays have an XML of their own
+        place = file.parent.relative_to(root)
+        names = {"image_id": str(place).replace("/", "_"), "path": str(file.parent)}
+        yield names | {"patient": place.parts[0] if place.parts else ""}, read_readings(file)
+
+
+def first_plane(folder: Path | str) -> Plane:
+    """Where the pixels of a series lie, from the first of its slices."""
+    path = files_of(Path(folder))[0]
+    return plane_of(read_header(path), path)
+
+
+def _extent(entry: dict[str, Any], plane: Plane, path: str) -> tuple[list[float], float]:
+    """Centre `[x, y, z]` of a nodule in millimetres (LPS), and its largest extent along the axes of a slice, mm."""
+    held = [(z, points) for z, inside, points in entry["contours"] if inside and points]
+    if not held:
+        raise ValueError(f"{path}: nodule {entry['nodule']!r} of reader {entry['reader']} has no outline")
+    corners = np.concatenate([np.array(points, np.float64) for _, points in held])
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    across, down = plane.orientation[:3], plane.orientation[3:]
+    column, row = (low + high) / 2
+    centre = plane.position + column * plane.spacing[1] * across + row * plane.spacing[0] * down
+    normal = np.cross(across, down)
+    if abs(normal[2]) < 0.1:
+        raise ValueError(f"{path}: its slices are upright ({plane.orientation.tolist()}), an outline's z is no place")
+    heights = [z for z, _ in held]
+    centre = centre + normal * ((min(heights) + max(heights)) / 2 - centre[2]) / normal[2]
+    return [round(float(number), 4) for number in centre], float(((high - low) * plane.spacing[::-1]).max())
 
 
 class LidcMask(Target):

@@ -13,8 +13,7 @@ from datamodules.readers import Reader, VolumeReader
 from datamodules.table import find_images
 from datamodules.targets import Target
 from preprocessing.csv_files import read_csv
-
-LPS = np.array([-1.0, -1.0, 1.0])  # the tables count as MetaImage does; our affines map to RAS
+from preprocessing.series import voxel_of
 
 
 class Luna16(ExternalData):
@@ -81,17 +80,6 @@ class Luna16(ExternalData):
             if uid in known:  # often a part of the subsets is on disk
                 found.setdefault(uid, []).append(point)
         return found
-
-
-def voxel_of(point: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """Array index (slice, row, column), not rounded, of world millimetres as LUNA16 writes them (x, y, z in LPS).
-
-    Args:
-        point: `(3,)` or `(n, 3)`.
-        affine: `(4, 4)` from array index to RAS millimetres, as `VolumeReader.grid` gives it.
-    """
-    shifted = np.asarray(point, np.float64) * LPS - affine[:3, 3]
-    return np.linalg.solve(affine[:3, :3], shifted.T).T
 
 
 class Nodules(Target):

@@ -2,6 +2,7 @@
 
 from datamodules.readers.arrays import ArrayReader
 from datamodules.readers.base import ImageReadError, Pixels, Reader
+from datamodules.readers.cubes import CubeReader
 from datamodules.readers.dicom import DicomReader
 from datamodules.readers.dicom_errors import DicomReadError
 from datamodules.readers.geotiff import GeoTiffReader
@@ -12,6 +13,7 @@ from datamodules.readers.volumes import VolumeReader
 
 __all__ = [
     "ArrayReader",
+    "CubeReader",
     "DicomReadError",
     "DicomReader",
     "GeoTiffReader",

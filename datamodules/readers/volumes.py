@@ -76,7 +76,10 @@ class VolumeReader(Reader):
         check_size(source, self._grid(row)[0], self.voxel_limit)
         volume, affine = read_volume(source)
         channels = [volume[..., index] for index in range(volume.shape[3])]
-        channels = [self.placed(channel, affine)[0] for channel in channels]
+        return self.shown([self.placed(channel, affine)[0] for channel in channels])
+
+    def shown(self, channels: list[np.ndarray]) -> np.ndarray:
+        """Channels `(D, H, W)` as one array `(D, H, W, C)`, in the windows where there are some."""
         if not self._windows:
             return np.stack(channels, axis=-1)
         bytes_ = [windowed(one, (low + high) / 2, high - low, 8) for one in channels for low, high in self._windows]

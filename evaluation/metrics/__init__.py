@@ -13,6 +13,7 @@ from evaluation.metrics.iou import IoUGlobal, IoUPerImage
 from evaluation.metrics.kappa import QuadraticWeightedKappa
 from evaluation.metrics.log_loss import LogLoss
 from evaluation.metrics.mask_average_precision import MaskAveragePrecision
+from evaluation.metrics.mean_absolute_error import MeanAbsoluteError
 from evaluation.metrics.precision import IoUPrecision
 from evaluation.metrics.ranked import MeanAveragePrecisionAtK
 from evaluation.metrics.retrieval import RetrievalMeanAveragePrecision, RetrievalRecall
@@ -36,6 +37,7 @@ __all__ = [
     "IoUPrecision",
     "LogLoss",
     "MaskAveragePrecision",
+    "MeanAbsoluteError",
     "MeanAveragePrecisionAtK",
     "QuadraticWeightedKappa",
     "RetrievalMeanAveragePrecision",

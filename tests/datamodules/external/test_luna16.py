@@ -8,12 +8,12 @@ import pytest
 
 from datamodules import VolumeDataModule
 from datamodules.external import Luna16
-from datamodules.external.luna16 import voxel_of
 from datamodules.readers import VolumeReader
 from datamodules.table import rows_of
 from datamodules.targets import MaskVolumes
 from evaluation.folds import CrossValidation, make_folds, write_folds
 from preprocessing.metaimage import write_metaimage
+from preprocessing.series import voxel_of
 
 # (slice, row, column) -> RAS: one as LUNA16 has it (LPS axes), one with columns and rows flipped.
 USUAL = np.array([[0, 0, -0.7, 170.0], [0, -0.8, 0, 150], [2.5, 0, 0, -300], [0, 0, 0, 1]])

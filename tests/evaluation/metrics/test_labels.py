@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, cohen_kappa_score, fbeta_score, log_loss, roc_auc_score
 
-from evaluation.metrics import Accuracy, AreaUnderROC, FBeta, LogLoss, QuadraticWeightedKappa
+from evaluation.metrics import (
+    Accuracy,
+    AreaUnderROC,
+    FBeta,
+    LogLoss,
+    MeanAbsoluteError,
+    QuadraticWeightedKappa,
+)
 
 CLASSES = 28
 
@@ -89,6 +96,16 @@ def test_kappa_of_grades_as_answers_and_of_a_constant():
     scores = [metric.image_score(np.array([0.0, n])) for n in range(5)]
     assert scores == sorted(scores, reverse=True)
     assert (scores[0], scores[-1]) == (1, 0)
+
+
+def test_mean_absolute_error_of_numbers():
+    random = np.random.default_rng(0)
+    predicted, true = random.normal(3, 2, (2, 20, 3)).astype(np.float32)
+    expected = np.abs(predicted.astype(np.float64) - true).mean()
+    assert fed(MeanAbsoluteError(), predicted, true) == pytest.approx(expected)
+    assert not MeanAbsoluteError.higher_is_better
+    with pytest.raises(ValueError, match=r"prediction 'label' is \(2,\), truth 'label' \(3,\)"):
+        fed(MeanAbsoluteError(), predicted[:, :2], true)
 
 
 def test_log_loss_of_one_class_equals_sklearn():

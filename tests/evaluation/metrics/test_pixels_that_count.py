@@ -72,6 +72,7 @@ OTHERS = {
     "CompetitionMetric",
     "FBeta",
     "LogLoss",
+    "MeanAbsoluteError",
     "MeanAveragePrecisionAtK",
     "QuadraticWeightedKappa",
     "RetrievalMeanAveragePrecision",

@@ -1,0 +1,43 @@
+"""Mean absolute error of numbers: ages, counts, the malignancy of nodules."""
+
+import numpy as np
+
+from evaluation.metrics.base import Arrays, CompetitionMetric, named
+
+
+class MeanAbsoluteError(CompetitionMetric):
+    """Mean of |predicted − true| over images and the numbers of each.
+
+    Args:
+        output: name of the numbers `(K,)` in the prediction: an output with `activations: {label: none}`.
+        truth: name of the true numbers (`datamodules.targets.Labels` of kind `number`); the same as `output` unless
+            given.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation.metrics import MeanAbsoluteError
+        >>> metric = MeanAbsoluteError()
+        >>> row = metric.image({"label": np.array([2.5], np.float32)}, {"label": np.array([4.0], np.float32)})
+        >>> metric.reduce(row[None])
+        1.5
+    """
+
+    higher_is_better = False
+
+    def __init__(self, output: str = "label", truth: str | None = None) -> None:
+        super().__init__()
+        self.output, self.truth = output, truth or output
+
+    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        predicted = np.asarray(named(prediction, self.output, "prediction"), np.float64)
+        true = np.asarray(named(truth, self.truth, "truth"), np.float64)
+        if predicted.ndim != 1 or predicted.shape != true.shape:
+            raise ValueError(
+                f"prediction {self.output!r} is {predicted.shape}, truth {self.truth!r} {true.shape}; expected as many "
+                "numbers (K,) in both"
+            )
+        return np.array([np.abs(predicted - true).sum(), len(true)])
+
+    def reduce(self, rows: np.ndarray) -> float:
+        total, count = rows.sum(axis=0)
+        return float(total / count) if count else float("nan")
