@@ -15,10 +15,8 @@ class NoduleDataModule(VolumeDataModule):
     """Cubes around the nodules of LIDC-IDRI, a row per nodule and reader: what `networks.C3D` learns malignancy from.
 
     Columns: those of `datamodules.external.Lidc` with `rows: readings`. `datamodules.targets.Labels` without a CSV
-    takes `malignancy` from them. A nodule that four radiologists saw is four rows, so group folds by `patient`.
-
-    Args:
-        (those of `VolumeDataModule`; `images` is the glob of the XML files: `*/*/*/*.xml`)
+    takes `malignancy` from them. A nodule that four radiologists saw is four rows, so group folds by `patient`. Its
+    arguments are those of `VolumeDataModule`; `images` is the glob of the XML files, `*/*/*/*.xml`.
     """
 
     default_reader = CubeReader

@@ -19,11 +19,12 @@ class CubeReader(VolumeReader):
     Rows of one volume should follow each other, for it is read once and the last one is kept; `data.cache: disk` keeps
     the cubes. What lies beyond the volume is its border, continued.
 
+    The other arguments are those of `VolumeReader`.
+
     Args:
         cube: voxels along (slice, row, column), at `spacing`; 32 each at 1 mm found nodules in the Data Science Bowl
             2017.
         column: of the point, a JSON list `[x, y, z]` of millimetres as DICOM and LUNA16 count them (LPS).
-        (the others are those of `VolumeReader`)
     """
 
     def __init__(self, *args: Any, cube: list[int] = [32, 32, 32], column: str = "centre", **kwargs: Any) -> None:  # noqa: B006
