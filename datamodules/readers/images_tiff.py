@@ -35,7 +35,7 @@ class TiffPicture:
 
     Numbers are those of the file, but for three kinds that Pillow has always given otherwise: a palette is resolved
     for `rgb` and `gray`, YCbCr becomes RGB, and 2 to 8 bits where 0 is white are inverted. 1 bit is bool with
-    `unchanged`, as it is stored; else 0 and 255, as it is seen: tifffile and scikit-image write True as black.
+    `unchanged`, as it is stored; else 0 and 255, as it is seen: tifffile writes True as black.
 
     Args:
         path: the file.

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 import yaml
 from PIL import Image
 
@@ -249,6 +250,33 @@ def test_sixteen_bits_stay(tree):
         assert (read_png(f"out/images/{number:03d}.png") == read_png(tree / "train" / f"{number:03d}.png")).all()
     run("--splits", "[train]", "--bits", "8")
     assert read_png("out/images/000.png").dtype == np.uint8
+
+
+def test_what_png_does_not_hold_is_refused_and_kept_in_arrays(tree):
+    """Signed pictures, and ids beyond 16 bits."""
+    for folder in ("images", "ids"):
+        (tree / folder).mkdir()
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(-1000, 1000, (40, 60)).astype(np.int16)
+        pixels = pixels.astype(np.uint16) if number == 0 else pixels
+        ids = np.arange(2400, dtype=np.int32).reshape(40, 60) // 100 + (70_000 if number == 2 else 0)
+        tifffile.imwrite(tree / f"images/{number}.tif", pixels)
+        tifffile.imwrite(tree / f"ids/{number}.tif", ids)
+    tifffile.imwrite(tree / "images/3.tif", np.zeros((2, 40, 60), np.uint8), photometric="minisblack")
+    shutil.copy(tree / "ids/0.tif", tree / "ids/3.tif")
+    reader = {"class_path": "datamodules.readers.ImageReader", "init_args": {"channels": "unchanged"}}
+    target = {"class_path": "datamodules.targets.LabelImages", "init_args": {"pattern": "ids/{image_id}.tif"}}
+    write_config(tree, images="images/*.tif", test_images=None, reader=reader, targets=[target])
+    with pytest.raises(SystemExit, match=r"3 images failed"):
+        run()
+    errors = pd.read_csv("out/failed.csv", dtype=str).set_index("image_id")["error"]
+    assert sorted(errors.index) == ["1", "2", "3"]
+    assert "PNG cannot hold int16" in errors["1"]
+    assert "3.tif has 2 pages" in errors["3"]
+    (tree / "images/3.tif").unlink()
+    run("--format", "npy")
+    assert_same(read_back(), originals(tree))
+    assert read_back()["2"][1]["instances"].max() == 70_023
 
 
 def test_colour_of_sixteen_bits_is_never_flattened(tree):

@@ -261,7 +261,7 @@ def test_where_0_is_white_8_bits_are_inverted(tmp_path, kind):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("photometric", ["minisblack", "miniswhite", None])
 def test_one_bit_is_stored_truth_or_what_is_seen(tmp_path, photometric, orientation):
-    """Unasked, tifffile and with it scikit-image write True as black: a mask must come back as it was."""
+    """Unasked, tifffile writes True as black: a mask must come back as it was."""
     mask = values("bool", (20, 33), 0)
     tags = [(274, "H", 1, orientation, True)]
     tifffile.imwrite(tmp_path / "a.tif", mask, photometric=photometric, extratags=tags)
