@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import cv2
 import numpy as np
 
-from datamodules.readers.base import Reader
+from datamodules.readers.base import Pixels, Reader
 from datamodules.readers.dicom_elements import whole_number
 from datamodules.readers.dicom_errors import DicomReadError, explained, wrong
 from datamodules.readers.dicom_files import read_dataset, read_header
@@ -95,6 +95,12 @@ class DicomReader(Reader):
     def size(self, row: Any) -> tuple[int, int]:
         header = read_header(row.path, ["Rows", "Columns"])
         return tuple(whole_number(header, keyword, row.path) for keyword in ("Rows", "Columns"))
+
+    def pixels(self, row: Any) -> Pixels | None:
+        if self.output != "voi":
+            return None
+        channels = max(1, len(self._windows)) * (2 * self.neighbours + 1)
+        return Pixels(f"uint{self.bits}", 3 if channels == 1 and self.channels == "rgb" else channels)
 
     def files(self, row: Any) -> list[Path | str]:
         return list(dict.fromkeys([row.path, *(path for path, _ in self._slices(row))]))

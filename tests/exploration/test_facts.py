@@ -9,20 +9,7 @@ import tifffile
 from datamodules.readers import ImageReader
 from exploration.facts import Examiner
 
-KINDS = (
-    "bool",
-    "uint8",
-    "int8",
-    "uint16",
-    "int16",
-    "uint32",
-    "int32",
-    "uint64",
-    "int64",
-    "float16",
-    "float32",
-    "float64",
-)
+WHOLE = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
 
 
 @pytest.mark.parametrize("kind", [*WHOLE, "float16", "float32", "float64"])

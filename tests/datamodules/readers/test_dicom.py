@@ -68,6 +68,18 @@ def test_channels(tmp_path, ramp):
     assert (read(path, output="raw") == colour).all()
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("channels", ["rgb", "gray"])
+@pytest.mark.parametrize("windows", [None, ["lung"], ["lung", "brain"]])
+def test_type_and_channels_are_known_before_reading(tmp_path, ramp, bits, channels, windows):
+    path = save(tmp_path / "a.dcm", ramp)
+    reader = DicomReader(windows=windows, bits=bits, channels=channels)
+    row = SimpleNamespace(image_id="a", path=path)
+    image = reader.read(row)
+    assert reader.pixels(row) == (image.dtype.name, image.shape[2])
+    assert DicomReader("hu").pixels(row) is None
+
+
 def test_a_frame_is_chosen(tmp_path, ramp):
     frames = np.stack([ramp, ramp // 2, ramp // 3])
     path = save(tmp_path / "a.dcm", frames)

@@ -31,7 +31,7 @@ TURNED = {
 }
 TYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32")
 MANY = settings(
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.data_too_large, HealthCheck.too_slow],
@@ -444,7 +444,7 @@ def sound(tmp_path_factory):
     return [file.read_bytes() for file in sorted(folder.glob("*.tif"))]
 
 
-@settings(MANY, max_examples=150)
+@settings(MANY, max_examples=100)
 @given(data=st.data())
 def test_damage_is_told_by_name_and_nothing_else(tmp_path, capfd, sound, data):
     content = bytearray(data.draw(st.sampled_from(sound)))
