@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments.arguments import check_order, config_files, experiment_name
 from experiments.members import is_current
-from experiments.run_folder import RunFolder, fold_name, write_json
+from experiments.run_folder import RunFolder, fold_name, fold_runs, write_json
 from experiments.yaml_files import read_yaml
 from preprocessing.files import file_hash, text_hash
 from preprocessing.text_files import read_json
@@ -127,7 +127,8 @@ def main(verb: str, arguments: list[str]) -> None:
     made_from = [run.checkpoint("best"), run.config]
     run_step(ChainStep("predict", [str(run.path)], made_from, predictions, partial(is_current, run)), record, [])
     searched = [experiment / "searched.yaml"]
-    own = [str(experiment), "--missing", "skip"]  # one fold was asked for, others may lie beside it
+    # One fold was asked for; where some others lie beside it, they are taken along.
+    own = [str(experiment), *(["--missing", "skip"] if len(fold_runs(experiment)) > 1 else [])]
     if fold != "all":
         run_step(ChainStep("search", own, [*predictions, run.config], searched), record, [])
     inputs = [*predictions, run.config, *searched]

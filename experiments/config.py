@@ -78,7 +78,8 @@ def read_config(
     """
     check_order(arguments)
     takes = TAKES.get(verb, "(--config FILE | RUN_FOLDER)")
-    parser = Parser(prog=f"python cli.py {verb}", usage=f"python cli.py {verb} {takes} [--key value …]")
+    usage = f"python cli.py {verb} {takes} [--key value …]"
+    parser = Parser(prog=f"python cli.py {verb}", usage=usage, description=None)
     parser.add_argument("--config", "-c", action=ActionConfigFile, help="Config file; later ones override.")
     parser.add_subclass_arguments(BaseDataModule, "data", required=True)
     add_experiment_arguments(parser)

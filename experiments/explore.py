@@ -33,6 +33,8 @@ def explore_verb(arguments: list[str]) -> None:
         return
 
     def options(parser: Any) -> None:
+        labels = "Two CSVs of labels alone are compared without a config: python cli.py explore --help --labels"
+        parser.add_argument("--labels", type=str | None, default=None, help=labels)
         parser.add_argument("--output", type=str | None, default=None, help="Folder; <runs>/<experiment>/explore.")
         parser.add_argument("--limit", type=int | None, default=None, help="Look at so many images of each split.")
         parser.add_argument("--processes", type=int | None, default=None, help="Worker processes; one per CPU.")

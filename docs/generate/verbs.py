@@ -30,8 +30,8 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def help_text(verb: str) -> str:
-    """What a verb prints for `--help`."""
+def help_text(verb: str, *flags: str) -> str:
+    """What a verb prints for `--help`, beside these flags."""
     printed = io.StringIO()
     with (
         patch.dict(os.environ, {"COLUMNS": "100"}),
@@ -39,7 +39,7 @@ def help_text(verb: str) -> str:
         contextlib.redirect_stdout(printed),
         contextlib.suppress(SystemExit),
     ):
-        cli.main([verb, "--help"])
+        cli.main([verb, "--help", *flags])
     return printed.getvalue().removeprefix(f"{verb}: {cli.VERBS[verb][1]}").strip()
 
 
