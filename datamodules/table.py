@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from datamodules.matching import matched
-from preprocessing.csv_files import read_csv
+from preprocessing.csv_files import comma_hint, read_csv
 from preprocessing.files import confined
 
 ID = "{image_id}"
@@ -159,7 +159,10 @@ def numbers(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
     wrong = values.isna().to_numpy().nonzero()
     if len(wrong[0]):
         row, column = table.iloc[wrong[0][0]], columns[wrong[1][0]]
-        raise ValueError(f"data.features: {column!r} of image {row['image_id']!r} is {row[column]!r}, no number")
+        raise ValueError(
+            f"data.features: {column!r} of image {row['image_id']!r} is {row[column]!r}, no "
+            f"number{comma_hint(str(row[column]))}"
+        )
     return values.to_numpy(np.float32)
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from preprocessing.csv_files import comma_hint
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
@@ -73,8 +75,8 @@ def _classes(table: pd.DataFrame, cv: "CrossValidation") -> pd.Series:
     if wrong.any():
         row = table[wrong].iloc[0]
         raise ValueError(
-            f"cv.bins wants numbers, image {row['image_id']!r} has {row[cv.stratify]!r} in {cv.stratify!r}; leave "
-            "cv.bins out for classes"
+            f"cv.bins wants numbers, image {row['image_id']!r} has {row[cv.stratify]!r} in {cv.stratify!r}"
+            f"{comma_hint(str(row[cv.stratify])) or '; leave cv.bins out for classes'}"
         )
     counted = (numbers != 0) & ~absent
     edges = np.unique(np.quantile(numbers[counted], np.linspace(0, 1, bins + 1)[1:-1])) if counted.any() else []

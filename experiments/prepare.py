@@ -17,7 +17,7 @@ from datamodules import BaseDataModule
 from datamodules.cache import identity, settings_of
 from datamodules.decoder import Decoder
 from datamodules.table import rows_of
-from datamodules.targets import Target
+from datamodules.targets import Boxes, Target
 from datamodules.targets.boxes import ARRAYS
 from experiments.arguments import config_files
 from experiments.config import OfflineConfig, read_config
@@ -77,15 +77,15 @@ def prepare(config: OfflineConfig, arguments: list[str]) -> None:
         )
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     processes = options.processes if options.processes is not None else cpus
-    failures, kept, lines = [], [], {"root": str(output)}
+    failures, tables, lines = [], [data.sample_submission, config.competition.solution], {"root": str(output)}
     for split, prefix in zip(splits, prefixes, strict=True):
         work = Split(data, split, prefix, output, steps, options.format, options.bits)
         work.run(max(1, processes))
         failures += [{"split": split, **failure} for failure in work.failures]
-        kept += work.kept
+        tables += work.kept_files()
         lines |= work.yaml_lines()
     write_failures(output / "failed.csv", failures)
-    copied = copy_tables(config, kept, output)
+    copied = copy_files(data.root, tables, output)
     print_end(write_yaml(data, output, lines), steps, copied, arguments)
     if failures:
         raise SystemExit(
@@ -309,7 +309,20 @@ class Split:
             if kind == "classes":
                 init_args["classes"] = 2 if name == "valid" else self._classes(name)
             lines.append({"class_path": class_path, "init_args": init_args})
-        return lines + [as_yaml(target) for target in self.kept]
+        for target in self.kept:
+            line = as_yaml(target)
+            if isinstance(target, Boxes):  # its names have the folders of before
+                line["init_args"]["folders"] = False
+            lines.append(line)
+        return lines
+
+    def kept_files(self) -> list[str]:
+        """Files under the root that targets still read."""
+        files = [file for target in self.kept for row in rows_of(self.table) for file in target.files(row)]
+        files = [file for file in dict.fromkeys(files) if file.is_relative_to(self.data.root)]
+        names = [str(file.relative_to(self.data.root)) for file in files]
+        texts = [value for target in self.kept for value in vars(target).values() if isinstance(value, str)]
+        return names + [text for text in texts if text.endswith(".csv")]
 
     def _classes(self, name: str) -> int:
         return next(target.classes for target in self.targets if getattr(target, "name", None) == name)
@@ -327,17 +340,13 @@ def write_failures(path: Path, failures: list[dict[str, str]]) -> None:
     replace(path, frame.to_csv(index=False).encode())
 
 
-def copy_tables(config: OfflineConfig, targets: list[Target], output: Path) -> list[str]:
-    """Copy the tables that are still needed: sample submission, solution, CSVs of targets. Returns their names."""
-    data = config.data
-    named = [data.sample_submission, config.competition.solution]
-    for target in targets:
-        named += [value for value in vars(target).values() if isinstance(value, str) and value.endswith(".csv")]
+def copy_files(root: str, names: list[str | None], output: Path) -> list[str]:
+    """Copy the files that are still needed: sample submission, solution, tables of targets. Returns their names."""
     copied = []
-    for name in dict.fromkeys(name for name in named if name):
-        if not (Path(data.root) / name).is_file():
+    for name in dict.fromkeys(name for name in names if name):
+        if not (Path(root) / name).is_file():
             continue
-        source, goal = confined(data.root, name), confined(output, name)
+        source, goal = confined(root, name), confined(output, name)
         goal.parent.mkdir(parents=True, exist_ok=True)
         temporary = goal.with_name(goal.name + ".tmp")
         shutil.copyfile(source, temporary)
@@ -378,7 +387,8 @@ def write_yaml(data: BaseDataModule, output: Path, lines: dict[str, Any]) -> Pat
 def print_end(path: Path, steps: list[Preprocess], copied: list[str], arguments: list[str]) -> None:
     """Where everything lies, and the YAML that reads it."""
     if copied:
-        print(f"copied as they are: {', '.join(copied)}")
+        more = f" and {len(copied) - 8} more" if len(copied) > 8 else ""
+        print(f"copied as they are: {', '.join(copied[:8])}{more}")
     print(f"everything lies in {path.parent}; what reads it stands in {path}:\n")
     print("".join(f"    {line}\n" for line in path.read_text().splitlines()))
     if any(step.changes_shape for step in steps):

@@ -10,6 +10,7 @@ from evaluation.mask_runs import runs_of
 from postprocessing import coco_rle
 from postprocessing.submissions.base import Submission, named
 from postprocessing.submissions.labels import class_names, class_place
+from preprocessing.csv_files import comma_hint
 
 
 class Cells(Submission):
@@ -116,5 +117,5 @@ def _probability(text: str) -> float:
     except ValueError:
         value = float("nan")
     if not 0 <= value <= 1:
-        raise ValueError(f"the confidence is {text!r}, expected a number in 0..1")
+        raise ValueError(f"the confidence is {text!r}, expected a number in 0..1{comma_hint(text)}")
     return value

@@ -3,6 +3,7 @@
 import numpy as np
 
 from postprocessing.submissions.base import Submission, named
+from preprocessing.csv_files import comma_hint
 
 
 class ClassColumns(Submission):
@@ -40,7 +41,7 @@ class ClassColumns(Submission):
             try:
                 values[place] = float(text)
             except ValueError:
-                raise ValueError(f"{name} is {text!r}, expected a number") from None
+                raise ValueError(f"{name} is {text!r}, expected a number{comma_hint(text)}") from None
             if not 0 <= values[place] <= 1:
                 raise ValueError(f"{name} is {text}, expected a probability in 0..1")
         return {self.output: values}

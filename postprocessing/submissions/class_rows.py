@@ -4,6 +4,7 @@ import numpy as np
 
 from postprocessing.submissions.base import RowError, Submission, named
 from postprocessing.submissions.labels import class_place
+from preprocessing.csv_files import comma_hint
 
 
 class ClassRows(Submission):
@@ -52,7 +53,7 @@ class ClassRows(Submission):
             try:
                 values[place] = float(text)
             except ValueError:
-                raise RowError(f"{key} is {text!r}, expected a number", number) from None
+                raise RowError(f"{key} is {text!r}, expected a number{comma_hint(text)}", number) from None
             if not 0 <= values[place] <= 1:
                 raise RowError(f"{key} is {text}, expected a probability in 0..1", number)
         lacking = [name for name, value in zip(self.classes, values, strict=True) if np.isnan(value)]

@@ -4,6 +4,8 @@ import pandas as pd
 import pytest
 
 from datamodules.metadata import described, listed, loss_weights
+from datamodules.table import numbers
+from evaluation.folds import CrossValidation, make_folds
 
 
 @pytest.fixture
@@ -32,6 +34,24 @@ def test_columns_come_from_ids_and_from_several_files(tmp_path, table):
     assert found["age"].tolist() == ["9", "8", "7"]
     with pytest.raises(ValueError, match=r"data\.id_pattern: .* does not fit the id 'car2_01'"):
         described(table, str(tmp_path), None, "image_id", r"(?P<car>car1)_\d+")
+
+
+def test_spaces_part_no_groups(tmp_path, table):
+    (tmp_path / "patients.csv").write_text("image_id,patient\ncar1_01,p1\ncar1_02,p1 \ncar2_01,p2\n")
+    with pytest.warns(UserWarning, match=r"patients\.csv: 'p1' and 'p1 ' in column 'patient' are one"):
+        found = described(table, str(tmp_path), "patients.csv", "image_id", None)
+    folds = make_folds(found, CrossValidation(k=2, group="patient", duplicates=False))
+    fold = dict(zip(folds["image_id"], folds["fold"], strict=True))
+    assert fold["car1_01"] == fold["car1_02"] != fold["car2_01"]
+
+
+def test_numbers_with_a_comma_are_told(tmp_path, table):
+    (tmp_path / "age.csv").write_text('image_id,age\ncar1_01,1.5\ncar1_02,"2,5"\ncar2_01,3\n')
+    found = described(table, str(tmp_path), "age.csv", "image_id", None)
+    with pytest.raises(ValueError, match=r"'age' of image 'car1_02' is '2,5', no number; numbers have a point"):
+        numbers(found, ["age"])
+    with pytest.raises(ValueError, match=r"image 'car1_02' has '2,5' in 'age'; numbers have a point"):
+        make_folds(found, CrossValidation(k=2, stratify="age", bins=2, duplicates=False))
 
 
 def test_weights_of_rows_that_are_not_listed_are_1(tmp_path, table):

@@ -367,6 +367,35 @@ def test_boxes_would_not_fit(tree):
         run("--steps", "[{class_path: preprocessing.Resize, init_args: {size: 20}}]")
 
 
+@pytest.mark.parametrize("kind", ["coco", "voc", "csv"])
+def test_boxes_go_along_and_meet_the_written_images(tree, kind):
+    names, size = [f"train/{number:03d}.png" for number in range(4)], {"width": 60}
+    if kind == "coco":
+        images = [{"id": n, "file_name": name, "height": 40 + n} | size for n, name in enumerate(names)]
+        boxes = [
+            {"id": 2 * n + c, "image_id": n, "category_id": 0, "bbox": [n, 2, 9, 9], "iscrowd": c}
+            for n in range(4)
+            for c in (0, 1)
+        ]
+        content = {"images": images, "categories": [{"id": 0, "name": "x"}], "annotations": boxes}
+        (tree / "boxes.json").write_text(json.dumps(content))
+    elif kind == "csv":
+        rows = [f"{name},1,2,9,9" for name in names]
+        (tree / "boxes.csv").write_text("\n".join(["image_id,xmin,ymin,xmax,ymax", *rows]))
+    else:
+        (tree / "xml").mkdir()
+        box = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+        for number in range(4):
+            (tree / f"xml/{number:03d}.xml").write_text(f"<annotation><object>{box}</object></annotation>")
+    path = {"coco": "boxes.json", "csv": "boxes.csv", "voc": "xml/{image_id}.xml"}[kind]
+    write_config(tree, targets=[{"class_path": "datamodules.targets.Boxes", "init_args": {"path": path, "kind": kind}}])
+    run()
+    expected = originals(tree)
+    assert ("ignored_boxes" in expected["000"][1]) == (kind == "coco")
+    shutil.rmtree(tree)
+    assert_same(read_back(), expected)
+
+
 def test_only_its_own_folders(tree):
     with pytest.raises(SystemExit, match="is data.root itself"):
         main("prepare", ["--config", "c.yaml", "--output", str(tree)])
