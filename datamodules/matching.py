@@ -63,6 +63,8 @@ def match_images(
             other folders.
     """
     names, images = list(dict.fromkeys(names)), Images(table, root, folders)
+    if len(names) == len(images.known) and all(name in images.known for name in names):
+        return dict(zip(names, names, strict=True))
     found = {name: image for name in names if (image := images.find(name, where)) is not None}
     result = {name: image.image_id for name, image in _one_each(found, where).items()}
     lost = [name for name in names if name not in result]
@@ -151,8 +153,9 @@ class Images:
         self.ids = table["image_id"].astype(str).tolist()
         self.known = dict.fromkeys(self.ids)
         self.paths = table["path"].astype(str).tolist() if "path" in table else self.ids
-        self.root, self.folders = Path(root), folders
-        self._index: dict[str, list[int]] | None = None  # built for the first name that is no id
+        self.root, self.folders, self.folder = Path(root), folders, Path(root).resolve().name
+        self._as_written: dict[str, str] | None = None  # what most names are that are no ids
+        self._index: dict[str, list[int]] | None = None  # built for the first name that is neither
         self._parts: list[tuple[list[str], str]] = []
 
     def find(self, name: str, where: str) -> Found | None:
@@ -163,6 +166,10 @@ class Images:
         """
         if name in self.known:
             return Found(name)
+        if self._as_written is None:
+            self._as_written = self._paths()
+        if name in self._as_written:
+            return Found(self._as_written[name])
         self._build()
         plain = urlsplit(name).path if "://" in name else name
         for text in dict.fromkeys((plain, unquote(plain))):
@@ -176,6 +183,13 @@ class Images:
                 return found[0]
         return None
 
+    def _paths(self) -> dict[str, str]:
+        """The images by their paths below the root, and by their files' names where those differ."""
+        paths = [path.removeprefix(f"{self.root}/") for path in self.paths]
+        files = [path.rpartition("/")[2] for path in paths]
+        found = dict(zip(paths, self.ids, strict=True))
+        return found if len(set(files)) < len(files) else found | dict(zip(files, self.ids, strict=True))
+
     def _build(self) -> None:
         if self._index is not None:
             return
@@ -184,15 +198,15 @@ class Images:
             folders, file = parts_of(path)
             folders = folders[len(below) :] if folders[: len(below)] == below else folders
             self._parts.append((folders, file))
-            names = {parts_of(image_id)[1] or image_id, *([] if "{" in file else [file, ENDING.sub("", file)])}
-            for key in {_plain(name) for name in names}:
+            names = {parts_of(image_id)[1], *([] if "{" in file else [file, ENDING.sub("", file)])}
+            for key in names:
                 for place in {key, f"{folders[-1] if folders else ''}/{key}"}:
                     self._index.setdefault(place, []).append(number)
 
     def _find(self, text: str) -> list[Found]:
         folders, file = parts_of(text)
         folders = folders if self.folders else []
-        for key in dict.fromkeys((_plain(file), _plain(ENDING.sub("", file)))):
+        for key in dict.fromkeys((file, ENDING.sub("", file))):
             places = [key] if not folders else [f"{folders[-1]}/{key}", f"/{key}"]
             numbers = dict.fromkeys(number for place in places for number in self._index.get(place, []))
             found = [one for number in numbers if (one := self._judge(number, folders, file)) is not None]
@@ -204,13 +218,13 @@ class Images:
         """The image, unless its folders are others than the name's."""
         own, own_file = self._parts[number]
         pairs = list(zip(reversed(folders), reversed(own), strict=False))
-        if any(_plain(one) != _plain(other) for one, other in pairs):
+        if any(one != other for one, other in pairs):
             return None
         endings = [match[0].lower() for name in (file, own_file) if (match := ENDING.search(name))]
         return Found(
             self.ids[number],
             other_ending=len(set(endings)) > 1 and file != self.ids[number],
-            other_folder=bool(folders) and not pairs and folders[-1] != self.root.resolve().name,
+            other_folder=bool(folders) and not pairs and folders[-1] != self.folder,
         )
 
     def hint(self, names: Sequence[str], ids: Sequence[str]) -> str:
@@ -245,9 +259,10 @@ def _affix(text: str, add: bool, before: bool) -> Callable[[str], str]:
 
 
 def parts_of(path: Path | str) -> tuple[list[str], str]:
-    """Folders and file of a path of any system, without `.` and `..`."""
+    """Folders and file of a path of any system, without `.` and `..`, in the one form of their accents."""
+    given = _plain(str(path)).replace("\\", "/").split("/")
     parts: list[str] = []
-    for part in re.split(r"[\\/]+", str(path)):
+    for part in given:
         if part == "..":
             parts = parts[:-1]
         elif part not in ("", "."):
@@ -256,5 +271,5 @@ def parts_of(path: Path | str) -> tuple[list[str], str]:
 
 
 def _plain(text: str) -> str:
-    """A text in the one form of its accents: macOS writes é as two characters."""
+    """A text with each accent on its letter: macOS writes é as two characters."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)

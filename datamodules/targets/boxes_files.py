@@ -164,20 +164,37 @@ def read_coco(path: Path, table: pd.DataFrame, root: Path, folders: bool) -> Box
         size = [_whole(files[number].get(side)) for side in ("height", "width")]
         if all(size):
             sizes[image_id] = size[0], size[1]
-    rows = [
-        _coco_row(item, f"{path}, annotation {_id_of(item, place)!r}", files, kinds)
-        for place, item in enumerate(parts["annotations"])
-    ]
-    places = [_id_of(item, place) for place, item in enumerate(parts["annotations"])]
-    kept = [place for place, row in enumerate(rows) if row[0] in image_of]
+    images, numbers, names, kind = _annotations(parts["annotations"], files, kinds, path)
+    kept = np.array([number in image_of for number in images], bool)
+    places = np.flatnonzero(kept)
     return BoxRows(
-        [image_of[rows[place][0]] for place in kept],
-        _four([rows[place][1] for place in kept]),
-        [rows[place][2] for place in kept],
-        np.array([rows[place][3] for place in kept], np.int64),
-        lambda n: f"{path}, annotation {places[kept[n]]!r}",
+        [image_of[number] for number in images if number in image_of],
+        numbers[kept],
+        [name for name, own in zip(names, kept, strict=True) if own],
+        kind[kept],
+        lambda n: f"{path}, annotation {_id_of(parts['annotations'][places[n]], places[n])!r}",
         sizes,
     )
+
+
+def _annotations(
+    items: list, files: dict[Any, dict], kinds: dict[Any, dict], path: Path
+) -> tuple[list, np.ndarray, list[str], np.ndarray]:
+    """Image, box `(N, 4)`, class and kind `(N,)` of each annotation; there may be a million."""
+    try:
+        images = [item["image_id"] for item in items]
+        names = [kinds[item["category_id"]]["name"] for item in items]
+        crowd = np.array([item.get("iscrowd", 0) for item in items], np.float64)
+        numbers = np.array([item["bbox"] for item in items], np.float64).reshape(-1, 4)
+        sound = all(number in files for number in images) and len(numbers) == len(items)
+        sound = sound and np.isfinite(numbers).all() and np.isin(crowd, (0, 1)).all()
+    except (KeyError, TypeError, ValueError, AttributeError):
+        sound = False
+    if not sound:
+        for place, item in enumerate(items):
+            _refuse_annotation(item, f"{path}, annotation {_id_of(item, place)!r}", files, kinds)
+        raise ValueError(f"{path} is no COCO file of boxes: its annotations are of different forms")
+    return images, numbers, names, np.where(crowd == 1, CROWD, OBJECT)
 
 
 def _by_id(items: list, name: str, what: str) -> dict[Any, dict]:
@@ -199,8 +216,8 @@ def _id_of(item: Any, place: int) -> Any:
     return item.get("id", f"number {place}") if isinstance(item, dict) else f"number {place}"
 
 
-def _coco_row(item: Any, where: str, files: dict, kinds: dict) -> tuple[Any, list[float], str, int]:
-    """Image, box, class and kind of an annotation."""
+def _refuse_annotation(item: Any, where: str, files: dict, kinds: dict) -> None:
+    """Raise what is wrong with an annotation, if anything is."""
     if not isinstance(item, dict):
         raise ValueError(f"{where} is {str(item)[:40]}, expected keys with values")
     if not _is_id(item.get("image_id")) or item["image_id"] not in files:
@@ -211,11 +228,9 @@ def _coco_row(item: Any, where: str, files: dict, kinds: dict) -> tuple[Any, lis
     box = item.get("bbox")
     if not isinstance(box, list) or len(box) != 4:
         raise ValueError(f"{where}: bbox is {box!r}, expected [x, y, width, height]")
-    crowd = item.get("iscrowd", 0)
-    if crowd not in (0, 1):
-        raise ValueError(f"{where}: iscrowd is {crowd!r}, expected 0 or 1")
-    kind = kinds[item["category_id"]]["name"]
-    return item["image_id"], _floats(box, where), kind, CROWD if crowd else OBJECT
+    _floats(box, where)
+    if item.get("iscrowd", 0) not in (0, 1):
+        raise ValueError(f"{where}: iscrowd is {item['iscrowd']!r}, expected 0 or 1")
 
 
 def _floats(values: list, where: str) -> list[float]:

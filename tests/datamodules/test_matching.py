@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamodules.matching import match_images
@@ -26,6 +26,7 @@ def quiet(names, table, root="/data", **settings):
         return match_images(names, table, root, "file", **settings)
 
 
+@settings(deadline=None)
 @given(
     files=st.lists(st.tuples(FOLDERS, STEMS), min_size=1, max_size=6, unique_by=lambda pair: pair[1]),
     form=st.sampled_from(
@@ -51,6 +52,7 @@ def test_every_form_of_a_path_means_its_image(files, form):
         assert quiet(names, table) == dict(zip(names, table["image_id"], strict=True))
 
 
+@settings(deadline=None)
 @given(
     own=FOLDERS,
     other=FOLDERS,
