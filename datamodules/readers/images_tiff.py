@@ -149,6 +149,9 @@ class TiffPicture:
         if page.dtype.kind not in "biuf" or page.imagedepth != 1 or 0 in page.shape:
             what = {"c": "complex numbers"}.get(page.dtype.kind, f"an image of {page.shape}")
             raise ImageReadError(f"{self.path} holds {what}, expected a picture of real numbers")
+        if page.photometric == PHOTOMETRIC.PALETTE:
+            stored = "uint8" if page.dtype == bool else page.dtype.name
+            return (stored, page.samplesperpixel) if channels == "unchanged" else ("uint8", 3)
         few = page.bitspersample < 8
         if channels == "unchanged":
             return f"{page.bitspersample}-bit" if few else page.dtype.name, page.samplesperpixel
@@ -160,8 +163,6 @@ class TiffPicture:
             raise ImageReadError(
                 f"{self.path} holds {name}, which `channels: {channels}` cannot convert; set reader.channels: unchanged"
             )
-        if page.photometric == PHOTOMETRIC.PALETTE:
-            return "uint8", 3
         return "uint8" if few else page.dtype.name, page.samplesperpixel - _has_alpha(page)
 
     def _check_whole(self) -> None:
@@ -201,14 +202,15 @@ class TiffPicture:
         array = None
         if _decodes(page) and (page.photometric != PHOTOMETRIC.YCBCR or page.compression in AS_STORED):
             array = self._by_tifffile(page, number)
-        seen = array is None  # Pillow has inverted it already
+        seen = array is None  # Pillow gives what is to be seen, tifffile what is stored
         array = self._by_pillow(page) if seen else array
-        bits = page.bitspersample if page.photometric == PHOTOMETRIC.MINISWHITE and page.dtype.kind in "bu" else 99
-        inverted = bits <= 8 and (bits > 1 or channels != "unchanged")  # what 1 bit stores is a mask's truth
-        if inverted != seen and bits <= 8:
-            array = ~array if page.dtype.kind == "b" else np.subtract(2**bits - 1, array, dtype=np.uint8)
+        reversible = page.photometric == PHOTOMETRIC.MINISWHITE and page.dtype.kind in "bu" and page.bitspersample <= 8
+        if reversible and seen != (page.bitspersample > 1 or channels != "unchanged"):
+            array = ~array if page.dtype.kind == "b" else np.subtract(2**page.bitspersample - 1, array, dtype=np.uint8)
         if array.dtype != page.dtype:
             raise ImageReadError(f"{self.path} gives {array.dtype}, its header says {page.dtype}")
+        if page.photometric == PHOTOMETRIC.PALETTE and array.dtype == bool:
+            array = array.view(np.uint8)  # numbers of two colours
         if channels == "unchanged":
             return array
         if page.photometric == PHOTOMETRIC.SEPARATED:
@@ -224,7 +226,7 @@ class TiffPicture:
         with explained(self.path):
             try:
                 if self.count > len(self.pages):
-                    array = self._stacked[number]
+                    array = np.array(self._stacked[number])
                 else:
                     array = page.asarray(squeeze=False, maxworkers=1)  # a loader process has one CPU
             except (ImportError, NotImplementedError):

@@ -249,6 +249,24 @@ def test_a_palette_is_resolved_or_its_numbers(tmp_path, orientation):
     np.testing.assert_array_equal(read_picture(tmp_path / "a.tif", "gray")[..., 0], gray)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_palette_of_few_bits(tmp_path, bits):
+    """Packed by hand: no library here writes it."""
+    random = np.random.default_rng(0)
+    numbers, map_ = random.integers(0, 2**bits, (20, 33), np.uint8), random.integers(0, 256, (3, 2**bits))
+    planes = (numbers[..., None] >> np.arange(bits)[::-1]) & 1
+    pixels = np.packbits(planes.reshape(20, -1).astype(bool), axis=1).tobytes()
+    colours = (map_ * 257).astype("<u2").tobytes()
+    tags = [(256, 3, 1, 33), (257, 3, 1, 20), (258, 3, 1, bits), (259, 3, 1, 1), (262, 3, 1, 3)]
+    tags += [(273, 4, 1, 400), (277, 3, 1, 1), (278, 3, 1, 20), (279, 4, 1, len(pixels)), (320, 3, 3 * 2**bits, 200)]
+    header = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    (tmp_path / "a.tif").write_bytes(header.ljust(200, b"\0") + colours.ljust(200, b"\0") + pixels)
+    found = read_picture(tmp_path / "a.tif", "unchanged")
+    assert picture_pixels(tmp_path / "a.tif", "unchanged") == (found.dtype.name, 1) == ("uint8", 1)
+    np.testing.assert_array_equal(found[..., 0], numbers)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif"), map_.T[numbers])
+
+
 @pytest.mark.parametrize("kind", ["uint8", "uint16"])
 def test_where_0_is_white_8_bits_are_inverted(tmp_path, kind):
     """As Pillow does: deeper ones are the numbers of the file."""
