@@ -1,46 +1,44 @@
 """As many images of each class as there are known to be."""
 
+import warnings
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
+from postprocessing.balanced import balance
 from postprocessing.set_step import SetStep, Surroundings, stacked
-
-MOST = 20_000  # images that an assignment can be solved for in memory and minutes
 
 
 class EqualizeCounts(SetStep):
     """Shift the probabilities of the classes until each is the most probable of as many images.
 
     Camera identification 2018 and Quick, Draw! 2018: the organisers' test sets were balanced, which was worth 0.7 % of
-    MAP@3 for every model (https://www.kaggle.com/c/quickdraw-doodle-recognition/discussion/73738).
+    MAP@3 for every model (https://www.kaggle.com/c/quickdraw-doodle-recognition/discussion/73738). Counts differ by 1
+    at most; 112,200 images of 340 classes take some ten seconds. A warning says what was done.
 
     Args:
         output: probabilities `(K,)` of classes that exclude each other.
-        method: `iterative` lowers the most frequent class by a small step until it is no longer the most frequent, and
-            so on; the order of the images within a class stays. `assignment` finds the counts with the largest sum of
-            log probabilities, exactly; it adds 1 to the chosen class and halves, so that it is the most probable.
-        step: what the iterative method lowers a class by at first; halved when it goes to and fro.
+        method: `iterative` lowers each class by a number of its own, as the competitors did step by step; the order of
+            the images within a class stays. Of all ways to make the counts equal it is the one with the largest sum of
+            probabilities. `assignment` is the one with the largest sum of log probabilities; probabilities are halved,
+            and that of the chosen class lies in the upper half.
+        step: a class is lowered by at most this more than equal counts need, such that images prefer their classes
+            clearly.
         shares: of the classes, where they are not equal; they need not sum to 1.
-        rounds: of the iterative method at most; what then still differs is assigned.
+        rounds: of lowering the most frequent class at most; what then still differs is settled by the cheapest exchange
+            between classes.
 
     Raises:
-        ValueError: fewer images than classes; shares that do not fit.
+        ValueError: fewer images than classes; shares that do not fit; probabilities that are no numbers.
 
     Example:
         >>> import numpy as np
         >>> from postprocessing import EqualizeCounts
         >>> from postprocessing.set_step import Surroundings
-        >>> probabilities = {
-        ...     "a": np.array([0.9, 0.1], np.float32),
-        ...     "b": np.array([0.8, 0.2], np.float32),
-        ...     "c": np.array([0.6, 0.4], np.float32),
-        ...     "d": np.array([0.3, 0.7], np.float32),
-        ... }
-        >>> equal = EqualizeCounts()(probabilities, Surroundings())
-        >>> {image_id: int(array.argmax()) for image_id, array in equal.items()}  # c was the least sure of class 0
-        {'a': 0, 'b': 0, 'c': 1, 'd': 1}
+        >>> given = {name: np.array([p, 1 - p], np.float32) for name, p in zip("abcd", (0.9, 0.8, 0.7, 0.6))}
+        >>> found = EqualizeCounts()(given, Surroundings())
+        >>> [int(found[name].argmax()) for name in "abcd"]  # the first class was the likelier of all
+        [0, 0, 1, 1]
     """
 
     def __init__(
@@ -58,14 +56,30 @@ class EqualizeCounts(SetStep):
         self.output, self.method, self.step, self.shares, self.rounds = output, method, step, shares, rounds
 
     def __call__(self, probabilities: dict[str, np.ndarray], around: Surroundings) -> dict[str, np.ndarray]:
+        """The probabilities, shifted: float64 in 0..1, since float32 would make neighbours in the order equal."""
         ids, matrix = stacked(probabilities, self)
-        wanted = self.wanted(*matrix.shape)
+        if not np.isfinite(matrix).all():
+            wrong = ids[int(np.flatnonzero(~np.isfinite(matrix).all(1))[0])]
+            raise ValueError(
+                f"EqualizeCounts: image {wrong!r} has probabilities in {self.output!r} that are no numbers"
+            )
+        wanted, first = self.wanted(*matrix.shape), matrix.argmax(1)
+        before = np.bincount(first, minlength=len(wanted))
+        if self._fits(before, wanted):
+            return dict(zip(ids, matrix, strict=True))
         if self.method == "iterative":
-            matrix = self._iterate(matrix, wanted)
-        surplus = np.bincount(matrix.argmax(1), minlength=matrix.shape[1]) - wanted
-        if self.method == "assignment" or not self._fits(surplus, wanted):
-            matrix = self._assign(matrix, wanted)
-        return dict(zip(ids, matrix.astype(np.float32), strict=True))
+            chosen, prices = balance(matrix, wanted, self.step, self.rounds)
+            result = _shifted(matrix, chosen, prices)
+        else:
+            chosen, _ = balance(np.log(np.maximum(matrix - min(0.0, matrix.min()), 1e-12)), wanted, rounds=self.rounds)
+            result = _raised(matrix, chosen)
+        warnings.warn(
+            f"EqualizeCounts: the {len(wanted)} classes of {self.output!r} had {before.min()} to {before.max()} of "
+            f"{len(ids)} images and have {wanted.min()} to {wanted.max()} now; {(chosen != first).sum()} images "
+            "changed class",
+            stacklevel=2,
+        )
+        return dict(zip(ids, result, strict=True))
 
     def wanted(self, images: int, classes: int) -> np.ndarray:
         """Images of each class; the largest remainders get one more."""
@@ -79,38 +93,30 @@ class EqualizeCounts(SetStep):
         counts[np.argsort(counts - exact, kind="stable")[: images - counts.sum()]] += 1
         return counts
 
-    def _fits(self, surplus: np.ndarray, wanted: np.ndarray) -> bool:
+    def _fits(self, counts: np.ndarray, wanted: np.ndarray) -> bool:
         """Whether equal counts differ by 1 at most; given ones by 1 from what they should be."""
-        return np.ptp(surplus + wanted) <= 1 if self.shares is None else np.abs(surplus).max() <= 1
+        return np.ptp(counts) <= 1 if self.shares is None else np.abs(counts - wanted).max() <= 1
 
-    def _iterate(self, matrix: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        offsets, step = np.zeros(len(wanted)), self.step
-        chosen = matrix.argmax(1)
-        seen: dict[bytes, int] = {}
-        for _ in range(self.rounds):
-            surplus = np.bincount(chosen, minlength=len(wanted)) - wanted
-            if self._fits(surplus, wanted):
-                break
-            first = int(surplus.argmax())
-            offsets[first] += step
-            own = np.flatnonzero(chosen == first)  # nobody else can change its class
-            chosen[own] = (matrix[own] - offsets).argmax(1)
-            if (chosen[own] == first).all():
-                continue  # still on the way to the first change: no sign of going to and fro
-            key = chosen.tobytes()
-            seen[key] = seen.get(key, 0) + 1
-            if seen[key] > 50 and step > 1e-9:
-                step, seen = step / 2, {}
-        return matrix - offsets
 
-    def _assign(self, matrix: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        if len(matrix) > MOST:
-            raise ValueError(
-                f"EqualizeCounts: {len(matrix)} images are too many to assign exactly ({MOST}); set a step"
-            )
-        positive = np.maximum(matrix - min(0.0, matrix.min()), 1e-12)
-        places = np.repeat(np.arange(len(wanted)), wanted)
-        rows, columns = linear_sum_assignment(-np.log(positive)[:, places])
-        result = matrix.copy()
-        result[rows, places[columns]] += 1 + matrix.max() - matrix.min()
-        return result / 2
+def _shifted(matrix: np.ndarray, chosen: np.ndarray, prices: np.ndarray) -> np.ndarray:
+    """Probabilities less the price of their class, brought to 0..1."""
+    result = matrix - prices
+    low, high = min(0.0, result.min()), max(1.0, result.max())
+    if low < 0 or high > 1:
+        result -= low
+        result /= high - low
+    # Images that are alike, of which some have one class and some another.
+    undecided = np.flatnonzero(result.argmax(1) != chosen)
+    result[undecided, chosen[undecided]] = np.nextafter(result[undecided].max(1), np.inf)
+    return result
+
+
+def _raised(matrix: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Probabilities in the lower half, but for those of the chosen classes."""
+    low, high = min(0.0, matrix.min()), max(1.0, matrix.max())
+    result = (matrix - low) / (high - low) / 2
+    rows = np.arange(len(matrix))
+    own = result[rows, chosen]
+    np.minimum(result, 0.499999, out=result)
+    result[rows, chosen] = 0.5 + own
+    return result
