@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from datamodules.samplers.order import Order, column_of
+from datamodules.samplers.order import Order, positive_of
 
 
 class NonemptyBatches(Order):
@@ -28,7 +28,7 @@ class NonemptyBatches(Order):
         return self.column is None
 
     def prepare(self, table: pd.DataFrame) -> None:
-        self.positive = column_of(table, self.column or "positive", "NonemptyBatches").astype(float) > 0
+        self.positive = positive_of(table, self.column or "positive", "NonemptyBatches")
         if not self.positive.any():
             raise ValueError(f"NonemptyBatches: none of {len(table)} training images is positive")
 

@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 import numpy as np
 import pandas as pd
 
+from preprocessing.csv_files import comma_hint
+
 
 class Order(ABC):
     """Which images an epoch of training draws, batch by batch, on every rank."""
@@ -42,10 +44,31 @@ def classes_of(table: pd.DataFrame, column: str, separator: str | None, what: st
         ValueError: no such column, or a row without a class.
     """
     values = column_of(table, column, what)
-    empty = pd.isna(values) | (values.astype(str) == "")
-    if empty.any():
-        raise ValueError(f"{what}: image {table['image_id'].iloc[int(empty.argmax())]!r} has no {column!r}")
-    return [[value] if separator is None else str(value).split(separator) for value in values]
+    if separator is None:
+        found = [[] if pd.isna(value) or value == "" else [value] for value in values]
+    else:
+        texts = ["" if pd.isna(value) else str(value) for value in values]
+        found = [[part.strip() for part in text.split(separator) if part.strip()] for text in texts]
+    if [] in found:
+        raise ValueError(f"{what}: image {table['image_id'].iloc[found.index([])]!r} has no {column!r}")
+    return found
+
+
+def positive_of(table: pd.DataFrame, column: str, what: str) -> np.ndarray:
+    """Which rows have a number above 0, or True, in a column: bool `(N,)`.
+
+    Raises:
+        ValueError: no such column, or a value that is no number; names the image.
+    """
+    values = pd.Series(column_of(table, column, what))
+    numbers = pd.to_numeric(values, errors="coerce")
+    if numbers.isna().any():
+        row = int(numbers.isna().argmax())
+        raise ValueError(
+            f"{what}: {column!r} of image {table['image_id'].iloc[row]!r} is {values[row]!r}, no "
+            f"number{comma_hint(str(values[row]))}"
+        )
+    return (numbers > 0).to_numpy()
 
 
 def column_of(table: pd.DataFrame, column: str, what: str) -> np.ndarray:

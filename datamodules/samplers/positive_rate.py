@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from datamodules.samplers.order import Order, column_of
+from datamodules.samplers.order import Order, positive_of
 from datamodules.samplers.sharded import rank_and_world
 
 
@@ -38,7 +38,7 @@ class PositiveRate(Order):
         return self.column is None
 
     def prepare(self, table: pd.DataFrame) -> None:
-        positive = column_of(table, self.column or "positive", "PositiveRate").astype(float) > 0
+        positive = positive_of(table, self.column or "positive", "PositiveRate")
         self.positive, self.empty = np.flatnonzero(positive), np.flatnonzero(~positive)
         if not len(self.positive) or not len(self.empty):
             raise ValueError(

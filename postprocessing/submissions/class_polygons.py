@@ -7,6 +7,7 @@ import numpy as np
 from postprocessing.submissions.base import RowError, Submission, SubmissionError, named, read_table
 from postprocessing.submissions.labels import class_place
 from postprocessing.submissions.outlines import from_wkt, inside, outlines, rasterised
+from preprocessing.csv_files import numbers_of
 from preprocessing.polygons import areas, import_shapely
 
 
@@ -107,9 +108,7 @@ def read_grid(path: Path) -> dict[str, tuple[float, float]]:
     if lacking:
         raise SubmissionError(f"{path}: no column {lacking}, only {list(table.columns)}")
     try:
-        return {
-            image_id: (float(xmax), float(ymin))
-            for image_id, xmax, ymin in zip(table.iloc[:, 0], table["Xmax"], table["Ymin"], strict=True)
-        }
+        sides = [numbers_of(table[name], f"{path}, column {name}") for name in ("Xmax", "Ymin")]
     except ValueError as error:
-        raise SubmissionError(f"{path}: {error}") from None
+        raise SubmissionError(str(error)) from None
+    return {image_id: (xmax, ymin) for image_id, xmax, ymin in zip(table.iloc[:, 0], *sides, strict=True)}

@@ -48,6 +48,18 @@ def test_weighted_shares_follow_alpha(alpha):
         assert shares[name] == pytest.approx(value / sum(expected.values()), abs=0.015)
 
 
+def test_spaces_around_a_class_do_not_count_and_values_that_are_none_are_named():
+    table = pd.DataFrame({"image_id": list("wxyz"), "kind": ["0", "0", "0 ", "0 | 7|"], "flag": ["1", "0", "0,5", "1"]})
+    order = Weighted("kind", separator="|")
+    order.prepare(table)
+    np.testing.assert_allclose(order.probabilities, np.array([1, 1, 1, 4]) / 7)
+    with pytest.raises(ValueError, match="image 'x' has no 'kind'"):
+        order.prepare(table.assign(kind=["0", " | ", "0", "0"]))
+    for order in (PositiveRate(0.5, column="flag"), NonemptyBatches(column="flag")):
+        with pytest.raises(ValueError, match="'flag' of image 'y' is '0,5', no number; numbers have a point"):
+            order.prepare(table)
+
+
 def test_an_image_of_several_classes_is_drawn_as_its_rarest():
     table = pd.DataFrame({"image_id": list("wxyz"), "kind": ["0", "0", "0", "0 7"]})
     order = Weighted("kind", separator=" ")
