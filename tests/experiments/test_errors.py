@@ -68,7 +68,7 @@ def test_the_cause_in_a_loaders_worker(tmp_path, workers):
     loader = DataLoader(dataset, batch_size=None, num_workers=workers)
     first, second = text_of(lambda: list(loader)).splitlines()
     assert first.startswith(f"error: {tmp_path}/a.png is damaged: ")
-    assert second.startswith("  raised in datamodules/readers/images.py, line ")
+    assert second.startswith("  raised in datamodules/readers/images_pillow.py, line ")
 
 
 def test_on_the_command_line(tmp_path):

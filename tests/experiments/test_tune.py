@@ -199,12 +199,14 @@ def test_tpe_finds_the_planted_optimum_and_goes_on_as_it_would_have(maximise):
     assert tpe(AXES, running, 0, maximise) != tried[20].values
 
 
-def test_tpe_without_optuna_names_the_extra(monkeypatch):
+def test_tpe_without_optuna_names_the_extra(monkeypatch, tmp_path):
     import sys
 
+    config = tmp_path / "c.yaml"
+    config.write_text("a: 1\n")
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(SystemExit, match=r"needs Optuna: pip install -e \"\.\[tune\]\""):
-        tune.parse(["--config", __file__, "--space", "a=1:2", "--method", "tpe"])
+        tune.parse(["--config", str(config), "--space", "a=1:2", "--method", "tpe"])
 
 
 # --- whole studies ---------------------------------------------------------------------------------------------------
