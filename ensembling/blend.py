@@ -10,12 +10,12 @@ from ensembling.box_rules import BoxRule, merge_boxes
 from ensembling.ranks import Ranks
 from ensembling.rules import average, maximum, median, normalised, sum_to_one
 from ensembling.votes import union_of_agreeing, vote
+from postprocessing.prediction_file import Stored, restored, stored_as
 from postprocessing.resize import Resize
 
 Arrays = dict[str, np.ndarray]
 Rule = Literal["mean", "weighted", "geometric", "harmonic", "logit", "rank", "median", "max", "vote", "union"]
 WEIGHTED = ("mean", "weighted", "geometric", "harmonic", "logit", "rank")
-BYTE = np.float32(255)
 
 
 @dataclass
@@ -150,16 +150,6 @@ def same_size(arrays: list[np.ndarray], name: str) -> list[np.ndarray]:
     return [array if array.shape == wanted else resize({name: array})[name] for array in arrays]
 
 
-def as_stored(entry: Arrays, dtype: str) -> Arrays:
+def as_stored(entry: Arrays, dtype: Stored) -> Arrays:
     """What reading gives back after the store has kept an entry: weights are found on what will be scored."""
-    kept = {}
-    for name, array in entry.items():
-        if array.dtype.kind != "f":
-            kept[name] = array
-        elif dtype != "uint8":
-            kept[name] = array.astype(dtype).astype(np.float32)
-        elif array.ndim in (3, 4) and array.size and array.min() >= 0 and array.max() <= 1:
-            kept[name] = np.round(array * 255).astype(np.uint8).astype(np.float32) / BYTE
-        else:
-            kept[name] = array.astype(np.float32)
-    return kept
+    return {name: restored(*stored_as(array, dtype)) for name, array in entry.items()}

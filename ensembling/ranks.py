@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from postprocessing.prediction_file import ROUNDING
+
 LEVELS = 4080  # a multiple of 255, so that each level of a store in bytes has a bin of its own
 
 
@@ -25,7 +27,7 @@ class Ranks:
         if array.ndim == 1:
             self.values.append(array.astype(np.float32))
             return
-        if array.size and (array.min() < 0 or array.max() > 1):
+        if array.size and (array.min() < 0 or array.max() > 1 + ROUNDING):
             raise ValueError(f"values {array.min():.3g} to {array.max():.3g}: ranks of maps take probabilities 0..1")
         flat = _levels(array).reshape(len(array), -1)
         found = np.stack([np.bincount(channel, minlength=LEVELS + 1) for channel in flat])
@@ -49,4 +51,4 @@ class Ranks:
 
 
 def _levels(array: np.ndarray) -> np.ndarray:
-    return np.rint(array * np.float32(LEVELS)).astype(np.int64)
+    return np.rint(array * np.float32(LEVELS)).astype(np.int64).clip(max=LEVELS)

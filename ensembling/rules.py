@@ -5,6 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from postprocessing.prediction_file import ROUNDING
+
 Average = Literal["mean", "geometric", "harmonic", "logit"]
 CHUNK = 1 << 16  # values at a time: members and temporaries of a stretch stay in the caches
 
@@ -124,7 +126,7 @@ def _same_shape(arrays: Sequence[np.ndarray]) -> None:
 
 def _probabilities(arrays: Sequence[np.ndarray], rule: str) -> None:
     for array in arrays:
-        if array.size and (array.min() < 0 or array.max() > 1):
+        if array.size and (array.min() < 0 or array.max() > 1 + ROUNDING):
             raise ValueError(
                 f"values {array.min():.3g} to {array.max():.3g}: a {rule} mean takes probabilities 0..1; use mean"
             )

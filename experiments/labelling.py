@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from datamodules.external.pseudo import IGNORED, SOFT
+from postprocessing.prediction_file import to_steps
 
 Arrays = dict[str, np.ndarray]
 
@@ -78,7 +79,7 @@ def labels_of(
         if soft:
             if p.ndim > 1:
                 arrays[name] = (p.argmax(0) if index else p > 0.5).astype(real.dtype)
-                arrays[name + SOFT] = np.round(p * 255).astype(np.uint8)
+                arrays[name + SOFT] = to_steps(p)
             else:
                 arrays[name] = p.astype(np.float32)
             continue

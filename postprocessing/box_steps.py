@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from postprocessing.boxes import as_boxes, nms, shrink, soft_nms, weigh
-from postprocessing.step import Step, named
+from postprocessing.step import Step, factors, named
 
 
 class BoxStep(Step):
@@ -158,15 +158,13 @@ class MultiplyScores(BoxStep):
         self.by, self.power, self.output = by, power, output
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        boxes, says = self.boxes(prediction), named(prediction, self.by, self)
-        if says.ndim != 1 or says.dtype.kind != "f":
-            raise ValueError(f"MultiplyScores wants probabilities (K,) in {self.by!r}, got {says.dtype} {says.shape}")
+        boxes, says = self.boxes(prediction), factors(prediction, self.by, self)
         if len(says) == 1:
             return self.changed(prediction, weigh(boxes, float(says[0]) ** self.power))
         labels = boxes[:, 5].astype(int)
         if len(labels) and labels.max() >= len(says):
             raise ValueError(f"MultiplyScores: {len(says)} probabilities, but a box has the label {labels.max()}")
-        boxes[:, 4] *= says[labels].astype(float) ** self.power
+        boxes[:, 4] *= says[labels] ** self.power
         return self.changed(prediction, boxes)
 
     def search_space(self) -> dict[str, list]:

@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from postprocessing.step import Step, named
+from postprocessing.step import Step, factors, named
 
 
 class Gate(Step):
@@ -57,6 +57,7 @@ class Gate(Step):
                 raise ValueError(
                     f"Gate weighs probabilities, {self.output!r} is {array.dtype}; put it before Threshold"
                 )
+            score = factors(prediction, self.by, self).astype(np.float32)
             present = score if self.says == "present" else 1 - score
             return prediction | {self.output: array * present[:, None, None].astype(array.dtype)}
         open_ = score >= self.value if self.says == "present" else score <= self.value

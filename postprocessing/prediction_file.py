@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 STRIP_ROWS = 256
+ROUNDING = 1e-5  # a blend of probabilities may be so much above 1: its weights add up to 1 but for the last bits
 Stored = Literal["uint8", "float16", "float32"]
 
 
@@ -125,8 +126,8 @@ class PredictionFile:
 
 
 def to_steps(values: np.ndarray) -> np.ndarray:
-    """Values in 0..1 as uint8 steps of 1/255."""
-    return np.round(values * 255).clip(0, 255).astype(np.uint8)
+    """Values in 0..1 as uint8 steps of 1/255, the nearest one; as `postprocessing.tiles.to_bytes` of tensors."""
+    return np.rint(values.astype(np.float32) * np.float32(255)).clip(0, 255).astype(np.uint8)
 
 
 def stored_as(array: np.ndarray, dtype: Stored) -> tuple[np.ndarray, float | None]:
@@ -135,7 +136,16 @@ def stored_as(array: np.ndarray, dtype: Stored) -> tuple[np.ndarray, float | Non
         return array, None
     if dtype != "uint8":
         return array.astype(dtype), None
-    # NaN is neither above nor below. Blending weights add up to 1 but for the last bits.
-    if array.ndim in (3, 4) and array.size and array.min() >= 0 and array.max() <= 1 + 1e-5:
+    # NaN is neither above nor below.
+    if array.ndim in (3, 4) and array.size and array.min() >= 0 and array.max() <= 1 + ROUNDING:
         return to_steps(array), 255.0
     return array.astype(np.float32), None
+
+
+def restored(array: np.ndarray, scale: float | None) -> np.ndarray:
+    """What reading makes of what `stored_as` gave: floats as float32, other types as they are."""
+    if array.dtype.kind == "f" or scale is not None:
+        array = array.astype(np.float32)
+    if scale is not None:
+        array /= np.float32(scale)
+    return array

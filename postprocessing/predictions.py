@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 
-from postprocessing.prediction_file import STRIP_ROWS, PredictionFile, Stored
+from postprocessing.prediction_file import STRIP_ROWS, PredictionFile, Stored, restored
 from preprocessing.files import text_hash
 from preprocessing.sources import (
     CheckpointMark,
@@ -357,8 +357,4 @@ def _read_array(content: zipfile.ZipFile, name: str, entry: dict, window: Window
     if spatial:
         offset = strips.start * STRIP_ROWS
         array = array[..., top - offset : bottom - offset, left:right]
-    if entry["scale"] is not None:
-        array = array.astype(np.float32)
-        array /= np.float32(entry["scale"])
-        return array
-    return array.astype(np.float32) if array.dtype.kind == "f" else array
+    return restored(array, entry["scale"])

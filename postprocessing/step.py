@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from postprocessing.prediction_file import ROUNDING
+
 
 class Step(ABC):
     """One step of `competition.postprocess`: reads and adds named arrays of one image.
@@ -73,6 +75,19 @@ def named(prediction: dict[str, np.ndarray], name: str, step: Step) -> np.ndarra
     if name not in prediction:
         raise ValueError(f"{type(step).__name__} wants {name!r}, the prediction holds {sorted(prediction)}")
     return prediction[name]
+
+
+def factors(prediction: dict[str, np.ndarray], name: str, step: Step) -> np.ndarray:
+    """Image-level probabilities `(K,)` that others are multiplied by: float64 in 0..1, or the product would not be."""
+    array = named(prediction, name, step)
+    if array.ndim != 1 or array.dtype.kind not in "fb":
+        raise ValueError(f"{type(step).__name__} wants probabilities (K,) in {name!r}, got {array.dtype} {array.shape}")
+    if array.size and not (array.min() >= 0 and array.max() <= 1 + ROUNDING):
+        raise ValueError(
+            f"{type(step).__name__} multiplies by {name!r}, which is no probability (from {array.min():.3g} to "
+            f"{array.max():.3g}); give the output an activation, or name another one"
+        )
+    return np.minimum(array.astype(np.float64), 1)
 
 
 def probability_map(prediction: dict[str, np.ndarray], name: str, step: Step) -> np.ndarray:

@@ -146,8 +146,8 @@ def read_window(image: Tensor, top: int, left: int, height: int, width: int, pad
 
 
 def to_bytes(probabilities: Tensor) -> Tensor:
-    """Values in 0..1 -> uint8, round(255 * value); what lies outside is clipped."""
-    return probabilities.mul(255).round_().clamp_(0, 255).to(torch.uint8)
+    """Values in 0..1 -> uint8, round(255 * value), computed in float32; what lies outside is clipped."""
+    return probabilities.float().mul(255).round_().clamp_(0, 255).to(torch.uint8)
 
 
 class StripMerge:

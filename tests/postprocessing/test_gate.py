@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from postprocessing import Gate, MinimumArea, Threshold
+from postprocessing import Gate, MinimumArea, MultiplyScores, Threshold
 
 
 def prediction(empty, side=30):
@@ -67,3 +67,23 @@ def test_bad_input():
         Gate("empty")({"mask": np.zeros((1, 2, 2), bool)})
     with pytest.raises(ValueError, match="says is empty or present"):
         Gate("empty", says="maybe")
+
+
+@pytest.mark.parametrize("says", ["present", "empty"])
+@pytest.mark.parametrize("score", [0.0, 0.5, 1.0, 1 + 2e-7])
+def test_a_product_of_probabilities_is_one(score, says):
+    given = {"mask": np.array([[[0.0, 0.3, 1.0]]], np.float32), "score": np.array([score], np.float32)}
+    weighed = Gate("score", says=says, how="weigh")(given)["mask"]
+    assert weighed.min() >= 0
+    assert weighed.max() <= 1
+
+
+@pytest.mark.parametrize("score", [-0.2, 1.2, np.nan])
+def test_what_is_no_probability_is_not_multiplied_by(score):
+    given = {"mask": np.ones((1, 2, 2), np.float32), "score": np.array([score], np.float32)}
+    with pytest.raises(ValueError, match="Gate multiplies by 'score', which is no probability"):
+        Gate("score", how="weigh")(given)
+    given["boxes"] = np.array([[0, 0, 8, 8, 0.5, 0]], np.float32)
+    for says in (given["score"], np.append(given["score"], 0.5)):
+        with pytest.raises(ValueError, match="MultiplyScores multiplies by 'score', which is no probability"):
+            MultiplyScores("score")(given | {"score": says})
