@@ -17,7 +17,7 @@ class Clock:
         monkeypatch.setattr(time_limit.time, "monotonic", lambda: self.now)
 
 
-def predict(monkeypatch, limit, batches, seconds_a_view, **inference):
+def predict(monkeypatch, limit, batches, seconds_a_view, slow=(), **inference):
     clock, model = Clock(monkeypatch), SimpleNamespace(inference=Inference(**inference))
     callback, views = PredictionTimeLimit(limit), []
     trainer = SimpleNamespace(num_predict_batches=[batches // 2, batches - batches // 2])
@@ -25,7 +25,7 @@ def predict(monkeypatch, limit, batches, seconds_a_view, **inference):
     for number in range(batches):
         model.inference(lambda batch: {"label": batch.mean((2, 3))}, torch.zeros(1, 1, 32, 32))
         views.append(model.inference.number_of_views)
-        clock.now += seconds_a_view * views[-1]
+        clock.now += slow[number] if number < len(slow) else seconds_a_view * views[-1]
         callback.on_predict_batch_end(trainer, model, None, None, number)
     return clock.now, views
 
@@ -33,6 +33,16 @@ def predict(monkeypatch, limit, batches, seconds_a_view, **inference):
 def test_a_limit_that_is_far_away_changes_nothing(monkeypatch):
     _, views = predict(monkeypatch, "01:00:00", 20, 1.0, tta="d4")
     assert views == [8] * 20
+
+
+def test_the_first_batches_say_nothing_of_the_pace(monkeypatch):
+    """They compile, allocate and fill caches: 60 s in place of 8 cost nothing, of the others 88 s are needed."""
+    _, views = predict(monkeypatch, "00:05:00", 13, 1.0, slow=(60, 60), tta="d4")
+    assert views == [8] * 13
+    with pytest.warns(UserWarning, match="from 8 views to"):  # a third one is no warm-up
+        _, views = predict(monkeypatch, "00:05:00", 13, 1.0, slow=(60, 60, 60), tta="d4")
+    assert views[:3] == [8] * 3
+    assert views[3] < 8
 
 
 @pytest.mark.parametrize("limit", ["00:05:00", "00:08:20", "00:12:00"])

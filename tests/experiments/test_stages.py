@@ -173,6 +173,33 @@ def test_a_finished_stage_with_other_settings_is_refused(here):
         chain("--ckpt_path", "last")
 
 
+def test_overwrite_begins_without_what_other_stages_have_left(tmp_path, monkeypatch):
+    """Their folders would be taken for stages of the new run, and their record would have some of it skipped."""
+    monkeypatch.chdir(tmp_path)
+    Path("c.yaml").write_text(CONFIG)
+    folder, seen = Path("runs/c/fold0"), []
+
+    def fit(arguments):
+        run = RunFolder(arguments[arguments.index("--run_folder") + 1])
+        left = sorted(path.name for path in folder.glob("stages/*") if (path / "run.json").is_file())
+        seen.append((run.path.name, left, arguments[-2:]))
+        run.checkpoints.mkdir(parents=True, exist_ok=True)
+        for name in ("last.ckpt", "best.ckpt"):
+            torch.save({"state_dict": {"w": torch.zeros(1)}, "callbacks": {}}, run.checkpoints / name)
+        run.write_facts(state="finished")
+        return 0
+
+    entries = [{"name": "one"}, {"name": "two"}, {"name": "three", "from": "last"}]
+    run_stages(["--config", "c.yaml"], entries, fit)
+    assert [name for name, _, _ in seen] == ["1_one", "2_two", "fold0"]
+    with pytest.raises(SystemExit, match="already holds stages of a run"):
+        run_stages(["--config", "c.yaml"], entries, fit)
+    seen.clear()
+    run_stages(["--config", "c.yaml", "--overwrite", "true"], [{"name": "other"}, {"name": "last"}], fit)
+    assert seen == [("1_other", [], ["--overwrite", "true"]), ("fold0", ["1_other"], ["--overwrite", "true"])]
+    assert [entry["name"] for entry in json.loads((folder / "stages.json").read_text())["stages"]] == ["other", "last"]
+
+
 @pytest.mark.parametrize(
     ("entries", "match"),
     [

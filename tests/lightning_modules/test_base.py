@@ -148,3 +148,24 @@ def test_a_network_that_predicts_at_a_quarter_of_the_image(classes, loss):
         prediction, {"mask": [truth[0, :62, :61][None] if classes == 1 else truth[0, :62, :61]]}, 0
     )
     assert torch.isfinite(loss)
+
+
+@pytest.mark.parametrize("loss", ["bce", "2 * bce + mse(mask)"])
+def test_an_image_counts_by_its_weight_and_not_by_those_beside_it(loss):
+    """A batch is the mean over its images of weight times loss: light ones make a small step, also among themselves."""
+    made = module(loss=loss)
+    batch = {"image": torch.randint(0, 255, (3, 3, 8, 8)), "mask": torch.randint(0, 2, (3, 1, 8, 8))}
+    made.eval()  # batch norm looks at the batch otherwise
+
+    def alone(number):
+        return made.training_loss({name: value[number : number + 1] for name, value in batch.items()})
+
+    for weight in ([1.0, 1.0, 1.0], [2.0, 0.5, 0.0], [0.1, 0.1, 0.1]):
+        total, parts = made.training_loss(batch | {"weight": torch.tensor(weight)})
+        expected = sum(one * alone(number)[0] for number, one in enumerate(weight)) / 3
+        torch.testing.assert_close(total, expected)
+        torch.testing.assert_close(sum(parts.values()), total)
+        for name, part in parts.items():
+            own = sum(weight[number] * alone(number)[1][name] for number in range(3)) / 3
+            torch.testing.assert_close(part, own)
+    torch.testing.assert_close(made.training_loss(batch)[0], sum(alone(number)[0] for number in range(3)) / 3)

@@ -94,3 +94,16 @@ def test_stages_with_and_without_it_begin_from_each_other(tmp_path):
         torch.save({"state_dict": first.state_dict()}, tmp_path / "first.ckpt")
         second = module(other, init_from=str(tmp_path / "first.ckpt"))
         assert (second.network[0].weight == 0.25).all()
+
+
+def test_progress_is_that_of_the_batches_whatever_lightning_counts(tmp_path):
+    """A step of each of two optimizers is one of the run: a schedule must not be over halfway."""
+    seen = {}
+
+    class Watch(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            seen.setdefault(len(trainer.optimizers), []).append(pl_module.progress())
+
+    for kind in (AdversarialModule, SegmentationModule):
+        trainer(tmp_path, callbacks=[Watch()]).fit(module(kind), loader())
+    assert seen[2] == seen[1] == pytest.approx([number / 8 for number in range(1, 9)])

@@ -24,6 +24,14 @@ def test_hub_arguments_are_nulled_at_any_depth():
     assert config["network"]["init_args"]["encoder_weights"] == "imagenet"
 
 
+@pytest.mark.parametrize("key", ["encoder_weights", "weights", "weights_backbone", "pretrained"])
+@pytest.mark.parametrize("value", ["imagenet", "DEFAULT", True, False, None])
+def test_no_argument_asks_a_hub(key, value):
+    """Of smp, of torchvision's classifiers, its detectors, of timm."""
+    found = without_hub({"network": {"init_args": {key: value, "classes": 2}}})["network"]["init_args"]
+    assert found == {key: False if isinstance(value, bool) else None, "classes": 2}
+
+
 @pytest.mark.parametrize("wrapped", [True, False])
 def test_weights_of_a_checkpoint_or_of_the_bare_network(tmp_path, wrapped):
     source, target = Holder(), Holder()
