@@ -19,7 +19,10 @@ def without_hub(config: Any) -> Any:
     """
     if isinstance(config, dict):
         return {
-            key: (False if isinstance(value, bool) else None) if key in HUB_ARGUMENTS else without_hub(value)
+            # Numbers of that name weigh something: classes of a loss.
+            key: (False if isinstance(value, bool) else None)
+            if key in HUB_ARGUMENTS and isinstance(value, str | bool)
+            else without_hub(value)
             for key, value in config.items()
         }
     return [without_hub(value) for value in config] if isinstance(config, list) else config

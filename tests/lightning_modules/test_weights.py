@@ -30,6 +30,8 @@ def test_no_argument_asks_a_hub(key, value):
     """Of smp, of torchvision's classifiers, its detectors, of timm."""
     found = without_hub({"network": {"init_args": {key: value, "classes": 2}}})["network"]["init_args"]
     assert found == {key: False if isinstance(value, bool) else None, "classes": 2}
+    terms = {"loss_terms": {"own": {"init_args": {"weights": [1.0, 2.0]}}}}
+    assert without_hub(terms) == terms
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
