@@ -23,7 +23,13 @@ from lightning_modules.network_errors import explained
 from lightning_modules.optimizers import fuse, loss_groups, network_groups
 from lightning_modules.outputs import activate, deactivate, flat_names, name_outputs
 from lightning_modules.rates import rate_scales
-from lightning_modules.schedules import StepOnValidation, make_scheduler, progress_of, scheduler_settings
+from lightning_modules.schedules import (
+    StepOnValidation,
+    make_scheduler,
+    progress_of,
+    resume_schedules,
+    scheduler_settings,
+)
 from lightning_modules.streamed import Streamed, predict_large_apart
 from lightning_modules.weights import load_weights
 from losses import LossFormula
@@ -381,6 +387,7 @@ class BaseModule(pl.LightningModule):
             self.trainer.strategy.setup_optimizers(self.trainer)
 
     def on_train_start(self) -> None:
+        self.steps_of_run = resume_schedules(self.trainer, self.scheduler)
         size = getattr(self.trainer.datamodule, "batch_size", None)
         if size is not None:
             size *= self.trainer.accumulate_grad_batches * self.trainer.world_size

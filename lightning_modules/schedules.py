@@ -3,10 +3,12 @@
 import bisect
 import itertools
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import LearningRateFinder
 from pytorch_lightning.trainer.states import TrainerFn
 from torch.optim import Optimizer
@@ -116,6 +118,81 @@ def make_scheduler(
     return scheduler
 
 
+def resume_schedules(trainer: pl.Trainer, make: Callable[..., Scheduler] | None) -> float | None:
+    """Fit the schedules of a resumed run to its length as it is now: more epochs, fewer, batches of another size.
+
+    `OneCycleLR` is stretched, what follows the run's progress (`WarmupCosine`) goes on at the share that is done now,
+    and those whose config names epochs or steps go on by these.
+
+    Args:
+        trainer: after the checkpoint is restored, before its first step.
+        make: the scheduler without its optimizer, as configured.
+
+    Returns:
+        Steps of the run where some are done already; None in a new run and in one that only the clock ends.
+    """
+    done = round(trainer.global_step / max(1, len(trainer.optimizers)))
+    if done == 0 or trainer.estimated_stepping_batches == float("inf"):
+        return None
+    total = steps_of_run(trainer, done)
+    for settings in trainer.lr_scheduler_configs:
+        if isinstance(settings.scheduler, OneCycleLR) and make is not None:
+            stretch_one_cycle(settings.scheduler, make, total)
+    return total
+
+
+def stretch_one_cycle(scheduler: OneCycleLR, make: Callable[..., Scheduler], total: int) -> None:
+    """Lay a resumed cycle over the run as it is now, where its length is the run's.
+
+    torch keeps the length of the run that wrote the checkpoint: with more epochs or smaller batches the schedule would
+    end in an error, with fewer it would not come to its end. The steps that are done stay done; what is left of the
+    cycle is that of a run of the new length.
+
+    Args:
+        scheduler: as the checkpoint left it.
+        make: the scheduler without its optimizer, as configured.
+        total: steps of the run.
+    """
+    done, before = scheduler.last_epoch, int(scheduler.total_steps)
+    if done <= 0 or total == before or _has_length(make):
+        return
+    optimizer = scheduler.optimizer
+    tops = [group["max_lr"] for group in optimizer.param_groups]
+    fresh = make(optimizer, total_steps=total)
+    for group, top in zip(optimizer.param_groups, tops, strict=True):  # each group's own, as `_keep_ratios` left it
+        scale = top / group["max_lr"]
+        for key in ("lr", "initial_lr", "max_lr", "min_lr"):
+            group[key] *= scale
+    fresh.last_epoch = done - 1
+    with warnings.catch_warnings():  # torch takes this for a step of the training
+        warnings.simplefilter("ignore")
+        fresh.step()
+    # The trainer, its callbacks and the checkpoint hold the old object.
+    scheduler.__dict__.update({key: value for key, value in vars(fresh).items() if key != "optimizer"})
+    print(f"OneCycleLR: the run has {total} steps now, {before} before; the cycle goes on at step {done} of {total}")
+
+
+def steps_of_run(trainer: pl.Trainer, done: int) -> int:
+    """Optimizer steps of a whole run, of which some are done already, perhaps with batches of another size."""
+    total = trainer.estimated_stepping_batches
+    total = int(total)
+    if trainer.max_epochs is None or trainer.max_epochs <= 0 or trainer.max_steps > 0:
+        return max(total, done)
+    per_epoch, epoch = total / trainer.max_epochs, trainer.current_epoch
+    if epoch * per_epoch <= done <= (epoch + 1) * per_epoch:
+        return max(total, done)
+    return done + max(0, math.ceil((trainer.max_epochs - epoch) * per_epoch))
+
+
+def _has_length(make: Callable[..., Scheduler]) -> bool:
+    """Whether the config says how many steps the cycle has."""
+    try:
+        make(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9))
+    except ValueError:
+        return False
+    return True
+
+
 def scheduler_settings(
     scheduler: Scheduler,
     trainer: pl.Trainer,
@@ -147,7 +224,8 @@ def interval_of(scheduler: Scheduler) -> Literal["step", "epoch"]:
 
 def progress_of(trainer: pl.Trainer) -> float:
     """Share of a run that is over: max(step / total steps, elapsed / time budget)."""
-    total = trainer.estimated_stepping_batches
+    # A run that was resumed with batches of another size has another length than its epochs tell.
+    total = getattr(trainer.lightning_module, "steps_of_run", None) or trainer.estimated_stepping_batches
     # Each optimizer's step counts in Lightning's global step, but not in the length of the run.
     steps = trainer.global_step / max(1, len(trainer.optimizers))
     share = steps / total if total and total != float("inf") else 0.0

@@ -261,6 +261,54 @@ def test_a_resumed_run_goes_on_with_the_very_same_rates(settings, stop, tmp_path
     assert torch.equal(expected, found)
 
 
+LENGTHS = {
+    "warmup_cosine": SGD + "scheduler: {class_path: lightning_modules.WarmupCosine, init_args: {warmup: 0.2}}",
+    "piecewise": PIECEWISE,
+    "plateau": PLATEAU,
+    "one_cycle": ONE_CYCLE,
+    "cyclic": CYCLIC,
+    "restarts": ADAM + torch_scheduler("CosineAnnealingWarmRestarts", T_0=2, T_mult=2),
+    "cosine": SGD + torch_scheduler("CosineAnnealingLR", T_max=4),
+    "polynomial": SGD + torch_scheduler("PolynomialLR", total_iters=4),
+    "linear": SGD + torch_scheduler("LinearLR", total_iters=4),
+}
+
+
+@pytest.mark.parametrize("settings", LENGTHS.values(), ids=LENGTHS)
+@pytest.mark.parametrize("change", ["more", "fewer", "small_batches", "large_batches"])
+def test_a_run_resumes_with_another_length(settings, change, tmp_path, monkeypatch):
+    """More epochs after the last, fewer than were planned, other batches: it trains to its end."""
+    planned, stop, epochs = (4, None, 8) if change == "more" else (8, 4, 6) if change == "fewer" else (8, 4, 8)
+    run(settings, planned, Scripted(SCORES), tmp_path, stop=stop)
+    monkeypatch.setitem(globals(), "STEPS", {"small_batches": 4, "large_batches": 1}.get(change, STEPS))
+    second = Scripted(SCORES)
+    trainer = run(settings, epochs, second, ckpt_path=tmp_path / "last.ckpt")
+    assert trainer.current_epoch == epochs
+    assert len(second.rates) == (epochs - 4) * STEPS
+    assert all(rate >= 0 for rate in second.rates)
+
+
+@pytest.mark.parametrize("settings", [ONE_CYCLE, LENGTHS["warmup_cosine"]], ids=["one_cycle", "warmup_cosine"])
+@pytest.mark.parametrize(("planned", "stop", "epochs"), [(4, None, 8), (8, 4, 6)], ids=["more", "fewer"])
+def test_what_follows_the_length_is_that_of_a_run_of_the_new_length(settings, planned, stop, epochs, tmp_path):
+    whole, second = Scripted(SCORES), Scripted(SCORES)
+    run(settings, epochs, whole)
+    run(settings, planned, Scripted(SCORES), tmp_path, stop=stop)
+    run(settings, epochs, second, ckpt_path=tmp_path / "last.ckpt")
+    skip = settings is not ONE_CYCLE  # the step to come has the rate that the checkpoint left
+    assert second.rates[skip:] == pytest.approx(whole.rates[4 * STEPS :][skip:])
+
+
+@pytest.mark.parametrize("steps", [4, 1], ids=["small_batches", "large_batches"])
+def test_a_cycle_ends_with_the_run_whatever_the_batches(steps, tmp_path, monkeypatch):
+    run(ONE_CYCLE, 8, Scripted(), tmp_path, stop=4)
+    monkeypatch.setitem(globals(), "STEPS", steps)
+    second = Scripted()
+    trainer = run(ONE_CYCLE, 8, second, ckpt_path=tmp_path / "last.ckpt")
+    assert trainer.lr_scheduler_configs[0].scheduler.total_steps == 8 + 4 * steps
+    assert second.rates[-1] < 0.1 * max(second.rates)
+
+
 def test_restarts_by_epochs():
     scripted = Scripted()
     run(ADAM + torch_scheduler("CosineAnnealingWarmRestarts", T_0=2), 4, scripted)
