@@ -87,8 +87,10 @@ class CompetitionScore(pl.Callback):
     on_test_batch_end = on_validation_batch_end
 
     def _finish(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str, scores: str, panel: str) -> None:
-        self.latest = {name: float(metric.compute()) for name, metric in self.competition.metrics().items()}
-        for name, value in self.latest.items():
+        found = {name: float(metric.compute()) for name, metric in self.competition.metrics().items()}
+        if not trainer.sanity_checking:  # two batches before the first step are no result
+            self.latest = found
+        for name, value in found.items():
             # Every rank holds the same number, gathered by the metric itself.
             module.log(f"{stage}/{name}", value, prog_bar=True, rank_zero_only=False, sync_dist=False)
         for name, metric in self.competition.metrics().items():

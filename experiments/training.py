@@ -363,6 +363,8 @@ def print_end(cli: CompetitionCLI) -> None:
         label = f"{name} ({type(metric).__name__})" if name == "score" else name
         images = f"over {len(metric.rows)} images"
         print(f"{cli.verb}: {label} {cli.score.latest[name]:.4f}  [{low:.4f}, {high:.4f}] {images}")
+    if cli.verb == "fit" and not cli.score.latest and cli.datamodule.fold != "all":
+        print(f"fit: nothing was validated in this session, which ended at step {cli.trainer.global_step}")
     print(f"everything lies in {cli.run.path}: config.yaml, metrics.csv, curves.png, panels/, scores.csv, checkpoints/")
     if cli.verb == "fit":
         kept = main_checkpoint(cli.trainer)

@@ -51,8 +51,8 @@ class LabelThreshold(Step):
         return prediction | {self.result or self.output: labels}
 
     def search_space(self) -> dict[str, list]:
-        """The threshold; each of several by itself, cut points by steps around where they are."""
-        shares = [0.02, *(round(0.05 * n, 2) for n in range(1, 20))]
+        """The threshold in [0.01, 0.99]; each of several by itself, cut points by steps around where they are."""
+        shares = [0.01, 0.02, 0.03, *(round(0.05 * n, 2) for n in range(1, 20)), 0.97, 0.98, 0.99]
         if not isinstance(self.value, list):
             return {"value": shares}
         if all(0 <= value <= 1 for value in self.value):

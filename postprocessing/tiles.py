@@ -55,8 +55,8 @@ def window_weights(tile: int, window: Window) -> Tensor:
 def tile_origins(size: int, tile: int, overlap: float, margin: bool = False) -> list[int]:
     """First pixels of the tiles along an axis.
 
-    The last tile is aligned to the edge rather than running over it. An axis within one tile gets one tile, centred,
-    which hangs over both edges, whatever the margin.
+    The last tile is aligned to the edge rather than running over it. Without a margin an axis within one tile gets one
+    tile, centred, which hangs over both edges.
 
     Args:
         size: pixels of the image along the axis.
@@ -67,10 +67,10 @@ def tile_origins(size: int, tile: int, overlap: float, margin: bool = False) -> 
     """
     if size < 1 or tile < 1 or not 0 <= overlap < 1:
         raise ValueError(f"tiles need size >= 1, tile >= 1 and overlap in [0, 1), got {size=}, {tile=}, {overlap=}")
-    if size <= tile:
-        return [-((tile - size) // 2)]
     step = max(1, math.floor(tile * (1 - overlap) + 1e-6))
     extra = (math.ceil(tile / step) - 1) * step if margin else 0
+    if size <= tile and not extra:
+        return [-((tile - size) // 2)]
     last = size + extra - tile
     return [*range(-extra, last, step), last]
 

@@ -88,7 +88,8 @@ def test_one_class_is_the_score_itself():
     metric, names = DicePerImage(), []
     metric.update(np.ones((2, 1, 4, 4), bool), np.ones((2, 1, 4, 4), bool))
     module = SimpleNamespace(log=lambda name, *arguments, **settings: names.append(name))
-    CompetitionScore(Competition(metric), panels=0)._finish(None, module, "val", "", "")
+    trainer = SimpleNamespace(sanity_checking=False)
+    CompetitionScore(Competition(metric), panels=0)._finish(trainer, module, "val", "", "")
     assert names == ["val/score"]
 
 
@@ -219,3 +220,23 @@ def test_images_without_a_score_stand_last(tmp_path):
     assert table["image_id"].tolist() == ["wrong", "right", "void"]
     assert np.isnan(table["score"].tolist()[-1])
     assert float(competition.metric.compute()) == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_the_sanity_check_before_training_is_no_result():
+    truth = [torch.tensor([1.0, 0.0])] * 5 + [torch.tensor([0.0, 1.0])] * 5
+    images = [{"number": n, "image_id": f"i{n}", "image": torch.zeros(1), "label": truth[n]} for n in range(10)]
+    batches = [{key: [image[key] for image in images] for key in images[0]}]
+    score = CompetitionScore(Competition(FBeta()), panels=0)
+    trainer = pl.Trainer(
+        max_steps=0, accelerator="cpu", logger=False, enable_checkpointing=False, num_sanity_val_steps=2,
+        enable_progress_bar=False, enable_model_summary=False, callbacks=[score],
+    )  # fmt: skip
+    trainer.fit(Scripted(), DataLoader(torch.zeros(1, 1)), DataLoader(batches, batch_size=None))
+    assert score.latest == {}
+    score.on_validation_epoch_start(SimpleNamespace(is_global_zero=True, sanity_checking=False), None)
+    trainer = pl.Trainer(
+        max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, num_sanity_val_steps=2,
+        enable_progress_bar=False, enable_model_summary=False, callbacks=[score],
+    )  # fmt: skip
+    trainer.fit(Scripted(), DataLoader(torch.zeros(1, 1)), DataLoader(batches, batch_size=None))
+    assert set(score.latest) == {"score"}

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,7 @@ def test_origins_cover_every_pixel_with_the_asked_overlap(size, tile, overlap, m
     for origin in origins:
         seen[max(origin, 0) : max(origin + tile, 0)] += 1
     assert seen.min() >= 1
-    if size <= tile:
+    if size <= tile and (not margin or len(origins) == 1):
         assert len(origins) == 1
         # centred: what hangs over differs by one pixel at most
         assert 0 <= (origins[0] + tile - size) + origins[0] <= 1
@@ -29,6 +31,17 @@ def test_origins_cover_every_pixel_with_the_asked_overlap(size, tile, overlap, m
     else:
         assert origins[0] == 0
         assert origins[-1] == size - tile
+
+
+@given(st.integers(1, 90), st.integers(1, 64), st.sampled_from([0.0, 0.25, 0.5, 2 / 3, 0.75, 0.9]))
+def test_margin_covers_every_pixel_as_often_as_asked_also_within_a_tile(size, tile, overlap):
+    origins = tile_origins(size, tile, overlap, margin=True)
+    step = max(1, math.floor(tile * (1 - overlap) + 1e-6))
+    cover = np.zeros(size, int)
+    for origin in origins:
+        cover[max(0, origin) : max(0, origin + tile)] += 1
+    assert cover.min() >= tile // step
+    assert all(-tile < origin < size for origin in origins)
 
 
 def test_margin_gives_three_or_more_tiles_to_every_pixel_of_the_border_too():
