@@ -51,9 +51,9 @@ class InstanceFolders(Target):
             if mask.shape != size:
                 raise ValueError(f"mask {file} is {mask.shape}, its image {row.image_id!r} is {size}")
             inside = mask > 0
-            compression = lossy(file)
-            if (mask != inside * mask.max(initial=0)).any() or (compression and mask.max(initial=0) != 255):
-                cause = f"; {compression} changes the values of pixels, save masks as PNG" if compression else ""
+            white = mask.max(initial=0)
+            if (mask != inside * white).any() or (white != 255 and lossy(file)):
+                cause = f"; {lossy(file)} changes the values of pixels, save masks as PNG" if lossy(file) else ""
                 held = np.unique(mask)[:5].tolist()
                 raise ValueError(f"mask {file} holds {held}, expected 0 and one other value{cause}")
             labels[inside] = number

@@ -65,10 +65,10 @@ class MaskFiles(Target):
                 f"mask {path} is {found.shape}, its image {row.image_id!r} is {size}; if one is turned, look "
                 "at its EXIF orientation"
             )
-        found, wanted = cut_at_half(found, path, self.classes, self.ignore, self.values), self.values
-        if wanted is not None and found.dtype == bool and 1 not in np.hstack(wanted):
-            found = found * np.uint8(255)  # white, by whichever name
-        return as_truth(as_numbers(found, path, self.classes, self.ignore, wanted), self.name, self.classes)
+        found = cut_at_half(found, path, self.classes, self.ignore, self.values)
+        if found.dtype == bool and self.values is not None and 1 not in np.hstack(self.values):
+            found = found * np.uint8(255)  # 1 bit: white, by whichever name
+        return as_truth(as_numbers(found, path, self.classes, self.ignore, self.values), self.name, self.classes)
 
 
 def check_settings(
@@ -151,14 +151,15 @@ def as_numbers(
         found: what the file holds.
         path: named in errors.
         classes: number of classes; None for binary.
-        ignore: value of pixels that do not count; None: 255 among class numbers, unless it is one of `values`.
+        ignore: value of pixels that do not count; None: 255 among up to 255 class numbers, unless `values` has it.
         values: which numbers become class 1, 2, …, all others 0.
         void: bool of the file's shape: pixels that do not count whatever they hold.
 
     Raises:
         ValueError: a fraction, a third value in a binary mask, or a class number outside the classes.
     """
-    if ignore is None and classes is not None and not (values is not None and VOID in np.hstack(values)):
+    listed = values is not None and VOID in np.hstack(values)
+    if ignore is None and classes is not None and classes <= VOID and not listed:
         ignore = VOID
     ignored = np.zeros(found.shape, bool) if ignore is None else found == ignore
     ignored = ignored if void is None else ignored | void
@@ -178,8 +179,8 @@ def as_numbers(
             raise ValueError(f"mask {path} holds class {wrong}, expected 0 to {classes - 1}{told}")
     if classes is not None and classes > VOID and (numbers == VOID).any():
         raise ValueError(
-            f"mask {path} holds class {VOID}, the number of pixels that do not count; give that class another number "
-            "with `values` of the target"
+            f"mask {path} holds class {VOID}, the number of pixels that do not count; set `ignore: {VOID}` of the "
+            "target, or give that class another number in the file"
         )
     numbers = numbers if numbers.dtype == np.uint8 else numbers.astype(np.int64)
     return np.where(ignored, numbers.dtype.type(VOID), numbers) if ignored.any() else numbers

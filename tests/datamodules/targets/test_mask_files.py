@@ -176,7 +176,9 @@ def test_class_255_needs_another_number(tmp_path):
     values = np.array([[0, 255, 256]], np.int32)
     with pytest.raises(ValueError, match="holds class 255, the number of pixels that do not count"):
         as_numbers(values, tmp_path / "a.tif", 300, ignore=299)
-    found = as_truth(as_numbers(values, tmp_path / "a.tif", 300), "mask", 300)
+    with pytest.raises(ValueError, match="set `ignore: 255` of the target, or"):
+        as_numbers(values, tmp_path / "a.tif", 300)
+    found = as_truth(as_numbers(values, tmp_path / "a.tif", 300, ignore=255), "mask", 300)
     np.testing.assert_array_equal(found["mask"], [[0, 255, 256]])
     np.testing.assert_array_equal(found["valid"], [[True, False, True]])
 
