@@ -4,8 +4,9 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from datamodules.external.pseudo import IGNORED, SOFT
+from datamodules.external.pseudo import SOFT
 from postprocessing.prediction_file import to_steps
+from preprocessing.void import VOID
 
 Arrays = dict[str, np.ndarray]
 
@@ -91,7 +92,7 @@ def labels_of(
                 return None
             arrays[name] = np.array(p.argmax() if index else p > hi).astype(real.dtype)
         elif index:
-            arrays[name] = np.where(decided, p.argmax(0), IGNORED).astype(real.dtype)
+            arrays[name] = np.where(decided, p.argmax(0), VOID).astype(real.dtype)
             undecided.append(~decided)
         else:
             arrays[name] = (p > hi).astype(real.dtype)

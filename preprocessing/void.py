@@ -58,7 +58,7 @@ def blanked(arrays: Mapping[str, np.ndarray], size: tuple[int, ...]) -> Arrays:
     if valid is None or valid.all():
         return result
     for name, array in result.items():
-        if name != "boxes" and array.ndim >= axes and array.shape[-axes:] == tuple(size):
+        if not name.endswith("boxes") and array.ndim >= axes and array.shape[-axes:] == tuple(size):
             nothing = array.dtype.type(VOID if is_class_map(array, axes) else 0)
             result[name] = np.where(valid, array, nothing)
     return result | {"valid": valid}

@@ -13,8 +13,8 @@ from datamodules.targets import Target
 from evaluation.folds import folds_hash, read_folds
 from preprocessing.csv_files import read_csv
 from preprocessing.text_files import read_json
+from preprocessing.void import VOID
 
-IGNORED = 255  # class number that losses leave out
 SOFT = "_soft"  # after a mask's name: its probabilities in steps of 1/255, which augmentation may move
 
 
@@ -136,7 +136,7 @@ def of_classes(name: str, count: int, sample: Mapping[str, np.ndarray]) -> dict[
         Both, and `valid` where some pixels are of no class.
     """
     number = sample[name].astype(np.int64)
-    counted = number != IGNORED
+    counted = number != VOID
     if (number[counted] >= count).any() or (number < 0).any():
         wrong = number[counted & ((number >= count) | (number < 0))]
         raise ValueError(f"SoftLabels: {name!r} has class {wrong[0]}, but classes gives it {count}, from 0")

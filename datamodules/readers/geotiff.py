@@ -145,6 +145,8 @@ class GeoTiffReader(Reader):
             return [path]
         if not self.bands:
             raise ValueError(f"{path} is one file per band; name them in reader.bands: [red, green, blue, nir]")
+        if isinstance(self.alpha, int):
+            raise ValueError(f"{path} is one file per band, of which none is band {self.alpha}; leave out reader.alpha")
         paths = [path.replace(BAND, str(band)) for band in self.bands]
         missing = [band for band, file in zip(self.bands, paths, strict=True) if not Path(file).is_file()]
         if missing:
@@ -256,6 +258,8 @@ class GeoTiffReader(Reader):
 
     def _numbers(self, source: "DatasetReader") -> list[int]:
         """Band numbers of the wanted bands."""
+        if isinstance(self.alpha, int) and self.alpha not in source.indexes:
+            raise ImageReadError(f"{source.name} has no band {self.alpha}, only {source.count}; check reader.alpha")
         if self.bands is None:
             return [number for number in source.indexes if number != self.alpha]
         names = {}

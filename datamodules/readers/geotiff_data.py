@@ -36,15 +36,10 @@ def alpha_bands(source: "DatasetReader", numbers: list[int], alpha: Alpha) -> li
         numbers: of the bands that are read as pixels. A tagged band among them is data: NAIP's near infrared is tagged
             so.
         alpha: `tagged`, `none`, or the number of the band.
-
-    Raises:
-        ValueError: no such band.
     """
     if alpha == "none":
         return []
     if alpha != "tagged":
-        if alpha not in source.indexes:
-            raise ValueError(f"{source.name} has no band {alpha}, only {source.count}; check reader.alpha")
         return [alpha]
     tagged = [n for n, colour in zip(source.indexes, source.colorinterp, strict=True) if colour.name == "alpha"]
     return [] if set(tagged) & set(numbers) else tagged

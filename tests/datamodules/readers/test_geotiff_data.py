@@ -14,7 +14,7 @@ import tifffile  # noqa: E402
 from rasterio.enums import ColorInterp  # noqa: E402
 from rasterio.transform import from_origin  # noqa: E402
 
-from datamodules.readers import GeoTiffReader  # noqa: E402
+from datamodules.readers import GeoTiffReader, ImageReadError  # noqa: E402
 from datamodules.readers.geotiff import HANDLES  # noqa: E402
 from datamodules.readers.geotiff_data import held, resampled_data  # noqa: E402
 from datamodules.windows import with_window  # noqa: E402
@@ -147,8 +147,16 @@ def test_alpha_behind_any_number_of_bands(tmp_path, bands, dtype):
     image, valid = read(path)  # all bands were asked for, and this one is data
     assert valid is None
     assert image.shape[2] == bands + 1
-    with pytest.raises(ValueError, match=r"a\.tif has no band 9, only"):
+    with pytest.raises(ImageReadError, match=r"a\.tif has no band 9, only"):
         read(path, alpha=9)
+    with pytest.raises(ImageReadError, match="check reader.alpha"):
+        GeoTiffReader(alpha=9).pixels(row(path))  # by the header, before training
+
+
+def test_a_number_of_a_band_among_files_of_one_band_each(tmp_path):
+    write(tmp_path / "red.tif", np.ones((4, 4), np.uint8))
+    with pytest.raises(ValueError, match=r"is one file per band, of which none is band 2; leave out reader\.alpha"):
+        read(tmp_path / "{band}.tif", bands=["red"], alpha=2)
 
 
 def test_an_untagged_band_is_alpha_where_its_number_says_so(tmp_path):
