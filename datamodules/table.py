@@ -137,7 +137,7 @@ def join_columns(table: pd.DataFrame, path: Path | str, id_column: str, root: Pa
     facts = read_csv(path)
     if id_column not in facts:
         raise ValueError(f"{path} has no column {id_column!r}, only {list(facts.columns)}; set data.id_column")
-    facts["image_id"] = matched(facts[id_column], table, root, f"{path}, column {id_column}", True, "pass")
+    facts["image_id"] = matched(facts[id_column], table, root, f"{path}, column {id_column}", every=True)
     new = [column for column in facts if column not in (*table.columns, id_column)]
     counts = facts.groupby("image_id")[new].nunique()
     agreeing = [column for column in new if (counts[column] <= 1).all()]

@@ -113,7 +113,7 @@ class HpaV18(ExternalData):
         if unknown:
             listed = ", ".join(f"{name!r} ({image_id})" for name, image_id in sorted(unknown.items()))
             raise ValueError(f"{path}: {len(unknown)} names are no class of the competition: {listed}; set class_map")
-        names = match_images(numbers, images, self.root, f"{path}, column {self.id_column}", every=True, others="pass")
+        names = match_images(numbers, images, self.root, f"{path}, column {self.id_column}", every=True)
         name_of = {image_id: name for name, image_id in names.items()}
         labels = [numbers[name_of[image_id]] for image_id in images["image_id"]]
         return self.named(images.assign(**{self.column: labels}))

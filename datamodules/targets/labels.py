@@ -77,7 +77,7 @@ class Labels(Target):
         if self.csv is None:
             ids = rows["image_id"].astype(str)
         else:
-            ids = matched(rows[self.id_column], table, root, f"{where}, column {self.id_column}", True, "pass")
+            ids = matched(rows[self.id_column], table, root, f"{where}, column {self.id_column}", every=True)
         fields: dict[str, list[list[str]]] = {}
         for image_id, values in zip(ids, rows[self.columns].astype(str).to_numpy().tolist(), strict=True):
             fields.setdefault(image_id, []).append(values)

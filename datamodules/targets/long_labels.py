@@ -63,7 +63,7 @@ class LongLabels(Target):
                     raise ValueError(f"{path}, row {number + 2}: {key!r} is {value}, an earlier row says otherwise")
                 labels[place] = float(value)
         where = f"{path}, column {self.id_column} without the class"
-        names = match_images(found, table, root, where, every=True, others="pass")
+        names = match_images(found, table, root, where, every=True)
         self.values = {image_id: found[name] for name, image_id in names.items()}
         missing = [image_id for image_id in table["image_id"] if np.isnan(self.values[image_id]).any()]
         if missing:

@@ -64,7 +64,7 @@ class RunLengths(Target):
             if column not in rows:
                 raise ValueError(f"{path} has no column {column!r}, only {list(rows.columns)}")
         ids, channels = self._split(rows, path)
-        ids = matched(ids, table, root, f"{path}, column {self.id_column}", every=True, others="pass")
+        ids = matched(ids, table, root, f"{path}, column {self.id_column}", every=True)
         self.texts, self._runs = {image_id: [] for image_id in table["image_id"]}, {}
         for image_id, channel, text in zip(ids, channels, rows[self.value_column], strict=True):
             if image_id in self.texts and text and text != self.empty:
