@@ -92,6 +92,13 @@ class DicomReader(Reader):
             image = np.repeat(image, 3, axis=2)
         return image, ~padding if self.void_padding and padding is not None else None
 
+    def known(self, row: Any) -> np.ndarray | None:
+        if not self.void_padding:
+            return None
+        slices = self._slices(row)
+        padding = self._read(*slices[len(slices) // 2])[1]
+        return None if padding is None else ~padding
+
     def size(self, row: Any) -> tuple[int, int]:
         header = read_header(row.path, ["Rows", "Columns"])
         return tuple(whole_number(header, keyword, row.path) for keyword in ("Rows", "Columns"))

@@ -74,6 +74,8 @@ def test_padding_counts_unless_it_is_made_void(tmp_path, ramp, output, modality)
     again, valid = DicomReader(output=output, void_padding=True).read_with_valid(row)
     assert (again == image).all()
     assert (valid == (stored != -2000)).all()
+    assert (DicomReader(output=output, void_padding=True).known(row) == valid).all()
+    assert DicomReader(output=output).known(row) is None
     plain = save(tmp_path / "b.dcm", ramp, Modality=modality)
     row = SimpleNamespace(image_id="b", path=plain, slices=[(plain, None), (path, None), (plain, None)])
     assert (DicomReader(output=output, void_padding=True, neighbours=1).read_with_valid(row)[1] == valid).all()
