@@ -21,7 +21,8 @@ VOLUMES += ("FrameAcquisitionNumber",)
 KINDS = ("EchoTime", "EffectiveEchoTime", "NominalPercentageOfCardiacPhase", "NominalCardiacTriggerDelayTime")
 KINDS += ("TriggerTime", "DiffusionBValue", "InversionTime", "FlipAngle", "ImageType", "FrameType")
 KINDS += ("ComplexImageComponent", "ContrastBolusAgent", "ConvolutionKernel", "SliceThickness")
-STACK_TAGS = (*VOLUMES, *KINDS, "PixelSpacing", "StackID")
+OWNERS = ("PatientID", "StudyInstanceUID", "SeriesNumber")  # of files without SeriesInstanceUID, whose folder is one
+STACK_TAGS = (*VOLUMES, *KINDS, *OWNERS, "PixelSpacing", "StackID")
 
 
 class Slice(NamedTuple):
@@ -32,7 +33,7 @@ class Slice(NamedTuple):
     series: str
     position: np.ndarray | None  # mm; None where it has no place
     orientation: np.ndarray | None
-    grid: tuple[str, ...]  # rows, columns, spacing and StackID: what all slices of a stack share
+    shared: tuple[str, ...]  # rows, columns, spacing, StackID and OWNERS: the same in all slices of a stack
     kinds: tuple[str, ...]  # VOLUMES and KINDS as text
 
 
@@ -44,9 +45,10 @@ def slice_of(header: "Dataset", path: str, frame: int, series: str) -> Slice:
         position = orientation = None
     spacing = element_of(header, "PixelSpacing", frame) or ()
     spacing = "x".join(f"{float(number):.4g}" for number in spacing)  # 0.70 is 0.7
-    grid = (str(header.Rows), str(header.Columns), spacing, str(element_of(header, "StackID", frame)))
+    shared = (str(header.Rows), str(header.Columns), spacing)
+    shared += tuple(str(element_of(header, tag, frame)) for tag in ("StackID", *OWNERS))
     kinds = tuple(str(element_of(header, tag, frame)) for tag in (*VOLUMES, *KINDS))
-    return Slice(path, frame, series, position, orientation, grid, kinds)
+    return Slice(path, frame, series, position, orientation, shared, kinds)
 
 
 def neighbours_of(slices: Sequence[Slice], neighbours: int, stride: int) -> list[list[tuple[str, int | None]]]:
@@ -103,12 +105,12 @@ def _places(slices: Sequence[Slice], members: Sequence[int]) -> np.ndarray:
 
 
 def _alike(slices: Sequence[Slice], members: Sequence[int]) -> list[list[int]]:
-    """Slices of a series by size, spacing and direction."""
-    grids: dict[tuple[str, ...], list[int]] = {}
+    """Slices of a series by size, spacing, owner and direction."""
+    groups: dict[tuple[str, ...], list[int]] = {}
     for member in members:
-        grids.setdefault(slices[member].grid, []).append(member)
+        groups.setdefault(slices[member].shared, []).append(member)
     found = []
-    for same in grids.values():
+    for same in groups.values():
         numbers = orientation_groups([slices[member].orientation for member in same])
         found += [[same[at] for at in np.flatnonzero(numbers == number)] for number in range(numbers.max() + 1)]
     return found

@@ -175,3 +175,14 @@ def test_series_without_ids_are_told_apart_by_folder(tmp_path):
     rows = {row.image_id: row for row in rows_of(data.find(str(tmp_path), "*/*.dcm", "train"))}
     assert reader.read(rows["one1"])[0, 0].tolist() == [10, 11, 12]
     assert reader.read(rows["two1"])[0, 0].tolist() == [20, 21, 22]
+
+
+@pytest.mark.parametrize("owner", ["PatientID", "StudyInstanceUID", "SeriesNumber"])
+def test_patients_in_one_folder_without_ids_of_series_stay_apart(tmp_path, owner):
+    for number, slice_ in product((1, 2), range(3)):
+        facts = {"SeriesInstanceUID": None, owner: str(number)}
+        write(tmp_path, f"p{number}_{slice_}", 100 * number + slice_, 5 * slice_ + number, **facts)
+    with pytest.warns(UserWarning, match="several stacks"):
+        found = read(tmp_path)
+    assert found["p1_1"] == [100, 101, 102]
+    assert found["p2_1"] == [200, 201, 202]

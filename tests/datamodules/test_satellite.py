@@ -278,6 +278,24 @@ def test_polygons_in_any_reference_system_give_one_mask(tmp_path):
         target.polygons(row(image))
 
 
+@pytest.mark.parametrize("instances", [False, True])
+def test_rings_without_area_draw_nothing(tmp_path, instances):
+    """One, two and three points on a line, and a spike on a square: from files that no tool has checked."""
+    image = write(tmp_path / "a.tif", noise(1, 40, 40), pixel=2.0)
+    corner = np.array([500_000, 4_000_000])  # of the picture; 2 m per pixel, y upwards
+
+    def ring(*pixels):
+        return (corner + np.array(pixels) * (2, -2)).tolist()
+
+    square = ring((10, 10), (30, 10), (36, 10), (30, 10), (30, 30), (10, 30), (10, 10))
+    rings = [ring((2.5, 3.5)), ring((2.5, 3.5), (30.5, 3.5)), ring((2.5, 5.5), (9.5, 5.5), (20.5, 5.5)), square]
+    (tmp_path / "a.geojson").write_text(collection(rings, "urn:ogc:def:crs:EPSG::32616"))
+    target = Polygons(geojson="{image_id}.geojson", instances=instances)
+    target.prepare(pd.DataFrame({"image_id": ["a"]}), tmp_path)
+    found = np.squeeze(target.read(row(image), (40, 40))[target.name])
+    assert np.count_nonzero(found) == np.count_nonzero(found[10:30, 10:30]) == 400
+
+
 def test_polygons_as_text_in_pixels_and_in_dstl_grid(tmp_path):
     image = write(tmp_path / "a.tif", noise(1, 40, 40))
     (tmp_path / "wkt.csv").write_text(
