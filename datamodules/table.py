@@ -1,6 +1,7 @@
 """The table: one row per image."""
 
 import re
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -133,6 +134,9 @@ def join_columns(table: pd.DataFrame, path: Path | str, id_column: str, root: Pa
     Raises:
         FileNotFoundError: no such file.
         ValueError: no such column, or images without a row.
+
+    Warns:
+        UserWarning: names of no image, and columns that do not agree.
     """
     facts = read_csv(path)
     if id_column not in facts:
@@ -141,6 +145,15 @@ def join_columns(table: pd.DataFrame, path: Path | str, id_column: str, root: Pa
     new = [column for column in facts if column not in (*table.columns, id_column)]
     counts = facts.groupby("image_id")[new].nunique()
     agreeing = [column for column in new if (counts[column] <= 1).all()]
+    other = [column for column in new if column not in agreeing]
+    if other:
+        image_id = counts[other[0]].idxmax()
+        values = facts[other[0]][facts["image_id"] == image_id].unique()[:2].tolist()
+        warnings.warn(
+            f"{path}: {', '.join(other)} left out, for the rows of an image contradict each other: {other[0]} of "
+            f"{image_id!r} is {' and '.join(map(repr, values))}",
+            stacklevel=3,
+        )
     return table.merge(facts.drop_duplicates("image_id")[["image_id", *agreeing]], on="image_id", how="left")
 
 
