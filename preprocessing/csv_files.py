@@ -50,16 +50,16 @@ def read_csv(path: Path | str, engine: CsvEngine | None = None) -> pd.DataFrame:
     engine = engine or os.environ.get("CSV_ENGINE") or "auto"
     if engine not in get_args(CsvEngine):
         raise ValueError(f"CSV engine {engine!r} (CSV_ENGINE) is none of {', '.join(get_args(CsvEngine))}")
-    names = _names(path)
+    names = _names(path, check=False)
     if engine == "auto":
         engine = _fastest(path)
-    frame = None
-    if engine == "polars":
-        frame = _read_polars(path, len(names))
-    elif engine == "cudf":
-        frame = _read_cudf(path, len(names))
+    frame = _read_polars(path, len(names)) if engine == "polars" else None
     if frame is None:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+        _names(path)
+        if engine == "cudf":
+            frame = _read_cudf(path, len(names))
+        else:
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
     return _stripped(frame.set_axis(names, axis=1), path)
 
 
@@ -90,11 +90,15 @@ def comma_hint(text: str) -> str:
 # --- the grammar -----------------------------------------------------------------------------------------------------
 
 
-def _names(path: Path | str) -> list[str]:
-    """The column names of a file whose rows all have as many fields.
+def _names(path: Path | str, check: bool = True) -> list[str]:
+    """The column names of a file, after a look at whether all its rows have as many fields.
 
     Engines take other files in silence: they fill up short rows, number names that come twice, read to the end of the
     file from a quote on.
+
+    Args:
+        path: the file.
+        check: whether to look at the rows too.
     """
     if _holds_zero(path):
         read_text(path)  # says where
@@ -103,7 +107,7 @@ def _names(path: Path | str) -> list[str]:
             rows = _rows(handle)
             _, header = next(rows, (0, []))
             names = _header(header, path)
-            for line, fields in rows:
+            for line, fields in rows if check else ():
                 if len(fields) != len(names):
                     raise _uneven(path, line, fields, names)
     except UnicodeDecodeError:
@@ -216,7 +220,10 @@ def _read_polars(path: Path | str, columns: int) -> pd.DataFrame | None:
         LOG.info("%s: read by pandas, for quotes or blank lines that polars takes otherwise", path)
         return None
     try:
-        frame = polars.read_csv(path, infer_schema=False, glob=False).fill_null("")
+        frame = polars.read_csv(path, infer_schema=False, glob=False)
+        if frame[:, -1].null_count():  # empty fields, or rows cut short; of all else that is wrong polars tells itself
+            _names(path)
+        frame = frame.fill_null("")
     except (polars.exceptions.PolarsError, ValueError) as error:
         LOG.info("%s: read by pandas, polars says: %s", path, str(error).partition("\n")[0])
         return None
