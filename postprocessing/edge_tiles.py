@@ -32,7 +32,7 @@ def predict_edges(
             they are. The edges of an output are those of its channels above 0.5.
         tile: side of a tile; an image that is smaller along an axis is extended to a multiple of `stride`.
         stride: multiples of the tile's sides.
-        min_cover: tiles over every pixel of an edge.
+        min_cover: tiles over every pixel of an edge; those at the image's border hang over it where they must.
         window: weight of a tile's pixels where tiles overlap.
         padding: what lies beyond the image's edges.
         batch_size: tiles in one forward.
@@ -52,7 +52,7 @@ def predict_edges(
     if not maps:
         raise ValueError(f"inference.along: the coarse stage has no map, only {sorted(coarse)}")
     mask = torch.cat([(value > 0.5)[0] for value in maps.values()]).cpu().numpy()
-    found = [edge_patches(channel, tile, min_cover) for channel in mask]
+    found = [edge_patches(channel, tile, min_cover, beyond=True) for channel in mask]
     patches = np.unique(np.concatenate(found), axis=0).tolist()
     sides = [-(-min(tile, side) // step) * step for side, step in zip(size, stride, strict=True)]
     weight = torch.outer(*(window_weights(side, window).float() for side in sides)).to(image.device)

@@ -17,7 +17,7 @@ from postprocessing.edge_tiles import predict_edges
 from postprocessing.grid import Picture, blend, merge_for
 from postprocessing.random_crops import predict_crops
 from postprocessing.strips import StripReader
-from postprocessing.tiles import Axis, Padding, StripMerge, Window, plan_axis, read_window, to_bytes
+from postprocessing.tiles import Axis, Padding, StripMerge, Window, cover_of_axes, plan_axis, read_window, to_bytes
 from postprocessing.tta import Forward, Merging, View, Views, merged_views, symmetries
 from postprocessing.volume_tiles import predict_volume
 
@@ -53,7 +53,7 @@ class Inference:
             classifiers, and coarse masks of large pictures (Carvana at 320 x 480). None leaves images as they are.
         margin: let border tiles hang over the edges, so that border pixels are seen by as many tiles as those inside
             (U-Net's overlap-tile strategy, https://arxiv.org/abs/1505.04597). With an overlap of 0.5 every pixel is
-            seen by at least 4 tiles. An axis within one tile gets none. Off: it adds a ring of tiles.
+            seen by at least 4 tiles, also of a picture within one tile. Off: it adds a ring of tiles.
         scales: factors at which every view of a picture is predicted, `[0.8, 1, 1.2]`; the sides that the network sees
             are rounded to `stride`.
         shifts: pixels `[down, right]` by which every view of a picture is moved, `[[0, 0], [0, 8]]`: networks that
@@ -67,7 +67,9 @@ class Inference:
         along: an experiment that predicted the same images coarsely (`runs/coarse`, out of fold and test): tiles lie
             only along the edges of its masks, its prediction stands elsewhere (Carvana 2017, 11th place).
             `datamodules.edge_windows.EdgeWindows` trains in the same way.
-        min_cover: tiles over each pixel of these edges.
+        min_cover: tiles over every pixel, 3 or more as the winners had them; over each pixel of the edges with `along`,
+            where it is 2 unless given. In a grid it implies `margin`, and tiles overlap more than `overlap` says where
+            they must.
         stream_above: pixels of a picture above which `predict` goes through it strip by strip, from its file (where
             the reader knows windows: GeoTIFF, npy) to the prediction store: memory is then bounded by a strip of tiles
             across the picture. The result is the same. For grids of tiles; the default is 2048 x 2048.
@@ -93,7 +95,7 @@ class Inference:
         merge: Literal["mean", "geometric", "logit", "max"] = "mean",
         crops: int | None = None,
         along: str | None = None,
-        min_cover: int = 2,
+        min_cover: int | None = None,
         stream_above: int = 2048 * 2048,
     ):
         for name, value in (("tile", tile), ("stride", stride), ("batch_size", batch_size)):
@@ -134,8 +136,11 @@ class Inference:
             raise ValueError(
                 f"inference.along wants inference.tile as one number (now {tile}), without inference.margin and crops"
             )
-        if min_cover < 1:
-            raise ValueError(f"inference.min_cover is {min_cover}, expected 1 or more")
+        if min_cover is not None and (min_cover < 1 or tile is None or crops is not None):
+            raise ValueError(
+                f"inference.min_cover is {min_cover}, expected 1 or more tiles of inference.tile pixels (now {tile}), "
+                "without inference.crops"
+            )
         self.merge, self.crops = merge, crops
         if stream_above < 0:
             raise ValueError(f"inference.stream_above is {stream_above}, expected 0 or more pixels")
@@ -337,7 +342,7 @@ class Inference:
 
         found = [
             predict_edges(
-                *(merged, one[None], self._coarse.read(image_id), self.tile, strides, self.min_cover),
+                *(merged, one[None], self._coarse.read(image_id), self.tile, strides, self.min_cover or 2),
                 *(self.window, self.padding, self.batch_size),
             )
             for one, image_id in zip(image, image_ids, strict=True)
@@ -361,13 +366,16 @@ class Inference:
     def _axes(self, sizes: torch.Size) -> list[Axis]:
         """The tiles along each axis of an image."""
         tiles, strides = self._each("tile", self.tile, len(sizes)), self._each("stride", self.stride, len(sizes))
+        covers = [1] * len(sizes) if self.along is not None else cover_of_axes(self.min_cover or 1, len(sizes))
+        if self.margin:  # a small picture has a small tile, whose parts are whole pixels
+            covers = [max(cover, math.floor(1 / (1 - self.overlap) + 1e-6)) for cover in covers]
         sides = (
-            math.ceil(min(tile or size, size) / stride) * stride
-            for size, tile, stride in zip(sizes, tiles, strides, strict=True)
+            math.ceil(max(min(tile or size, size), cover) / stride) * stride
+            for size, tile, stride, cover in zip(sizes, tiles, strides, covers, strict=True)
         )
         return [
-            plan_axis(size, side, self.overlap, self.window, self.margin)
-            for size, side in zip(sizes, sides, strict=True)
+            plan_axis(size, side, self.overlap, self.window, self.margin, cover)
+            for size, side, cover in zip(sizes, sides, covers, strict=True)
         ]
 
     def _resized(self, image: Tensor) -> Tensor:

@@ -52,32 +52,47 @@ def window_weights(tile: int, window: Window) -> Tensor:
     raise ValueError(f"window is {window!r}; known windows: gaussian, pyramid, constant")
 
 
-def tile_origins(size: int, tile: int, overlap: float, margin: bool = False) -> list[int]:
+def tile_origins(size: int, tile: int, overlap: float, margin: bool = False, cover: int = 1) -> list[int]:
     """First pixels of the tiles along an axis.
 
-    The last tile is aligned to the edge rather than running over it. Without a margin an axis within one tile gets one
-    tile, centred, which hangs over both edges.
+    Without a margin the last tile is aligned to the edge rather than running over it, and an axis within one tile gets
+    one tile, centred, which hangs over both edges.
 
     Args:
         size: pixels of the image along the axis.
         tile: pixels of a tile.
         overlap: share of a tile in [0, 1) that it has in common with the next.
-        margin: let the first and last tiles hang over the edges, so that pixels there are seen by as many tiles as
-            those inside: floor(1 / (1 - overlap)) or more an axis.
+        margin: let the first and last tiles hang over the edges, so that pixels there, and on an axis within one tile,
+            are seen by as many tiles as those inside: floor(1 / (1 - overlap)) or more an axis.
+        cover: tiles over every pixel along this axis; above 1 tiles overlap more than `overlap` says where they must,
+            and have a margin.
+
+    Raises:
+        ValueError: an argument out of its range, or a tile of fewer pixels than `cover`.
     """
     if size < 1 or tile < 1 or not 0 <= overlap < 1:
         raise ValueError(f"tiles need size >= 1, tile >= 1 and overlap in [0, 1), got {size=}, {tile=}, {overlap=}")
-    step = max(1, math.floor(tile * (1 - overlap) + 1e-6))
-    extra = (math.ceil(tile / step) - 1) * step if margin else 0
+    if not 1 <= cover <= tile:
+        raise ValueError(f"tiles of {tile} pixels cover every pixel 1 to {tile} times along an axis, not {cover} times")
+    step = min(max(1, math.floor(tile * (1 - overlap) + 1e-6)), tile // cover)
+    extra = (math.ceil(tile / step) - 1) * step if margin or cover > 1 else 0
     if size <= tile and not extra:
         return [-((tile - size) // 2)]
     last = size + extra - tile
     return [*range(-extra, last, step), last]
 
 
-def plan_axis(size: int, tile: int, overlap: float, window: Window, margin: bool = False) -> Axis:
+def cover_of_axes(min_cover: int, axes: int) -> list[int]:
+    """Tiles over every pixel along each axis, such that `min_cover` lie over it in all; the last axes take more."""
+    covers = [1] * axes
+    while math.prod(covers) < min_cover:
+        covers[max(range(axes), key=lambda axis: (-covers[axis], axis))] += 1
+    return covers
+
+
+def plan_axis(size: int, tile: int, overlap: float, window: Window, margin: bool = False, cover: int = 1) -> Axis:
     """Origins and normalised weights along one axis; the arguments are those of `tile_origins` and `window_weights`."""
-    origins = tile_origins(size, tile, overlap, margin)
+    origins = tile_origins(size, tile, overlap, margin, cover)
     single = window_weights(tile, window)
     reach = max(0, -origins[0]), max(0, origins[-1] + tile - size)
     total = torch.zeros(reach[0] + size + reach[1], dtype=torch.float64)

@@ -1,5 +1,7 @@
 """Windows along the edges of a mask, and nowhere else."""
 
+from itertools import product
+
 import cv2
 import numpy as np
 
@@ -23,7 +25,7 @@ def edge_pixels(mask: np.ndarray) -> np.ndarray:
     return np.concatenate([points, np.argwhere(missing)])
 
 
-def edge_patches(mask: np.ndarray, size: int, min_cover: int = 2) -> np.ndarray:
+def edge_patches(mask: np.ndarray, size: int, min_cover: int = 2, beyond: bool = False) -> np.ndarray:
     """Windows such that every edge pixel of a mask lies in `min_cover` different ones, and none is without an edge.
 
     Carvana 2017, 11th place: tiles of 256 pixels along the edge of the coarse stage's mask, overlapping so that each of
@@ -33,11 +35,12 @@ def edge_patches(mask: np.ndarray, size: int, min_cover: int = 2) -> np.ndarray:
     Args:
         mask: `(H, W)` bool.
         size: side of a window; along an axis that is shorter it takes all there is.
-        min_cover: least number of windows over an edge pixel, as far as there are so many different ones within the
-            image: the pixel in its corner has one, and so has an image that fits into a window.
+        min_cover: least number of windows over an edge pixel, as far as there are so many different ones: within the
+            image, the pixel in its corner has one, and so has an image that fits into a window.
+        beyond: let windows hang over the image's border where there are too few within it.
 
     Returns:
-        `(n, 4)` int64: top, left, height, width.
+        `(n, 4)` int64: top, left, height, width; top and left may be negative with `beyond`.
     """
     if size < 1 or min_cover < 1:
         raise ValueError(f"edge_patches: size is {size} and min_cover {min_cover}, expected 1 or more each")
@@ -52,7 +55,7 @@ def edge_patches(mask: np.ndarray, size: int, min_cover: int = 2) -> np.ndarray:
             low, high = np.minimum.accumulate(ahead), np.maximum.accumulate(ahead)
             last = int((high - low < lengths).all(1).sum()) - 1
             first = np.clip((low[last] + high[last] + 1) // 2 - lengths // 2, 0, places - 1)
-            first = _another(first, open_[0], lengths, places, chosen)
+            first = _another(first, open_[0], lengths, places, chosen, beyond)
             if first is None:  # this pixel alone has all its windows: those it shared them with may have others
                 open_ = open_[1:]
                 continue
@@ -62,18 +65,26 @@ def edge_patches(mask: np.ndarray, size: int, min_cover: int = 2) -> np.ndarray:
 
 
 def _another(
-    first: np.ndarray, point: np.ndarray, lengths: np.ndarray, places: np.ndarray, chosen: dict[tuple[int, int], None]
+    first: np.ndarray,
+    point: np.ndarray,
+    lengths: np.ndarray,
+    places: np.ndarray,
+    chosen: dict[tuple[int, int], None],
+    beyond: bool,
 ) -> np.ndarray | None:
     """A window near `first` that holds the point and was not chosen yet, `None` where there is none."""
     if tuple(first.tolist()) not in chosen:
         return first
-    low, high = np.maximum(point - lengths + 1, 0), np.minimum(point, places - 1)
-    rows, columns = np.arange(low[0], high[0] + 1), np.arange(low[1], high[1] + 1)
-    # away by a quarter of a window where that is possible, so that a pixel is seen in another context
-    rows = rows[np.argsort(np.abs(np.abs(rows - first[0]) - lengths[0] // 4), kind="stable")]
-    columns = columns[np.argsort(np.abs(np.abs(columns - first[1]) - lengths[1] // 4), kind="stable")]
-    for row in rows:
-        for column in columns:
-            if (int(row), int(column)) not in chosen:
+    low, high = point - lengths + 1, point
+    within = [range(max(0, low[axis]), min(high[axis], places[axis] - 1) + 1) for axis in (0, 1)]
+    everywhere = [range(low[axis], high[axis] + 1) for axis in (0, 1)]
+    for rows, columns in (within, everywhere) if beyond else (within,):
+        # away by a quarter of a window where that is possible, so that a pixel is seen in another context
+        rows, columns = (
+            sorted(axis, key=lambda place: abs(abs(place - own) - length // 4))
+            for axis, own, length in zip((rows, columns), first.tolist(), lengths.tolist(), strict=True)
+        )
+        for row, column in product(rows, columns):
+            if (row, column) not in chosen:
                 return np.array([row, column])
     return None

@@ -6,7 +6,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postprocessing.tiles import StripMerge, plan_axis, read_window, tile_origins, to_bytes, window_weights
+from postprocessing.tiles import (
+    StripMerge,
+    cover_of_axes,
+    plan_axis,
+    read_window,
+    tile_origins,
+    to_bytes,
+    window_weights,
+)
 
 WINDOWS = ("gaussian", "pyramid", "constant")
 
@@ -42,6 +50,33 @@ def test_margin_covers_every_pixel_as_often_as_asked_also_within_a_tile(size, ti
         cover[max(0, origin) : max(0, origin + tile)] += 1
     assert cover.min() >= tile // step
     assert all(-tile < origin < size for origin in origins)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 100), st.integers(1, 60), st.floats(0, 0.9), st.integers(1, 9))
+def test_every_pixel_is_covered_as_often_as_asked(size, tile, overlap, cover):
+    """On an axis of any length, shorter than a tile too; tiles that no pixel needs are few."""
+    if cover > tile:
+        with pytest.raises(ValueError, match=f"tiles of {tile} pixels cover every pixel 1 to {tile} times"):
+            tile_origins(size, tile, overlap, cover=cover)
+        return
+    origins = tile_origins(size, tile, overlap, cover=cover)
+    assert origins == sorted(set(origins))
+    seen = [sum(origin <= pixel < origin + tile for origin in origins) for pixel in range(size)]
+    assert min(seen) >= cover
+    assert all(origin + tile > 0 and origin < size for origin in origins)
+    if overlap == 0 and tile % cover == 0:
+        assert max(seen) <= 2 * cover
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("cover", range(1, 30))
+def test_covers_along_axes_multiply(axes, cover):
+    covers = cover_of_axes(cover, axes)
+    assert np.prod(covers) >= cover
+    assert sorted(covers) == covers
+    assert max(covers) - min(covers) <= 1
+    assert np.prod([*covers[:-1], covers[-1] - 1]) < cover
 
 
 def test_margin_gives_three_or_more_tiles_to_every_pixel_of_the_border_too():
