@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from callbacks.score import as_arrays
 from lightning_modules.streamed import Streamed
 from postprocessing.predictions import PredictionStore
-from preprocessing.sources import checkpoint_mark
+from preprocessing.sources import Looking, checkpoint_mark
 
 
 class PredictionWriter(pl.Callback):
@@ -40,6 +40,7 @@ class PredictionWriter(pl.Callback):
         self.folder, self.fingerprint, self.checkpoint, self.dtype = Path(folder), fingerprint, checkpoint, dtype
         self.made_from = list(stores)
         self.stores: list[PredictionStore] = []
+        self.looking: list[Looking] = []
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "predict":
@@ -55,6 +56,7 @@ class PredictionWriter(pl.Callback):
                 "folder: --run_folder"
             )
         self.stores = [PredictionStore(self.folder / split_folder(split)) for split in splits]
+        self.looking = []
         if trainer.is_global_zero:
             for store, split in zip(self.stores, splits, strict=True):
                 made_with = None
@@ -62,7 +64,8 @@ class PredictionWriter(pl.Callback):
                     name, file = self.checkpoint
                     made_with = checkpoint_mark(self.folder.parent, name, file, store.path)
                 inputs = data.predict_inputs(split)
-                store.begin(data.predict_ids(split), self.fingerprint, inputs, made_with, self.made_from)
+                left = store.begin(data.predict_ids(split), self.fingerprint, inputs, made_with, self.made_from)
+                self.looking.append(Looking({name: inputs[name] for name in left if name in inputs}))
         trainer.strategy.barrier("prediction stores are ready")
         done = [store.ids() for store in self.stores] if trainer.is_global_zero else None
         for split, ids in zip(splits, trainer.strategy.broadcast(done), strict=True):
@@ -105,8 +108,8 @@ class PredictionWriter(pl.Callback):
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         trainer.strategy.barrier("predictions are written")
         if trainer.is_global_zero:
-            for store in self.stores:
-                store.finish()
+            for store, looking in zip(self.stores, self.looking, strict=True):
+                store.finish(looking.result())
 
 
 def nothing(array: np.ndarray) -> np.ndarray:

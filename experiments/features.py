@@ -23,7 +23,7 @@ from networks import ImageClassifier
 from postprocessing.predictions import PredictionStore
 from preprocessing.files import text_hash
 from preprocessing.pictures import replace
-from preprocessing.sources import checkpoint_mark
+from preprocessing.sources import checkpoint_mark, look
 
 FORMAT = 1  # raise it when what is written changes
 
@@ -135,13 +135,14 @@ def write_features(config: OfflineConfig, run: Path | None) -> Path:
     if run is not None:
         made_with = checkpoint_mark(run, options.checkpoint, RunFolder(run).checkpoint(options.checkpoint), folder)
     made_by = text_hash(f"{extractor.fingerprint()} {steps}")
-    left = set(store.begin(ids, made_by, {name: inputs[name] for name in ids}, made_with))
+    inputs = {name: inputs[name] for name in ids}
+    left = set(store.begin(ids, made_by, inputs, made_with))
     print(f"{options.split}: {len(rows) - len(left)} of {len(rows)} images are there already" if left else "all there")
     decoder = Decoder(data.reader, [], data.preprocessing)
     for row in tqdm([row for row in rows if row.image_id in left], desc="features", unit=" images", disable=None):
         image, _ = decoder.read(row)
         store.write(row.image_id, {"features": extractor(image)}, dtype="float32")
-    store.finish()
+    store.finish(look({name: inputs[name] for name in left}, {}))
     matrix = np.stack([store.read(row.image_id)["features"] for row in rows])
     content = io.BytesIO()
     np.save(content, matrix)

@@ -22,6 +22,7 @@ class RunFolder:
         self.path = Path(path)
         self.config = self.path / "config.yaml"
         self.facts = self.path / "run.json"
+        self.folds = self.path / "folds.csv"
         self.checkpoints = self.path / "checkpoints"
         self.predictions = self.path / "predictions"
         self.checkpoint_file = self.checkpoints / "last.ckpt"

@@ -7,12 +7,13 @@ from typing import Any
 import pytorch_lightning as pl
 
 from experiments.run_folder import RunFolder
+from preprocessing.pictures import replace
 
 GO_ON = "the same command with --ckpt_path last goes on from the last checkpoint"
 
 
 class SaveRun(pl.Callback):
-    """Write `config.yaml` and `run.json` when a fit starts; no other verb touches them.
+    """Write `config.yaml`, `run.json` and a copy of the folds when a fit starts; no other verb touches them.
 
     Every checkpoint gets the hash of the folds it was trained with.
 
@@ -40,6 +41,8 @@ class SaveRun(pl.Callback):
             temporary = self.run.path / "config.yaml.tmp"
             temporary.write_text(self.config)
             os.replace(temporary, self.run.config)
+            if isinstance(trainer.datamodule.fold, int):
+                replace(self.run.folds, Path(trainer.datamodule.folds).read_bytes())
             self.run.write_facts(**self.start_facts, folds_hash=self.folds_hash, state="started")
 
     def on_save_checkpoint(
@@ -78,6 +81,6 @@ def check_folds(before: str | None, now: str | None, file: str | None) -> None:
     if before is not None and before != now:
         raise ValueError(
             f"the folds have changed since this run started: {file} has the hash {now}, then it was {before}; the run "
-            "would be validated on images it was trained on. Put the old file back (or name it with --data.folds), or "
-            "train again: python cli.py fit … --overwrite true"
+            "would be validated on images it was trained on. Put the old file back (the run has a copy, folds.csv), "
+            "or train again: python cli.py fit … --overwrite true"
         )

@@ -233,6 +233,8 @@ class CompetitionCLI(LightningCLI):
         self.model.config = self.model_config
 
     def before_fit(self) -> None:
+        if self.checkpoint is not None:
+            self._check_folds()
         print_start(self)
         for logger in self.trainer.loggers:
             logger.log_hyperparams(yaml.safe_load(self.text))
@@ -245,7 +247,7 @@ class CompetitionCLI(LightningCLI):
             self._check_folds()
 
     def _check_folds(self) -> None:
-        """Before any old prediction is dropped."""
+        """Before any old prediction is dropped, or the run says that the new folds are its own."""
         if self.datamodule.fold != "all":
             before = read_checkpoint(self.checkpoint).get("folds_hash")
             check_folds(before, None if before is None else self.datamodule.folds_hash(), self.datamodule.folds)

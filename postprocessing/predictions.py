@@ -96,7 +96,8 @@ class PredictionStore:
             expected_ids: every image the finished store must hold.
             fingerprint: hash of all settings and weights that the predictions depend on. Entries of another
                 fingerprint are dropped.
-            images: what each image is read from. Entries that were made from other contents are dropped.
+            images: what each image is read from. Entries that were made from other contents are dropped; those to come
+                are noted by `finish`.
             checkpoint: that the images are predicted with.
             stores: whose predictions go into these.
 
@@ -109,18 +110,21 @@ class PredictionStore:
             raise ValueError(f"image {twice!r} is to be predicted twice; ids must be unique")
         for temporary in self.path.glob("*.tmp"):
             temporary.unlink()
-        known = self.seen()
-        now = look(images or {}, known)
+        known, present = self.seen(), set(self.ids())
+        now = look({name: inputs for name, inputs in (images or {}).items() if name in present}, known)
         self._drop_old(fingerprint, known, now)
         for image_id in set(self.ids()) - set(ids):
             self._file(image_id).unlink()
-        missing = sorted(set(ids) - set(self.ids()))
+        present = set(self.ids())
+        now = {name: seen for name, seen in now.items() if name in present}
+        missing = sorted(set(ids) - present)
         # Nothing left to predict is a finished store: the Trainer does not even start on empty loaders.
         content = {"format": FORMAT, "fingerprint": fingerprint, "complete": not missing, "ids": sorted(ids)}
         content |= {"images": summary(now), "checkpoint": checkpoint}
         content["stores"] = {os.path.relpath(store.path, self.path): store.state() for store in stores}
         self.path.mkdir(parents=True, exist_ok=True)
-        write_seen(self.sources_path, now, folders_of(now))
+        if images is not None:
+            write_seen(self.sources_path, now, folders_of(now))
         self._write_manifest(content)
         return missing
 
@@ -147,10 +151,13 @@ class PredictionStore:
     def _is_older(self, image_id: str, seen: Seen) -> bool:
         """Whether a file of the image has changed after its entry was written."""
         written = self._file(image_id).stat().st_mtime_ns
-        return any(max(file.modified, file.changed) > written for file in seen.files)
+        return any(file.changed > written for file in seen.files)  # archives bring times of modification with them
 
-    def finish(self) -> None:
+    def finish(self, images: Mapping[str, Seen] | None = None) -> None:
         """Mark the store complete.
+
+        Args:
+            images: what the images were read from that were written since `begin`.
 
         Raises:
             ValueError: images are missing; names some.
@@ -162,6 +169,10 @@ class PredictionStore:
                 f"{self.path} lacks {len(missing)} of {len(manifest['ids'])} images ({', '.join(missing[:3])}, …); "
                 "run predict again, it will go on"
             )
+        if images:
+            seen = self.seen() | dict(images)
+            write_seen(self.sources_path, seen, folders_of(seen))
+            manifest["images"] = summary(seen)
         self._write_manifest(manifest | {"complete": True})
 
     def write(

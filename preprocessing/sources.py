@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple
 
 from preprocessing.files import file_hash, text_hash
@@ -68,16 +69,49 @@ def mark(path: Path | str, known: FileMark | None = None) -> FileMark:
         return FileMark(path, -1, 0, 0, GONE)
 
 
-def look(images: Mapping[str, Inputs], known: Mapping[str, Seen]) -> dict[str, Seen]:
-    """The inputs of images as they are now; files that nothing has touched since `known` are not read."""
+def look(images: Mapping[str, Inputs], known: Mapping[str, Seen], threads: int = 8) -> dict[str, Seen]:
+    """The inputs of images as they are now; files that nothing has touched since `known` are not read.
+
+    Args:
+        images: to look at.
+        known: what is known of them.
+        threads: that read, which waits for the disk; 1 is the caller's own.
+    """
     before = {file.path: file for seen in known.values() for file in seen.files}
     paths = {os.path.abspath(file): None for inputs in images.values() for file in inputs.files}
-    with ThreadPoolExecutor(8) as pool:  # reading waits for the disk, and hashing lets go of the interpreter
-        marks = dict(zip(paths, pool.map(lambda path: mark(path, before.get(path)), paths), strict=True))
+
+    def now(path: str) -> FileMark:
+        return mark(path, before.get(path))
+
+    if threads == 1:
+        marks = {path: now(path) for path in paths}
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            marks = dict(zip(paths, pool.map(now, paths), strict=True))
     return {
         image_id: Seen([marks[os.path.abspath(file)] for file in inputs.files], inputs.values)
         for image_id, inputs in images.items()
     }
+
+
+class Looking(Thread):
+    """Looks at images beside the work that reads the same files, so that these come from the disk once.
+
+    It ends with the program, whatever is left to look at.
+    """
+
+    def __init__(self, images: Mapping[str, Inputs]) -> None:
+        super().__init__(daemon=True)
+        self.images, self.found = images, {}
+        self.start()
+
+    def run(self) -> None:
+        self.found = look(self.images, {}, threads=1)
+
+    def result(self) -> dict[str, Seen]:
+        """What it saw, once it has seen everything."""
+        self.join()
+        return self.found
 
 
 def others(known: Mapping[str, Seen], now: Mapping[str, Seen]) -> list[str]:

@@ -160,6 +160,11 @@ def test_fit_writes_the_run_folder(here):
     assert [float(row["score"]) for row in scores] == sorted(float(row["score"]) for row in scores)
 
 
+def test_a_run_keeps_a_copy_of_its_folds(here):
+    copy = Path("runs/quickstart/fold0/folds.csv")
+    assert copy.read_bytes() == Path("folds/quickstart.csv").read_bytes()
+
+
 def test_parts_of_the_loss_sum_to_the_total(here):
     rows = list(csv.DictReader(open(here / "runs" / "quickstart" / "fold0" / "metrics.csv")))
     step = next(row["step"] for row in rows if row["name"] == "train/dice(body)")
@@ -351,6 +356,7 @@ def test_changed_folds_are_refused(here, verb):
     path, folder = here / "folds" / "quickstart.csv", Path("runs/quickstart/fold0")
     before = path.read_text()
     kept = {file: file.read_bytes() for file in (folder / "predictions").rglob("*") if file.is_file()}
+    kept |= {folder / name: (folder / name).read_bytes() for name in ("run.json", "config.yaml", "folds.csv")}
     try:
         lines = before.splitlines()
         head, rows = lines[0], [line.split(",") for line in lines[1:]]

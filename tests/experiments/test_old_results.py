@@ -19,7 +19,7 @@ from experiments.config import read_config
 from experiments.members import is_current
 from experiments.run_folder import RunFolder
 from postprocessing.predictions import PredictionStore
-from preprocessing.sources import checkpoint_mark
+from preprocessing.sources import checkpoint_mark, look
 
 TRAIN = {f"t{number}": number % 3 for number in range(9)}
 TEST = ("u0", "u1")
@@ -67,7 +67,7 @@ def predict(run):
         mark = checkpoint_mark(run.path, "best", run.checkpoint("best"), store.path)
         for image_id in store.begin(list(inputs), f"made by {mark.file.hash}", inputs, mark):
             store.write(image_id, arrays(image_id, name))
-        store.finish()
+        store.finish(look(inputs, {}))
 
 
 def train(run, content):

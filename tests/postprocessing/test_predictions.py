@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from postprocessing.predictions import STRIP_ROWS, PredictionStore, read_finite, read_mean
-from preprocessing.sources import Inputs
+from preprocessing.sources import Inputs, look
 
 RANDOM = np.random.default_rng(0)
 
@@ -152,7 +152,7 @@ def fill(store, files, **given):
     left = store.begin(list(files), "one", files, **given)
     for name in left:
         store.write(name, entry())
-    store.finish()
+    store.finish(look({name: files[name] for name in left}, {}))
     return left
 
 
@@ -213,6 +213,16 @@ def test_a_store_that_was_made_from_others_knows_when_they_change(tmp_path, file
     fill(PredictionStore(tmp_path / "runs" / "a"), files)
     with pytest.raises(ValueError, match=r"ens was made from .*runs/a, which have been written anew"):
         PredictionStore.open(blend.path)
+
+
+def test_what_was_written_before_a_stop_is_kept_while_its_files_are(store, files):
+    """Files are noted at the end; until then those that have not changed since their prediction are the same."""
+    store.begin(list(files), "one", files)
+    for name in "ab":
+        store.write(name, entry())
+    files["a"].files[0].write_bytes(b"A" * 50)
+    assert fill(store, files) == ["a", "c"]
+    assert set(store.seen()) == {"a", "b", "c"}
 
 
 def as_written_before(store):
