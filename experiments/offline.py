@@ -83,7 +83,9 @@ def out_of_fold(config: OfflineConfig) -> list[Case]:
         store = stores[run.path] = open_store(config.data, run, "val")
         known = run.read_facts().get("folds_hash")
         if known is not None and Path(config.data.folds).is_file() and known != config.data.folds_hash():
-            raise SystemExit(f"error: {config.data.folds} has changed since {run.path} was trained; put it back")
+            raise SystemExit(
+                f"error: {config.data.folds} has changed since {run.path} was trained; put it back (a copy: {run.folds})"
+            )
         for image_id in store.ids():
             if image_id in images:
                 raise SystemExit(f"error: image {image_id!r} has out-of-fold predictions in two runs, one {run.path}")
