@@ -84,7 +84,7 @@ def out_of_fold(config: OfflineConfig) -> list[Case]:
         known = run.read_facts().get("folds_hash")
         if known is not None and Path(config.data.folds).is_file() and known != config.data.folds_hash():
             raise SystemExit(
-                f"error: {config.data.folds} has changed since {run.path} was trained; put it back (a copy: {run.folds})"
+                f"error: {config.data.folds} has changed since {run.path} was trained; put it back; a copy: {run.folds}"
             )
         for image_id in store.ids():
             if image_id in images:
