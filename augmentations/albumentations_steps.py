@@ -8,7 +8,7 @@ import numpy as np
 
 from augmentations.base import floats_of, masks_of
 from augmentations.truth_planes import Planes, as_floats, flags, packed, unpacked, whole
-from preprocessing.void import VOID, is_class_map
+from masks.void import VOID, is_class_map
 
 Arrays = dict[str, np.ndarray]
 
@@ -33,7 +33,7 @@ class Albumentations:
 
         Pixels whose masks a transform fills, from outside the picture or where it drops something with `fill_mask`, do
         not count. A transform that looks for objects (CropNonEmptyMaskIfExists) finds none in void: class numbers are 0
-        there, until `preprocessing.void.blanked` makes them 255 again.
+        there, until `masks.void.blanked` makes them 255 again.
 
         `boxes` `(n, 4)` xyxy are clipped to the crop and dropped, with their `labels`, when less than a tenth remains.
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from preprocessing.void import VOID
+from masks.void import VOID
 
 
 class Augmentation(ABC):
@@ -69,7 +69,7 @@ def on_batch(steps: list, batch: dict[str, Any], full: float, random: np.random.
 
 
 def blanked_batch(batch: dict[str, Any]) -> dict[str, Any]:
-    """A batch whose truth holds nothing where `valid` is False; see `preprocessing.void.blanked`."""
+    """A batch whose truth holds nothing where `valid` is False; see `masks.void.blanked`."""
     if "valid" not in batch:
         return batch
     valid, axes, result = batch["valid"], batch["image"].dim() - 2, dict(batch)

@@ -18,7 +18,7 @@ from ensembling.blend import Blend
 from ensembling.members import Member, common_ids
 from ensembling.rules import average
 from ensembling.stream import Stream, write
-from postprocessing.predictions import PredictionStore
+from predictions.store import PredictionStore
 
 SIDE, MEMBERS, FEW, MANY = 2048, 5, 50, 200
 

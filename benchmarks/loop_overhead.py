@@ -31,8 +31,8 @@ from torch.utils.data import DataLoader
 
 from benchmarks.measure import Report
 from callbacks import FiniteLoss
-from experiments.metrics_csv import MetricsCSV
 from lightning_modules import AutoPrecision, SegmentationModule, WarmupCosine
+from loggers.metrics_csv import MetricsCSV
 from losses import LossFormula
 
 LOSS = "bce"

@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.measure import RESULTS, Report
 from experiments import load
-from postprocessing.inference import Inference
+from inference import Inference
 
 SIDE, BANDS = 256, ((0, 8), (8, 16), (16, 32), (32, 64), (64, 128), (128, 256))
 SIDES = ((-SIDE, 0), (SIDE, 0), (0, -SIDE), (0, SIDE))

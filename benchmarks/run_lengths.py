@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from benchmarks.measure import Report, compare
-from postprocessing import rle
+from masks import rle
 
 
 def notebook_encode(mask: np.ndarray) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.measure import Report
-from postprocessing.inference import Inference
+from inference import Inference
 
 SIDE, TILE, OVERLAP = 3000, 512, 0.25
 

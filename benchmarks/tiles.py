@@ -11,7 +11,7 @@ import segmentation_models_pytorch as smp
 import torch
 
 from benchmarks.measure import Report, compare
-from postprocessing.inference import Inference
+from inference import Inference
 
 SIDE, TILE, OVERLAP = 3000, 512, 0.25
 

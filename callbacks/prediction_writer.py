@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 
 from callbacks.score import as_arrays
 from lightning_modules.streamed import Streamed
-from postprocessing.predictions import PredictionStore
+from predictions.store import PredictionStore
 from preprocessing.sources import Looking, checkpoint_mark
 
 

@@ -11,7 +11,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from evaluation.panels import Gallery, as_map, write_panel
-from postprocessing.competition import Competition
+from submissions.competition import Competition
 
 
 def as_arrays(values: dict[str, Tensor]) -> dict[str, np.ndarray]:

@@ -31,9 +31,10 @@ from datamodules.table import find_images, pattern_in, rows_of
 from datamodules.targets import Target
 from datamodules.truth import Truth, for_evaluation, foreground_area, prepare_test_targets
 from datamodules.windows import Windows
-from evaluation.folds import CrossValidation, folds_hash, groups_of, read_folds
+from evaluation.cross_validation import CrossValidation
+from evaluation.folds import folds_hash, groups_of, read_folds
+from files.paths import confined
 from preprocessing.base import Preprocess
-from preprocessing.files import confined
 from preprocessing.sources import Inputs
 
 if TYPE_CHECKING:  # imported by the parser once a config names a transform; --help need not wait for it
@@ -74,7 +75,7 @@ class BaseDataModule(pl.LightningDataModule):
         positives_only: train only on images whose mask is not empty; validation keeps all. SIIM's 8th place trained so
             with soft Dice, and took whether there is anything from another network.
         weights: CSV under `root` (or a path) with `image_id` and `weight`: the factor of each training image in the
-            loss, as `advval` writes it. Images that it does not list weigh what they did.
+            loss, as `adversarial` writes it. Images that it does not list weigh what they did.
         folds: folds file; `folds/<config name>.csv` unless given.
         fold: the fold that is validated, `all` to train on everything without validation, or `given` to validate the
             author's own split (`val_images`); what leaks between its sides is said.
@@ -87,7 +88,7 @@ class BaseDataModule(pl.LightningDataModule):
         batch_size: training samples in a batch, on each rank.
         eval_batch_size: images in an evaluation batch; images of any sizes are predicted one after the other.
         num_workers: loader processes; `auto` is one per CPU of this process up to 8, none on a single CPU.
-        repeats: training samples drawn from each image an epoch; above 1 where images are few or large.
+        samples_per_image: training samples drawn from each image an epoch; above 1 where images are few or large.
         cache: decode every image and its truth once, in parallel, before training: `ram` keeps them in memory, `disk`
             in memory-mapped files that the next run and all ranks share; `none` decodes each time. With a mask file
             per object decoding costs more than training.
@@ -137,7 +138,7 @@ class BaseDataModule(pl.LightningDataModule):
         batch_size: int = 16,
         eval_batch_size: int = 1,
         num_workers: int | Literal["auto"] = "auto",
-        repeats: int = 1,
+        samples_per_image: int = 1,
         cache: Literal["none", "ram", "disk"] = "none",
         cache_dir: str = "cache",
         limit: int | None = None,
@@ -159,7 +160,7 @@ class BaseDataModule(pl.LightningDataModule):
         self.folds, self.fold, self.val_images, self.windows = folds, fold, val_images, windows
         self.augmentation, self.sampler = augmentation or [], sampler
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
-        self.repeats, self.limit, self.seed = repeats, limit, seed
+        self.samples_per_image, self.limit, self.seed = samples_per_image, limit, seed
         self.cache, self.cache_dir, self.check_files = cache, cache_dir, check_files
         self.predict_split = predict_split if predict_split is not None else ["val", "test"]
         self.sample_submission, self.unreadable, self.generator = sample_submission, unreadable, generator
@@ -357,7 +358,7 @@ class BaseDataModule(pl.LightningDataModule):
             factors = self.sampler.weights()
             if factors is not None:
                 dataset.weigh(factors)
-        sampler = TrainingSampler(len(dataset), self.repeats, self.seed, self.sampler, self.batch_size)
+        sampler = TrainingSampler(len(dataset), self.samples_per_image, self.seed, self.sampler, self.batch_size)
         sampler.set_epoch(next_epoch(self.trainer))
         return training_loader(dataset, sampler, self.batch_size, worker_count(self.num_workers))
 

@@ -18,8 +18,8 @@ from datamodules.decoder import Arrays, Decoder
 from datamodules.table import rows_of
 from datamodules.targets.boxes import ARRAYS, cut_lists
 from datamodules.windows import Window, crop
-from preprocessing.files import file_hash, text_hash
-from preprocessing.text_files import read_json
+from files.paths import file_hash, text_hash
+from files.texts import read_json
 
 FORMAT = 2  # raise it when the layout of a shard changes, or what a decoder makes of what reader and targets read
 BITS = "bits"

@@ -18,8 +18,8 @@ from datamodules.table import numbers, rows_of
 from datamodules.targets import Target
 from datamodules.targets.boxes import IGNORED
 from datamodules.windows import Windows
-from postprocessing.strips import Scene
-from preprocessing.void import blanked
+from inference.strips import Scene
+from masks.void import blanked
 
 FULL = {"uint8": 255.0, "uint16": 65535.0}  # what means 1.0; of floats 1.0 does
 

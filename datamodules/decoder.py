@@ -10,15 +10,15 @@ from datamodules.readers import Pixels, Reader
 from datamodules.targets import Target
 from datamodules.targets.boxes import ARRAYS
 from datamodules.windows import crop, whole
+from masks.void import Arrays, joined
 from preprocessing.base import Preprocess
-from preprocessing.void import Arrays, joined
 
 
 class Decoder:
     """Reads the image of a table row, or a window of it, and what the targets know about it.
 
     What reader and targets say of pixels that do not count is joined here, and truth holds nothing there
-    (`preprocessing.void`).
+    (`masks.void`).
 
     Args:
         reader: reads the image.

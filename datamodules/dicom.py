@@ -16,8 +16,8 @@ from datamodules.readers.dicom_elements import element_of, frame_count, place_of
 from datamodules.readers.dicom_errors import DicomReadError, quiet
 from datamodules.readers.dicom_files import read_header
 from datamodules.table import ID, find_images
-from evaluation.folds import CrossValidation
-from preprocessing.files import confined
+from evaluation.cross_validation import CrossValidation
+from files.paths import confined
 from preprocessing.series import slice_places
 
 ENDINGS = (".dcm", ".dicom", ".dic", ".ima")  # a UID is full of dots: 1.2.840.113 has no ending

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 
 from datamodules.windows import Windows, with_window
-from postprocessing.coarse import CoarseMasks
+from inference.coarse import CoarseMasks
+from masks.void import foreground
 from preprocessing.edge_patches import edge_patches
-from preprocessing.void import foreground
 
 
 class EdgeWindows(Windows):

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from datamodules.decoder import Decoder
 from datamodules.targets import MaskFiles, MaskVolumes, RasterMasks
 from datamodules.windows import with_window
-from preprocessing.void import VOID, Arrays, foreground
+from masks.void import VOID, Arrays, foreground
 
 FEW = 64  # rows that are looked at sooner than processes are started
 SHOWN = 20

@@ -7,8 +7,8 @@ import pandas as pd
 
 from datamodules.matching import matched
 from datamodules.table import join_columns
-from preprocessing.csv_files import comma_hint, read_csv
-from preprocessing.files import confined
+from files.paths import confined
+from files.tables import comma_hint, read_csv
 
 
 def listed(table: pd.DataFrame, root: str, csv: str | None, id_column: str, key: str) -> pd.DataFrame:

@@ -7,8 +7,8 @@ import pandas as pd
 from datamodules.external.lidc import reading_rows
 from datamodules.readers.cubes import CubeReader
 from datamodules.volumes import VolumeDataModule
-from evaluation.folds import CrossValidation
-from preprocessing.files import confined
+from evaluation.cross_validation import CrossValidation
+from files.paths import confined
 
 
 class NoduleDataModule(VolumeDataModule):

@@ -86,8 +86,10 @@ class PairDataModule(BaseDataModule):
                 f"data.targets has {len(labels)} targets Labels of kind single, expected one: the class by which "
                 "images are paired"
             )
-        if self.repeats != 1 or self.windows is not None:
-            raise ValueError("pairs are made of whole images, one pair a draw; leave data.repeats and data.windows out")
+        if self.samples_per_image != 1 or self.windows is not None:
+            raise ValueError(
+                "pairs are made of whole images, one pair a draw; leave data.samples_per_image and data.windows out"
+            )
         self.pair_target = labels[0]
         self.pair_sampler: HardPairSampler | None = None
         self.planner: Callable[[HardPairSampler], None] | None = None  # set by `callbacks.HardPairs`

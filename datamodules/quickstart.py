@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from postprocessing import rle
+from masks import rle
 
 
 class Generator(ABC):

@@ -9,8 +9,9 @@ from datamodules.base import BaseDataModule
 from datamodules.cache import DecodedCache
 from datamodules.readers.geotiff import BAND, HANDLES, GeoTiffReader
 from datamodules.table import find_channels, find_images, rows_of
-from evaluation.folds import CrossValidation, join_groups
-from preprocessing.files import confined
+from evaluation.cross_validation import CrossValidation
+from evaluation.folds import join_groups
+from files.paths import confined
 
 
 class SatelliteDataModule(BaseDataModule):

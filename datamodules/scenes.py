@@ -10,7 +10,7 @@ from datamodules.blank import Blank
 from datamodules.decoder import Decoder
 from datamodules.readers import ImageReadError
 from datamodules.windows import with_window
-from postprocessing.strips import Scene
+from inference.strips import Scene
 
 
 class Scenes:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from datamodules.base import BaseDataModule
-from preprocessing.files import confined
+from files.paths import confined
 from preprocessing.series import gaps
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from datamodules.matching import matched
-from preprocessing.csv_files import comma_hint, read_csv
-from preprocessing.files import confined
+from files.paths import confined
+from files.tables import comma_hint, read_csv
 
 ID = "{image_id}"
 PARTS = re.compile(r"(\{[a-z_]+\}|\*\*/|\*|\?)")

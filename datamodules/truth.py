@@ -13,8 +13,8 @@ from datamodules.decoder import Arrays, Decoder
 from datamodules.external.base import ExternalData
 from datamodules.readers import Reader
 from datamodules.targets import Labels, LongLabels, Target
+from masks.void import foreground
 from preprocessing.base import Preprocess
-from preprocessing.void import foreground
 
 
 class Truth:

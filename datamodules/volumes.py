@@ -11,9 +11,9 @@ from datamodules.base import BaseDataModule
 from datamodules.readers.volumes import ENDINGS, VolumeReader, ending_of
 from datamodules.table import ID, as_expression
 from datamodules.windows import GridWindows, RandomWindows, Windows, with_window
-from preprocessing.files import confined
+from files.paths import confined
+from masks.void import foreground
 from preprocessing.patches import balanced_patches, coarse_places, random_patches
-from preprocessing.void import foreground
 
 VOXELS = (".raw", ".zraw", ".img")  # stand beside the header that names them
 AXES = {"slice": 0, "row": 1, "column": 2}
@@ -99,7 +99,7 @@ def find_volumes(root: Path | str, pattern: str, source: str = "train") -> pd.Da
 
 
 class VolumePatches(Windows):
-    """One patch per volume and draw, a share of them with foreground; `data.repeats` draws more.
+    """One patch per volume and draw, a share of them with foreground; `data.samples_per_image` draws more.
 
     A volume that is smaller than the patch is padded around to its size: the image with the patch's smallest value
     (air), masks with 0, and `valid` is False there, so that no loss counts it.

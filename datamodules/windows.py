@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from masks.void import foreground
 from preprocessing.patches import Window, balanced_patches, coarse_places, grid_patches, random_patches
-from preprocessing.void import foreground
 
 
 class Windows(ABC):
@@ -30,7 +30,7 @@ class Windows(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Number of windows, before `data.repeats`."""
+        """Number of windows, before `data.samples_per_image`."""
 
     @abstractmethod
     def row(self, number: int, random: np.random.Generator) -> tuple[int, Any]:

@@ -1,4 +1,4 @@
-"""What RSNA pneumonia's winners did with the boxes of many detectors; arrays as in `postprocessing.boxes`."""
+"""What RSNA pneumonia's winners did with the boxes of many detectors; arrays as in `masks.boxes`."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from ensembling.rules import normalised
-from postprocessing.boxes import as_boxes, nms, non_maximum_weighted, overlaps, soft_nms, weighted_box_fusion
+from masks.boxes import as_boxes, nms, non_maximum_weighted, overlaps, soft_nms, weighted_box_fusion
 
 BoxRule = Literal["wbf", "nmw", "nms", "soft_nms", "general"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocessing.csv_files import read_csv
+from files.tables import read_csv
 
 
 def read_groups(path: Path | str) -> dict[str, str]:

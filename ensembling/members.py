@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from ensembling.heads import Heads
-from postprocessing.predictions import PredictionStore, read_finite
-from preprocessing.text_files import read_json
+from files.texts import read_json
+from predictions.store import PredictionStore, read_finite
 
 Arrays = dict[str, np.ndarray]
 OUT_OF_FOLD = "val"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from postprocessing.prediction_file import ROUNDING
+from predictions.entry import ROUNDING
 
 LEVELS = 4080  # a multiple of 255, so that each level of a store in bytes has a bin of its own
 

@@ -11,7 +11,7 @@ from ensembling.blend import Arrays, Blend
 from ensembling.duplicates import copies_among, mean_of_copies
 from ensembling.members import MemberSplit
 from ensembling.ranks import Ranks
-from postprocessing.predictions import PredictionStore
+from predictions.store import PredictionStore
 
 
 class Stream:

@@ -246,3 +246,8 @@ def parts_of(ids: Sequence[str], fold: dict[str, int], groups: dict[str, str], c
     order = np.random.default_rng(0).permutation(len(names))
     part = {names[place]: number % min(count, len(names)) for number, place in enumerate(order)}
     return np.array([part[key] for key in keys])
+
+
+def better(one: float, other: float, higher_is_better: bool) -> bool:
+    """Whether a score is at least as good; NaN never is."""
+    return one >= other if higher_is_better else one <= other

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from preprocessing.csv_files import comma_hint
+from files.tables import comma_hint
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-    from evaluation.folds import CrossValidation
+    from evaluation.cross_validation import CrossValidation
 
 TRAIN_ONLY = -1  # fold of rows that are trained on in every fold and never validated
 AREA_BINS = 5

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocessing.ids import consecutive
+from masks.ids import consecutive
 
 MOST = 1 << 22  # cells of a joint histogram; above, pairs are sorted
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from preprocessing.void import VOID, is_class_map
+from masks.void import VOID, is_class_map
 
 COLUMNS = ("image", "truth", "prediction", "errors")
 # Okabe and Ito's palette, which colour-blind people tell apart too; class or channel k takes colour k.

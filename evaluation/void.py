@@ -1,10 +1,10 @@
-"""Scores without the pixels that do not count: `valid` of the truth is False there (`preprocessing.void`)."""
+"""Scores without the pixels that do not count: `valid` of the truth is False there (`masks.void`)."""
 
 from collections.abc import Collection
 
 import numpy as np
 
-from preprocessing.void import Arrays
+from masks.void import Arrays
 
 
 def without_void(arrays: Arrays, truth: Arrays, names: Collection[str] | None = None) -> Arrays:

@@ -5,6 +5,10 @@
 
 from typing import Any
 
+from compat.former_names import accept_former_names
+
+accept_former_names()
+
 
 def __getattr__(name: str) -> Any:
     # Only on demand: `python cli.py run` starts other processes and needs no torch of its own.

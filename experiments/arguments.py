@@ -5,6 +5,7 @@ from typing import Any
 
 from augmentations.old_names import old_names
 from experiments.yaml_files import read_yaml
+from files.nested import flatten
 
 CONFIG_FLAGS = ("--config", "-c")
 
@@ -70,17 +71,6 @@ def experiment_name(arguments: list[str]) -> str:
     return files[0].stem if files else "experiment"
 
 
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mapping -> dotted keys; `init_args` is left out of the names, lists stay whole."""
-    if not isinstance(config, dict) or not config:
-        return {prefix: config}
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        name = prefix if key == "init_args" else f"{prefix}.{key}".lstrip(".")
-        flat |= flatten(value, name)
-    return flat
-
-
 def changes(arguments: list[str]) -> list[str]:
     """What later configs and flags change, a line each: `data.batch_size: 16 -> 8`."""
     files = config_files(arguments)
@@ -103,3 +93,59 @@ def changes(arguments: list[str]) -> list[str]:
         if str(old) != str(value):
             lines.append(f"{key}: {old} -> {value}")
     return lines
+
+
+OFFLINE_FLAGS = ("--data", "--cv", "--competition", "--experiment", "--runs")
+
+
+def setting(files: list[Path], arguments: list[str], key: str, default: Any) -> Any:
+    """Value of a dotted key from flags, else from the last config that has it (with or without `init_args`)."""
+    for index, argument in enumerate(arguments):
+        flag, _, value = argument.partition("=")
+        if flag.replace("init_args.", "") == f"--{key}":
+            return value or arguments[index + 1]
+    for file in reversed(files):
+        value: Any = read_yaml(file)
+        for part in key.split("."):
+            value = value.get(part, value.get("init_args", {}).get(part)) if isinstance(value, dict) else None
+        if value is not None:
+            return value
+    return default
+
+
+def flags_for_offline(arguments: list[str]) -> list[str]:
+    """Config files and the flags that offline verbs know."""
+    kept: list[str] = []
+    keep = False
+    for argument in arguments:
+        if argument.startswith("-"):
+            keep = argument.startswith(("--config", "-c", *OFFLINE_FLAGS))
+        if keep:
+            kept.append(argument)
+    return kept
+
+
+def without_configs(arguments: list[str]) -> list[str]:
+    """The arguments without their `--config FILE` pairs."""
+    kept, skip = [], False
+    for argument in arguments:
+        if skip:
+            skip = False
+        elif argument in ("--config", "-c"):
+            skip = True
+        elif not argument.startswith("--config="):
+            kept.append(argument)
+    return kept
+
+
+OFFLINE_KEYS = ("--data", "--competition", "--cv", "--experiment", "--runs", "--run_folder")
+
+
+def config_file(flags: list[str]) -> str:
+    """The one config of the command line."""
+    from experiments.arguments import config_files
+
+    files = config_files(flags)
+    if len(files) != 1:
+        raise ValueError(f"{len(files)} configs are given; the ensemble takes one as its own: merge them in a file")
+    return str(files[0])

@@ -13,9 +13,9 @@ import numpy as np
 from datamodules.decoder import Decoder
 from datamodules.readers.images import read_picture
 from datamodules.targets import Target
+from files.paths import confined
+from files.png import replace, write_png
 from preprocessing.base import Preprocess
-from preprocessing.files import confined
-from preprocessing.pictures import replace, write_png
 
 Kind = Literal["binary", "classes", "labels", "array"]
 

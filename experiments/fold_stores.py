@@ -10,7 +10,7 @@ from evaluation.divide import TRAIN_ONLY
 from evaluation.folds import read_folds
 from experiments.run_folder import RunFolder
 from experiments.yaml_files import read_yaml
-from postprocessing.predictions import PredictionStore
+from predictions.store import PredictionStore
 
 Missing = Literal["refuse", "skip"]
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiments.average import rank_of
+from experiments.averaging import rank_of
 from experiments.run_folder import RunFolder
 from lightning_modules.weights import read_checkpoint
 

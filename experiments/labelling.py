@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from datamodules.external.pseudo import SOFT
-from postprocessing.prediction_file import to_steps
-from preprocessing.void import VOID
+from masks.void import VOID
+from predictions.entry import to_steps
 
 Arrays = dict[str, np.ndarray]
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jsonargparse import ArgumentParser
 
+from compat.former_keys import accept_former_keys
 from experiments.run_folder import RunFolder
 from lightning_modules import BaseModule
 from lightning_modules.weights import read_checkpoint, without_hub
@@ -46,7 +47,7 @@ def build_module(config: dict) -> BaseModule:
     """The LightningModule of a checkpoint's own `class_path` and `init_args`; no class asks a hub for weights."""
     parser = ArgumentParser()
     parser.add_subclass_arguments(BaseModule, "model")
-    config = without_hub(config)
+    config = without_hub(accept_former_keys({"model": config})["model"])
     config["init_args"] = config.get("init_args", {}) | {"init_from": None}
     return parser.instantiate_classes(parser.parse_object({"model": config})).model
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from experiments.arguments import config_files
 from experiments.run_folder import RunFolder, write_json
-from postprocessing.predictions import PredictionStore
-from preprocessing.files import file_hash, text_hash
-from preprocessing.text_files import read_json
+from files.paths import file_hash, text_hash
+from files.texts import read_json
+from predictions.store import PredictionStore
 
 
 class Call(Protocol):

@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from files.texts import read_json
 from preprocessing.sources import find_checkpoint
-from preprocessing.text_files import read_json
 
 
 class RunFolder:

@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from experiments.run_folder import RunFolder
-from preprocessing.pictures import replace
+from files.png import replace
 
 GO_ON = "the same command with --ckpt_path last goes on from the last checkpoint"
 

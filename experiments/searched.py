@@ -12,10 +12,10 @@ from jsonargparse import Namespace
 from experiments.differences import differences, short
 from experiments.run_folder import RunFolder, write_json
 from experiments.yaml_files import read_yaml
-from postprocessing.predictions import PredictionStore
+from files.png import replace
+from files.texts import read_json
 from postprocessing.search import SearchResult
-from preprocessing.pictures import replace
-from preprocessing.text_files import read_json
+from predictions.store import PredictionStore
 
 
 @dataclass

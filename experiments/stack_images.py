@@ -7,11 +7,11 @@ import pandas as pd
 
 from datamodules.targets import Labels
 from ensembling.members import OUT_OF_FOLD, Arrays
+from ensembling.stacking.case_table import COLUMNS, read_case_table
+from ensembling.stacking.features import Table, extra_columns, feature_table, outputs_of, read_outputs
+from ensembling.stacking.models import Target
+from ensembling.stacking.top_k import Candidates, expand
 from experiments.stack_inputs import Inputs
-from stacking.case_table import COLUMNS, read_case_table
-from stacking.features import Table, extra_columns, feature_table, outputs_of, read_outputs
-from stacking.models import Target
-from stacking.top_k import Candidates, expand
 
 
 class ImageProblem:

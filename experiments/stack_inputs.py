@@ -10,10 +10,10 @@ from datamodules.table import rows_of
 from datamodules.targets import Labels, LongLabels
 from ensembling.blend import Blend
 from ensembling.members import OUT_OF_FOLD, Arrays, Member, MemberSplit, common_ids
+from ensembling.stacking.features import labels_of
 from ensembling.weights import parts_of
 from evaluation.folds import read_folds
-from experiments.config import OfflineConfig
-from stacking.features import labels_of
+from experiments.configuration import OfflineConfig
 
 
 class Inputs:

@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 
 from ensembling.members import OUT_OF_FOLD, Arrays
+from ensembling.stacking.features import Table
+from ensembling.stacking.models import Target
+from ensembling.stacking.object_features import feature_names, features
+from ensembling.stacking.objects import Objects, choose, overlaps, split_objects
 from evaluation.void import without_void
 from experiments.stack_inputs import Inputs
 from postprocessing.object_score import ObjectScore
 from postprocessing.step import named
-from stacking.features import Table
-from stacking.models import Target
-from stacking.object_features import feature_names, features
-from stacking.objects import Objects, choose, overlaps, split_objects
 
 
 class ObjectProblem:

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from ensembling.members import OUT_OF_FOLD, Arrays
+from ensembling.weights import better
 from evaluation.metrics.base import CompetitionMetric
-from experiments.ensemble import better
 from experiments.stack_images import ImageProblem
 from experiments.stack_inputs import Inputs
 from experiments.stack_objects import ObjectProblem
-from postprocessing.competition import Competition
+from submissions.competition import Competition
 
 Key = tuple[str, str]
 Candidate = tuple[Competition, Callable[[int], Arrays]]  # a chain, and what gives the arrays of image number n

@@ -10,13 +10,12 @@ from typing import Any
 
 import yaml
 
-from experiments.arguments import config_files, experiment_name
-from experiments.chain import setting
+from experiments.arguments import config_files, experiment_name, setting
 from experiments.processes import children_end_with_us, launch
 from experiments.run_folder import RunFolder, fold_name, write_json
 from experiments.yaml_files import read_yaml
-from preprocessing.files import file_hash, text_hash
-from preprocessing.text_files import read_json
+from files.paths import file_hash, text_hash
+from files.texts import read_json
 
 FIXED = ("stages", "experiment", "runs", "run_folder", "ckpt_path", "overwrite", "cv", "competition")
 FIXED_DATA = ("root", "images", "val_images", "folds", "fold")
@@ -100,7 +99,7 @@ def chosen_weights(stage: Stage, start: str) -> Path:
         ValueError: `average` of a stage that kept fewer than two checkpoints.
     """
     # Reading checkpoints needs torch, which a chain that is done does not.
-    from experiments.average import average, write
+    from experiments.averaging import average, write
     from experiments.kept_checkpoints import kept_checkpoints
 
     if start == "last":

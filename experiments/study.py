@@ -11,12 +11,12 @@ from typing import Any
 
 import yaml
 
-from experiments.errors import innermost
-from experiments.out_of_fold import write_csv
+from compat.jsonargparse_messages import innermost
 from experiments.proposals import Tried
 from experiments.run_folder import RunFolder, write_json
 from experiments.space import Axis
-from preprocessing.text_files import read_json
+from files.tables import write_csv
+from files.texts import read_json
 
 
 @dataclass

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import yaml
 
-from experiments.crossval import best_epoch, training_seconds
 from experiments.fold_stores import Missing, check_folds_there
+from experiments.run_facts import best_epoch, training_seconds
 from experiments.run_folder import RunFolder, fold_name, fold_runs
 from experiments.study import best_score
 from experiments.yaml_files import read_yaml
-from postprocessing.predictions import PredictionStore
-from preprocessing.files import file_hash
+from files.paths import file_hash
+from files.texts import read_json
+from predictions.store import PredictionStore
 from preprocessing.sources import find_checkpoint
-from preprocessing.text_files import read_json
 
 Fold = tuple[int, str]  # repetition, name of the fold
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.run_folder import RunFolder
 from experiments.yaml_files import read_yaml
-from preprocessing.text_files import read_json
+from files.texts import read_json
 
 PSEUDO = "PseudoLabels"
 

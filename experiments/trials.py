@@ -6,11 +6,11 @@ from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from experiments.arguments import config_files
-from experiments.config import without_configs
-from experiments.crossval import training_seconds, visible_devices
+from experiments.arguments import config_files, without_configs
+from experiments.devices import visible_devices
 from experiments.members import Call
 from experiments.proposals import grid, grid_size, random, tpe
+from experiments.run_facts import training_seconds
 from experiments.space import locate, overlay
 from experiments.study import Study, Trial, best_score, failure, write_overlay
 

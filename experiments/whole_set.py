@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from datamodules.table import rows_of
-from experiments.config import OfflineConfig
+from experiments.configuration import OfflineConfig
 from postprocessing.set_step import Surroundings
 
 Arrays = dict[str, np.ndarray]

@@ -6,11 +6,12 @@ from typing import Any
 
 import yaml
 
-from preprocessing.text_files import read_text
+from compat.former_keys import accept_former_keys
+from files.texts import read_text
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
-    """The keys of a YAML file; none of an empty one.
+    """The keys of a YAML file; none of an empty one. Former keys come under their names of today.
 
     Raises:
         FileNotFoundError: no such file.
@@ -34,7 +35,7 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds {type(content).__name__} ({str(content)[:40]!r}), expected keys with values")
-    return content
+    return accept_former_keys(content)
 
 
 def _twice(node: yaml.Node | None) -> Iterator[tuple[str, int, int]]:

@@ -20,9 +20,9 @@ from datamodules.table import rows_of
 from datamodules.targets import Target
 from datamodules.targets.boxes import ARRAYS
 from datamodules.windows import crop, whole, with_window
+from masks.void import VOID, is_id_map, joined
 from preprocessing.duplicates import thumbnail
 from preprocessing.hashes import bytes_hash, dihedral_hashes, pixel_hash
-from preprocessing.void import VOID, is_id_map, joined
 
 STATISTIC_PIXELS = 4_000_000  # of a larger image every n-th pixel enters mean, std and percentiles
 SCENE_PIXELS = 100_000_000  # of a larger image, where its reader can, only the middle is read

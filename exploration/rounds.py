@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from datamodules.readers.images import read_picture
-from preprocessing.csv_files import read_csv
+from files.tables import read_csv
 
 COLUMNS = ["image_id", "round"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from preprocessing.csv_files import read_csv
+from files.tables import read_csv
 
 LEVEL = 0.05
 SHIFT_COLUMNS = ["what", "train", "reference", "effect", "p", "shifted"]

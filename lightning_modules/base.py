@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from augmentations import Augmentation
 from augmentations.base import blanked_batch
+from inference import Inference
 from lightning_modules.checkpointing import checkpoint_activations
 from lightning_modules.depth import KEY, PictureDepth
 from lightning_modules.network_errors import explained
@@ -33,7 +34,6 @@ from lightning_modules.schedules import (
 from lightning_modules.streamed import Streamed, predict_large_apart
 from lightning_modules.weights import load_weights
 from losses import LossFormula
-from postprocessing.inference import Inference
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inference.box_views import boxes_of_view
+from inference.tta import View
 from lightning_modules.base import BaseModule
-from postprocessing.box_views import boxes_of_view
-from postprocessing.boxes import weighted_box_fusion
-from postprocessing.tta import View
+from masks.boxes import weighted_box_fusion
 
 FUSION_IOU = 0.55  # overlap from which boxes of two views are one, as in the paper (https://arxiv.org/abs/1910.13302)
 VIEWS = ("tta", "colours")  # what of `Inference` serves whole pictures and lists; the rest is about tiles and maps

@@ -1,15 +1,35 @@
 """Predictions of pictures that are larger than memory."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from postprocessing.prediction_file import PredictionFile
-from postprocessing.strips import Scene
+from inference import Inference
+from inference.strips import Scene
+from predictions.entry import PredictionFile
 
-if TYPE_CHECKING:
-    from lightning_modules.base import BaseModule
+
+class StreamingModule(Protocol):
+    """What streaming asks of a `BaseModule`."""
+
+    activations: dict[str, str]
+    device: torch.device
+    inference: Inference
+    inputs: list[str]
+    trainer: Any
+
+    def check_inputs(self, batch: dict[str, Any]) -> None: ...
+
+    def normalise(self, images: Tensor) -> Tensor: ...
+
+    def predict_all(self, batch: dict[str, Any], tta: bool) -> list[dict[str, Tensor]]: ...
+
+    def predict_image(self, inputs: list[Tensor]) -> dict[str, Tensor]: ...
+
+    def probabilities(self, *inputs: Tensor) -> dict[str, Tensor]: ...
+
+    def streams(self, size: tuple[int, int]) -> bool: ...
 
 
 class Streamed:
@@ -23,7 +43,7 @@ class Streamed:
             `(C, H, W)` in the file's own type and range.
     """
 
-    def __init__(self, module: "BaseModule", inputs: list[Scene | Tensor]) -> None:
+    def __init__(self, module: StreamingModule, inputs: list[Scene | Tensor]) -> None:
         self.module, self.image, self.side = module, inputs[0], inputs[1:]
 
     @property
@@ -76,7 +96,7 @@ class Streamed:
                 file.add(name, value.cpu().numpy())
 
 
-def predict_large_apart(module: "BaseModule", batch: dict[str, Any]) -> list[dict[str, Tensor] | Streamed]:
+def predict_large_apart(module: StreamingModule, batch: dict[str, Any]) -> list[dict[str, Tensor] | Streamed]:
     """The predictions of an evaluation batch, those of large pictures yet to be made."""
     sizes = [image.size if isinstance(image, Scene) else image.shape[1:] for image in batch["image"]]
     large = [module.streams(size) for size in sizes]

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from losses import analytic
-from preprocessing.void import VOID
+from masks.void import VOID
 
 
 class Logits:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from losses.inputs import Logits, shaped_weight
-from preprocessing.void import VOID
+from masks.void import VOID
 
 IDS = (torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32)  # class numbers are int64, or bytes of a file
 MEANS = ("mean", "none")  # what a formula takes of "none" is its mean

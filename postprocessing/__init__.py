@@ -1,5 +1,6 @@
 """From probabilities to a submission. `postprocessing.<Step>` are the steps of `competition.postprocess`."""
 
+from compat.former_names import accept_former_names
 from postprocessing.area import MinimumArea
 from postprocessing.arg_max import ArgMax
 from postprocessing.blobs import Blobs
@@ -25,6 +26,8 @@ from postprocessing.step import Step
 from postprocessing.threshold import Threshold
 from postprocessing.triplet_threshold import TripletThreshold
 from postprocessing.watershed import Watershed
+
+accept_former_names()
 
 __all__ = [
     "ArgMax",

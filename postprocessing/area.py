@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from postprocessing.components import label
+from masks.components import label
+from masks.ids import areas, only
 from postprocessing.step import Step, mask_or_instances
-from preprocessing.ids import areas, only
 
 
 class MinimumArea(Step):

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from postprocessing.boxes import as_boxes, nms, shrink, soft_nms, weigh
+from masks.boxes import as_boxes, nms, shrink, soft_nms, weigh
 from postprocessing.step import Step, factors, named
 
 

@@ -2,18 +2,10 @@
 
 from typing import Literal
 
-import cv2
 import numpy as np
 
+from masks.components import label
 from postprocessing.step import Step, mask_map
-
-
-def label(mask: np.ndarray, connectivity: Literal[1, 2] = 1) -> np.ndarray:
-    """Components of a bool mask `(H, W)` as int32 ids 1, 2, …; connectivity 1 joins edges, 2 corners too."""
-    if not mask.any():
-        return np.zeros(mask.shape, np.int32)
-    _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity={1: 4, 2: 8}[connectivity])
-    return labels
 
 
 class ConnectedComponents(Step):

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from postprocessing.components import label
+from masks.components import label
 from postprocessing.step import Step, mask_map
 from postprocessing.watershed import flood
 

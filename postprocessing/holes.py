@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import find_objects
 
-from postprocessing.components import label
+from masks.components import label
 from postprocessing.step import Step, mask_or_instances
 
 

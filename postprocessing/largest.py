@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from postprocessing.components import label
+from masks.components import label
+from masks.ids import areas, only
 from postprocessing.step import Step, mask_or_instances
-from preprocessing.ids import areas, only
 
 
 class LargestComponents(Step):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from postprocessing.predictions import PredictionStore
+from files.tables import read_csv
 from postprocessing.set_step import SetStep, Surroundings, stacked
-from preprocessing.csv_files import read_csv
+from predictions.store import PredictionStore
 
 CHUNK = 1024  # images compared with all training images at a time
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from postprocessing.prediction_file import ROUNDING
+from predictions.entry import ROUNDING
 
 
 class Step(ABC):

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from skimage.segmentation import expand_labels, watershed
 
+from masks.components import label
 from postprocessing.area import without_small
-from postprocessing.components import label
 from postprocessing.step import Step, probability_map
 
 

@@ -3,6 +3,10 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from compat.former_names import accept_former_names
+
+accept_former_names()
+
 if TYPE_CHECKING:
     from preprocessing.base import Preprocess
     from preprocessing.clahe import Clahe
@@ -12,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Clahe", "Preprocess", "RemoveHaze", "Resize", "Stretch"]
 
-# Imported when asked for: `preprocessing.files` is wanted by everything, cv2 by few.
+# Imported when asked for: `files.paths` is wanted by everything, cv2 by few.
 MODULES = {"Clahe": "clahe", "Preprocess": "base", "RemoveHaze": "haze", "Resize": "resize", "Stretch": "stretch"}
 
 

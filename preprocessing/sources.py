@@ -8,8 +8,8 @@ from pathlib import Path
 from threading import Thread
 from typing import NamedTuple
 
-from preprocessing.files import file_hash, text_hash
-from preprocessing.text_files import read_json
+from files.paths import file_hash, text_hash
+from files.texts import read_json
 
 GONE = ""  # hash of a file that is not there
 

@@ -21,6 +21,15 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", str(share))
 
 
+# Files whose tests start processes and train for minutes: first, so that no process is left alone with one at the end.
+LONG = ("test_ranks.py", "test_layouts.py", "test_tasks.py", "test_cli.py", "test_configs.py", "test_stages.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
 @pytest.fixture(autouse=True)
 def same_numbers() -> None:
     """What a test draws without a seed of its own is the same in every run, too."""

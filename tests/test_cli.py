@@ -71,23 +71,24 @@ def test_help_lists_every_verb_and_imports_nothing_heavy():
     code = "import sys, cli; cli.main(['--help']); print('torch' in sys.modules, 'numpy' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert out.endswith("False False\n")
-    for verb, (_, line) in cli.VERBS.items():
+    for verb, line in cli.VERBS.items():
         assert f"  {verb}" in out
         assert line in out
 
 
 def test_help_of_fit_does_not_wait_for_the_libraries_of_networks():
-    code = "import sys, experiments.training; print({'timm', 'albumentations', 'kornia', 'monai'} & set(sys.modules))"
+    heavy = "{'timm', 'albumentations', 'kornia', 'monai'}"
+    code = f"import sys, commands.command_line.training; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("verb", ["fit", "search", "ensemble", "advval", "run"])
+@pytest.mark.parametrize("verb", ["fit", "search", "ensemble", "adversarial", "run"])
 def test_help_says_what_the_verb_does_and_takes(verb, capsys):
     with contextlib.suppress(SystemExit):  # argparse's way to end
         cli.main([verb, "--help"])
     out = capsys.readouterr().out
-    assert out.startswith(f"{verb}: {cli.VERBS[verb][1]}\n")
+    assert out.startswith(f"{verb}: {cli.VERBS[verb]}\n")
     assert f"usage: python cli.py {verb} " in out
 
 
@@ -272,7 +273,7 @@ def test_wrong_channels_are_named_before_training(here):
 
 def test_load_gives_what_predict_wrote(here):
     from experiments import load
-    from postprocessing.predictions import PredictionStore
+    from predictions.store import PredictionStore
 
     run("predict", "runs/quickstart/fold0", *SMALL[-6:])
     predictor = load("runs/quickstart/fold0/checkpoints/best.ckpt")
@@ -311,7 +312,7 @@ def test_a_checkpoint_never_asks_a_hub(here, monkeypatch):
 
 def test_predict_goes_on_where_it_was_killed(here, monkeypatch):
     from lightning_modules import SegmentationModule
-    from postprocessing.predictions import PredictionStore
+    from predictions.store import PredictionStore
 
     run("predict", "runs/quickstart/fold0", *SMALL[-6:])
     folder = Path("runs/quickstart/fold0/predictions")
@@ -400,7 +401,7 @@ def test_one_is_one_batch(here, monkeypatch, flags, train, val):
     for stage, name in (("train", "training_step"), ("val", "validation_step")):
         monkeypatch.setattr(SegmentationModule, name, counted(stage, getattr(SegmentationModule, name)))
     own = ["--trainer.max_epochs", "1", "--trainer.num_sanity_val_steps", "0", "--experiment", "limits"]
-    arguments = [*SMALL, *own, "--overwrite", "true", "--data.repeats", "1"]
+    arguments = [*SMALL, *own, "--overwrite", "true", "--data.samples_per_image", "1"]
     place = arguments.index("--trainer.limit_train_batches")
     arguments = arguments[:place] + arguments[place + 2 :]
     run("fit", "--config", str(QUICKSTART), *arguments, *flags)

@@ -11,7 +11,7 @@ import pytest
 
 import cli
 from experiments import load
-from postprocessing.predictions import PredictionStore
+from predictions.store import PredictionStore
 
 DETECTOR = '''
 from torch import nn
@@ -44,7 +44,7 @@ model:
   init_args:
     network: {class_path: our_detectors.small_faster_rcnn}
     optimizer: {class_path: torch.optim.AdamW, init_args: {lr: 0.004}}
-    inference: {class_path: postprocessing.inference.Inference, init_args: {tta: hflip}}
+    inference: {class_path: inference.Inference, init_args: {tta: hflip}}
     augmentation:
       - {class_path: augmentations.Geometry, init_args: {hflip: 0.5, translate: 0.1, border: reflect}}
 data:
@@ -57,7 +57,7 @@ data:
     targets:
       - {class_path: datamodules.targets.Boxes, init_args: {path: coco.json, kind: coco, classes: [bright, dark]}}
     batch_size: 8
-    repeats: 4
+    samples_per_image: 4
     num_workers: 0
     cache: ram
     augmentation:
@@ -68,7 +68,7 @@ competition:
   postprocess:
     - {class_path: postprocessing.NonMaximumSuppression, init_args: {iou: 0.5}}
     - {class_path: postprocessing.MinimumScore, init_args: {value: 0.05}}
-  submission: {class_path: postprocessing.submissions.Boxes, init_args: {classes: 2}}
+  submission: {class_path: submissions.Boxes, init_args: {classes: 2}}
 trainer:
   max_epochs: 5
   accelerator: cpu

@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 import cli
-from postprocessing.predictions import PredictionStore
+from predictions.store import PredictionStore
 
 CONFIG = """
 model:

@@ -9,6 +9,7 @@ import pytest
 from datamodules.cache import _pack, _unpack
 from datamodules.dataset import to_sample
 from datamodules.targets import RunLengths, TouchingBorders
+from ensembling.stacking.objects import Objects, choose, overlaps
 from postprocessing import (
     ConnectedComponents,
     ConvexHull,
@@ -20,9 +21,8 @@ from postprocessing import (
     Watershed,
     rle,
 )
-from postprocessing.predictions import PredictionStore
-from postprocessing.submissions import InstanceRunLengths
-from stacking.objects import Objects, choose, overlaps
+from predictions.store import PredictionStore
+from submissions import InstanceRunLengths
 
 COUNT = 70_000
 SIZE = (500, 560)

@@ -31,7 +31,7 @@ from evaluation.metrics import (
 )
 from losses import LossFormula, known_losses
 from postprocessing import ArgMax, ConnectedComponents, MinimumArea, Threshold
-from postprocessing.competition import Competition
+from submissions.competition import Competition
 
 SIDE = (12, 10)
 NAMES = [f"case1_day1_slice_{number}" for number in range(2)]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from datamodules.quickstart import Nuclei
-from postprocessing.predictions import PredictionStore
+from predictions.store import PredictionStore
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"

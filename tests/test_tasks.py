@@ -12,12 +12,12 @@ import yaml
 from PIL import Image
 
 import cli
+from commands.command_line.config import read_config
 from experiments import load
-from experiments.config import read_config
-from experiments.offline import out_of_fold
+from experiments.stored_predictions import out_of_fold
 from lightning_modules import SegmentationModule
-from postprocessing import rle
-from postprocessing.predictions import PredictionStore
+from masks import rle
+from predictions.store import PredictionStore
 
 NETWORKS = '''
 import torch
@@ -191,7 +191,7 @@ def test_label_images_and_multi_label_channels(here):
             "outputs": [["body", "border"]],
             "loss": "focal(body, gamma=2) + tversky(border)",
             "inference": {
-                "class_path": "postprocessing.inference.Inference",
+                "class_path": "inference.Inference",
                 "init_args": {"tile": 32, "overlap": 0.5, "tta": "flips"},
             },
         },
@@ -323,7 +323,7 @@ def test_a_searched_threshold_repeats_and_is_what_is_submitted(here):
         here,
         {"network": network, "outputs": ["mask"], "loss": "bce"},
         {"targets": [target("MaskFiles", pattern="masks/{image_id}.png")], "sample_submission": "sample.csv"},
-        {"submission": {"class_path": "postprocessing.submissions.RunLengths"}},
+        {"submission": {"class_path": "submissions.RunLengths"}},
     )
     random = np.random.default_rng(0)
     for split in ("val", "test"):  # what is to be found has 0.3 to 0.4, all else 0.1 to 0.2

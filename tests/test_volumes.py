@@ -8,7 +8,7 @@ import torch
 import yaml
 
 import cli
-from postprocessing.predictions import PredictionStore
+from predictions.store import PredictionStore
 
 nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed: pip install -e .[volumes]")
 
@@ -40,7 +40,7 @@ model:
     std: 0.25
     optimizer: {class_path: torch.optim.Adam, init_args: {lr: 0.01}}
     inference:
-      class_path: postprocessing.inference.Inference
+      class_path: inference.Inference
       init_args: {tile: [8, 16, 16], overlap: 0.5, stride: 4, tta: flips, batch_size: 2}
 data:
   class_path: datamodules.volumes.VolumeDataModule
@@ -57,7 +57,7 @@ data:
       class_path: datamodules.volumes.VolumePatches
       init_args: {size: [8, 16, 16], positive: 0.5, flips: [row, column]}
     batch_size: 2
-    repeats: 2
+    samples_per_image: 2
     num_workers: 0
 cv: {k: 3}
 competition:

@@ -7,7 +7,7 @@ from datamodules.matching import match_images
 from datamodules.readers import RgbyReader
 from datamodules.table import find_channels
 from datamodules.targets import Target
-from preprocessing.csv_files import read_csv
+from files.tables import read_csv
 
 # The competition's 28 classes in the order of their numbers.
 CLASSES = (

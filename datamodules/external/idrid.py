@@ -8,7 +8,7 @@ from datamodules.external.base import ExternalData
 from datamodules.readers import Reader
 from datamodules.table import find_images
 from datamodules.targets import Target
-from preprocessing.csv_files import read_csv
+from files.tables import read_csv
 
 
 class Idrid(ExternalData):

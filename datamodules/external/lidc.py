@@ -15,8 +15,8 @@ from datamodules.readers.dicom_files import read_header
 from datamodules.readers.volumes import files_of, read_grid, source_of
 from datamodules.targets import Labels, Target
 from datamodules.targets.dicom_seg import Plane, plane_of
-from preprocessing.polygons import contour_pixels, filled
-from preprocessing.text_files import read_xml
+from files.texts import read_xml
+from masks.polygons import contour_pixels, filled
 
 CHARACTERISTICS = (
     "subtlety",

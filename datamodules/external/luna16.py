@@ -12,7 +12,7 @@ from datamodules.external.base import ExternalData
 from datamodules.readers import Reader, VolumeReader
 from datamodules.table import find_images
 from datamodules.targets import Target
-from preprocessing.csv_files import read_csv
+from files.tables import read_csv
 from preprocessing.series import voxel_of
 
 

@@ -12,8 +12,8 @@ from PIL import Image
 from datamodules.external.base import ExternalData
 from datamodules.readers import ImageReadError, Reader
 from datamodules.targets import Target
-from preprocessing.csv_files import read_csv
-from preprocessing.files import confined
+from files.paths import confined
+from files.tables import read_csv
 
 LOG = logging.getLogger(__name__)
 MODEL, SOFTWARE = 0x0110, 0x0131  # EXIF tags of the main directory

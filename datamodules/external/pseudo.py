@@ -11,9 +11,9 @@ from datamodules.external.base import ExternalData
 from datamodules.readers import Reader
 from datamodules.targets import Target
 from evaluation.folds import folds_hash, read_folds
-from preprocessing.csv_files import read_csv
-from preprocessing.text_files import read_json
-from preprocessing.void import VOID
+from files.tables import read_csv
+from files.texts import read_json
+from masks.void import VOID
 
 SOFT = "_soft"  # after a mask's name: its probabilities in steps of 1/255, which augmentation may move
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from datamodules.readers.base import ImageReadError
-from preprocessing.pictures import read_png
+from files.png import read_png
 
 BAND_MODES = ("L", "LA", "RGB", "RGBA")  # 8 bits a sample
 PNG_SAMPLES = {2: [0, 1, 2], 4: [0, 3], 6: [0, 1, 2, 3]}  # by colour type, of the four channels that OpenCV gives

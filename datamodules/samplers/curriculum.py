@@ -7,7 +7,7 @@ import pandas as pd
 
 from datamodules.matching import matched
 from datamodules.samplers.order import Order, classes_of
-from preprocessing.csv_files import numbers_of, read_csv
+from files.tables import numbers_of, read_csv
 
 
 class Curriculum(Order):

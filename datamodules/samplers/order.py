@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 import pandas as pd
 
-from preprocessing.csv_files import comma_hint
+from files.tables import comma_hint
 
 
 class Order(ABC):

@@ -11,9 +11,9 @@ class PositiveRate(Order):
     """All images with something in their mask, and empty ones drawn with replacement up to a share of positives.
 
     SIIM-ACR 2019: the 1st place went from 0.8 over 0.6 to 0.4 by stages, the 4th from 0.8 to 0.22 over the epochs. At
-    one rate every positive comes exactly once an epoch (`data.repeats` times), which has n_positive / rate samples,
-    filled up with empty ones to whole batches of all ranks. With two rates an epoch is as long as at the lower one, and
-    positives come equally often, to one, and at least once.
+    one rate every positive comes exactly once an epoch (`data.samples_per_image` times), which has n_positive / rate
+    samples, filled up with empty ones to whole batches of all ranks. With two rates an epoch is as long as at the lower
+    one, and positives come equally often, to one, and at least once.
 
     Args:
         rate: share of positives in (0, 1), or the first epoch's and the last's: `[0.8, 0.22]`, linear in between.

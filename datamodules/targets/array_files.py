@@ -9,8 +9,8 @@ import pandas as pd
 from datamodules.readers.arrays import open_array
 from datamodules.targets.base import Target, missing_files
 from datamodules.targets.mask_files import as_numbers, as_truth
-from preprocessing.files import confined
-from preprocessing.void import VOID, is_class_map
+from files.paths import confined
+from masks.void import VOID, is_class_map
 
 
 class ArrayFiles(Target):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from datamodules.targets.base import Target
 from datamodules.targets.boxes_files import CROWD, OBJECT, BoxRows, read_box_csv, read_coco, read_voc, size_fault
-from preprocessing.files import confined
+from files.paths import confined
 
 IGNORED = ("ignored_boxes", "ignored_labels", "ignored_crowd")
 ARRAYS = ("boxes", "labels", *IGNORED)  # lists of another length in every image, none of them over pixels

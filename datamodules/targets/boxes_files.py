@@ -11,8 +11,8 @@ import pandas as pd
 from PIL import Image
 
 from datamodules.matching import match_images, matched
-from preprocessing.csv_files import comma_hint, read_csv
-from preprocessing.text_files import read_json, read_xml
+from files.tables import comma_hint, read_csv
+from files.texts import read_json, read_xml
 
 OBJECT, CROWD, DIFFICULT = 0, 1, 2  # what a box holds: an object to find, many of them, one that need not be found
 EXIF_ORIENTATION = 0x0112

@@ -12,7 +12,7 @@ from datamodules.readers.dicom_files import read_header
 from datamodules.table import rows_of
 from datamodules.targets.base import Target
 from datamodules.targets.dicom_seg import Plane, files_of, plane_of
-from preprocessing.polygons import filled
+from masks.polygons import filled
 from preprocessing.series import slice_normal
 
 
@@ -22,7 +22,7 @@ class RtStructures(Target):
     A pixel belongs to a structure where its centre lies inside an odd number of the structure's contours on that slice,
     so that a contour within another is a hole, or where it lies on one of them: writers such as rt-utils trace the
     pixels of a mask through their centres. Contours of one or two points draw their pixels
-    (`preprocessing.polygons.filled`, contour included).
+    (`masks.polygons.filled`, contour included).
 
     Args:
         pattern: RTSTRUCT files under `data.root`; names of columns in braces stand for the row's values

@@ -14,7 +14,7 @@ from datamodules.readers.dicom_files import read_dataset, read_header
 from datamodules.readers.dicom_pixels import stored_values
 from datamodules.table import rows_of
 from datamodules.targets.base import Target
-from preprocessing.files import confined
+from files.paths import confined
 from preprocessing.series import slice_normal
 
 NEAR = 0.05  # mm; a frame lies on a slice when they are no further apart

@@ -3,7 +3,7 @@
 import numpy as np
 
 from datamodules.targets.base import Target
-from preprocessing.void import foreground
+from masks.void import foreground
 
 
 class Empty(Target):

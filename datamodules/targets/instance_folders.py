@@ -9,7 +9,7 @@ import pandas as pd
 from datamodules.readers.images import opened
 from datamodules.readers.lossy import lossy
 from datamodules.targets.base import Target
-from preprocessing.files import confined
+from files.paths import confined
 
 
 class InstanceFolders(Target):

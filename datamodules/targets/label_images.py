@@ -9,7 +9,7 @@ import pandas as pd
 from datamodules.readers.images import read_picture
 from datamodules.readers.lossy import lossy
 from datamodules.targets.base import Target, missing_files
-from preprocessing.files import confined
+from files.paths import confined
 
 
 class LabelImages(Target):

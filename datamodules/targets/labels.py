@@ -9,8 +9,8 @@ import pandas as pd
 
 from datamodules.matching import matched
 from datamodules.targets.base import Target
-from preprocessing.csv_files import comma_hint, read_csv
-from preprocessing.files import confined
+from files.paths import confined
+from files.tables import comma_hint, read_csv
 
 
 class Labels(Target):

@@ -8,8 +8,8 @@ import pandas as pd
 
 from datamodules.matching import match_images
 from datamodules.targets.base import Target
-from preprocessing.csv_files import read_csv
-from preprocessing.files import confined
+from files.paths import confined
+from files.tables import read_csv
 
 
 class LongLabels(Target):

@@ -10,8 +10,8 @@ import pandas as pd
 from datamodules.readers.images import read_picture
 from datamodules.readers.lossy import lossy
 from datamodules.targets.base import Target, missing_files
-from preprocessing.files import confined
-from preprocessing.void import VOID
+from files.paths import confined
+from masks.void import VOID
 
 WHITE = (1, 255, 65535)  # what stands for 1 in a binary mask
 MIDDLE = 64, 192  # values of a compressed mask that are neither black nor white

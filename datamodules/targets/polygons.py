@@ -12,10 +12,10 @@ import pandas as pd
 from datamodules.matching import matched
 from datamodules.targets.base import Target
 from datamodules.targets.rasters import georeference
-from preprocessing.csv_files import numbers_of, read_csv
-from preprocessing.files import confined
-from preprocessing.polygons import areas, filled, import_shapely, rings_of
-from preprocessing.text_files import read_json, read_text
+from files.paths import confined
+from files.tables import numbers_of, read_csv
+from files.texts import read_json, read_text
+from masks.polygons import areas, filled, import_shapely, rings_of
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
@@ -26,7 +26,7 @@ POLYGON = 3  # shapely's number of the type
 class Polygons(Target):
     """A mask per class, or instances, rasterised from polygons; only what lies in the window is drawn.
 
-    Pixels belong to a polygon when their centre lies inside (GDAL's rule; `preprocessing.polygons.filled`, area only):
+    Pixels belong to a polygon when their centre lies inside (GDAL's rule; `masks.polygons.filled`, area only):
     polygons of two points, collinear ones and spikes hold none. Where instances overlap, the later one wins.
 
     Args:

@@ -13,7 +13,7 @@ from datamodules.readers.geotiff_data import alpha_bands, data_mask, held
 from datamodules.readers.lossy import lossy
 from datamodules.targets.base import Target, missing_files
 from datamodules.targets.mask_files import WHITE, as_numbers, as_truth
-from preprocessing.files import confined
+from files.paths import confined
 
 
 class RasterMasks(Target):

@@ -8,9 +8,9 @@ import pandas as pd
 
 from datamodules.matching import matched
 from datamodules.targets.base import Target
-from postprocessing import rle
-from preprocessing.csv_files import read_csv
-from preprocessing.files import confined
+from files.paths import confined
+from files.tables import read_csv
+from masks import rle
 
 
 class RunLengths(Target):

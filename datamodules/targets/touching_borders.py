@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from datamodules.targets.base import Target
-from preprocessing.ids import consecutive
+from masks.ids import consecutive
 
 
 class TouchingBorders(Target):

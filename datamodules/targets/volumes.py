@@ -9,7 +9,7 @@ import pandas as pd
 from datamodules.readers.volumes import VolumeReader, files_of, read_grid, read_volume, source_of
 from datamodules.targets.base import Target
 from datamodules.targets.mask_files import as_numbers, as_truth, check_settings
-from preprocessing.files import confined
+from files.paths import confined
 from preprocessing.orientation import axis_codes, orientation_to
 
 TOLERANCE = 0.1  # voxels; headers of float32 and tools that write both files differ by thousandths

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from evaluation.mask_runs import mask_overlaps, runs_of, runs_that_count
 from evaluation.metrics.base import Arrays, CompetitionMetric, named, whole
 from evaluation.metrics.detection import Ranked, average_precisions, first_come
+from masks.mask_runs import mask_overlaps, runs_of, runs_that_count
 
 
 class MaskAveragePrecision(CompetitionMetric):

@@ -4,7 +4,7 @@ import numpy as np
 
 from evaluation.metrics.base import Arrays, named
 from evaluation.void import nothing_counts
-from preprocessing.void import VOID
+from masks.void import VOID
 
 
 def counts(

@@ -11,7 +11,8 @@ from augmentations import ByClass, Colour, Geometry
 from augmentations.by_class import class_chances, classes_of
 from datamodules import ImageDataModule
 from datamodules.targets import Labels
-from evaluation.folds import CrossValidation, make_folds, write_folds
+from evaluation.cross_validation import CrossValidation
+from evaluation.folds import make_folds, write_folds
 
 DRAWS = 3000
 SIGMAS = 4.5  # of a binomial count: one seed in 150 000 would fail
@@ -131,7 +132,7 @@ def test_the_frequencies_are_those_of_the_training_fold(tmp_path):
         folds=str(tmp_path / "folds.csv"),
         batch_size=4,
         num_workers=0,
-        repeats=20,
+        samples_per_image=20,
     )
     folds = make_folds(data.fold_table(CrossValidation(k=2, duplicates=False)), CrossValidation(k=2, duplicates=False))
     folds["fold"] = [0] * 2 + [1] * 6 + [0] * 2 + [1] * 2

@@ -21,7 +21,7 @@ from datamodules.samplers.hard_pairs import hard_partners
 from datamodules.targets import Labels
 from lightning_modules.pairs import PairModule
 from networks import ImageClassifier, Siamese
-from postprocessing.predictions import PredictionStore
+from predictions.store import PredictionStore
 
 CONFIG = """
 model:
@@ -251,5 +251,5 @@ def test_wrong_parts_are_refused(here):
         HardPairs().setup(trainer, module, "fit")
     with pytest.raises(ValueError, match="has 0 targets Labels of kind single, expected one"):
         PairDataModule(root="data", images="train/*.png", targets=[])
-    with pytest.raises(ValueError, match="leave data.repeats and data.windows out"):
-        PairDataModule(root="data", images="train/*.png", targets=data.targets, repeats=2)
+    with pytest.raises(ValueError, match="leave data.samples_per_image and data.windows out"):
+        PairDataModule(root="data", images="train/*.png", targets=data.targets, samples_per_image=2)

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from callbacks import PredictionWriter
 from datamodules.collate import collate_evaluation
-from postprocessing.predictions import PredictionStore
+from predictions.store import PredictionStore
 
 SIDE, COUNT = 1024, 48
 

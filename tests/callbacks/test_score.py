@@ -11,14 +11,14 @@ from torch.utils.data import DataLoader
 
 from callbacks import CompetitionScore, EarlyStopping, RunCheckpoint
 from callbacks.score import write_scores
+from commands.command_line.training import CHECKPOINT_DEFAULTS
 from datamodules.collate import collate_evaluation
 from datamodules.dataset import to_sample
 from datamodules.decoder import Decoder
 from evaluation.interval import bootstrap_interval
 from evaluation.metrics import DiceGlobal, DicePerImage, FBeta, IoUGlobal, IoUPerImage
-from experiments.training import CHECKPOINT_DEFAULTS
 from postprocessing import MinimumArea, Threshold
-from postprocessing.competition import Competition
+from submissions.competition import Competition
 
 # Images of class 0 and of class 1 (of five each) that are found in each epoch. Class 0 is best in epoch 2; the rare
 # class goes on rising, and the macro F1 with it, to epoch 5.

@@ -7,7 +7,7 @@ from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, StepLR
 from torch.utils.data import DataLoader
 
 from callbacks.snapshots import Snapshots, TopCheckpoints
-from experiments.average import choose
+from commands.average import choose
 from experiments.run_folder import RunFolder
 
 SCORES = [0.3, 0.9, 0.1, 0.5, 0.7, 0.2, 0.4]

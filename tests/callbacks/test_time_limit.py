@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from callbacks import PredictionTimeLimit, time_limit
-from postprocessing.inference import Inference
+from inference import Inference
 
 
 class Clock:

@@ -13,8 +13,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 import cli
 from callbacks import MeanTeacher, Snapshots, TopCheckpoints, WorstBatch
+from commands.average import main as average
 from datamodules.quickstart import Nuclei
-from experiments.average import main as average
 from experiments.loading import load
 
 ROOT = Path(__file__).resolve().parents[2]

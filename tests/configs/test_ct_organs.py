@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import cli
+from commands.command_line.config import read_config
 from datamodules.table import rows_of
 from experiments import load
-from experiments.config import read_config
 
 CONFIG = str(Path(__file__).resolve().parents[2] / "configs" / "ct_organs.yaml")
 

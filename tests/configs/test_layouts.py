@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 import cli
-from postprocessing import rle
+from masks import rle
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 64

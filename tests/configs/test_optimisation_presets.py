@@ -14,7 +14,7 @@ from lightning_modules.weights import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
-    *("--data.num_workers", "0", "--data.repeats", "8", "--panels", "0"),
+    *("--data.num_workers", "0", "--data.samples_per_image", "8", "--panels", "0"),
     *("--trainer.limit_val_batches", "1", "--trainer.log_every_n_steps", "1"),
     *("--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"),
     *(

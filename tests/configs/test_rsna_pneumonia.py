@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import cli
-from postprocessing.predictions import PredictionStore
+from predictions.store import PredictionStore
 from tests.configs.test_layouts import ROOT, boxes_of, picture, table
 
 CONFIG = str(ROOT / "configs" / "rsna_pneumonia.yaml")

@@ -12,9 +12,9 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit, SecondaryCaptureImageStorage, generate_uid
 
 import cli
+from commands.command_line.config import read_config
 from datamodules.table import rows_of
-from experiments.config import read_config
-from postprocessing import rle
+from masks import rle
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = str(ROOT / "configs" / "siim_pneumothorax.yaml")

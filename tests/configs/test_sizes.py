@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import cli
 from experiments.space import locate, overlay
-from postprocessing.predictions import PredictionStore
+from predictions.store import PredictionStore
 
 IDS, TEST = [f"p{number}" for number in range(6)], ["u0", "u1"]
 SEEN: set[tuple[int, int]] = set()

@@ -14,7 +14,7 @@ import cli
 from datamodules import SliceDataModule
 from datamodules.readers import ImageReadError, StackReader
 from datamodules.table import rows_of
-from postprocessing import rle
+from masks import rle
 
 ROOT = Path(__file__).resolve().parents[2]
 ORGANS = ["large_bowel", "small_bowel", "stomach"]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import cli
+from commands import crossval
 from evaluation.folds import read_folds
-from experiments import crossval
 
 PRESET = Path(__file__).parents[2] / "configs" / "presets" / "tune_last_layer.yaml"
 CONFIG = """
@@ -76,7 +76,7 @@ def test_heads_of_folds_on_one_body(tmp_path, monkeypatch):
         "--data.batch_size",
         "1",
     ]
-    crossval.main("crossval", given, lambda arguments, environment=None, log=None: cli.main(arguments))
+    crossval.main(given, lambda arguments, environment=None, log=None: cli.main(arguments))
 
     rows = list(csv.DictReader(open("runs/tuned/out_of_fold.csv")))
     assert sorted(row["image_id"] for row in rows) == [f"p{number}" for number in range(6)], "out-of-fold is complete"

@@ -13,7 +13,7 @@ from datamodules.decoder import Decoder
 from datamodules.readers import ImageReader, ImageReadError
 from datamodules.table import find_images, join_columns, numbers, rows_of
 from datamodules.targets import InstanceFolders, LabelImages, MaskFiles, RunLengths
-from preprocessing.files import confined
+from files.paths import confined
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import pytest
 from datamodules import DicomDataModule
 from datamodules.readers import DicomReader, DicomReadError
 from datamodules.table import rows_of
-from evaluation.folds import CrossValidation, make_folds
+from evaluation.cross_validation import CrossValidation
+from evaluation.folds import make_folds
 from tests.datamodules.readers.test_dicom import save
 from tests.datamodules.readers.test_dicom_series import write_series
 

@@ -10,7 +10,8 @@ from datamodules.quickstart import Nuclei
 from datamodules.readers import ImageReader, ImageReadError
 from datamodules.samplers import EvaluationSampler, TrainingSampler
 from datamodules.targets import Empty, Foreground, InstanceFolders, MaskFiles, TouchingBorders
-from evaluation.folds import CrossValidation, make_folds, read_folds, write_folds
+from evaluation.cross_validation import CrossValidation
+from evaluation.folds import make_folds, read_folds, write_folds
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ import pytest
 
 from datamodules.metadata import described, listed, loss_weights
 from datamodules.table import numbers
-from evaluation.folds import CrossValidation, make_folds
+from evaluation.cross_validation import CrossValidation
+from evaluation.folds import make_folds
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from datamodules.external import Lidc
 from datamodules.readers import CubeReader, ImageReadError, VolumeReader
 from datamodules.table import rows_of
 from datamodules.targets import Labels
-from evaluation.folds import CrossValidation
-from postprocessing.predictions import PredictionStore
+from evaluation.cross_validation import CrossValidation
+from predictions.store import PredictionStore
 from preprocessing.metaimage import write_metaimage
 from preprocessing.series import voxel_of
 from tests.datamodules.external.test_lidc import message

@@ -14,7 +14,7 @@ from datamodules.readers import ArrayReader, ImageReader, Pixels
 from datamodules.same_pixels import refuse_mixed, warn_of_range
 from datamodules.table import find_images
 from datamodules.targets import MaskFiles
-from preprocessing.pictures import write_png
+from files.png import write_png
 
 PLACES = ["train/a", "train/f", "test/x"]  # a picture of validation, of training, to be predicted
 

@@ -23,7 +23,8 @@ from datamodules.readers.geotiff import HANDLES  # noqa: E402
 from datamodules.satellite import neighbours, touching  # noqa: E402
 from datamodules.targets import Polygons, RasterMasks  # noqa: E402
 from datamodules.windows import GridWindows, RandomWindows, with_window  # noqa: E402
-from evaluation.folds import CrossValidation, make_folds  # noqa: E402
+from evaluation.cross_validation import CrossValidation  # noqa: E402
+from evaluation.folds import make_folds  # noqa: E402
 from preprocessing.patches import grid_patches  # noqa: E402
 
 UTM = "EPSG:32616"

@@ -312,7 +312,7 @@ def module(tmp_path):
 
 @pytest.mark.parametrize("cache", ["none", "ram"])
 def test_patches_stack_hold_foreground_and_tell_what_is_padding(module, cache):
-    data = module(windows=VolumePatches([12, 16, 16], positive=1.0), batch_size=4, repeats=5, cache=cache)
+    data = module(windows=VolumePatches([12, 16, 16], positive=1.0), batch_size=4, samples_per_image=5, cache=cache)
     data.prepare_data()
     data.setup("fit")
     positive = {}

@@ -72,7 +72,9 @@ def test_a_sampler_sees_which_masks_are_filled(folder):
 def test_a_sampler_that_corrects_the_loss_weighs_the_samples(folder):
     kinds = pd.DataFrame({"image_id": [f"{number:02}" for number in range(12)], "kind": ["a"] * 9 + ["b"] * 3})
     kinds.to_csv(folder / "kinds.csv", index=False)
-    data = module(folder, batch_size=4, repeats=9, metadata="kinds.csv", sampler=Weighted("kind", correct_loss=True))
+    data = module(
+        folder, batch_size=4, samples_per_image=9, metadata="kinds.csv", sampler=Weighted("kind", correct_loss=True)
+    )
     found = weights_of(data)
     assert found["00"] == pytest.approx(1 / (12 / 18))
     assert found["11"] == pytest.approx(1 / (12 / 6))

@@ -11,7 +11,8 @@ from torchvision.transforms import v2
 from augmentations import Colour, Cutmix, Geometry
 from datamodules import ImageDataModule
 from datamodules.targets import ArrayFiles, Boxes, MaskFiles
-from evaluation.folds import CrossValidation, make_folds, write_folds
+from evaluation.cross_validation import CrossValidation
+from evaluation.folds import make_folds, write_folds
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from ensembling.blend import Blend, Rule, as_stored
 from ensembling.box_rules import BoxRule
 from ensembling.ranks import Ranks
-from postprocessing.prediction_file import stored_as, to_steps
-from postprocessing.predictions import PredictionStore
-from postprocessing.tiles import to_bytes
+from inference.tiles import to_bytes
+from predictions.entry import stored_as, to_steps
+from predictions.store import PredictionStore
 
 RULES, BOX_RULES = Rule.__args__, BoxRule.__args__
 

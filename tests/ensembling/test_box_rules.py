@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ensembling.box_rules import double_score, general, merge_boxes
-from postprocessing.boxes import above, nms, shrink, weigh, weighted_box_fusion
+from masks.boxes import above, nms, shrink, weigh, weighted_box_fusion
 
 
 def test_the_general_rule_by_hand():

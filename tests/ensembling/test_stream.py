@@ -11,7 +11,7 @@ from ensembling.blend import Blend, as_stored
 from ensembling.duplicates import copies_among, read_groups
 from ensembling.members import Member, common_ids
 from ensembling.stream import Stream, write
-from postprocessing.predictions import PredictionStore
+from predictions.store import PredictionStore
 
 IDS = ["a", "b.1", "c/2"]
 

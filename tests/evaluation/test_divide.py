@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.folds import CrossValidation, folds_hash, make_folds
+from evaluation.cross_validation import CrossValidation
+from evaluation.folds import folds_hash, make_folds
 
 
 def table(count, **columns):

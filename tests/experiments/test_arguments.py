@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.arguments import changes, check_order, config_files, expand_run, experiment_name, flatten
+from experiments.arguments import changes, check_order, config_files, expand_run, experiment_name
+from files.nested import flatten
 
 
 def test_a_run_folder_stands_for_its_config(tmp_path):

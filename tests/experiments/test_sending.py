@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import yaml
 
-from experiments import offline, sending
-from postprocessing.predictions import PredictionStore
+import cli
+from experiments import sending
+from predictions.store import PredictionStore
 
 IDS = ["a", "b", "c"]
 SIZE = (6, 8)
@@ -46,7 +47,7 @@ def configure(submission="RunLengths", fold=0, **competition):
         "competition": {
             "metric": {"class_path": "evaluation.metrics.DicePerImage"},
             "postprocess": [{"class_path": "postprocessing.Threshold"}] if submission == "RunLengths" else [],
-            "submission": {"class_path": f"postprocessing.submissions.{submission}"},
+            "submission": {"class_path": f"submissions.{submission}"},
         }
         | competition,
     }
@@ -85,7 +86,7 @@ def client(status=0, answer="Successfully submitted to The Competition"):
 
 
 def submit(*flags):
-    offline.submit(["runs/c", "--output", "s.csv", *flags])
+    cli.main(["submit", "runs/c", "--output", "s.csv", *flags])
 
 
 def refused(*flags):
@@ -187,5 +188,5 @@ def test_lists_of_boxes_are_not_averaged_over_folds(here):
         configure("Boxes", fold)
         write_store(found, fold)
     assert "Boxes takes lists of objects, and those of 2 folds have no mean" in refused()
-    offline.submit(["runs/c/fold0", "--output", "s.csv"])
+    cli.main(["submit", "runs/c/fold0", "--output", "s.csv"])
     assert Path("s.csv").read_text().splitlines()[1] == "c,0.5 1.0 1.0 3.0 4.0"

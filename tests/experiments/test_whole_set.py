@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import yaml
 
+import cli
 from evaluation.folds import folds_hash, read_folds
-from experiments import offline
-from postprocessing.predictions import PredictionStore
+from predictions.store import PredictionStore
 
 TRAIN, TEST = [f"t{n:02}" for n in range(24)], [f"u{n:02}" for n in range(12)]
 
@@ -55,7 +55,7 @@ def here(tmp_path, monkeypatch):
                     {"class_path": "postprocessing.LabelThreshold", "init_args": {"value": 2.0, "best": True}}
                 ],
                 "submission": {
-                    "class_path": "postprocessing.submissions.Labels",
+                    "class_path": "submissions.Labels",
                     "init_args": {"id_column": "image_id", "value_column": "kind", "classes": 3},
                 },
             },
@@ -74,7 +74,7 @@ def here(tmp_path, monkeypatch):
 
 
 def scored(capsys, *arguments):
-    offline.main("score", ["runs/a", *arguments])
+    cli.main(["score", "runs/a", *arguments])
     return float(re.search(r"score \(\w+\) ([\d.]+)", capsys.readouterr().out).group(1))
 
 
@@ -83,23 +83,31 @@ def test_equal_counts_reach_score_and_submission(here, capsys):
     before, after = scored(capsys), scored(capsys, "--competition.over_all", equal)
     assert before < 0.7
     assert after > 0.95
-    offline.main("submit", ["runs/a", "--competition.over_all", equal, "--output", "s.csv"])
+    cli.main(["submit", "runs/a", "--competition.over_all", equal, "--output", "s.csv"])
     found = pd.read_csv("s.csv", dtype=str)
     assert found["kind"].value_counts().tolist() == [4, 4, 4]
-    offline.main("submit", ["runs/a", "--output", "plain.csv"])
+    cli.main(["submit", "runs/a", "--output", "plain.csv"])
     assert pd.read_csv("plain.csv", dtype=str)["kind"].value_counts().max() > 6
     class_number = '[{"class_path": "postprocessing.ArgMax", "init_args": {"output": "label"}}]'
-    offline.main(
-        "search",
-        ["runs/a", "--competition.over_all", equal, "--competition.postprocess", class_number, "--processes", "1"],
+    cli.main(
+        [
+            "search",
+            "runs/a",
+            "--competition.over_all",
+            equal,
+            "--competition.postprocess",
+            class_number,
+            "--processes",
+            "1",
+        ],
     )
     assert f"before        {after:.3f}" in capsys.readouterr().out
 
 
 def test_the_labels_of_the_training_images_are_read(here, capsys):
     prior = '[{"class_path": "postprocessing.MatchPrior"}]'
-    offline.main(
-        "submit", ["runs/a", "--competition.over_all", prior, "--competition.postprocess", "[]", "--output", "s.csv"]
+    cli.main(
+        ["submit", "runs/a", "--competition.over_all", prior, "--competition.postprocess", "[]", "--output", "s.csv"]
     )
     labels = pd.read_csv("s.csv", dtype=str, keep_default_na=False)["kind"].str.split().explode()
     assert labels.value_counts().loc[["0", "1", "2"]].tolist() == [4, 4, 4]  # a third each, as in training
@@ -108,4 +116,4 @@ def test_the_labels_of_the_training_images_are_read(here, capsys):
 def test_a_step_that_does_not_fit_names_the_key(here):
     wrong = '[{"class_path": "postprocessing.EqualizeCounts", "init_args": {"shares": [1, 1]}}]'
     with pytest.raises(SystemExit, match=r"error: competition\.over_all: EqualizeCounts: 2 shares for the 3 classes"):
-        offline.main("score", ["runs/a", "--competition.over_all", wrong])
+        cli.main(["score", "runs/a", "--competition.over_all", wrong])

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import cli
-from experiments.errors import told
+from commands.command_line.errors import told
 from experiments.yaml_files import read_yaml
 
 VALUES = st.recursive(

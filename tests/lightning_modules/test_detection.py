@@ -10,9 +10,9 @@ from torch import nn
 from torchvision.models import detection
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
+from inference import Inference
 from lightning_modules import BaseModule, DetectionModule
 from lightning_modules.detection import detector_targets, found_boxes
-from postprocessing.inference import Inference
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 KINDS = {

@@ -16,9 +16,9 @@ from torch import nn
 from callbacks import PredictionWriter
 from datamodules import ImageDataModule, SatelliteDataModule
 from datamodules.readers import ArrayReader, ImageReadError
+from inference import Inference
 from lightning_modules import SegmentationModule
-from postprocessing.inference import Inference
-from postprocessing.predictions import PredictionStore
+from predictions.store import PredictionStore
 
 rasterio = pytest.importorskip("rasterio")
 
@@ -158,7 +158,7 @@ from torch import nn
 from callbacks import PredictionWriter
 from datamodules import SatelliteDataModule
 from lightning_modules import SegmentationModule
-from postprocessing.inference import Inference
+from inference import Inference
 
 class FirstBatch(pl.Callback):
     def on_predict_batch_start(self, trainer, module, batch, batch_idx, dataloader_idx=0):

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from inference import Inference
 from networks.c3d import C3D
 from networks.cubes import SlidingCubes
-from postprocessing.inference import Inference
 
 
 class Detector(nn.Module):

@@ -38,7 +38,7 @@ def module_of(network: dict) -> BaseModule:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--model", type=BaseModule)
     inference = {
-        "class_path": "postprocessing.inference.Inference",
+        "class_path": "inference.Inference",
         "init_args": {"tile": [16, 32, 32], "overlap": 0.5, "stride": 8},
     }
     arguments = {"network": network, "outputs": ["mask"], "loss": "bce(mask) + dice(mask)", "inference": inference}

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.networks import SEGMENTATION, Architecture, build
+from inference import Inference
 from lightning_modules.outputs import name_outputs
 from losses import LossFormula
-from postprocessing.inference import Inference
 
 # The same decoders over small encoders; every row as it stands is built by the slow test.
 ENCODER = "tu-tf_mobilenetv3_small_minimal_100"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from postprocessing import Blobs, Clusters
-from postprocessing.submissions import Points, SubmissionError
+from submissions import Points, SubmissionError
 
 
 def balls(*centres, sigma=3.0, shape=(40, 48, 56)):

@@ -13,9 +13,9 @@ from ensembling.squares import Squares
 from ensembling.stream import Stream
 from evaluation.metrics import DiceGlobal, DicePerImage, InstanceAveragePrecision, IoUGlobal, IoUPerImage
 from postprocessing import ArgMax, ConnectedComponents, FillHoles, MinimumArea, QuantileThreshold, Smooth, Threshold
-from postprocessing.competition import Competition
 from postprocessing.search import Case, search
-from reporting.steps import StepGains
+from reports.experiment.steps import StepGains
+from submissions.competition import Competition
 
 SIDE = (12, 8)
 CHAINS = {

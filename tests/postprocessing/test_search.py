@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from evaluation.metrics import DicePerImage
 from evaluation.metrics.base import CompetitionMetric
 from postprocessing import MinimumArea, Threshold
-from postprocessing.predictions import PredictionStore
 from postprocessing.search import Case, SearchResult, search
 from postprocessing.step import Step
+from predictions.store import PredictionStore
 
 
 class Shift(Step):

@@ -151,7 +151,7 @@ def test_steps_come_from_yaml():
 
 
 def test_steps_need_no_torch():
-    imports = "sys, postprocessing, postprocessing.submissions, postprocessing.predictions"
+    imports = "sys, postprocessing, submissions, predictions.store"
     code = f"import {imports}; print('torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"

@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from postprocessing import ConnectedComponents, FillHoles, MinimumArea, Threshold, Watershed
-from postprocessing.submissions import InstanceRunLengths, RunLengths, SubmissionError
+from submissions import InstanceRunLengths, RunLengths, SubmissionError
 
 
 def discs(*centres, radius=8, shape=(40, 60)):

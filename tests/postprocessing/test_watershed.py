@@ -4,8 +4,8 @@ from scipy import ndimage
 from skimage.segmentation import watershed
 
 from evaluation.metrics import InstanceAveragePrecision
+from masks.components import label
 from postprocessing import Watershed
-from postprocessing.components import label
 from postprocessing.watershed import flood
 
 

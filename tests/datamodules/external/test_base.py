@@ -12,7 +12,8 @@ from datamodules import ImageDataModule
 from datamodules.external import ExternalData, LicencedPhotos
 from datamodules.table import find_images
 from datamodules.targets import Labels, MaskFiles
-from evaluation.folds import CrossValidation, make_folds, write_folds
+from evaluation.cross_validation import CrossValidation
+from evaluation.folds import make_folds, write_folds
 from lightning_modules import ClassificationModule
 
 

@@ -9,7 +9,8 @@ from PIL import Image
 from datamodules import ImageDataModule
 from datamodules.external import Idrid
 from datamodules.targets import Labels
-from evaluation.folds import CrossValidation, make_folds, write_folds
+from evaluation.cross_validation import CrossValidation
+from evaluation.folds import make_folds, write_folds
 
 HEADER = ("Image name", "Retinopathy grade", "Risk of macular edema ")
 

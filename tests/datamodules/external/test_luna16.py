@@ -11,7 +11,8 @@ from datamodules.external import Luna16
 from datamodules.readers import VolumeReader
 from datamodules.table import rows_of
 from datamodules.targets import MaskVolumes
-from evaluation.folds import CrossValidation, make_folds, write_folds
+from evaluation.cross_validation import CrossValidation
+from evaluation.folds import make_folds, write_folds
 from preprocessing.metaimage import write_metaimage
 from preprocessing.series import voxel_of
 

@@ -13,7 +13,7 @@ from datamodules.readers import ImageReader
 from datamodules.readers.stacks import StackReader
 from datamodules.targets import InstanceFolders, LabelImages
 from datamodules.targets.label_images import as_ids
-from preprocessing.void import is_class_map
+from masks.void import is_class_map
 
 
 def read(root, target, size):

@@ -91,7 +91,8 @@ def test_patches_of_two_label_volumes(tmp_path, labels, cache):
         write(tmp_path / "counted/a.nii.gz", counted)
         targets = [MaskVolumes("labels/{image_id}.nii.gz"), MaskVolumes("counted/{image_id}.nii.gz", "valid")]
         data = VolumeDataModule(
-            str(tmp_path), "images/*.nii.gz", targets, fold="all", num_workers=0, batch_size=1, repeats=6, cache=cache,
+            str(tmp_path), "images/*.nii.gz", targets, fold="all", num_workers=0, batch_size=1,
+            samples_per_image=6, cache=cache,
             windows=VolumePatches([10, 6, 6], positive=0.5, flips=["row", "column"]), reader=VolumeReader(None),
         )  # fmt: skip
         data.setup("fit")

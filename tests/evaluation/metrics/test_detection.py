@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.interval import bootstrap_interval
-from evaluation.mask_runs import mask_overlaps, runs_of
 from evaluation.metrics import BoxAveragePrecision, BoxPrecision, MaskAveragePrecision
+from masks.mask_runs import mask_overlaps, runs_of
 
 NOTHING = [0, 0, 1, 1]
 

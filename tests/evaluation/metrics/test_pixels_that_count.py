@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation import metrics
-from evaluation.mask_runs import runs_of
 from evaluation.metrics import (
     CompetitionMetric,
     DiceGlobal,
@@ -22,6 +21,7 @@ from evaluation.metrics import (
 )
 from evaluation.metrics.base import whole
 from evaluation.metrics.labels import flags
+from masks.mask_runs import runs_of
 
 SIDE = (9, 7)
 CLASSES = 3

@@ -1,0 +1,42 @@
+"""What a command that ends with an error prints: the cause first."""
+
+import os
+import re
+import traceback
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+WORKER = re.compile(r"Caught (\w+) in DataLoader worker process \d+\.\nOriginal Traceback")
+
+
+def told(error: BaseException) -> str | None:
+    """What to print of an error that one of our own `raise` lines made: its text first, then where it comes from.
+
+    None for all others, which want their traceback, and for every error where the environment has `TRACEBACK=1`.
+    """
+    if traceback_wanted():
+        return None
+    message, worker = str(error), WORKER.match(str(error))
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    file, number, code = frame.filename, frame.lineno, frame.line or ""
+    if worker is not None:  # a loader's worker sends its traceback as text, with the error behind it
+        places = list(re.finditer(r'^  File "(.+)", line (\d+), in .+\n(.*)$', message, re.MULTILINE))
+        start = re.search(rf"^(?:\w+\.)*{worker[1]}: ", message[places[-1].end() :], re.MULTILINE) if places else None
+        if start is None:
+            return None
+        file, number, code = places[-1].groups()
+        message = message[places[-1].end() + start.end() :].strip()
+    path = Path(file).resolve()
+    if not message or not code.strip().startswith("raise ") or REPOSITORY not in path.parents:
+        return None
+    # A search says of which image; a worker's own traceback is for who asks for it.
+    notes = [f"  {note}" for note in getattr(error, "__notes__", []) if not note.startswith("in a worker")]
+    where = f"  raised in {path.relative_to(REPOSITORY)}, line {number}; set TRACEBACK=1 to see how it came there"
+    return "\n".join([f"error: {message}", *notes, where])
+
+
+def traceback_wanted() -> bool:
+    """Whether the environment has `TRACEBACK=1`."""
+    return os.environ.get("TRACEBACK", "0") not in ("", "0")

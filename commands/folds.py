@@ -1,0 +1,43 @@
+"""The verb `folds`."""
+
+from pathlib import Path
+from typing import Any
+
+from commands.command_line.config import read_config
+from evaluation.folds import make_folds, write_folds
+
+
+def main(arguments: list[str]) -> None:
+    """Write the folds file of a config."""
+
+    def options(parser: Any) -> None:
+        parser.add_argument("--overwrite", type=bool, default=False, help="Replace a folds file that is there.")
+
+    config = read_config("folds", arguments, options)
+    path = Path(config.data.folds)
+    if path.is_file() and not config.options.overwrite:
+        raise SystemExit(
+            f"error: {path} exists, and runs may depend on it; --overwrite true replaces it, "
+            "--data.folds OTHER.csv writes another"
+        )
+    config.data.prepare_data()
+    table = config.data.fold_table(config.cv)
+    result = make_folds(table, config.cv)
+    write_folds(result, path)
+    held = result[result["fold"] >= 0]
+    sizes = held.groupby("fold").size()
+    print(f"{len(held)} of {len(result)} images in {len(sizes)} folds of {sizes.min()} to {sizes.max()}: {path}")
+    grouped = len(result) - result["group"].nunique()
+    if grouped:
+        print(f"{grouped} images share a group or equal pixels with another and stay in its fold")
+    print(f"next:  python cli.py fit {' '.join(without_overwrite(arguments))}")
+
+
+def without_overwrite(arguments: list[str]) -> list[str]:
+    """Leave of a `folds` line to replace the folds file must not become that of `fit` to replace a run."""
+    kept, value = [], False
+    for argument in arguments:
+        if not value and argument.split("=")[0] != "--overwrite":
+            kept.append(argument)
+        value = argument == "--overwrite"
+    return kept

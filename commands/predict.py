@@ -1,0 +1,8 @@
+"""The verb `predict`: out-of-fold and test predictions of a run."""
+
+from commands.command_line.training import run_verb
+
+
+def main(arguments: list[str]) -> None:
+    """Run the verb; `arguments` is what follows it on the command line."""
+    run_verb("predict", arguments)

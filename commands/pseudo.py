@@ -1,0 +1,255 @@
+"""`pseudo`: labels for unlabelled images by trained runs, for each fold by the run that did not see it."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from callbacks.prediction_writer import split_folder
+from commands.command_line.config import read_config
+from datamodules.dataset import derive
+from datamodules.decoder import Decoder
+from datamodules.table import rows_of
+from experiments.configuration import OfflineConfig
+from experiments.fold_stores import open_store
+from experiments.labelling import confidence, labels_of
+from experiments.run_folder import RunFolder, fold_name
+from experiments.stored_predictions import mean_of_folds
+from experiments.teachers import PSEUDO, check_teacher, config_of, round_of
+from predictions.store import PredictionStore
+from preprocessing.hashes import pixel_hash
+
+
+def main(arguments: list[str]) -> None:
+    """Write the labels of every fold, and the overlays that train with them."""
+    config = read_config("pseudo", arguments, add_options, folds=True)
+    options = config.options
+    check_options(options)
+    folder = Path(options.output or f"pseudo/{config.experiment.name}") / f"round{options.round}"
+    if folder.exists() and not options.overwrite:
+        raise SystemExit(f"error: {folder} is there; --overwrite true replaces it, --output and --round write another")
+    try:
+        teachers = teachers_of(config.runs, options.round)
+        temporary = folder.with_name(folder.name + ".tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        entries = write_labels(config, teachers, temporary)
+        write_overlays(config, teachers[0][1], folder, temporary)
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f"error: {error}") from error
+    manifest = {"round": options.round, "on": options.on, "hi": options.hi, "lo": options.lo, "soft": options.soft}
+    (temporary / "manifest.json").write_text(json.dumps(manifest | {"folds": entries}, indent=1) + "\n")
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(temporary, folder)
+    for fold, entry in entries.items():
+        print(f"labels for fold {fold}: {entry['images']} of {entry['of']} images, by {', '.join(entry['teachers'])}")
+    name = f"{config.experiment.name}_{options.mode}{options.round}"
+    print(f"next:  python cli.py crossval --config … --config {folder}/{options.mode}.yaml --experiment {name}")
+
+
+def add_options(parser: Any) -> None:
+    """The verb's own arguments."""
+    parser.add_argument("--on", type=str, default="test", help="`test`, or a folder of images that was predicted.")
+    parser.add_argument("--hi", type=float, default=0.95, help="Above it a class is there.")
+    parser.add_argument("--lo", type=float, default=0.05, help="Below it it is not; what is between does not count.")
+    parser.add_argument("--soft", type=bool, default=False, help="Probabilities as labels, without thresholds.")
+    parser.add_argument("--min_confidence", type=float, default=0.0, help="Leave out images with a lower mean of it.")
+    parser.add_argument("--weight", type=float, default=1.0, help="Of each such image in the loss.")
+    parser.add_argument("--ratio", type=float | None, default=None, help="Pseudo-labelled images for each real one.")
+    parser.add_argument("--mode", type=Literal["joint", "pretrain"], default="joint", help="Together, or before.")
+    parser.add_argument("--round", type=int, default=1, help="2 for teachers that have learned from round 1's labels.")
+    parser.add_argument("--copies", type=bool, default=False, help="Keep images with the pixels of a training image.")
+    parser.add_argument("--output", type=str | None, default=None, help="Folder of all rounds; pseudo/<experiment>.")
+    parser.add_argument("--overwrite", type=bool, default=False, help="Replace labels that are there.")
+
+
+def check_options(options: Any) -> None:
+    """Refuse numbers without sense."""
+    if not 0 <= options.lo <= options.hi <= 1:
+        raise SystemExit(f"error: --lo {options.lo} and --hi {options.hi}: expected 0 <= lo <= hi <= 1")
+    if options.round < 1 or options.weight <= 0 or (options.ratio is not None and options.ratio <= 0):
+        raise SystemExit("error: --round is 1 or more, --weight and --ratio are above 0")
+
+
+def teachers_of(runs: Sequence[RunFolder], number: int) -> list[tuple[int | str, RunFolder, str]]:
+    """Fold, run and folds' hash of every teacher.
+
+    Raises:
+        ValueError: no run, a leak (`experiments.teachers`), two runs of one fold, or runs of another round.
+    """
+    if not runs:
+        raise ValueError("there are no trained runs; give their folder: python cli.py pseudo runs/NAME")
+    teachers: dict[int | str, tuple[int | str, RunFolder, str]] = {}
+    # A run on all rows has seen every fold's truth; it is for the submission, beside the folds' runs.
+    for run in [run for run in runs if config_of(run)["data"]["init_args"]["fold"] != "all"] or runs:
+        fold, known = check_teacher(run)
+        if fold in teachers:
+            raise ValueError(f"{run.path} and {teachers[fold][1].path} both leave out fold {fold}; keep one of them")
+        if round_of(run) != number - 1:
+            raise ValueError(
+                f"{run.path} has learned from labels of round {round_of(run)}, so its own are round {round_of(run) + 1}"
+                f", not {number}; set --round, or give other runs"
+            )
+        teachers[fold] = fold, run, known
+    return list(teachers.values())
+
+
+# --- labels ----------------------------------------------------------------------------------------------------------
+
+
+def write_labels(
+    config: OfflineConfig, teachers: list[tuple[int | str, RunFolder, str]], folder: Path
+) -> dict[str, dict[str, Any]]:
+    """Label files and a table for every fold, and for training on all rows, which validates nothing.
+
+    Returns:
+        An entry of the manifest by fold.
+    """
+    data, options = config.data, config.options
+    if any(target.boxes for target in data.targets):
+        raise ValueError("pseudo makes labels of masks and of whole images, but data.targets has boxes")
+    data.prepare_data()
+    data.prepare_targets()
+    table = data.split_table(options.on)
+    of = len(table)
+    if not options.copies:
+        table = without_copies(config, table)
+    like = truth_of_files(config)
+    activations = config_of(teachers[0][1])["model"]["init_args"].get("activations") or {}
+    softmax = {name for name, kind in activations.items() if kind == "softmax"}
+    stores = [open_store(data, run, options.on) for _, run, _ in teachers]
+    groups: list[tuple[int | str, list[RunFolder], str, list[PredictionStore]]] = [
+        (fold, [run], known, [store]) for (fold, run, known), store in zip(teachers, stores, strict=True)
+    ]
+    if all(isinstance(fold, int) for fold, _, _ in teachers):
+        groups.append(("all", [run for _, run, _ in teachers], "all", stores))
+    entries: dict[str, dict[str, Any]] = {}
+    row_of = {row.image_id: row for row in rows_of(table)}
+    checked = False
+    for fold, runs, known, given in groups:
+        name = fold_name(fold)
+        (folder / name).mkdir()
+        wanted = {row["image_id"]: row for row in table.to_dict("records")}
+        rows: list[dict[str, Any]] = []
+        for image_id, prediction in mean_of_folds(given):
+            if image_id not in wanted:
+                continue
+            data_at = data.reader.known(row_of[image_id])  # what the camera has not seen is labelled by nobody
+            sure = confidence(prediction, softmax, data_at)
+            if not sure >= options.min_confidence:
+                continue
+            void = {} if data_at is None else {"valid": data_at}
+            processed = config.competition.process(dict(prediction), void) if set(like) - set(prediction) else {}
+            arrays = labels_of(prediction, processed, like, softmax, options.hi, options.lo, options.soft, data_at)
+            if arrays is None:
+                continue
+            if not checked:
+                derive(data.targets, dict(arrays))  # says now what training would miss
+                checked = True
+            file = f"{name}/{quote(image_id, safe='').replace('.', '%2E')}.npz"
+            np.savez_compressed(folder / file, **arrays)
+            own = {"labels": file, "confidence": f"{sure:.6f}", "weight": options.weight, "source": "pseudo"}
+            rows.append(wanted[image_id] | own)
+        if not rows:
+            raise ValueError(
+                f"no image of {options.on!r} is left for fold {fold}: nothing lies beyond --hi {options.hi} or --lo "
+                f"{options.lo}, or no confidence reaches --min_confidence {options.min_confidence}"
+            )
+        write_rows(folder / f"{name}.csv", rows)
+        facts = {"table": f"{name}.csv", "folds_hash": known, "teachers": [str(run.path) for run in runs]}
+        entries[str(fold)] = facts | {"images": len(rows), "of": of}
+    return entries
+
+
+def truth_of_files(config: OfflineConfig) -> dict[str, np.ndarray]:
+    """Truth of a training image as files hold it, before anything is derived."""
+    data = config.data
+    row = rows_of(data.table().iloc[:1])[0]
+    arrays = Decoder(data.reader, data.targets).truth(row)
+    arrays.pop("valid", None)
+    return arrays
+
+
+def without_copies(config: OfflineConfig, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose pixels are those of no training image: any fold may validate that one."""
+    reader = config.data.reader
+    known = {pixel_hash(reader.read(row)) for row in rows_of(config.data.table())}
+    kept = [pixel_hash(reader.read(row)) not in known for row in rows_of(table)]
+    if not all(kept):
+        first = table["image_id"][kept.index(False)]
+        warnings.warn(
+            f"{len(kept) - sum(kept)} images have the pixels of a training image and are left out, {first!r} first",
+            stacklevel=2,
+        )
+    return table[kept].reset_index(drop=True)
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """A table of labels."""
+    with open(path, "w", newline="") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+# --- overlays --------------------------------------------------------------------------------------------------------
+
+
+def classes_of(truth: Mapping[str, np.ndarray], run: RunFolder, on: str) -> dict[str, int]:
+    """How many classes each truth of class numbers has: the channels of what a run predicted under its name."""
+    store = PredictionStore.open(run.predictions / split_folder(on))
+    prediction = store.read(store.ids()[0])
+    return {
+        name: len(prediction[name])
+        for name, array in truth.items()
+        if name in prediction and array.ndim == prediction[name].ndim - 1
+    }
+
+
+def write_overlays(config: OfflineConfig, run: RunFolder, folder: Path, temporary: Path) -> None:
+    """`joint.yaml` and `pretrain.yaml`, for a second `--config`.
+
+    Args:
+        config: of the verb.
+        run: a teacher, whose other external data and targets are kept.
+        folder: where the labels will lie.
+        temporary: where the files are written.
+    """
+    options, data = config.options, config_of(run)["data"]["init_args"]
+    others = [item for item in data.get("external") or [] if str(item["class_path"]).rpartition(".")[2] != PSEUDO]
+    source = {"class_path": f"datamodules.external.{PSEUDO}", "init_args": {"root": str(folder)}}
+    changed: dict[str, Any] = {"external": [*others, source]}
+    if options.ratio is not None:
+        changed["sampler"] = {
+            "class_path": "datamodules.samplers.source_ratio.SourceRatio",
+            "init_args": {"ratio": options.ratio},
+        }
+    if options.soft:
+        truth = truth_of_files(config)
+        masks = [name for name, array in truth.items() if array.ndim > 1]
+        classes = classes_of(truth, run, options.on)
+        soft = {"class_path": "datamodules.external.SoftLabels", "init_args": {"names": masks, "classes": classes}}
+        kept = [item for item in data["targets"] if str(item["class_path"]).rpartition(".")[2] != "SoftLabels"]
+        changed["targets"] = [*kept, *([soft] if masks or classes else [])]
+        loss = str(config_of(run)["model"]["init_args"].get("loss"))
+        if classes and set(re.findall(r"([a-z_]\w*)\(", loss)) != {"cross_entropy"}:
+            warnings.warn(
+                f"soft labels of class numbers ({', '.join(classes)}) train with cross_entropy; other losses take "
+                f"their channels for classes that may overlap. The teacher's loss is {loss!r}",
+                stacklevel=2,
+            )
+    stage: dict[str, Any] = {"data": {"init_args": changed}}
+    stages = [{"name": "pseudo", **stage}, {"name": "real", "from": "best"}]
+    for mode, content in (("joint", stage), ("pretrain", {"stages": stages})):
+        (temporary / f"{mode}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))

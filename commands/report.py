@@ -1,0 +1,283 @@
+"""The verb `report`: one page about a trained experiment."""
+
+import copy
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from commands.command_line.config import read_config
+from commands.command_line.findings import print_findings
+from commands.score import tuned
+from datamodules.table import rows_of
+from evaluation.interval import bootstrap_interval
+from evaluation.panels import as_map
+from evaluation.void import nothing_counts
+from experiments.configuration import OfflineConfig
+from experiments.curves import read_metrics, smoothed
+from experiments.fold_stores import open_store
+from experiments.run_folder import RunFolder
+from experiments.stored_predictions import out_of_fold, test_predictions
+from predictions.store import PredictionStore, read_mean
+from reports.experiment.quantities import NAMES, quantities
+from reports.experiment.reliability import Reliability, channels_of
+from reports.experiment.sanity import add_sanity
+from reports.experiment.sections import (
+    add_curves,
+    add_folds,
+    add_images,
+    add_panel,
+    add_probabilities,
+    add_scores,
+    add_steps,
+)
+from reports.experiment.steps import StepGains
+from reports.page import Report
+from reports.pictures import cell, png
+
+MOST = 12  # outliers of a set that are drawn
+
+
+def main(arguments: list[str]) -> None:
+    """Write `report.html` about the out-of-fold predictions of an experiment, and about those of the test images."""
+
+    def options(parser: Any) -> None:
+        parser.add_argument("--output", type=str | None, default=None, help="Folder; <runs>/<experiment>/report.")
+        parser.add_argument("--images", type=int, default=4, help="Pictures of the best, median and worst images each.")
+        parser.add_argument("--limit", type=int | None, default=None, help="Look at so many images of each set.")
+
+    config = read_config("report", arguments, options, folds=True)
+    if not config.runs:
+        raise SystemExit(f"error: {config.experiment} has no trained run; fit and predict first")
+    output = Path(config.options.output or config.experiment / "report")
+    output.mkdir(parents=True, exist_ok=True)
+    page = write(config, output)
+    print_findings(page)
+    print(f"the report: {output / 'report.html'}")
+
+
+@dataclass
+class Seen:
+    """What one pass over the out-of-fold predictions leaves behind; no map is kept."""
+
+    run_of: dict[str, str] = field(default_factory=dict)
+    reliabilities: dict[str, Reliability] = field(default_factory=dict)
+    truth: dict[str, np.ndarray] = field(default_factory=dict)
+    predicted: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def write(config: OfflineConfig, output: Path) -> Report:
+    """Look at everything once, and write the page."""
+    metric, steps = config.competition.metric, config.competition.postprocess
+    gains, seen = StepGains(steps, metric), Seen()
+    cases = {case.image_id: case for case in out_of_fold(config)} if any(map(holds_out, config.runs)) else {}
+    for run in config.runs if cases else ():
+        seen.run_of |= dict.fromkeys(PredictionStore(run.predictions / "val").ids(), run.path.name)
+    for case in tqdm(list(cases.values())[: config.options.limit], desc="out of fold", unit=" images", disable=None):
+        prediction, truth = case.prediction(), case.truth()
+        compare(seen.reliabilities, prediction, truth)
+        processed = config.competition.process(prediction, truth)
+        metric.add(case.image_id, processed, truth)
+        gains.add(case.image_id, prediction, truth)
+        shown, true, valid = processed.get(metric.output), truth.get(metric.truth), truth.get("valid")
+        if is_map(shown) and is_map(true) and not nothing_counts(truth):
+            seen.predicted[case.image_id] = held(config, shown, valid)
+            seen.truth[case.image_id] = held(config, true, valid)
+    if cases:
+        report = Report(config.experiment.name, lead_of(config), output)
+        add_folds(report, fold_scores(seen, config), metric)
+    else:
+        report = Report(config.experiment.name, "Trained on every image: nothing is out of fold.", output)
+        seen.truth = training_truth(config)
+    add_curves(report, curves_of(config))
+    if cases:
+        add_scores(report, metric)
+        add_probabilities(report, seen.reliabilities)
+        drawn = config.experiment / "search.png"
+        searched = drawn.read_bytes() if drawn.is_file() else None
+        names = [type(step).__name__ for step in steps]
+        add_steps(report, names, float(metric.compute()), gains.without(), metric.higher_is_better, searched)
+    tested, draw = look_at_test(config)
+    sets = {"truth": seen.truth, "out of fold": seen.predicted, "test": tested}
+    outliers = add_sanity(report, sets)
+    outliers.to_csv(output / "outliers.csv", index=False)
+    show_outliers(report, outliers, config, cases, draw)
+    if cases:
+        add_images(report, chosen_images(config, cases))
+    report.save(output / "report.html")
+    return report
+
+
+def holds_out(run: RunFolder) -> bool:
+    """Whether a run has images out of fold, or should have; one on all rows wrote that it has none."""
+    store = PredictionStore(run.predictions / "val")
+    return not store.manifest_path.is_file() or bool(store.manifest()["ids"])
+
+
+def lead_of(config: OfflineConfig) -> str:
+    """The score in a line."""
+    metric, runs = config.competition.metric, len(config.runs)
+    low, high = bootstrap_interval(metric)
+    return (
+        f"{escape(type(metric).__name__)} <b>{float(metric.compute()):.4f}</b> [{low:.4f}, {high:.4f}] out of fold, "
+        f"over {len(metric.rows)} images of {runs} {'run' if runs == 1 else 'runs'}."
+        + (" Too good: the chain of searched.yaml was tuned on these images." if tuned(config) else "")
+    )
+
+
+def training_truth(config: OfflineConfig) -> dict[str, np.ndarray]:
+    """Quantities of every training image's truth."""
+    config.data.prepare_data()
+    found = {}
+    for row in tqdm(rows_of(config.data.table())[: config.options.limit], desc="truth", unit=" images", disable=None):
+        truth = config.data.truth(row)
+        true = truth.get(config.competition.metric.truth)
+        if is_map(true) and not nothing_counts(truth):
+            found[row.image_id] = held(config, true, truth.get("valid"))
+    return found
+
+
+def compare(found: dict[str, Reliability], prediction: dict[str, np.ndarray], truth: dict[str, np.ndarray]) -> None:
+    """Count the probabilities of each output against the truth of its name."""
+    for name, probabilities in prediction.items():
+        true = truth.get(name)
+        if true is None or probabilities.dtype.kind != "f":
+            continue
+        pair = channels_of(probabilities, true)
+        if pair is None:
+            continue
+        target, counted = pair
+        valid = truth.get("valid")
+        if valid is not None and valid.shape == probabilities.shape[1:]:
+            counted = valid if counted is None else counted & valid
+        found.setdefault(name, Reliability(len(probabilities))).add(probabilities, target, counted)
+
+
+def curves_of(config: OfflineConfig) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """Title -> run -> steps and values of what `fit` logged."""
+    titles = {"train/loss": "training loss", "val/loss": "validation loss", "val/score": "score"}
+    found: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {title: {} for title in titles.values()}
+    for run in config.runs:
+        metrics = read_metrics(run.path / "metrics.csv") if (run.path / "metrics.csv").is_file() else {}
+        for name, title in titles.items():
+            if name in metrics:
+                steps, values = (np.array(column) for column in zip(*metrics[name], strict=True))
+                dense = name == "train/loss" and len(values) > 20
+                values = smoothed(values, max(3, len(values) // 30)) if dense else values
+                found[title][run.path.name] = steps, values
+    return found
+
+
+def fold_scores(seen: Seen, config: OfflineConfig) -> pd.DataFrame:
+    """Score of the images of each run."""
+    metric, rows = config.competition.metric, []
+    for run in config.runs:
+        ids = [image_id for image_id in metric.rows if seen.run_of[image_id] == run.path.name]
+        if ids:
+            own = copy.deepcopy(metric)
+            own.rows = {image_id: metric.rows[image_id] for image_id in ids}
+            low, high = bootstrap_interval(own)
+            score = float(metric.reduce(np.stack([metric.rows[image_id] for image_id in sorted(ids)])))
+            rows.append({"run": run.path.name, "images": len(ids), "score": score, "from": low, "to": high})
+    return pd.DataFrame(rows)
+
+
+def is_map(array: np.ndarray | None) -> bool:
+    """Whether an array is masks, instances or classes of pixels; lists of boxes are none."""
+    return array is not None and (array.ndim > 2 or (array.ndim == 2 and array.dtype.kind in "biu"))
+
+
+def held(config: OfflineConfig, array: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
+    """Quantities of a prediction or a truth, as the metric understands it, where it counts."""
+    return quantities(array, getattr(config.competition.metric, "classes", None), valid)
+
+
+def show_outliers(
+    report: Report, outliers: pd.DataFrame, config: OfflineConfig, cases: dict[str, Any], draw: Any
+) -> None:
+    """Pictures of the predictions that hold far more or less than the truth does, out of fold beside their truth."""
+    for name, found in outliers.groupby("set", sort=False):
+        numbers = zip(found["image_id"], *(found[quantity] for quantity in NAMES), strict=True)
+        captions = {one: f"{100 * share:.2f} %, {objects:.0f} objects" for one, share, objects in numbers}
+        captions = dict(list(captions.items())[:MOST])
+        if name == "out of fold":
+            entries = entries_of(config, cases, captions)
+            if entries:
+                add_panel(report, "Strange out-of-fold predictions", entries)
+        elif draw is not None:
+            report.heading("Test images that hold far more or less than the truth does")
+            pictures = [(draw(one), f"{one[:24]}\n{caption}") for one, caption in captions.items()]
+            report.cells([(picture, caption) for picture, caption in pictures if picture is not None])
+
+
+def look_at_test(config: OfflineConfig) -> tuple[dict[str, np.ndarray], Any]:
+    """Quantities of every test prediction, and a function that draws one; nothing where test was not predicted."""
+    output = config.competition.metric.output
+    stores = [run.predictions / "test" for run in config.runs]
+    if config.data.test_images is None or not all((path / "manifest.json").is_file() for path in stores):
+        return {}, None
+    submission = config.competition.submission
+    if len(stores) > 1 and submission is not None and not submission.blended:
+        return {}, None  # lists of several folds have no mean
+    opened, found = [open_store(config.data, run, "test") for run in config.runs], {}
+    bar = tqdm(test_predictions(config, opened), desc="test", unit=" images", total=len(opened[0]), disable=None)
+    for number, (image_id, mean) in enumerate(bar):
+        if config.options.limit is not None and number >= config.options.limit:
+            break
+        shown = config.competition.process(mean).get(output)
+        if not is_map(shown):
+            return {}, None
+        found[image_id] = held(config, shown)
+    rows = {row.image_id: row for row in rows_of(config.data.split_table("test"))}
+
+    def draw(image_id: str) -> bytes | None:
+        shown = config.competition.process(read_mean(opened, image_id))[output]
+        image = config.data.reader.read(rows[image_id])
+        if image.ndim != 3:
+            return None
+        if shown.dtype.kind == "f":  # classes that exclude each other, or a map without a threshold
+            shown = shown.argmax(0) if len(shown) > 1 else shown > 0.5
+        ids = shown.astype(np.int32) if shown.ndim == 2 else shown
+        return png(cell(image, {"prediction": ids})[0])
+
+    return found, draw
+
+
+def chosen_images(config: OfflineConfig, cases: dict[str, Any]) -> dict[str, list]:
+    """The best, median and worst images, with truth and prediction as the metric sees them."""
+    metric, count = config.competition.metric, config.options.images
+    scores = {image_id: score for image_id, score in metric.scores().items() if np.isfinite(score)}
+    order = sorted(scores, key=lambda image_id: scores[image_id], reverse=metric.higher_is_better)
+    middle = max(0, len(order) // 2 - count // 2)
+    groups = {
+        "Worst images": order[::-1][:count],
+        "Median images": order[middle : middle + count],
+        "Best images": order[:count],
+    }
+    captions = {image_id: f"{scores[image_id]:.3f}" for ids in groups.values() for image_id in ids}
+    return {
+        name: entries_of(config, cases, {image_id: captions[image_id] for image_id in ids})
+        for name, ids in groups.items()
+    }
+
+
+def entries_of(config: OfflineConfig, cases: dict[str, Any], captions: dict[str, str]) -> list:
+    """Caption, image `(C, H, W)`, truth and prediction, as the metric sees them, and what counts (None: all), of some
+    images of `captions`."""
+    metric, rows, result = config.competition.metric, {}, []
+    if captions:
+        rows = {row.image_id: row for row in rows_of(config.data.table())}
+    for image_id, caption in captions.items():
+        truth = cases[image_id].truth()
+        shown = config.competition.process(cases[image_id].prediction(), truth).get(metric.output)
+        true = truth.get(metric.truth)
+        if shown is not None and true is not None:
+            image = np.moveaxis(config.data.reader.read(rows[image_id]), -1, 0)
+            drawn = [as_map(array, image.shape[1:]) for array in (true, shown)]
+            pair = (true, shown) if any(array is None for array in drawn) else drawn
+            result.append((f"{image_id[:40]}   {caption}", image, *pair, truth.get("valid")))
+    return result

@@ -1,0 +1,110 @@
+"""`run`: the whole chain of one config, each step a process of its own."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from experiments.arguments import check_order, config_files, experiment_name, flags_for_offline, setting
+from experiments.members import is_current
+from experiments.run_folder import RunFolder, fold_name, fold_runs, write_json
+from files.paths import file_hash, text_hash
+from files.texts import read_json
+
+CLI = Path(__file__).resolve().parents[1] / "cli.py"
+
+
+@dataclass
+class ChainStep:
+    """One command of the chain.
+
+    Args:
+        verb: the verb of `cli.py`.
+        arguments: what follows it.
+        inputs: texts and files that the result depends on; the step is skipped while they are the same.
+        outputs: files that must be there for the step to be skipped.
+        current: tells what hashes of inputs cannot, by whether the step may be skipped.
+    """
+
+    verb: str
+    arguments: list[str]
+    inputs: list[str | Path]
+    outputs: list[Path]
+    current: Callable[[], bool] = lambda: True
+
+    def fingerprint(self) -> str:
+        """Hash of the command and of everything it reads."""
+        parts = [
+            file_hash(item) if isinstance(item, Path) and item.is_file() else str(item)
+            for item in [*self.arguments, *self.inputs]
+        ]
+        return text_hash("\n".join([self.verb, *parts]))
+
+
+def run_step(step: ChainStep, record: Path, resume: list[str]) -> None:
+    """Run a step unless it is done; `resume` is added when its last attempt with the same inputs was cut off."""
+    done = read_json(record) if record.is_file() else {}
+    fingerprint = step.fingerprint()
+    if done.get(step.verb) == fingerprint and all(path.exists() for path in step.outputs) and step.current():
+        print(f"# {step.verb}: nothing has changed, skipped", flush=True)
+        return
+    again = resume if done.get(f"{step.verb} started") == fingerprint else []
+    write_json(record, done | {f"{step.verb} started": fingerprint})
+    print("\n$ python cli.py " + " ".join([step.verb, *step.arguments, *again]), flush=True)
+    begin = time.monotonic()
+    code = subprocess.run([sys.executable, str(CLI), step.verb, *step.arguments, *again], check=False).returncode
+    if code:
+        raise SystemExit(f"error: `{step.verb}` ended with status {code}; the same `run` command goes on from there")
+    print(f"# {step.verb}: {time.monotonic() - begin:.0f} s", flush=True)
+    done = read_json(record)
+    done.pop(f"{step.verb} started", None)
+    write_json(record, done | {step.verb: fingerprint})
+
+
+def main(arguments: list[str]) -> None:
+    """folds → fit → predict → search → submit (→ score, where the solution is known)."""
+    if "--help" in arguments or "-h" in arguments:
+        print(
+            "usage: python cli.py run --config FILE [--key value …]\n\nfolds, fit, predict, search and submit of one "
+            "config, each as its own command.\nFlags go to fit; those of data, cv and competition to every step. A "
+            "step whose inputs\nhave not changed is skipped; a fit that was cut off goes on from its last checkpoint."
+        )
+        return
+    check_order(arguments)
+    files = config_files(arguments)
+    missing = [str(file) for file in files if not file.is_file()]
+    if not files or missing:
+        raise SystemExit(f"error: no config file {missing[0]}" if missing else "error: run needs --config FILE")
+    begin = time.monotonic()
+    name = setting(files, arguments, "experiment", None) or experiment_name(arguments)
+    experiment = Path(setting(files, arguments, "runs", "runs")) / name
+    fold = setting(files, arguments, "data.fold", 0)
+    folds = Path(setting(files, arguments, "data.folds", None) or f"folds/{experiment_name(arguments)}.csv")
+    run = RunFolder(experiment / fold_name(fold))
+    submission = experiment / "submission.csv"
+    offline = flags_for_offline(arguments)
+    splits = ("test",) if fold == "all" else ("val", "test")
+    predictions = [run.predictions / split / "manifest.json" for split in splits]
+    record = experiment / "chain.json"
+    if fold not in ("all", "given") and not folds.is_file():
+        run_step(ChainStep("folds", offline, [], [folds]), record, [])
+    begun = run.checkpoint_file.is_file() or (run.path / "stages.json").is_file()
+    resume = ["--ckpt_path", "last"] if begun else []
+    run_step(ChainStep("fit", arguments, [*files, folds], [run.checkpoint_file]), record, resume)
+    made_from = [run.checkpoint("best"), run.config]
+    run_step(ChainStep("predict", [str(run.path)], made_from, predictions, partial(is_current, run)), record, [])
+    searched = [experiment / "searched.yaml"]
+    # One fold was asked for; where some others lie beside it, they are taken along.
+    own = [str(experiment), *(["--missing", "skip"] if len(fold_runs(experiment)) > 1 else [])]
+    if fold != "all":
+        run_step(ChainStep("search", own, [*predictions, run.config], searched), record, [])
+    inputs = [*predictions, run.config, *searched]
+    run_step(ChainStep("submit", own, inputs, [submission]), record, [])
+    if setting(files, arguments, "competition.solution", None) is not None:
+        run_step(
+            ChainStep("score", [str(submission), "--config", str(run.config)], [submission], [Path("-")]), record, []
+        )
+    print(f"\n{submission} is ready after {time.monotonic() - begin:.0f} s; everything of the run lies in {run.path}")

@@ -1,0 +1,235 @@
+r"""`tune`: try values of any keys of a config, each in a `fit` of its own; the table, and the best as an overlay.
+
+The learning rate and the loss:
+
+    python cli.py tune --config X.yaml --space 'optimizer.lr=1e-4:1e-2:log' --space 'loss=[bce, bce + dice]' --trials 20
+
+An augmentation policy by random search, as HPA 2018's 3rd place (pudae) did, over the arguments of its entries:
+
+    python cli.py tune --config X.yaml --trainer.max_epochs 3 --trials 50 --space 'data.augmentation.0.p=0.0:1.0' \
+        --space 'data.augmentation.1.policy=[rand-m5-n2, rand-m9-n2, augmix-m3-w3]'
+
+What an entry of a list brings, the rest and the seed alike (SpaceNet 4's winners: flips and turns did harm):
+
+    python cli.py tune --config X.yaml --drop_one data.augmentation
+"""
+
+import argparse
+import contextlib
+import io
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from commands.command_line.quiet import quiet
+from commands.command_line.training import CompetitionCLI
+from experiments.arguments import check_order, config_files, experiment_name, flags_for_offline, without_configs
+from experiments.members import Call
+from experiments.processes import children_end_with_us, launch
+from experiments.proposals import METHODS, tpe
+from experiments.space import Axis, check_apart, drop_one_axis, locate, parse_axis, value_at
+from experiments.study import Study, clear
+from experiments.tables import as_text
+from experiments.trials import TRIALS, run_trials
+from files.paths import file_hash
+from files.tables import write_csv
+
+REFUSED = ("--overwrite", "--ckpt_path", "--run_folder", "--trainer.devices")
+
+
+def main(arguments: list[str], call: Call = launch) -> None:
+    """Run the trials that are missing; `arguments` is what follows the verb."""
+    quiet()
+    options, given = parse(arguments)
+    config = resolved(given)
+    try:
+        axes = read_axes(options, given, config)
+        study = make_study(options, given, axes, config)
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from None
+    for trial in study.trials if options.retry_failed else ():
+        if trial.state == "failed":
+            clear(trial)
+    with children_end_with_us():
+        make_folds_file(given, config, call)
+        run_trials(study, options, given, config, call)
+    study.save()
+    print_end(study, options, given)
+
+
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The verb's own options, and what is passed on to `fit`."""
+    parser = argparse.ArgumentParser(
+        prog="python cli.py tune",
+        usage="python cli.py tune --config FILE (--space KEY=VALUES … | --drop_one KEY) [options] [--key value …]",
+        description="Each trial is a fit of its own on one device; other flags go to every fit. The same command goes\n"
+        "on where it stopped; more --trials add to a study. Trials are compared by the best val/score of their fold,\n"
+        "so the best one's score is too good by the luck of the draw: crossval with best.yaml says what it is worth.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"examples:\n\n{__doc__.split(chr(10), 2)[2]}",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--space", action="append", default=[], help="key=low:high[:log][:points] or key=[one, other]; several times"
+    )
+    parser.add_argument("--drop_one", help="a list of the config: a run with all of it, and one without each entry")
+    parser.add_argument(
+        "--trials", type=int, help=f"trials of random and tpe ({TRIALS}); the first ones of a grid (all)"
+    )
+    parser.add_argument("--method", choices=METHODS, help="grid unless --trials is given, which makes it random")
+    parser.add_argument("--seed", type=int, default=0, help="of the values tried; that of the runs is seed_everything")
+    parser.add_argument("--study", help="name of the study's folder in that of the experiment: tune, or drop_KEY")
+    parser.add_argument("--retry_failed", type=yaml.safe_load, default=False, help="run the failed trials again")
+    parser.add_argument(
+        "--keep", choices=("best", "all"), default="best", help="whose checkpoints are kept, the best trial's or all"
+    )
+    parser.add_argument("--devices", default="auto", help="GPUs by number, such as 0,1; `auto` all, `none` the CPU")
+    parser.add_argument("--jobs", type=int, help="trials at a time; one per GPU, on the CPU one")
+    options, given = parser.parse_known_args(arguments)
+    check_order(given)
+    files = config_files(given)
+    missing = [str(file) for file in files if not file.is_file()]
+    if not files or missing:
+        raise SystemExit(f"error: no config file {missing[0]}" if missing else "error: tune needs --config FILE")
+    wrong = [flag for argument in given if (flag := argument.split("=")[0]) in REFUSED]
+    if wrong:
+        raise SystemExit(f"error: {wrong[0]} is not for tune, which settles it for each trial; leave it out")
+    if bool(options.space) == (options.drop_one is not None):
+        raise SystemExit("error: tune needs --space key=values, or else --drop_one KEY")
+    if options.drop_one is not None and (options.method or options.trials):
+        raise SystemExit("error: --drop_one runs each of its trials once; leave --method and --trials out")
+    if any(number is not None and number < 1 for number in (options.trials, options.jobs)):
+        raise SystemExit(f"error: --trials {options.trials} and --jobs {options.jobs}: expected 1 or more")
+    options.method = options.method or ("random" if options.trials else "grid")
+    if options.method == "tpe":
+        import_optuna()
+    return options, given
+
+
+def import_optuna() -> None:
+    """Say now that it is missing, before anything runs."""
+    try:
+        tpe([], [], 0, True)
+    except ImportError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+def resolved(given: list[str]) -> dict[str, Any]:
+    """The whole config that `fit` would run with, defaults included; what does not parse ends here."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        try:
+            CompetitionCLI("fit", [*given, "--print_config"])
+        except SystemExit as ended:
+            if ended.code:
+                raise
+    return yaml.safe_load(text.getvalue())
+
+
+# --- the study -------------------------------------------------------------------------------------------------------
+
+
+def read_axes(options: argparse.Namespace, given: list[str], config: dict[str, Any]) -> list[Axis]:
+    """The keys and their values, each found in the config."""
+    if options.drop_one is not None:
+        check_flags(given, [options.drop_one])
+        axes = [drop_one_axis(options.drop_one, value_at(config, locate(config, options.drop_one)))]
+    else:
+        axes = [parse_axis(text) for text in options.space]
+        check_flags(given, [axis.key for axis in axes])
+    paths = [(axis.key, locate(config, axis.key)) for axis in axes]
+    check_apart(paths)
+    return axes
+
+
+def make_study(options: argparse.Namespace, given: list[str], axes: list[Axis], config: dict[str, Any]) -> Study:
+    """The study with what an earlier call has tried."""
+    if value_at(config, ("data", "init_args", "fold")) == "all":
+        raise ValueError("data.fold is all: nothing is validated, so trials cannot be compared; give a fold")
+    folder = Path(config["runs"]) / (config["experiment"] or experiment_name(given))
+    folder /= options.study or (f"drop_{options.drop_one}" if options.drop_one else "tune")
+    module, _, name = config["competition"]["metric"]["class_path"].rpartition(".")
+    study = Study(folder, axes, getattr(import_module(module), name).higher_is_better)
+    study.settle(
+        space=options.space or [f"drop_one {options.drop_one}"],
+        method=options.method,
+        seed=options.seed,
+        flags=without_configs(given),
+        files={str(file): file_hash(file) for file in config_files(given)},
+    )
+    study.read()
+    return study
+
+
+def check_flags(given: list[str], keys: list[str]) -> None:
+    """Refuse a flag for a key of the space: flags beat the trial's config, and all trials would be alike.
+
+    Raises:
+        ValueError: names the flag.
+    """
+    for argument in without_configs(given):
+        flag = argument.split("=")[0].removeprefix("--").replace("init_args.", "")
+        for key in keys if argument.startswith("--") else ():
+            plain = key.replace("init_args.", "")
+            if any(
+                f"{flag}.".startswith(f"{one}.") or f"{one}.".startswith(f"{flag}.")
+                for one in (plain, f"model.{plain}")
+            ):
+                raise ValueError(
+                    f"{argument.split('=')[0]} is given and {key} is tuned; put the flag's value into a config"
+                )
+
+
+def make_folds_file(given: list[str], config: dict[str, Any], call: Call) -> None:
+    """Write the folds file where there is none yet."""
+    data = config["data"]["init_args"]
+    folds = Path(data["folds"] or f"folds/{experiment_name(given)}.csv")
+    if isinstance(data["fold"], str) or folds.is_file():
+        return
+    if call(["folds", *flags_for_offline(given), "--data.folds", str(folds)]):
+        raise SystemExit("error: `folds` failed, so nothing can be trained")
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+
+def print_end(study: Study, options: argparse.Namespace, given: list[str]) -> None:
+    """The table, best first; where the overlay lies; what failed."""
+    best = study.best()
+    failed = [trial for trial in study.trials if trial.state == "failed"]
+    reasons = "".join(f"\n  trial {trial.number}: {trial.reason} ({trial.log})" for trial in failed)
+    if best is None:
+        raise SystemExit(f"error: no trial of {study.folder} finished; see why, then --retry_failed true{reasons}")
+    if options.drop_one is not None:
+        rows = drop_one_rows(study)
+        write_csv(study.folder / "drop_one.csv", DROP_ONE, rows)
+        print("\n" + as_text(DROP_ONE, rows))
+        print("one seed and one fold: what is smaller than the spread over seeds says nothing")
+    else:
+        shown = [name for name in study.columns() if name not in ("reason", "run")]
+        rows = [study.row(trial)[: len(shown)] for trial in study.ranked()]
+        print("\n" + as_text(shown, rows))
+    if failed:
+        print(f"{len(failed)} of {len(study.trials)} trials failed; --retry_failed true runs them again{reasons}")
+    print(f"the table: {study.folder}/trials.csv; the best, trial {best.number} ({best.score:.4f}): {best.run.path}")
+    configs = " ".join(f"--config {file}" for file in config_files(given))
+    print(f"next:  python cli.py crossval {configs} --config {study.folder}/best.yaml --experiment NAME")
+
+
+DROP_ONE = ("without", "score", "difference", "best_epoch", "state")
+
+
+def drop_one_rows(study: Study) -> list[tuple[str, ...]]:
+    """A row per entry that was left out: the score without it, and how far that is above the score with all."""
+    whole = next((trial.score for trial in study.trials if trial.number == 0), None)
+    names = study.axes[0].domain.names
+    rows = []
+    for trial in study.trials:
+        name = names[trial.number]
+        score = "" if trial.score is None else f"{trial.score:.6f}"
+        known = trial.score is not None and whole is not None and trial.number
+        difference = f"{trial.score - whole:+.6f}" if known else ""
+        rows.append((name, score, difference, "" if trial.epoch is None else str(trial.epoch), trial.state))
+    return rows

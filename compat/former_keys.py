@@ -1,0 +1,109 @@
+"""Keys, arguments and classes of configs under the names they had, and what runs of former builds have saved.
+
+All of it is accepted for one release, with a `FutureWarning` that gives the new name.
+"""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+KEYS = {  # dotted, without `init_args`; also as flags
+    "data.repeats": "data.samples_per_image",
+}
+ARGUMENTS: dict[str, dict[str, str]] = {}  # name of a class -> former argument -> its name now
+CLASSES: dict[str, str] = {}  # class paths that moved within a folder
+
+
+def accept_former_keys(config: dict[str, Any]) -> dict[str, Any]:
+    """A config, or an overlay, in the words of today; `config` itself is left as it is.
+
+    Raises:
+        ValueError: a key stands there under its former and its new name.
+    """
+    return _without_former_defaults(_renamed(config, (), ""), _is_dump_of_former_build(config))
+
+
+def accept_former_flags(arguments: list[str]) -> list[str]:
+    """The arguments of a command line with former flags (`--data.repeats 2`) under their names of today."""
+    found = []
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        former = flag.removeprefix("--").replace("init_args.", "")
+        if flag.startswith("--") and former in KEYS:
+            _warn(f"--{former}", f"--{KEYS[former]}")
+            flag = f"--{KEYS[former]}"
+        found.append(f"{flag}{equals}{value}")
+    return found
+
+
+def _renamed(value: Any, path: tuple[str, ...], owner: str) -> Any:
+    if isinstance(value, list):
+        # The entries of a list, such as stages, are read as configs of their own.
+        return [_renamed(entry, () if path == ("stages",) else (*path, "*"), owner) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    found: dict[Any, Any] = {}
+    if path[-1:] != ("init_args",):
+        class_path = str(value.get("class_path", owner))
+        owner = CLASSES.get(class_path, class_path).rpartition(".")[2]
+    for key, inner in value.items():
+        if key == "class_path" and inner in CLASSES:
+            _warn(inner, CLASSES[inner])
+            inner = CLASSES[inner]
+        name = _name_of(key, path, owner)
+        if name in found or (name != key and name in value):
+            raise ValueError(
+                f"{'.'.join((*_dotted(path), str(key)))} is now called {name}, which is there too; keep one"
+            )
+        found[name] = _renamed(inner, (*path, key), owner)
+    return found
+
+
+def _name_of(key: Any, path: tuple[str, ...], owner: str) -> Any:
+    """The name of a key now: by its place in the config, else as an argument of the class that it belongs to."""
+    former = ".".join((*_dotted(path), str(key)))
+    if former in KEYS:
+        _warn(former, KEYS[former])
+        return KEYS[former].rpartition(".")[2]
+    if path[-1:] == ("init_args",) and key in ARGUMENTS.get(owner, {}):
+        _warn(f"{key} of {owner}", ARGUMENTS[owner][key])
+        return ARGUMENTS[owner][key]
+    return key
+
+
+def _dotted(path: tuple[str, ...]) -> Iterator[str]:
+    return (part for part in path if part != "init_args")
+
+
+def _warn(former: str, now: str) -> None:
+    warnings.warn(f"{former} is now {now}; the former name goes with the next release", FutureWarning, stacklevel=3)
+
+
+def _is_dump_of_former_build(config: dict[str, Any]) -> bool:
+    """Whether `fit` of a former build has saved this config, every argument with its default of then."""
+    data = config.get("data")
+    arguments = data.get("init_args") if isinstance(data, dict) else None
+    return isinstance(arguments, dict) and {"repeats", "root", "generator", "unreadable"} <= set(arguments)
+
+
+def _without_former_defaults(value: Any, saved: bool) -> Any:
+    """Defaults that meant nothing then and mean something now.
+
+    `ignore: 255` of binary mask files, in what `fit` has saved: 255 was the mask's own value, and is read as pixels
+    that do not count where a config says so. `min_cover: 2` of `postprocessing.inference.Inference` was for edges
+    alone; it counts tiles of every grid now.
+    """
+    if isinstance(value, list):
+        return [_without_former_defaults(entry, saved) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _without_former_defaults(inner, saved) for key, inner in value.items()}
+    arguments, path = found.get("init_args"), str(found.get("class_path"))
+    if isinstance(arguments, dict):
+        masks = path.rpartition(".")[2] in ("MaskFiles", "MaskVolumes", "RandomWindows", "VolumePatches")
+        if saved and masks and arguments.get("ignore") == 255:
+            found["init_args"] = arguments | {"ignore": None}
+        edges = arguments.get("along") is not None
+        if path in ("postprocessing.Inference", "postprocessing.inference.Inference") and not edges:
+            found["init_args"] = {key: inner for key, inner in arguments.items() if key != "min_cover"}
+    return found

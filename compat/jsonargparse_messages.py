@@ -1,0 +1,104 @@
+"""What jsonargparse says of a wrong config, cause first."""
+
+import difflib
+import inspect
+import re
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+
+
+@contextmanager
+def own_words() -> Iterator[None]:
+    """Around the building of a config's classes: what a constructor refuses is raised as the constructor said it.
+
+    jsonargparse puts it below "Does not validate against any of the Union subtypes" and the whole config.
+    """
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        said: BaseException | None = error
+        while said is not None and "jsonargparse" in traceback.extract_tb(said.__traceback__)[-1].filename:
+            said = said.__cause__ or said.__context__
+        if said is None or said is error:
+            raise
+        raise said from None
+
+
+def cause_first(message: str, options: Iterable[str] = ()) -> str:
+    """jsonargparse's text with the innermost cause on the first line and the way to it below.
+
+    jsonargparse wraps a wrong key or class three deep ("Parser key …: Problem with given class_path … Validation
+    failed … Key … is not expected"); people read the first line only.
+
+    Args:
+        message: jsonargparse's text.
+        options: what the command line takes, such as `trainer.max_epochs`: the nearest is named beside a wrong one.
+    """
+    lines = [line.strip(" -") for line in message.splitlines() if line.strip()]
+    # "or nothing at all" is an alternative of every optional argument, never the cause.
+    lines = [line for line in lines if "NoneType" not in line and not line.startswith("Given value")]
+    causes = [line for line in lines if _is_cause(line)]
+    cause = _shorten(causes[-1] if causes else lines[-1] if lines else message)
+    empty = ("Does not validate against any of the Union subtypes", "Errors:")
+    context = [_shorten(line) for line in lines if _shorten(line) != cause and not line.startswith(empty)][:6]
+    near = _nearest(message, list(options))
+    hint = f"; did you mean {near!r}?" if near else ""
+    return "\n".join([f"error: {cause}{hint}", *(f"  {line}" for line in context)])
+
+
+def _is_cause(line: str) -> bool:
+    phrases = (
+        "not expected",
+        "is required",
+        "does not accept",
+        "is not accepted",
+        "No module named",
+        "not a subclass",
+        "Unable to load",
+    )
+    return any(
+        phrase in line for phrase in (*phrases, "Expected a", "has no attribute", "No such file", "not correspond")
+    )
+
+
+def _shorten(line: str, longest: int = 300) -> str:
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def _nearest(message: str, options: list[str]) -> str | None:
+    """The known name nearest to a wrong one: of a module's classes, a class's arguments, or `options`."""
+    missing = re.search(r"module '([\w.]+)' has no attribute '(\w+)'", message)
+    if missing:
+        module = import_module(missing[1])
+        return _closest(missing[2], [name for name in dir(module) if inspect.isclass(getattr(module, name))])
+    wrong = re.search(r"[oO]ption '([\w.]+)'|unrecognized arguments: --([\w.]+)|Key '([\w.]+)' is not", message)
+    if not wrong:
+        return None
+    name = next(filter(None, wrong.groups()))
+    classes = re.findall(r"class_path '([\w.]+)'", message[: wrong.start()])
+    if classes:
+        module, _, class_name = classes[-1].rpartition(".")
+        options = list(inspect.signature(getattr(import_module(module), class_name)).parameters)
+    near = _closest(name, options)
+    if near is None and "." in name:  # modl.loss: what lies below `model` is known only to its class
+        first, _, rest = name.partition(".")
+        near = _closest(first, sorted({option.partition(".")[0] for option in options}))
+        near = near and f"{near}.{rest}"
+    return near if near != name else None
+
+
+def _closest(name: str, known: list[str]) -> str | None:
+    """By spelling, capitals aside."""
+    lower = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.75)
+    return lower[near[0]] if near else None
+
+
+def innermost(message: str) -> str:
+    """The line of an error that says what is wrong, without what jsonargparse wraps around it."""
+    lines = [line.strip(" -") for line in message.splitlines() if line.strip()]
+    wrapped = ("Problem with given class_path", "Subtypes: ", "Errors:", "Expected a")
+    told = [line for line in lines if not line.startswith(wrapped) and "any of the Union subtypes" not in line]
+    return (told or lines or [""])[0][:300]

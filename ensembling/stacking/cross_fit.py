@@ -1,0 +1,177 @@
+"""Repeated K-fold of a second-level model: every row is predicted by models that saw neither it nor its group."""
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from ensembling.stacking.features import Table
+from ensembling.stacking.models import Model, Target
+from evaluation.cross_validation import CrossValidation
+from evaluation.folds import make_folds
+from files.paths import text_hash
+
+Predicted = dict[str, np.ndarray]
+OUT_OF_FOLD = "val"
+FOLD_BINS = 5
+
+
+def divisions(
+    ids: Sequence[str], groups: dict[str, str], target: Target | None, folds: int, repeats: int, seed: int = 0
+) -> Iterator[np.ndarray]:
+    """Fold of every image `(N,)`, once for each repetition; those of 10 repetitions are the first 10 of 30.
+
+    Args:
+        ids: the images.
+        groups: images of one group (patient, slide) share a fold; an image without is alone.
+        target: of each image; its classes, labels or numbers (in five bins) are spread evenly. None: at random.
+        folds: K.
+        repeats: repetitions, each with a division of its own.
+        seed: of the divisions.
+
+    Raises:
+        ValueError: fewer groups than folds.
+    """
+    table = pd.DataFrame({"image_id": list(ids), "group": [groups.get(one, f"image {one}") for one in ids]})
+    chosen = CrossValidation(k=folds, group="group", duplicates=False, seed=seed)
+    if target is not None:
+        table["stratum"] = _strata(target)
+        labels = target.kind == "flags" and target.classes > 1
+        chosen = replace(chosen, stratify="stratum", separator=" " if labels else None)
+    for repeat in range(repeats):
+        yield make_folds(table, replace(chosen, repeat=repeat))["fold"].to_numpy()
+
+
+def _strata(target: Target) -> list[str]:
+    """What is spread evenly over the folds, as text."""
+    if target.kind == "class":
+        return [str(value) for value in target.values]
+    if target.kind == "flags" and target.classes > 1:
+        return [" ".join(map(str, np.flatnonzero(row))) for row in target.values]
+    values = target.values[:, 0]
+    if target.kind == "number":  # bins of equal size
+        values = np.argsort(np.argsort(values, kind="stable")) * FOLD_BINS // len(values)
+    return [str(value) for value in values]
+
+
+def cross_fit(
+    table: Table, target: Target, others: dict[str, Table], model: Model, fold: np.ndarray, seed: int
+) -> Predicted:
+    """One repetition: a model a fold.
+
+    Args:
+        table: features of the images whose truth is known.
+        target: a value for each of its rows.
+        others: features of other splits.
+        model: what is fitted, without a fold's images.
+        fold: of each image `(N,)`.
+        seed: of the models.
+
+    Returns:
+        `val`: prediction of every row `(R, C)` by the model that saw no row of its fold; every other split: the mean of
+        all models.
+    """
+    at = fold[table.owner]
+    numbers = np.unique(at)
+    if len(numbers) < 2:
+        raise ValueError(f"all rows lie in fold {numbers[0] if len(numbers) else '?'}; a model needs rows of another")
+    result = {OUT_OF_FOLD: np.full((len(table.values), target.classes), np.nan, np.float32)}
+    result |= {split: np.zeros((len(other.values), target.classes), np.float32) for split, other in others.items()}
+    for number in numbers:
+        held = at == number
+        rows = Target(target.kind, target.values[~held], target.classes)
+        wanted = [table.values[held], *(other.values for other in others.values())]
+        found = model.fit_predict(table.values[~held], rows, wanted, seed)
+        result[OUT_OF_FOLD][held] = found[0]
+        for split, one in zip(others, found[1:], strict=True):
+            result[split] += one / len(numbers)
+    return result
+
+
+class Repeats:
+    """Repetitions on disk, a file each; a run that was stopped goes on with the next one.
+
+    Statoil's 3rd place averaged 30 repetitions of 5 folds, Data Science Bowl 2017's 2nd place 1000 random divisions:
+    what depends on the division falls with their number.
+
+    Args:
+        folder: for the files. Those made from other features, truths, models or divisions are replaced.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(
+        self,
+        table: Table,
+        target: Target,
+        others: dict[str, Table],
+        model: Model,
+        folds: Sequence[np.ndarray],
+        seed: int = 0,
+    ) -> Predicted:
+        """The mean over all repetitions of what `cross_fit` gives, float32.
+
+        Args:
+            table: features of the images whose truth is known.
+            target: a value for each of its rows.
+            others: features of other splits.
+            model: what is fitted.
+            folds: fold of each image `(N,)`, for each repetition.
+            seed: of the models; each repetition derives its own.
+        """
+        total: Predicted = {}
+        made_from = fingerprint(table, target, others, model)
+        for number, fold in enumerate(tqdm(folds, desc="repetitions", disable=None)):
+            # Below 2**31, the most that LightGBM takes.
+            own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1)
+            key = text_hash(repr([made_from, own, fold.tolist()]))
+            one = self.read(number, key)
+            if one is None:
+                one = cross_fit(table, target, others, model, fold, own)
+                self._write(number, key, one)
+            total = {name: total.get(name, 0) + values.astype(np.float64) for name, values in one.items()}
+        for stale in self.folder.glob("*.npz"):
+            if int(stale.stem) >= len(folds):
+                stale.unlink()
+        return {name: (values / len(folds)).astype(np.float32) for name, values in total.items()}
+
+    def read(self, number: int, key: str | None = None) -> Predicted | None:
+        """What a repetition predicted; None where there is none, or one whose key is not the given one."""
+        try:
+            with np.load(self._file(number), allow_pickle=False) as content:
+                if key is not None and str(content["key"]) != key:
+                    return None
+                return {name[1:]: content[name] for name in content.files if name.startswith("=")}
+        except (FileNotFoundError, zipfile.BadZipFile, EOFError, ValueError, KeyError):
+            return None  # a damaged file is made anew
+
+    def _file(self, number: int) -> Path:
+        return self.folder / f"{number:05}.npz"
+
+    def _write(self, number: int, key: str, predicted: Predicted) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f"{number:05}.tmp"
+        try:
+            with open(temporary, "wb") as handle:
+                np.savez(handle, key=key, **{f"={name}": one for name, one in predicted.items()})
+            os.replace(temporary, self._file(number))
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def fingerprint(table: Table, target: Target, others: dict[str, Table], model: Model) -> str:
+    """Hash of everything that is learned from and predicted."""
+    digest = hashlib.sha256(repr([list(others), table.names, target.kind, target.classes, model]).encode())
+    for one in (table, *others.values()):
+        digest.update(np.ascontiguousarray(one.values))
+        digest.update(np.ascontiguousarray(one.owner))
+    digest.update(np.ascontiguousarray(target.values))
+    return digest.hexdigest()[:16]

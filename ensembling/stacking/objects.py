@@ -1,0 +1,114 @@
+"""Objects that a second-level model judges, and the parts that they may be split into.
+
+After the 2018 Data Science Bowl's 1st place (topcoders): LightGBM predicts the IoU of every object with the truth from
+some 50 such numbers; an object of low predicted IoU is dropped, one whose parts are predicted to be better is split.
+SpaceNet 4's 1st place filters buildings the same way.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import find_objects
+from skimage.segmentation import watershed
+
+from evaluation.object_overlaps import object_overlaps
+from masks.components import label
+from masks.ids import consecutive
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects of an image, and the parts that they may be split into.
+
+    Attributes:
+        labels: one label image int32 `(H, W)` for the objects as they are, then one for each level of splitting; ids
+            are 1 … n in each.
+        parent: for each of the label images the object `(n,)` (numbered from 0) that each of its ids lies in.
+    """
+
+    labels: list[np.ndarray]
+    parent: list[np.ndarray]
+
+    @property
+    def count(self) -> int:
+        """Rows of features: objects and parts of all levels."""
+        return sum(map(len, self.parent))
+
+
+def split_objects(
+    instances: np.ndarray, body: np.ndarray, border: np.ndarray | None, levels: Sequence[float] = (0.6, 0.7, 0.8)
+) -> Objects:
+    """Split every object where its probabilities have several peaks.
+
+    Seeds are the components of body · (1 − border) above the level inside the object; where there are two or more, they
+    grow over the object downhill on −body.
+
+    Args:
+        instances: ids `(H, W)`, 0 is background; ids need not be consecutive.
+        body: probabilities `(H, W)`.
+        border: probabilities of touching borders `(H, W)`, or None.
+        levels: of the seeds.
+    """
+    labels = consecutive(instances)[0]
+    places = find_objects(labels)
+    score = body if border is None else body * (1 - border)
+    found, parents = [labels], [np.arange(len(places))]
+    for level in levels:
+        parts, parent = np.zeros_like(labels), []
+        for number, place in enumerate(places):
+            inside = labels[place] == number + 1
+            seeds = label((score[place] > level) & inside)
+            count = int(seeds.max(initial=0))
+            if count > 1:
+                grown = watershed(np.rint(255 * (1 - body[place])).astype(np.uint8), seeds, mask=inside)
+                view = parts[place]
+                view[grown > 0] = grown[grown > 0] + len(parent)
+                parent += [number] * count
+        found.append(parts)
+        parents.append(np.array(parent, np.intp))
+    return Objects(found, parents)
+
+
+def overlaps(objects: Objects, truth: np.ndarray) -> np.ndarray:
+    """Highest IoU of every object and part with a true object, `(objects.count,)` float32; at most 0.5 counts as 0.
+
+    The winners' target: from 0.5 on a match is unique, and what lies below is a false object, however near.
+
+    Args:
+        objects: of an image.
+        truth: true ids `(H, W)`.
+    """
+    best = np.concatenate([object_overlaps(labels, truth).best_of_predicted() for labels in objects.labels])
+    return np.where(best > 0.5, best, 0).astype(np.float32)
+
+
+def choose(objects: Objects, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The best way to split each object.
+
+    Parts stand in an object's place where the mean of their scores is above the object's own, and above that of any
+    earlier level.
+
+    Args:
+        objects: of an image.
+        scores: predicted IoU of every object and part `(objects.count,)`.
+
+    Returns:
+        Ids 1 … n int32 `(H, W)`, and the score of each `(n,)` float32.
+    """
+    starts = np.cumsum([0, *map(len, objects.parent)])
+    own = [scores[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    best, level_of = own[0].astype(float), np.zeros(len(own[0]), int)
+    for level in range(1, len(own)):
+        count = np.bincount(objects.parent[level], minlength=len(best))
+        mean = np.bincount(objects.parent[level], own[level], len(best)) / np.maximum(count, 1)
+        better = (count > 1) & (mean > best)
+        best[better], level_of[better] = mean[better], level
+    chosen, kept = np.zeros(objects.labels[0].shape, np.int32), [np.zeros(0)]
+    for level, (labels, parent) in enumerate(zip(objects.labels, objects.parent, strict=True)):
+        takes = level_of[parent] == level
+        table = np.zeros(len(parent) + 1, np.int32)
+        table[1:][takes] = sum(map(len, kept)) + 1 + np.arange(takes.sum())
+        chosen += table[labels]
+        kept.append(own[level][takes])
+    return chosen, np.concatenate(kept).astype(np.float32)

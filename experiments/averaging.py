@@ -1,0 +1,70 @@
+"""One checkpoint from several: the mean of their weights."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_modules.depth import KEY
+from lightning_modules.weights import read_checkpoint
+
+KEPT = ("epoch", "global_step", "pytorch-lightning_version", "model", "folds_hash", KEY)
+
+
+NORMALISATION = ("input_range", "mean", "std")
+
+
+def rank_of(path: Path, by_score: bool) -> float:
+    """What sorts checkpoints, larger is better: the score that they were kept for, or the optimizer step."""
+    content = read_checkpoint(path)
+    if not by_score:
+        return float(content["global_step"])
+    for name, state in content.get("callbacks", {}).items():
+        if name.startswith("TopCheckpoints") and state.get("current_score") is not None:
+            return float(state["current_score"]) * (1 if state["mode"] == "max" else -1)
+    raise ValueError(f"{path} does not say what it was kept for; it was not written by callbacks.TopCheckpoints")
+
+
+def average(files: list[Path]) -> dict[str, Any]:
+    """A checkpoint with the mean of the weights; integers, and what says how it was built, are those of the first.
+
+    Means are taken in float64, one file in memory at a time.
+
+    Raises:
+        ValueError: other weights, shapes or normalisation in one of the files.
+    """
+    first = read_checkpoint(files[0])
+    state = first["state_dict"]
+    sums = {name: value.double() for name, value in state.items() if value.is_floating_point()}
+    for file in files[1:]:
+        other = read_checkpoint(file)["state_dict"]
+        check_alike(state, other, files[0], file)
+        for name, total in sums.items():
+            total += other[name].double()
+    means = {name: (total / len(files)).to(state[name].dtype) for name, total in sums.items()}
+    content = {key: first[key] for key in KEPT if key in first}
+    return content | {"state_dict": state | means, "averaged": [file.name for file in files]}
+
+
+def check_alike(state: dict[str, Tensor], other: dict[str, Tensor], first: Path, file: Path) -> None:
+    """Raise where two networks cannot be averaged."""
+    if state.keys() != other.keys():
+        different = sorted(state.keys() ^ other.keys())
+        raise ValueError(
+            f"{first} and {file} are other networks: {len(different)} weights differ, {different[0]} first"
+        )
+    for name, value in state.items():
+        if value.shape != other[name].shape:
+            raise ValueError(f"{name} is {tuple(value.shape)} in {first}, {tuple(other[name].shape)} in {file}")
+        if name in NORMALISATION and not torch.equal(value, other[name]):
+            raise ValueError(f"model.{name} is {value.flatten().tolist()} in {first}, another one in {file}")
+
+
+def write(content: dict[str, Any], path: Path) -> Path:
+    """Save a checkpoint by a temporary name, so that nobody reads half of it."""
+    temporary = path.with_suffix(".tmp")
+    torch.save(content, temporary)
+    os.replace(temporary, path)
+    return path

@@ -1,0 +1,73 @@
+"""The predictions that the runs of an experiment have stored."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from datamodules.table import rows_of
+from experiments.configuration import OfflineConfig
+from experiments.fold_stores import open_store
+from experiments.whole_set import Changed, changed_outputs, fold_numbers
+from postprocessing.search import Case
+from predictions.store import PredictionStore, read_finite, read_mean
+
+
+def out_of_fold(config: OfflineConfig) -> list[Case]:
+    """Every validated image of every fold: its prediction by the model that did not see it, and its truth."""
+    if not config.runs:
+        raise SystemExit(f"error: {config.experiment} has no trained run; fit and predict first")
+    images: dict[str, Case] = {}
+    runs: dict[str, Path] = {}
+    stores: dict[Path, PredictionStore] = {}
+    config.data.prepare_data()
+    rows = {row.image_id: row for row in rows_of(config.data.table())}
+    groups = config.data.groups()
+    for run in config.runs:
+        store = stores[run.path] = open_store(config.data, run, "val")
+        known = run.read_facts().get("folds_hash")
+        if known is not None and Path(config.data.folds).is_file() and known != config.data.folds_hash():
+            raise SystemExit(
+                f"error: {config.data.folds} has changed since {run.path} was trained; put it back; a copy: {run.folds}"
+            )
+        for image_id in store.ids():
+            if image_id in images:
+                raise SystemExit(f"error: image {image_id!r} has out-of-fold predictions in two runs, one {run.path}")
+            read, truth = partial(read_finite, store, image_id), partial(config.data.truth, rows[image_id])
+            images[image_id] = Case(image_id, read, truth, groups.get(image_id))
+            runs[image_id] = run.path
+    if config.competition.over_all:
+        folds = fold_numbers(config, runs)
+        changed = changed_outputs(
+            config, list(images), lambda name, outputs: stores[runs[name]].read(name, outputs), folds
+        )
+        images = {
+            name: case._replace(prediction=Changed(case.prediction, changed[name])) for name, case in images.items()
+        }
+    return list(images.values())
+
+
+def mean_of_folds(stores: list[PredictionStore]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Test predictions averaged over the folds' models, one image at a time."""
+    ids = stores[0].ids()
+    for store in stores[1:]:
+        if store.ids() != ids:
+            raise SystemExit(f"error: {store.path} and {stores[0].path} hold other images; run predict again")
+    for image_id in ids:
+        yield image_id, read_mean(stores, image_id)
+
+
+def test_predictions(
+    config: OfflineConfig, stores: list[PredictionStore]
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """`mean_of_folds`, after the steps over all images."""
+    changed: dict[str, dict[str, np.ndarray]] = {}
+    if config.competition.over_all:
+
+        def read(image_id: str, names: list[str]) -> dict[str, np.ndarray]:
+            return read_mean(stores, image_id, names)
+
+        changed = changed_outputs(config, stores[0].ids(), read, {})
+    for image_id, mean in mean_of_folds(stores):
+        yield image_id, mean | changed.get(image_id, {})

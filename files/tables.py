@@ -1,0 +1,266 @@
+"""CSV files as tables of text; what is no table is told with file and line."""
+
+import csv
+import logging
+import mmap
+import multiprocessing
+import os
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from files.texts import read_text
+
+LARGE = 8 << 20  # bytes; below it every engine takes less than half a second
+LONGEST = 2**31 - 1  # characters of a field: run lengths of a scene are megabytes
+CsvEngine = Literal["auto", "pandas", "polars", "cudf"]
+REGULAR = re.compile(rb'(?:[^"]*+(?<![^,\n])"(?:[^"]++|"")*+"(?=[,\r\n]|\Z))*+[^"]*+')  # a CSV and its quotes
+LOG = logging.getLogger(__name__)
+
+
+def read_csv(path: Path | str, engine: CsvEngine | None = None) -> pd.DataFrame:
+    """A CSV as text: `001` stays `001`, `NA` is an id; header and fields without spaces around them.
+
+    All engines give equal frames. Where a file leaves room for differences (blank lines, stray quotes) pandas reads it
+    after all. Row 2 of an error message is the first below the header.
+
+    Args:
+        path: the file, UTF-8 with or without a byte-order mark, fields separated by commas.
+        engine: `pandas`; `polars`, up to twice as fast (`pip install -e ".[polars]"`); `cudf` on an NVIDIA GPU; `auto`
+            takes polars for files from 8 MB on where it is installed. (Never cudf: it would open the GPU in every
+            process that reads a table.) The environment variable `CSV_ENGINE` unless given, else `auto`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ImportError: an engine that is asked for by name and not installed; says how to install it.
+        ValueError: an unknown engine, a file that is empty, no UTF-8 or separated by something else, a row with more or
+            fewer fields than the header, a quote that is not closed, or two columns of one name; names the line.
+
+    Warns:
+        UserWarning: values that differ in the spaces around them alone, and so are one.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no table {path}")
+    engine = engine or os.environ.get("CSV_ENGINE") or "auto"
+    if engine not in get_args(CsvEngine):
+        raise ValueError(f"CSV engine {engine!r} (CSV_ENGINE) is none of {', '.join(get_args(CsvEngine))}")
+    names = _names(path, check=False)
+    if engine == "auto":
+        engine = _fastest(path)
+    frame = _read_polars(path, len(names)) if engine == "polars" else None
+    if frame is None:
+        _names(path)
+        if engine == "cudf":
+            frame = _read_cudf(path, len(names))
+        else:
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+    return _stripped(frame.set_axis(names, axis=1), path)
+
+
+def numbers_of(texts: pd.Series, where: str, empty: bool = False) -> pd.Series:
+    """A column of text as finite float64.
+
+    Args:
+        texts: the column, its index counting rows from 0.
+        where: file and column, for the message.
+        empty: whether empty fields may be there; they become NaN.
+
+    Raises:
+        ValueError: names the row, and says so where a comma stands for the point.
+    """
+    numbers = pd.to_numeric(texts, errors="coerce").astype(float)
+    wrong = ~np.isfinite(numbers) & ~((texts == "") & empty)
+    if wrong.any():
+        row, text = wrong.idxmax(), texts[wrong.idxmax()]
+        raise ValueError(f"{where}, row {row + 2}: {text!r} is no number{comma_hint(text)}")
+    return numbers
+
+
+def comma_hint(text: str) -> str:
+    """What to add to a message about a number that has a comma for its point; empty for other texts."""
+    return "; numbers have a point, not a comma" if re.fullmatch(r"\s*[+-]?\d*,\d+\s*", text) else ""
+
+
+# --- the grammar -----------------------------------------------------------------------------------------------------
+
+
+def _names(path: Path | str, check: bool = True) -> list[str]:
+    """The column names of a file, after a look at whether all its rows have as many fields.
+
+    Engines take other files in silence: they fill up short rows, number names that come twice, read to the end of the
+    file from a quote on.
+
+    Args:
+        path: the file.
+        check: whether to look at the rows too.
+    """
+    if _holds_zero(path):
+        read_text(path)  # says where
+    try:
+        with open(path, encoding="utf-8-sig") as handle:
+            rows = _rows(handle)
+            _, header = next(rows, (0, []))
+            names = _header(header, path)
+            for line, fields in rows if check else ():
+                if len(fields) != len(names):
+                    raise _uneven(path, line, fields, names)
+    except UnicodeDecodeError:
+        read_text(path)
+        raise
+    except csv.Error as error:
+        raise _broken(path, error) from None
+    return names
+
+
+def _holds_zero(path: Path | str) -> bool:
+    if Path(path).stat().st_size == 0:
+        return False
+    with open(path, "rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(b"\0") >= 0
+
+
+def _rows(handle: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+    """The line on which each row begins, and its fields; blank lines are none."""
+    csv.field_size_limit(LONGEST)
+    reader, line = csv.reader(handle, strict=True), 1
+    for fields in reader:
+        if fields and not (len(fields) == 1 and fields[0].isspace()):
+            yield line, fields
+        line = reader.line_num + 1
+
+
+def _header(fields: list[str], path: Path | str) -> list[str]:
+    """Names of the columns; those without one are numbered as pandas does."""
+    if not fields:
+        raise ValueError(f"{path} is empty, expected a header and rows")
+    other = re.search(r"[;\t]", fields[0])
+    if len(fields) == 1 and other:
+        what = "tabs" if other[0] == "\t" else "semicolons"
+        raise ValueError(
+            f"{path}, line 1: fields are separated by {what}, expected commas; save it again with commas (and points "
+            "in its numbers)"
+        )
+    names = [name.strip() or f"Unnamed: {number}" for number, name in enumerate(fields)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{path}, line 1: two columns are called {twice!r}; rename one of them")
+    return names
+
+
+def _uneven(path: Path | str, line: int, fields: list[str], names: list[str]) -> ValueError:
+    count = f"{len(fields)} field{'s' * (len(fields) != 1)}, the header has {len(names)}: {names[:12]}"
+    more = "put quotes around a field with a comma in it, and write numbers with a point"
+    fewer = "is the row cut short, or a quote not closed?"
+    return ValueError(f"{path}, line {line}: {count}; {more if len(fields) > len(names) else fewer}")
+
+
+def _broken(path: Path | str, error: csv.Error) -> ValueError:
+    """What is wrong with the quotes, with the line on which the faulty row begins."""
+    with open(path, encoding="utf-8-sig") as handle:
+        line, rows = 1, csv.reader(handle, strict=True)
+        try:
+            for _ in rows:
+                line = rows.line_num + 1
+        except csv.Error:
+            pass
+    if "unexpected end" in str(error):
+        return ValueError(f"{path}, line {line}: a quote opens here and is never closed")
+    return ValueError(f"{path}, line {line}: text after a closing quote; a quote within a field is written twice")
+
+
+def _stripped(frame: pd.DataFrame, path: Path | str) -> pd.DataFrame:
+    """The frame without spaces around its values: `p1` and `p1 ` are one patient."""
+    for name in frame:
+        given = frame[name].tolist()
+        values = [value.strip() for value in given]
+        if values == given:
+            continue
+        frame[name] = pd.array(values, dtype="str")
+        spellings: dict[str, str] = {}
+        for value, text in zip(values, given, strict=True):
+            if spellings.setdefault(value, text) != text and value:
+                warnings.warn(
+                    f"{path}: {spellings[value]!r} and {text!r} in column {name!r} are one: spaces around values do "
+                    "not count",
+                    stacklevel=3,
+                )
+                break
+    return frame
+
+
+# --- engines ---------------------------------------------------------------------------------------------------------
+
+
+def _fastest(path: Path | str) -> str:
+    """The engine for a file, said in the log where it matters."""
+    # A forked process must not use the threads of a polars that its parent has used.
+    if Path(path).stat().st_size < LARGE or multiprocessing.parent_process() is not None:
+        return "pandas"
+    if find_spec("polars") is None:
+        LOG.info('%s: read by pandas; polars would be faster: pip install -e ".[polars]"', path)
+        return "pandas"
+    LOG.info("%s: read by polars", path)
+    return "polars"
+
+
+def _read_polars(path: Path | str, columns: int) -> pd.DataFrame | None:
+    """The file as pandas would read it, or None where that is not certain."""
+    try:
+        import polars
+    except ImportError:
+        raise ImportError('the CSV engine polars needs polars: pip install -e ".[polars]"') from None
+
+    if not _is_regular(path):
+        LOG.info("%s: read by pandas, for quotes or blank lines that polars takes otherwise", path)
+        return None
+    try:
+        frame = polars.read_csv(path, infer_schema=False, glob=False)
+        if frame[:, -1].null_count():  # empty fields, or rows cut short; of all else that is wrong polars tells itself
+            _names(path)
+        frame = frame.fill_null("")
+    except (polars.exceptions.PolarsError, ValueError) as error:
+        LOG.info("%s: read by pandas, polars says: %s", path, str(error).partition("\n")[0])
+        return None
+    blank = polars.all_horizontal(polars.all().str.strip_chars() == "")  # a blank line, which pandas leaves out
+    unclear = polars.any_horizontal(polars.all().str.contains("\r", literal=True))
+    if frame.width != columns or frame.select((blank | unclear).any()).item():
+        LOG.info("%s: read by pandas, for line ends that polars takes otherwise", path)
+        return None
+    return pd.DataFrame({n: pd.array(frame[:, n].to_numpy(), dtype="str") for n in range(columns)})
+
+
+def _is_regular(path: Path | str) -> bool:
+    """Whether a CSV begins with its header, ends with a whole row, and quotes fields from end to end (RFC 4180)."""
+    with open(path, "rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if not content.readline().strip() or content[-1:] == b",":
+            return False
+        return content.find(b'"', 0) < 0 or REGULAR.fullmatch(content) is not None
+
+
+def _read_cudf(path: Path | str, columns: int) -> pd.DataFrame:
+    try:
+        import cudf
+    except ImportError:
+        raise ImportError(
+            "the CSV engine cudf needs an NVIDIA GPU and cudf: pip install cudf-cu12 (or cudf-cu13, by the CUDA "
+            "version nvidia-smi shows); CSV_ENGINE=auto does without"
+        ) from None
+    frame = cudf.read_csv(str(path), dtype=str, na_filter=False).to_pandas().astype("str")
+    if columns != frame.shape[1]:
+        raise ValueError(f"{path}: cudf finds {frame.shape[1]} columns, the header has {columns}; take another engine")
+    return frame
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a table at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "w", newline="") as handle:
+        csv.writer(handle).writerows([header, *rows])
+    os.replace(temporary, path)

@@ -1,0 +1,50 @@
+"""Image-level outputs from random crops of pictures, in place of a grid of tiles."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from inference.tiles import Axis, Padding, random_origins, read_window
+from inference.tta import Forward, Merge, Merging
+
+
+def predict_crops(
+    forward: Forward,
+    image: Tensor,
+    axes: Sequence[Axis],
+    count: int,
+    merge: Merging = "mean",
+    batch_size: int = 1,
+    padding: Padding = "reflect",
+) -> dict[str, Tensor]:
+    """Image-level outputs, merged over crops; the same crops for every image of a size.
+
+    Args:
+        forward: `(n, C, h, w)` -> probabilities by output name, image-level `(n, K)`.
+        image: `(N, C, H, W)` float, normalised.
+        axes: rows and columns, of `plan_axis`: a crop is as large as their tiles.
+        count: crops.
+        merge: how crops are merged.
+        batch_size: crops in one forward.
+        padding: what lies beyond the edges of a picture that is smaller than a crop.
+
+    Returns:
+        `(N, K)` float32 by output name.
+
+    Raises:
+        ValueError: an output that is a map.
+    """
+    levels: dict[str, Merge] = {}
+    sides, places = [axis.tile for axis in axes], random_origins(axes, count)
+    for start in range(0, count, batch_size):
+        crops = [read_window(image, *place, *sides, padding) for place in places[start : start + batch_size]]
+        for name, value in forward(crops[0] if len(crops) == 1 else torch.cat(crops)).items():
+            if value.ndim > 2:
+                raise ValueError(
+                    f"inference.crops is for image-level outputs, but {name!r} is a map; leave crops out, the "
+                    "tiles of a grid then cover the image"
+                )
+            for crop in value.chunk(len(crops)):
+                levels.setdefault(name, Merge(merge)).add(crop)
+    return {name: level.result().to(image.device) for name, level in levels.items()}

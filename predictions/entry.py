@@ -1,0 +1,151 @@
+"""One image's file of a prediction store, while it is written."""
+
+import contextlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+
+STRIP_ROWS = 256
+ROUNDING = 1e-5  # a blend of probabilities may be so much above 1: its weights add up to 1 but for the last bits
+Stored = Literal["uint8", "float16", "float32"]
+
+
+class PredictionFile:
+    """Takes whole arrays, or maps strip by strip, within `with`; appears under its name at its end, or not at all.
+
+    Args:
+        path: the file.
+        image_id: kept in it.
+        dtype: `uint8` keeps maps `(C, H, W)` with values in 0..1 in steps of 1/255, and other floats (image-level
+            outputs, boxes, embeddings) as float32; `float16` and `float32` keep all floats so.
+    """
+
+    def __init__(self, path: Path, image_id: str, dtype: Stored = "uint8") -> None:
+        self.path, self.image_id, self.dtype = path, image_id, dtype
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(suffix=".tmp", dir=path.parent)
+        self.temporary = Path(name)
+        self._file = os.fdopen(handle, "wb")
+        self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+        self._header: dict[str, dict[str, Any]] = {}
+        self._discarded = False
+        self._waiting: dict[str, list[np.ndarray]] = {}  # rows of maps that do not fill a strip yet
+
+    def add_rows(self, name: str, rows: np.ndarray, unit: bool) -> None:
+        """Add the next rows of a map.
+
+        Args:
+            name: of the output.
+            rows: `(C, rows, W)` float; from top to bottom.
+            unit: whether the map's values lie in 0..1, and `uint8` may keep them.
+
+        Raises:
+            ValueError: values that are no numbers, of which bytes would make a 0; names image and map.
+        """
+        scale = 255.0 if unit and self.dtype == "uint8" else None
+        if scale and not np.isfinite(rows.sum()):
+            raise ValueError(
+                f"output {name!r} of image {self.image_id!r} holds NaN or infinite values, and the network gives them; "
+                "predict with another checkpoint"
+            )
+        stored = to_steps(rows) if scale else rows.astype("float32" if self.dtype == "uint8" else self.dtype)
+        if name not in self._header:
+            shape = [rows.shape[0], 0, rows.shape[2]]
+            self._header[name] = {"shape": shape, "dtype": str(stored.dtype), "scale": scale, "strips": 0}
+        self._header[name]["shape"][1] += rows.shape[1]
+        waiting = self._waiting.setdefault(name, [])
+        waiting.append(stored)
+        count = sum(part.shape[1] for part in waiting)
+        if count >= STRIP_ROWS:
+            joined = np.concatenate(waiting, axis=1)
+            whole = count - count % STRIP_ROWS
+            for first in range(0, whole, STRIP_ROWS):
+                self._add_strip(name, joined[:, first : first + STRIP_ROWS])
+            self._waiting[name] = [joined[:, whole:].copy()]
+
+    def add(self, name: str, array: np.ndarray) -> None:
+        """Add a whole array of any rank and type."""
+        stored, scale = stored_as(np.asarray(array), self.dtype)
+        shape = list(stored.shape)
+        self._header[name] = {"shape": shape, "dtype": str(stored.dtype), "scale": scale, "strips": 0}
+        rows = stored.shape[-2] if stored.ndim >= 2 else 1
+        for first in range(0, max(rows, 1), STRIP_ROWS):
+            self._add_strip(name, stored[..., first : first + STRIP_ROWS, :] if stored.ndim >= 2 else stored)
+
+    def add_zeros(self, name: str, shape: tuple[int, ...]) -> None:
+        """Add a map `(C, H, W)` of zeros."""
+        for first in range(0, shape[1], STRIP_ROWS):
+            height = min(STRIP_ROWS, shape[1] - first)
+            self.add_rows(name, np.zeros((shape[0], height, shape[2]), np.float32), unit=True)
+
+    def discard(self) -> None:
+        """Let nothing appear at the end."""
+        self._discarded = True
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every array by name; of maps so far."""
+        return {name: tuple(entry["shape"]) for name, entry in self._header.items()}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None and not self._discarded:
+                self._finish()
+        finally:
+            with contextlib.suppress(OSError):  # the disk may be full
+                self._zip.close()
+                self._file.close()
+            self.temporary.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        for name, waiting in self._waiting.items():
+            if sum(part.shape[1] for part in waiting):
+                self._add_strip(name, np.concatenate(waiting, axis=1))
+        self._zip.writestr("header.json", json.dumps({"image_id": self.image_id, "arrays": self._header}))
+        self._zip.close()
+        self._file.close()
+        os.replace(self.temporary, self.path)
+
+    def _add_strip(self, name: str, part: np.ndarray) -> None:
+        buffer = io.BytesIO()
+        np.lib.format.write_array(buffer, np.ascontiguousarray(part), allow_pickle=False)
+        number = self._header[name]["strips"]
+        self._zip.writestr(f"{name}.{number}.npy", buffer.getvalue())
+        self._header[name]["strips"] = number + 1
+
+
+def to_steps(values: np.ndarray) -> np.ndarray:
+    """Values in 0..1 as uint8 steps of 1/255, the nearest one; as `inference.tiles.to_bytes` of tensors."""
+    return np.rint(values.astype(np.float32) * np.float32(255)).clip(0, 255).astype(np.uint8)
+
+
+def stored_as(array: np.ndarray, dtype: Stored) -> tuple[np.ndarray, float | None]:
+    """The array in the type it is stored in, and the factor that restores it."""
+    if array.dtype.kind != "f":
+        return array, None
+    if dtype != "uint8":
+        return array.astype(dtype), None
+    # NaN is neither above nor below.
+    if array.ndim in (3, 4) and array.size and array.min() >= 0 and array.max() <= 1 + ROUNDING:
+        return to_steps(array), 255.0
+    return array.astype(np.float32), None
+
+
+def restored(array: np.ndarray, scale: float | None) -> np.ndarray:
+    """What reading makes of what `stored_as` gave: floats as float32, other types as they are."""
+    if array.dtype.kind == "f" or scale is not None:
+        array = array.astype(np.float32)
+    if scale is not None:
+        array /= np.float32(scale)
+    return array

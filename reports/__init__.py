@@ -1,0 +1,1 @@
+"""Pages and charts: about a dataset, about a trained experiment."""

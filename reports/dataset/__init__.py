@@ -1,0 +1,1 @@
+"""The page about a dataset, before the first training."""

@@ -1,0 +1,210 @@
+"""Sections of the report that compare: copies, train against test, folds."""
+
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from datamodules.base import BaseDataModule
+from evaluation.folds import read_folds
+from exploration.copies import KINDS, Copies, across, contradictions, split_groups
+from exploration.facts import ImageFacts
+from exploration.shift import Shift, label_shift, number_shift
+from exploration.statistics import fold_table, image_statistics, truth_names, truths_of
+from reports.dataset.images import Viewer, counted, label_text, short
+from reports.page import Finding, Report, figure_html
+from reports.pictures import png
+
+CLEAR = 0.1  # Kolmogorov-Smirnov distance below which a shift is real and does not matter
+
+
+def add_copies(report: Report, facts: list[ImageFacts], copies: Copies, viewer: Viewer, output: Path) -> None:
+    """Groups of equal and nearly equal images, side by side."""
+    title = "Copies"
+    report.section(title)
+    exact, every = copies.groups(("bytes", "pixels")), copies.groups()
+    near = [group for group in every if set(group) not in [set(other) for other in exact]]
+    rows = [
+        ("equal bytes", *_sizes_of(copies.groups(("bytes",)), facts)),
+        ("equal pixels", *_sizes_of(copies.groups(("pixels",)), facts)),
+        ("nearly equal", *_sizes_of(near, facts)),
+    ]
+    report.table(pd.DataFrame(rows, columns=["evidence", "groups", "images", "groups in train and test"]))
+    report.text(
+        "Nearly equal: every channel of the 64 × 64 thumbnails correlates, or the perceptual hashes agree, turned or "
+        "mirrored too; who resembles someone of a group belongs to it.",
+        quiet=True,
+    )
+    _copy_findings(report, facts, copies, exact, near, title, output)
+    for heading, groups in (("Equal", exact), ("Nearly equal", near)):
+        if not groups:
+            continue
+        report.heading(heading)
+        ordered = sorted(groups, key=lambda group: (group not in across(facts, [group]), -len(group)))
+        for group in ordered[:16]:
+            figures = []
+            for index in group[:6]:
+                found = viewer.picture(index, 200, truth=False)
+                if found is not None:
+                    about = " · ".join(filter(None, (facts[index].split, label_text(facts[index]))))
+                    figures.append((png(found[0]), f"{short(facts[index].image_id)}\n{about}"))
+            kinds = {copies.kind[index] for index in group}
+            _group(report, len(group), [kind for kind in KINDS if kind in kinds], figures)
+        if len(groups) > 16:
+            report.text(f"16 of {len(groups):,} groups; all are in <code>duplicates.csv</code>.", quiet=True)
+
+
+def _group(report: Report, size: int, kinds: list[str], figures: list[tuple[bytes, str]]) -> None:
+    words = {"bytes": "equal bytes", "pixels": "equal pixels", "correlation": "correlation", "hash": "perceptual hash"}
+    left = f"<br>the first {len(figures)} shown" if len(figures) < size else ""
+    about = f'<div class="about"><b>{size} images</b>{", ".join(words[kind] for kind in kinds)}{left}</div>'
+    report.add(f'<div class="group">{about}{"".join(figure_html(*figure) for figure in figures)}</div>')
+
+
+def _sizes_of(groups: list[list[int]], facts: list[ImageFacts]) -> tuple[int, int, int]:
+    return len(groups), sum(map(len, groups)), len(across(facts, groups))
+
+
+def _copy_findings(
+    report: Report,
+    facts: list[ImageFacts],
+    copies: Copies,
+    exact: list[list[int]],
+    near: list[list[int]],
+    title: str,
+    output: Path,
+) -> None:
+    use = (
+        f"To keep them in one fold copy <code>{escape(str(output / 'duplicates.csv'))}</code> under "
+        "<code>data.root</code> and set <code>data.metadata: duplicates.csv</code> and "
+        "<code>cv.group: duplicate_group</code>."
+    )
+    if exact:
+        text = f"{counted(len(exact), 'group')} of equal images ({sum(map(len, exact)):,} images)."
+        report.findings.append(Finding("look", f"{text} <code>cv.duplicates</code> keeps them in one fold.", title))
+    if near:
+        text = f"{counted(len(near), 'group')} of nearly equal images ({sum(map(len, near)):,} images)."
+        report.findings.append(Finding("look", f"{text} {use}", title))
+    for groups, word in ((exact, "equal"), (near, "nearly equal")):
+        leaked = sum(facts[index].split == "test" for group in across(facts, groups) for index in group)
+        if leaked:
+            text = f"{counted(leaked, 'test image')} {word} to training images: their truth is known. May it be used?"
+            report.findings.append(Finding("look", text, title))
+    wrong = contradictions(facts, exact)
+    if wrong:
+        pair = ", ".join(f"<code>{escape(short(facts[index].image_id))}</code>" for index in wrong[0][:3])
+        text = f"{counted(len(wrong), 'group')} of equal images with different labels, first {pair}."
+        report.findings.append(Finding("problem", text, title))
+    ids = [fact.image_id for fact in facts]
+    if len(set(ids)) < len(ids):
+        text = f"{counted(len(ids) - len(set(ids)), 'id')} in both train and test; a table joined by id mixes them up."
+        report.findings.append(Finding("look", text, title))
+
+
+def add_shifts(report: Report, facts: list[ImageFacts], names: list[str]) -> None:
+    """Images and truth of train against those of test."""
+    title = "Train against test"
+    report.section(title)
+    if not any(fact.split == "test" and fact.error is None for fact in facts):
+        report.text("There are no test images to compare with.")
+        return
+    parts = {split: [fact for fact in facts if fact.split == split] for split in ("train", "test")}
+    report.heading("Images")
+    shift = number_shift(*(image_statistics(part, names) for part in parts.values()), what="image statistics")
+    add_shift(report, shift, "test")
+    clear = shift.rows[shift.rows["shifted"] & (shift.rows["effect"] >= CLEAR)].sort_values("effect", ascending=False)
+    if len(clear):
+        first = clear.iloc[0]
+        text = (
+            f"Test images differ from train in {len(clear)} of {len(shift.rows)} statistics, most in "
+            f"{escape(first['what'])} (median {first['train']:.4g} against {first['reference']:.4g})."
+        )
+        report.findings.append(Finding("look", text, title))
+    else:
+        report.findings.append(Finding("note", "No clear shift of the images between train and test.", title))
+    for name, kind in truth_names(facts).items():
+        truths = {split: truths_of(part, name) for split, part in parts.items()}
+        if not all(truths.values()) or truths["train"][0].derived:
+            continue
+        report.heading(f"Truth: {name}")
+        if kind == "labels":
+            found = label_shift(*([truth.labels for truth in part] for part in truths.values()))
+        elif kind in ("instances", "boxes"):
+            found = number_shift(*(_object_frame(part) for part in truths.values()), what=name)
+        elif kind == "numbers":
+            found = number_shift(*(pd.DataFrame([t.numbers for t in part]) for part in truths.values()), what=name)
+        else:
+            found = number_shift(*(_pixel_frame(part) for part in truths.values()), what=name)
+        add_shift(report, found, "test")
+        if found.shifted:
+            report.findings.append(Finding("look", escape("; ".join(found.sentences[:3])) + ".", title))
+
+
+def _object_frame(truths: list) -> pd.DataFrame:
+    areas = [float(np.median(truth.areas)) if len(truth.areas) else np.nan for truth in truths]
+    return pd.DataFrame({"objects in an image": [len(truth.areas) for truth in truths], "their median area": areas})
+
+
+def _pixel_frame(truths: list) -> pd.DataFrame:
+    names = sorted({name for truth in truths for name in truth.pixels})
+    return pd.DataFrame([{n: truth.pixels.get(n, 0) / max(1, truth.total) for n in names} for truth in truths])
+
+
+def add_shift(report: Report, shift: Shift, reference: str = "reference") -> None:
+    """The verdict and the table of a comparison; `reference` is how the other set is called."""
+    first, *others = shift.sentences
+    report.text(escape(first[0].upper() + first[1:]) + ".")
+    for sentence in others:
+        if sentence.startswith("labels per sample"):
+            report.text(escape(sentence[0].upper() + sentence[1:]) + ".")
+    if not len(shift.rows):
+        return
+    rows = shift.rows.sort_values(["p", "effect"], ascending=[True, False])
+    classes = rows["what"].str.startswith("class ")
+    for share, part in ((True, rows[classes]), (False, rows[~classes])):
+        if not len(part):
+            continue
+        names = ("share of train", f"share of {reference}", "ratio") if share else ("train", reference, "distance")
+        shown = part.rename(columns=dict(zip(("train", "reference", "effect"), names, strict=True)))
+        shown = shown.assign(
+            what=shown["what"].str.removeprefix("class "), shifted=np.where(part["shifted"], "yes", "")
+        )
+        report.table(shown.rename(columns={"what": "class"} if share else {}), marked=part["shifted"].tolist())
+    if classes.any():
+        report.text("Share of the images that have the class. p is adjusted for the number of rows (Holm).", quiet=True)
+    else:
+        report.text(
+            "Medians, and the largest distance between the two cumulated distributions, 0 to 1 (Kolmogorov-Smirnov). "
+            "p is adjusted for the number of rows (Holm).",
+            quiet=True,
+        )
+
+
+def add_folds(report: Report, data: BaseDataModule, facts: list[ImageFacts], copies: Copies) -> None:
+    """What is in each fold, and what lies in two."""
+    report.section("Folds")
+    if data.folds is None or not Path(data.folds).is_file():
+        name = "" if data.folds is None else f" <code>{escape(str(data.folds))}</code>"
+        report.text(f"No folds file{name} yet: <code>python cli.py folds --config …</code> makes it.")
+        return
+    try:
+        folds = read_folds(data.folds)
+    except ValueError as error:
+        report.text(escape(str(error)))
+        report.findings.append(Finding("problem", escape(str(error)), "Folds"))
+        return
+    report.text(f"<code>{escape(str(data.folds))}</code>")
+    report.table(fold_table(folds, facts))
+    wrong = split_groups(facts, copies, folds)
+    if wrong:
+        pair = ", ".join(f"<code>{escape(short(facts[index].image_id))}</code>" for index in wrong[0][:3])
+        text = (
+            f"{counted(len(wrong), 'group')} of equal or nearly equal images split between folds, first {pair}: "
+            "validation sees what was trained on."
+        )
+        report.findings.append(Finding("problem", text, "Folds"))
+    known, present = set(folds["image_id"]), {fact.image_id for fact in facts if fact.split == "train"}
+    if present - known:
+        text = f"{counted(len(present - known), 'train image')} in no fold; make the folds again."
+        report.findings.append(Finding("problem", text, "Folds"))

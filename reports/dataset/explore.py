@@ -1,0 +1,170 @@
+"""The report of a dataset: what to know before the first training."""
+
+import os
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from datamodules.base import BaseDataModule
+from exploration.copies import Copies, copies_table, find_copies
+from exploration.facts import Examiner, ImageFacts, class_names, gather, prepare_targets, rows_with_split
+from exploration.statistics import images_table
+from reports.dataset.comparisons import add_copies, add_folds, add_shifts
+from reports.dataset.images import Viewer, add_broken, add_intensities, add_samples, add_sizes
+from reports.dataset.targets import add_truth
+from reports.page import Finding, Report
+from reports.pictures import channel_names
+
+DRAWN_PIXELS = 2_000_000  # of all images together, for the histograms
+
+
+@dataclass
+class Exploration:
+    """What was found.
+
+    Args:
+        facts: of every image.
+        copies: groups of equal and nearly equal images.
+        report: the page.
+        path: where it was written.
+    """
+
+    facts: list[ImageFacts]
+    copies: Copies
+    report: Report
+    path: Path
+
+
+def explore(
+    data: BaseDataModule,
+    output: Path | str,
+    title: str,
+    limit: int | None = None,
+    processes: int | None = None,
+    samples: int = 20,
+    correlation: float = 0.95,
+    show: bool = True,
+) -> Exploration:
+    """Look at every image of a datamodule and write `report.html`, its pictures, `images.csv` and `duplicates.csv`.
+
+    Args:
+        data: the datamodule of a config.
+        output: folder, made if it is not there.
+        title: name of the dataset.
+        limit: look only at that many images of each split, evenly spread; None looks at all.
+        processes: worker processes; None is one per CPU this process may use.
+        samples: pictures in the grid of each split.
+        correlation: least correlation of every channel of near duplicates.
+        show: draw progress bars.
+
+    Raises:
+        FileNotFoundError: there are no training images.
+        RuntimeError: a worker died.
+    """
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    report = Report(title, "", output)
+    tables, totals = _tables(data, limit, report)
+    examiner = _examiner(data, tables, totals, report)
+    rows = rows_with_split(tables)
+    facts = gather(examiner, rows, processes, show)
+    copies = find_copies(facts, correlation)
+    images = images_table(facts)
+    groups = copies_table(facts, copies)
+    _write_csv(images, output / "images.csv")
+    _write_csv(groups, output / "duplicates.csv")
+    report.lead = _lead(tables, totals, limit)
+    names = channel_names(data.reader)
+    viewer = Viewer(examiner, rows, names)
+    add_samples(report, facts, viewer, samples)
+    add_broken(report, facts)
+    add_sizes(report, facts)
+    add_intensities(report, facts, names, examiner.pixels)
+    add_truth(report, facts, {getattr(target, "name", ""): class_names(target) for target in data.targets})
+    add_copies(report, facts, copies, viewer, output)
+    add_shifts(report, facts, names)
+    add_folds(report, data, facts, copies)
+    path = output / "report.html"
+    report.save(path)
+    return Exploration(facts, copies, report, path)
+
+
+def _tables(
+    data: BaseDataModule, limit: int | None, report: Report
+) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
+    """The rows to look at, and all rows, of each split; a CSV that does not fit is a finding and is left out."""
+    data.prepare_data()
+    totals = {"train": _with_or_without(data, "metadata", data.table, report)}
+    try:
+        test = _with_or_without(data, "test_metadata", data.test_table, report)
+    except (FileNotFoundError, ValueError) as error:
+        test = None
+        report.findings.append(Finding("problem", f"No test images: {escape(str(error))}"))
+    if test is not None:
+        totals["test"] = test
+        # The author's validation images may serve as test images too: one file is not its own copy.
+        train = totals["train"]
+        totals["train"] = (
+            train[~(train["given"] & train["path"].isin(set(test["path"])))] if "given" in train else train
+        )
+    limit = min(limit or data.limit or 10**9, data.limit or 10**9)
+    tables = {}
+    for split, table in totals.items():
+        places = np.unique(np.linspace(0, len(table) - 1, min(limit, len(table))).round().astype(int))
+        tables[split] = table.iloc[places].reset_index(drop=True)
+    return tables, totals
+
+
+def _with_or_without(data: BaseDataModule, attribute: str, find: Any, report: Report) -> pd.DataFrame | None:
+    try:
+        return find()
+    except (FileNotFoundError, ValueError) as error:
+        kept = getattr(data, attribute)
+        if kept is None:
+            raise
+        setattr(data, attribute, None)
+        try:
+            table = find()
+        finally:
+            setattr(data, attribute, kept)
+        report.findings.append(Finding("problem", f"<code>data.{attribute}</code> was left out: {escape(str(error))}"))
+        return table
+
+
+def _examiner(
+    data: BaseDataModule, tables: dict[str, pd.DataFrame], totals: dict[str, pd.DataFrame], report: Report
+) -> Examiner:
+    targets, unknown = {}, {}
+    for split, given in (("train", data.targets), ("test", data.test_targets)):
+        if split not in totals or not given:
+            continue
+        usable, wrong, fatal = prepare_targets(given, totals[split], Path(data.root))
+        targets[split], unknown[split] = usable, wrong
+        for message in fatal:
+            where = "truth" if split == "train" else "truth of the test images"
+            level = "problem" if split == "train" else "note"
+            report.findings.append(Finding(level, f"No {where}. {escape(message)}"))
+    count = sum(map(len, tables.values()))
+    return Examiner(data.reader, targets, unknown, int(np.clip(DRAWN_PIXELS // count, 16, 4096)))
+
+
+def _lead(tables: dict[str, pd.DataFrame], totals: dict[str, pd.DataFrame], limit: int | None) -> str:
+    parts = [f"{len(table):,} {split}" for split, table in totals.items()]
+    text = f"{' and '.join(parts)} images."
+    seen = {split: len(table) for split, table in tables.items()}
+    if any(seen[split] < len(totals[split]) for split in seen):
+        parts = [f"{count:,} {split}" for split, count in seen.items()]
+        text += (
+            f" <b>Only {' and '.join(parts)} images, evenly spread, were looked at</b>; others may hold more copies."
+        )
+    return text
+
+
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    table.to_csv(temporary, index=False)
+    os.replace(temporary, path)

@@ -1,0 +1,103 @@
+"""The section of the page about what predictions hold, beside what the training truth does."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reports.charts import Drawing, Palette, chart, histogram
+from reports.experiment.quantities import NAMES, strangeness, summary
+from reports.experiment.sections import bins_for
+from reports.page import Finding, Report
+
+STRANGE = 4.0  # robust deviations from which an image is an outlier
+OUTLIERS = ["set", "image_id", *NAMES, "deviations"]
+
+
+def add_sanity(report: Report, sets: dict[str, dict[str, np.ndarray]]) -> pd.DataFrame:
+    """Do predictions hold as much as the truth does?
+
+    Args:
+        report: the page.
+        sets: `truth`, and `out of fold` and `test` where there are such: image id -> quantities `(2,)`.
+
+    Returns:
+        The predictions that hold far more or less than any image of the training truth should, most first: columns
+        `set`, `image_id`, the quantities, and `deviations` from the truth's middle.
+    """
+    report.section("Sanity")
+    values = {name: np.stack(list(found.values())) for name, found in sets.items() if found}
+    if "truth" not in values:
+        report.text("The metric's output is no mask.", True)
+        return pd.DataFrame(columns=OUTLIERS)
+    report.text("What images hold, after the whole chain; quantiles are over images that are not empty.")
+    report.table(pd.DataFrame([{"set": name} | summary(found) for name, found in values.items()]))
+    colours = {"truth": "test", "out of fold": "train"}
+    charts = []
+    for number, quantity in enumerate(NAMES):
+        for name in ("out of fold", "test"):
+            if name not in values:
+                continue
+            pair = {colours["truth"]: values["truth"][:, number], "train": values[name][:, number]}
+            pair = {split: part[np.isfinite(part) & (part > 0)] for split, part in pair.items()}
+            if all(len(part) for part in pair.values()):
+                drawing = relabelled(
+                    histogram(pair, quantity, bins=bins_for(min(map(len, pair.values()))), log=quantity == NAMES[0]),
+                    {"test": "truth", "train": name},
+                )
+                charts.append((f"{quantity} {name}", chart(drawing), f"{quantity}: {name} beside the training truth"))
+    report.charts(charts)
+    truth = values["truth"]
+    for name in values:
+        if name == "truth":
+            continue
+        empty, other = (float((part[:, 0] == 0).mean()) for part in (truth, values[name]))
+        noise = np.sqrt(empty * (1 - empty) * (1 / len(truth) + 1 / len(values[name])))
+        if abs(empty - other) > max(0.05, 3 * noise):
+            report.findings.append(
+                Finding(
+                    "look",
+                    f"{100 * other:.0f} % of the {name} predictions are empty, of the truth {100 * empty:.0f} %.",
+                    "Sanity",
+                )
+            )
+        filled = [part[part[:, 0] > 0] for part in (truth, values[name])]
+        for number, quantity in enumerate(NAMES) if all(map(len, filled)) else ():
+            one, two = (float(np.median(part[:, number])) for part in filled)
+            if np.isfinite(one + two) and not 0.6 < two / max(one, 1e-9) < 1 / 0.6:
+                report.findings.append(
+                    Finding(
+                        "look",
+                        f"{quantity}: median {two:.3g} in the {name} predictions, {one:.3g} in the truth.",
+                        "Sanity",
+                    )
+                )
+    rows = []
+    for name in values:
+        if name != "truth":
+            found = zip(sets[name], values[name], strangeness(values[name], truth), strict=True)
+            rows += [(name, one, *held, strange) for one, held, strange in found if strange > STRANGE]
+    outliers = pd.DataFrame(rows, columns=OUTLIERS).sort_values("deviations", ascending=False, kind="stable")
+    if len(outliers):
+        report.findings.append(
+            Finding(
+                "look",
+                f"{len(outliers)} predictions hold far more or less than the training truth does: "
+                "<code>outliers.csv</code>.",
+                "Sanity",
+            )
+        )
+    return outliers.reset_index(drop=True)
+
+
+def relabelled(draw: Drawing, names: dict[str, str]) -> Drawing:
+    """A chart whose legend has other names."""
+
+    def drawn(axis: Any, palette: Palette) -> None:
+        draw(axis, palette)
+        legend = axis.get_legend()
+        for text in legend.get_texts() if legend is not None else ():
+            first, _, rest = text.get_text().partition(" ")
+            text.set_text(f"{names.get(first, first)} {rest}")
+
+    return drawn

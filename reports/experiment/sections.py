@@ -1,0 +1,245 @@
+"""The sections of the page of an experiment."""
+
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evaluation.metrics.base import CompetitionMetric
+from evaluation.panels import draw_panel, row_of
+from reports.charts import Drawing, Palette, chart, histogram
+from reports.experiment.reliability import Reliability
+from reports.page import Finding, Report
+from reports.pictures import cell, embedded, png
+
+# Caption, image `(C, H, W)`, truth, prediction, and what counts (None: all).
+Entry = tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7b7b7b")
+
+
+def lines(series: dict[str, tuple[np.ndarray, np.ndarray]], label: str, diagonal: bool = False) -> Drawing:
+    """Lines by name: horizontal and vertical values of each."""
+
+    def draw(axis: Any, palette: Palette) -> None:
+        if diagonal:
+            axis.plot([0, 1], [0, 1], color=palette["soft"], lw=0.8, ls=":")
+        for number, (name, (places, values)) in enumerate(series.items()):
+            few = len(places) < 20
+            axis.plot(
+                places, values, lw=1.5, label=name, color=COLOURS[number % len(COLOURS)],
+                marker="o" if few else None, ms=3,
+            )  # fmt: skip
+        axis.set_xlabel(label)
+        if 1 < len(series) <= 10:
+            axis.legend(fontsize=7)
+
+    return draw
+
+
+def bins_for(count: int) -> int:
+    """Bins of a histogram of so many values."""
+    return int(np.clip(2 * np.sqrt(count), 8, 60))
+
+
+def add_folds(report: Report, scores: pd.DataFrame, metric: CompetitionMetric) -> None:
+    """Score of every fold with its spread.
+
+    Args:
+        report: the page.
+        scores: columns `run`, `images`, `score`.
+        metric: of the competition.
+    """
+    report.section("Folds")
+    report.table(scores)
+    if len(scores) < 2:
+        report.text(
+            "One fold alone: how much folds differ is not known. <code>crossval</code> trains the others.", True
+        )
+        return
+    values = scores["score"].to_numpy()
+    spread = float(values.std(ddof=1))
+    report.text(f"Mean of the folds {values.mean():.4f}, standard deviation {spread:.4f}.")
+    if len(values) > 2:
+        worst = int(values.argmin() if metric.higher_is_better else values.argmax())
+        others = np.delete(values, worst)
+        if abs(values[worst] - others.mean()) > 4 * max(float(others.std(ddof=1)), 1e-4):
+            name = escape(str(scores["run"].iloc[worst]))
+            report.findings.append(
+                Finding(
+                    "look", f"{name} scores {values[worst]:.4f}, far from the other folds: look at its curves.", "Folds"
+                )
+            )
+
+
+def add_curves(report: Report, series: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]) -> None:
+    """Losses and scores of each run over its steps: title -> run -> steps and values."""
+    report.section("Training")
+    report.charts(
+        [
+            (f"curve {title}", chart(lines(runs, "optimizer step")), f"{title} of each run")
+            for title, runs in series.items()
+            if runs
+        ]
+    )
+    if not any(series.values()):
+        report.text("No run has a <code>metrics.csv</code>: its members were trained elsewhere, or blended.", True)
+
+
+def add_scores(report: Report, metric: CompetitionMetric) -> None:
+    """How the images score."""
+    report.section("Scores")
+    values = np.array(list(metric.scores().values()))
+    values = values[np.isfinite(values)]
+    if not len(values):
+        report.text("This metric has no score of a single image.", True)
+        return
+    report.charts(
+        [
+            (
+                "image scores",
+                chart(histogram({"train": values}, type(metric).__name__, bins=bins_for(len(values)))),
+                f"score of each of {len(values)} images",
+            )
+        ]
+    )
+    low, middle, high = np.quantile(values, (0.1, 0.5, 0.9))
+    report.text(f"A tenth of the images scores below {low:.3f}, half below {middle:.3f}, nine tenths below {high:.3f}.")
+
+
+def add_probabilities(report: Report, reliabilities: dict[str, Reliability]) -> None:
+    """Thresholds, calibration and a table of every class."""
+    report.section("Probabilities")
+    if not reliabilities:
+        report.text("No output can be compared with a truth of its own name.", True)
+        return
+    report.text(
+        "Before any post-processing, over all pixels (or images) together. Dice by threshold tells where to look for a "
+        "threshold and how much it matters; the best one here is no promise for other images: <code>search</code> "
+        "finds it cross-fitted."
+    )
+    charts, rows = [], []
+    for name, reliability in reliabilities.items():
+        channels = range(len(reliability.counts))
+        labels = [name if len(reliability.counts) == 1 else f"{name}[{channel}]" for channel in channels]
+        dice, auc, error, share = (
+            reliability.dice(), reliability.auc(), reliability.calibration_error(), reliability.prevalence(),
+        )  # fmt: skip
+        mean, positive, _ = reliability.calibration()
+        thresholds = np.arange(256) / 255
+        shown = list(zip(channels, labels, strict=True))[:8]
+        charts += [
+            (
+                f"threshold {name}",
+                chart(lines({label: (thresholds, dice[channel]) for channel, label in shown}, "threshold")),
+                f"{name}: Dice of the pooled pixels by threshold",
+            ),
+            (
+                f"calibration {name}",
+                chart(lines({label: (mean[c], positive[c]) for c, label in shown}, "mean probability", diagonal=True)),
+                f"{name}: share of positives by probability; on the dotted line the probabilities mean what they say",
+            ),
+        ]
+        for channel, label in zip(channels, labels, strict=True):
+            best = int(np.nanargmax(dice[channel])) if np.isfinite(dice[channel]).any() else 0
+            rows.append(
+                {
+                    "class": label,
+                    "share positive": share[channel],
+                    "Dice at 0.5": dice[channel, 128],
+                    "best Dice": dice[channel, best],
+                    "threshold": best / 255,
+                    "ROC AUC": auc[channel],
+                    "calibration error": error[channel],
+                }
+            )
+            if error[channel] > 0.1:
+                report.findings.append(
+                    Finding(
+                        "look",
+                        f"probabilities of <code>{escape(label)}</code> are off by {error[channel]:.2f} on average; "
+                        "thresholds carried over from elsewhere will not fit.",
+                        "Probabilities",
+                    )
+                )
+    report.charts(charts)
+    report.table(pd.DataFrame(rows), most=60)
+
+
+def add_steps(
+    report: Report,
+    names: list[str],
+    whole: float,
+    without: list[float],
+    higher_is_better: bool,
+    searched: bytes | None = None,
+) -> None:
+    """What each step of the chain brings.
+
+    Args:
+        report: the page.
+        names: of the steps, in order.
+        whole: score of the whole chain.
+        without: score without each step; NaN where the rest needs it.
+        higher_is_better: as in the metric.
+        searched: the picture that `search` drew.
+    """
+    report.section("Post-processing")
+    if not names:
+        report.text("The chain is empty.", True)
+        return
+    gains = [np.nan if np.isnan(score) else (whole - score) * (1 if higher_is_better else -1) for score in without]
+    report.text("The score of the chain without each of its steps; – where the rest does not work without it.")
+    report.table(
+        pd.DataFrame({"step": names, "score without it": np.round(without, 4), "it brings": np.round(gains, 4)})
+    )
+    if searched is not None:
+        report.heading("Curves of search")
+        report.add(f'<p><img src="{embedded(searched)}" alt="score by the values of each parameter"></p>')
+    for name, gain in zip(names, gains, strict=True):
+        if gain < -0.0005:
+            report.findings.append(
+                Finding(
+                    "look",
+                    f"without <code>{escape(name)}</code> the score is better by {-gain:.4f}: tune it with "
+                    "<code>search</code>, or take it out.",
+                    "Post-processing",
+                )
+            )
+
+
+def add_images(report: Report, groups: dict[str, list[Entry]]) -> None:
+    """Pictures with truth, prediction and errors, in groups."""
+    report.section("Images")
+    report.text(
+        "Missed pixels are orange, invented ones blue, confused ones purple, those that do not count gray; outlines: "
+        "truth white, prediction yellow.",
+        quiet=True,
+    )
+    for name, entries in groups.items():
+        if not entries:
+            continue
+        if all(truth.ndim >= 2 for _, _, truth, _, _ in entries):
+            add_panel(report, name, entries)
+            continue
+        report.heading(name)
+        cells = []
+        for caption, image, truth, prediction, _ in entries:
+            picture, _ = cell(np.moveaxis(image, 0, -1), {})
+            cells.append((png(picture), f"{caption}\ntruth {_short(truth)}\nprediction {_short(prediction)}"))
+        report.cells(cells)
+
+
+def add_panel(report: Report, name: str, entries: list[Entry]) -> None:
+    """One picture of several images, each with truth, prediction and errors; kept beside the page as well."""
+    report.heading(name)
+    picture = png(draw_panel([row_of(*entry[:-1], valid=entry[-1]) for entry in entries], name))
+    report.write(f"{name.split()[0].lower()}.png", picture)
+    report.add(f'<p><img src="{embedded(picture)}" alt="{escape(name)}"></p>')
+
+
+def _short(values: np.ndarray) -> str:
+    """Classes of an image-level array in a few characters."""
+    if values.dtype == bool or (values.ndim and len(values) > 1 and values.dtype.kind in "iu"):
+        return " ".join(map(str, np.flatnonzero(values))) or "none"
+    return " ".join(f"{value:.3g}" for value in np.atleast_1d(values)[:6])

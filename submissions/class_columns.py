@@ -1,0 +1,47 @@
+"""One row per image, one column per class: its probability."""
+
+import numpy as np
+
+from files.tables import comma_hint
+from submissions.base import Submission, named
+
+
+class ClassColumns(Submission):
+    """`image_name,Type_1,Type_2,Type_3` with the probability of each class: Intel & MobileODT cervical cancer.
+
+    Probabilities are written with as many digits as bring back the same float32: a cut at six would turn 1e-7 into 0,
+    which the log loss punishes.
+
+    Args:
+        classes: names of the columns in the order of the network's outputs.
+        id_column: name of the id column.
+        suffix: ending of the ids in the file that the images' ids lack: `.jpg`.
+        output: name of the probabilities, float `(K,)`, in the prediction; bool is written as 0 and 1.
+    """
+
+    spatial = False
+
+    def __init__(
+        self, classes: list[str], id_column: str = "image_name", suffix: str = "", output: str = "label"
+    ) -> None:
+        self.columns = (id_column, *classes)
+        self.classes, self.suffix, self.output = classes, suffix, output
+
+    def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
+        array = named(prediction, self.output)
+        if array.shape != (len(self.classes),) or array.dtype.kind not in "fb":
+            raise ValueError(
+                f"{self.output!r} is {array.dtype} {array.shape}, expected probabilities ({len(self.classes)},)"
+            )
+        return [(image_id + self.suffix, *(str(value) for value in array.astype(np.float32)))]
+
+    def image(self, texts: list[tuple[str, ...]], size: tuple[int, int]) -> dict[str, np.ndarray]:
+        values = np.zeros(len(self.classes), np.float32)
+        for place, (name, text) in enumerate(zip(self.classes, texts[0][1:], strict=True)):
+            try:
+                values[place] = float(text)
+            except ValueError:
+                raise ValueError(f"{name} is {text!r}, expected a number{comma_hint(text)}") from None
+            if not 0 <= values[place] <= 1:
+                raise ValueError(f"{name} is {text}, expected a probability in 0..1")
+        return {self.output: values}

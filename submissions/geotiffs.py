@@ -1,0 +1,141 @@
+"""Predictions on the map: a GeoTIFF and a GeoJSON per image, with an index."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from submissions.base import Submission
+
+
+class GeoTiffs(Submission):
+    """A folder of GeoTIFFs beside the submission file, which lists them: `image_id,path`.
+
+    `submission.csv` is the list, `submission/<image_id>.tif` are the files. Each has the reference system and transform
+    of the image it belongs to: class numbers (the largest of several softmax channels), one band of 0 and 1 per channel
+    of a mask, or instance ids.
+
+    Args:
+        output: name of the array in the post-processed prediction.
+        nodata: value of pixels where the image holds no data; None writes the prediction there too.
+        polygons: write `<image_id>.geojson` as well: the outlines of classes above 0, channels or instances, in
+            longitude and latitude (RFC 7946), with the property `value`.
+        simplify: tolerance of the outlines in pixels; 0 keeps every corner of every pixel.
+    """
+
+    def __init__(
+        self, output: str = "mask", nodata: int | None = None, polygons: bool = False, simplify: float = 0.0
+    ) -> None:
+        self.output, self.nodata, self.polygons, self.simplify = output, nodata, polygons, simplify
+        self.columns = ("image_id", "path")
+        self.folder, self.sources = Path("submission"), {}
+        self._new: Path | None = None  # where files wait until all of them are checked
+
+    def begin(self, output: Path, table: pd.DataFrame) -> None:
+        self.folder = output.with_suffix("")
+        self.sources = dict(zip(table["image_id"], table["path"], strict=True))
+
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        self._new = self.folder.with_name(f"{self.folder.name}.tmp")
+        final = self.folder
+        shutil.rmtree(self._new, ignore_errors=True)
+        self._new.mkdir(parents=True)
+        try:
+            yield
+            final.mkdir(exist_ok=True)
+            for path in self._new.iterdir():
+                os.replace(path, final / path.name)
+        finally:
+            shutil.rmtree(self._new, ignore_errors=True)
+            self._new, self.folder = None, final
+
+    def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
+        import rasterio
+
+        bands = as_bands(prediction[self.output])
+        with rasterio.open(self._source(image_id)) as source:
+            if source.shape != bands.shape[1:]:
+                raise ValueError(f"image {image_id!r} is {source.shape}, its prediction {bands.shape[1:]}")
+            if self.nodata is not None:
+                bands = np.where(source.dataset_mask() > 0, bands, np.asarray(self.nodata).astype(bands.dtype))
+            place = {"crs": source.crs, "transform": source.transform}
+        folder = self.folder if self._new is None else self._new
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{image_id}.tif"
+        temporary = path.with_suffix(".tmp.tif")
+        profile = {"driver": "GTiff", "count": len(bands), "height": bands.shape[1], "width": bands.shape[2]}
+        profile |= {"dtype": bands.dtype, "nodata": self.nodata, "compress": "deflate"} | place
+        try:
+            with rasterio.open(temporary, "w", **profile) as target:
+                target.write(bands)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        if self.polygons:
+            self._write_polygons(path.with_suffix(".geojson"), bands, place)
+        return [(image_id, f"{self.folder.name}/{path.name}")]
+
+    def _source(self, image_id: str) -> str:
+        if image_id not in self.sources:
+            raise ValueError(f"image {image_id!r} has no file to take its place on the map from")
+        path = str(self.sources[image_id])
+        if "{band}" in path:  # one file per band: they share their grid
+            parent, pattern = Path(path.split("{band}")[0]).parent, path.rsplit("{band}")[-1]
+            path = str(next(parent.glob(f"*/*{pattern}")))
+        return path
+
+    def _write_polygons(self, path: Path, bands: np.ndarray, place: dict[str, Any]) -> None:
+        from rasterio.features import shapes
+        from rasterio.warp import transform_geom
+        from shapely.geometry import mapping, shape
+
+        features = []
+        for channel, band in enumerate(bands, 1):
+            counted = band > 0 if self.nodata is None else (band > 0) & (band != self.nodata)
+            for geometry, value in shapes(band.astype(np.int32), mask=counted, transform=place["transform"]):
+                if self.simplify:
+                    geometry = mapping(shape(geometry).simplify(self.simplify * abs(place["transform"].a)))
+                if place["crs"] is not None:
+                    geometry = transform_geom(place["crs"], "OGC:CRS84", geometry)
+                properties = {"value": int(value)} | ({"channel": channel} if len(bands) > 1 else {})
+                features.append({"type": "Feature", "properties": properties, "geometry": geometry})
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+        os.replace(temporary, path)
+
+    def image(self, texts: list[tuple[str, ...]], size: tuple[int, int]) -> dict[str, np.ndarray]:
+        import rasterio
+
+        path = self.folder.parent / texts[0][1] if self._new is None else self._new / Path(texts[0][1]).name
+        try:
+            with rasterio.open(path) as source:
+                bands = source.read()
+        except rasterio.errors.RasterioError as error:
+            raise ValueError(f"{path}: {error}") from error
+        if bands.shape[1:] != tuple(size):
+            raise ValueError(f"{path} is {bands.shape[1:]}, its image {tuple(size)}")
+        return {self.output: bands[0] if len(bands) == 1 else bands > 0}
+
+    def read(self, path: Path, sizes: dict[str, tuple[int, int]]) -> dict[str, dict[str, np.ndarray]]:
+        self.folder = path.with_suffix("")
+        return super().read(path, sizes)
+
+
+def as_bands(array: np.ndarray) -> np.ndarray:
+    """Any prediction as `(bands, H, W)` integers: class numbers, 0 and 1 per channel, or instance ids."""
+    if array.dtype == bool:
+        return (array if array.ndim == 3 else array[None]).astype(np.uint8)
+    if array.dtype.kind == "f":
+        if array.ndim != 3 or len(array) == 1:
+            raise ValueError("a map of one probability wants a threshold first: add postprocessing.Threshold")
+        return array.argmax(0).astype(np.uint8)[None]
+    highest = array.max(initial=0)
+    smallest = next(kind for kind in (np.uint8, np.uint16, np.int32, np.int64) if highest <= np.iinfo(kind).max)
+    return (array if array.ndim == 3 else array[None]).astype(smallest)

@@ -1,0 +1,50 @@
+"""One row per image: its grade, or its one class."""
+
+import numpy as np
+
+from submissions.base import Submission, named
+from submissions.labels import class_names, class_place, label_flags
+
+
+class Ordinal(Submission):
+    """`id_code,diagnosis` with one grade an image: APTOS 2019; with names in `classes`, one class an image.
+
+    Args:
+        classes: number of grades, or the names of the classes in order.
+        id_column: name of the id column.
+        value_column: name of the column of the grade.
+        suffix: ending of the ids in the file that the images' ids lack.
+        output: name of the grade in the post-processed prediction: a number `()` (`ArgMax`), or the answers to "above
+            grade k?", bool `(K - 1,)` (`LabelThreshold`), of which the yeses are counted.
+    """
+
+    spatial = False
+
+    def __init__(
+        self,
+        classes: int | list[str] = 5,
+        id_column: str = "id_code",
+        value_column: str = "diagnosis",
+        suffix: str = "",
+        output: str = "label",
+    ) -> None:
+        self.columns = (id_column, value_column)
+        self.classes, self.suffix, self.output = classes, suffix, output
+
+    def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
+        array, names = named(prediction, self.output), class_names(self.classes)
+        if array.size == 1 and array.dtype.kind in "iu":
+            number = int(array.reshape(-1)[0])
+        elif array.shape == (len(names) - 1,):
+            number = int(label_flags(prediction, self.output).sum())
+        else:
+            raise ValueError(
+                f"{self.output!r} is {array.dtype} {array.shape}, expected a number () or the answers of grades, bool "
+                f"({len(names) - 1},): add postprocessing.ArgMax or postprocessing.LabelThreshold"
+            )
+        if not 0 <= number < len(names):
+            raise ValueError(f"{self.output!r} is {number}, expected 0 to {len(names) - 1}")
+        return [(image_id + self.suffix, names[number])]
+
+    def image(self, texts: list[tuple[str, ...]], size: tuple[int, int]) -> dict[str, np.ndarray]:
+        return {self.output: np.array(class_place(texts[0][1].strip(), class_names(self.classes)), np.int64)}
