@@ -31,7 +31,7 @@ ROOMS = [
     "experiments",
     "commands",
 ]
-LONGEST = 400  # lines; a file past that is two ideas
+LONGEST = 420  # lines; a file past that is two ideas
 
 
 def module_of(path: Path) -> str:

@@ -133,7 +133,6 @@ def told(folder, anything, monkeypatch, capsys):
     found["page"] = numbers(re.sub(r"<svg.*?</svg>", "", page, flags=re.S))
     model = ["--model", "sklearn.linear_model.Ridge"]
     stack(
-        "stack",
         ["runs/objects", "--output", "runs/s", *model, "--mode", "objects", "--body", "mask", "--border", "null"],
     )
     kept("stack")
