@@ -105,7 +105,7 @@ def embeddings(features: torch.Tensor) -> dict[str, dict[str, Loss]]:
     return {
         "ArcFace": {
             "metric-learning": lambda: theirs(features, labels),
-            "ours": ours("arcface(embedding, label, classes=1000, size=512)"),
+            "ours": ours("arcface(embedding, label, classes=1000, embedding_dim=512)"),
         },
         "batch-hard triplets": {
             "metric-learning": lambda: triplet(features, labels, hardest(features, labels)),

@@ -27,7 +27,7 @@ def truth_of(batch: dict[str, Any], index: int) -> dict[str, np.ndarray]:
 class CompetitionScore(pl.Callback):
     """Post-process every validated image, score it with the competition's metric, log `val/score`.
 
-    The very same chain and metric serve `search`, `score` and `submit`. Further metrics of `competition.report` are
+    The very same chain and metric serve `search`, `score` and `submit`. Those of `competition.extra_metrics` are
     logged as `val/<name>`; those that have several classes also for each of them: `val/score_class0`,
     `val/FBeta_class0`, …, and how many of them have a score at all: `val/score_classes`. Each image's score goes to
     `scores.csv` in the run folder, and a few images with truth, prediction and errors to `panels/<epoch>.png` and to

@@ -126,7 +126,7 @@ def write_features(config: OfflineConfig, run: Path | None) -> Path:
     options, data = config.options, config.data
     data.prepare_data()
     extractor = of_run(run, options) if run is not None else of_encoder(options, data)
-    rows = rows_of(data.table() if options.split == "train" else data.split_table(options.split))[: data.limit]
+    rows = rows_of(data.table() if options.split == "train" else data.split_table(options.split))[: data.max_images]
     folder = Path(options.output or config.experiment / "features" / Path(options.split).name)
     steps = [settings_of(step) for step in (data.reader, *data.preprocessing)]
     store = PredictionStore(folder)

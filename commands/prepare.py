@@ -143,7 +143,7 @@ class Split:
         self.data, self.split, self.prefix, self.output = data, split, prefix, output
         tables = {"train": data.table, "test": lambda: data.split_table("test")}
         table = tables.get(split, lambda: data.split_table(split))()
-        self.table = table.iloc[: data.limit].reset_index(drop=True)
+        self.table = table.iloc[: data.max_images].reset_index(drop=True)
         self.targets: list[Target] = {"train": data.targets, "test": data.test_targets}.get(split, [])
         if any(target.boxes for target in self.targets) and any(step.changes_shape for step in steps):
             raise SystemExit(

@@ -198,7 +198,7 @@ class Stack:
         }
         if problem.postprocess is not None:
             # Of the outputs that steps over all images change, the stack has none.
-            own = {"over_all": [], "postprocess": [as_config(step) for step in problem.postprocess]}
+            own = {"dataset_postprocess": [], "postprocess": [as_config(step) for step in problem.postprocess]}
             content["competition"] = content["competition"] | own
         temporary = run.config.with_suffix(".tmp")
         temporary.write_text(yaml.safe_dump(content, sort_keys=False))

@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
     sample = config.data.sample_submission_path()
     rows = ((image_id, config.competition.process(entry)) for image_id, entry in test_predictions(config, stores))
     config.competition.submission.begin(output, config.data.split_table("test"))
-    limit = config.competition.file_limit
+    limit = config.competition.max_file_size
     config.competition.submission.write(rows, output, sample, config.data.sizes("test"), limit)
     folds_text = f"mean of {len(stores)} folds" if len(stores) > 1 else config.runs[0].path.name
     print(f"{output}: {len(stores[0].ids())} images, {folds_text}, {output.stat().st_size / 1e6:.1f} MB")

@@ -9,8 +9,34 @@ from typing import Any
 
 KEYS = {  # dotted, without `init_args`; also as flags
     "data.repeats": "data.samples_per_image",
+    "data.limit": "data.max_images",
+    "data.reader.pixel_limit": "data.reader.max_pixels",
+    "data.reader.voxel_limit": "data.reader.max_voxels",
+    "competition.report": "competition.extra_metrics",
+    "competition.over_all": "competition.dataset_postprocess",
+    "competition.file_limit": "competition.max_file_size",
+    "model.encoder_lr": "model.encoder_lr_factor",
+    "model.inference.along": "model.inference.coarse_run",
+    "model.inference.colours": "model.inference.intensity",
 }
-ARGUMENTS: dict[str, dict[str, str]] = {}  # name of a class -> former argument -> its name now
+ARGUMENTS = {  # name of a class -> former argument -> its name now
+    "DicomReader": {"pixel_limit": "max_pixels"},
+    "GeoTiffReader": {"pixel_limit": "max_pixels"},
+    "ImageReader": {"pixel_limit": "max_pixels"},
+    "RgbyReader": {"pixel_limit": "max_pixels"},
+    "VolumeReader": {"voxel_limit": "max_voxels"},
+    "CubeReader": {"voxel_limit": "max_voxels"},
+    "Clahe": {"maximum": "max_value"},
+    "RemoveHaze": {"maximum": "max_value", "least": "min_transmission"},
+    "SpaceNetF1": {"minimum_area": "min_area", "minimum_predicted": "min_predicted_area"},
+    "Watershed": {"seed": "seed_threshold", "mask": "mask_threshold", "minimum_seed": "min_seed_size"},
+    "FillHoles": {"maximum": "max_area"},
+    "QuantileThreshold": {"least": "min_threshold"},
+    "Clusters": {"minimum": "min_size"},
+    "Cells": {"minimum": "min_score"},
+    "ArcfaceLoss": {"size": "embedding_dim", "plain": "softmax_share"},
+    "CenterLoss": {"size": "embedding_dim"},
+}
 CLASSES: dict[str, str] = {}  # class paths that moved within a folder
 
 
@@ -21,6 +47,11 @@ def accept_former_keys(config: dict[str, Any]) -> dict[str, Any]:
         ValueError: a key stands there under its former and its new name.
     """
     return _without_former_defaults(_renamed(config, (), ""), _is_dump_of_former_build(config))
+
+
+def accept_former_arguments(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a class by its name, such as a loss of the formula, under their names of today."""
+    return accept_former_keys({"class_path": name, "init_args": arguments})["init_args"]
 
 
 def accept_former_flags(arguments: list[str]) -> list[str]:
@@ -103,7 +134,7 @@ def _without_former_defaults(value: Any, saved: bool) -> Any:
         masks = path.rpartition(".")[2] in ("MaskFiles", "MaskVolumes", "RandomWindows", "VolumePatches")
         if saved and masks and arguments.get("ignore") == 255:
             found["init_args"] = arguments | {"ignore": None}
-        edges = arguments.get("along") is not None
+        edges = arguments.get("coarse_run") is not None
         if path in ("postprocessing.Inference", "postprocessing.inference.Inference") and not edges:
             found["init_args"] = {key: inner for key, inner in arguments.items() if key != "min_cover"}
     return found

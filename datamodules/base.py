@@ -93,7 +93,7 @@ class BaseDataModule(pl.LightningDataModule):
             in memory-mapped files that the next run and all ranks share; `none` decodes each time. With a mask file
             per object decoding costs more than training.
         cache_dir: folder of `cache: disk`; it may be deleted at any time.
-        limit: take only that many images of each split, for a quick look.
+        max_images: take only that many images of each split, for a quick look.
         predict_split: what `predict` predicts: `val`, `test`, or folders of images. `test` is left out where the config
             names no test images.
         sample_submission: the competition's sample file under `root`.
@@ -141,7 +141,7 @@ class BaseDataModule(pl.LightningDataModule):
         samples_per_image: int = 1,
         cache: Literal["none", "ram", "disk"] = "none",
         cache_dir: str = "cache",
-        limit: int | None = None,
+        max_images: int | None = None,
         predict_split: list[str] | None = None,
         sample_submission: str | None = None,
         unreadable: Literal["refuse", "empty"] = "refuse",
@@ -160,7 +160,7 @@ class BaseDataModule(pl.LightningDataModule):
         self.folds, self.fold, self.val_images, self.windows = folds, fold, val_images, windows
         self.augmentation, self.sampler = augmentation or [], sampler
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
-        self.samples_per_image, self.limit, self.seed = samples_per_image, limit, seed
+        self.samples_per_image, self.max_images, self.seed = samples_per_image, max_images, seed
         self.cache, self.cache_dir, self.check_files = cache, cache_dir, check_files
         self.predict_split = predict_split if predict_split is not None else ["val", "test"]
         self.sample_submission, self.unreadable, self.generator = sample_submission, unreadable, generator
@@ -227,7 +227,7 @@ class BaseDataModule(pl.LightningDataModule):
                 raise ValueError("there are no test images: data.test_images is not set")
         else:
             table = self.folder_table(split)
-        return table.iloc[: self.limit].reset_index(drop=True)
+        return table.iloc[: self.max_images].reset_index(drop=True)
 
     def sizes(self, split: str) -> dict[str, tuple[int, int]]:
         """`(H, W)` of every image of a split, from the files' headers."""

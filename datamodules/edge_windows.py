@@ -15,7 +15,7 @@ from preprocessing.edge_patches import edge_patches
 class EdgeWindows(Windows):
     """Windows along the edges of a mask, each once an epoch; the second stage of a coarse-to-fine chain.
 
-    Carvana 2017, 11th place. `model.inference.along` predicts in the same way.
+    Carvana 2017, 11th place. `model.inference.coarse_run` predicts in the same way.
 
     Args:
         size: side of a window in pixels.

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from jsonargparse import Namespace
 
+from compat.former_keys import accept_former_keys
 from experiments.differences import differences, short
 from experiments.run_folder import RunFolder, write_json
 from experiments.yaml_files import read_yaml
@@ -23,7 +24,7 @@ class Origin:
     """What a chain was searched for.
 
     Args:
-        chain: the configured steps, `over_all` and `postprocess`, with every argument.
+        chain: the configured steps, `dataset_postprocess` and `postprocess`, with every argument.
         metric: the competition's.
     """
 
@@ -35,7 +36,7 @@ def origin_of(competition: Namespace) -> Origin:
     """The origin of a search that starts from a parsed `competition`."""
     text = json.dumps(competition, default=lambda value: vars(value) if isinstance(value, Namespace) else str(value))
     content = json.loads(text)
-    return Origin({key: content[key] for key in ("over_all", "postprocess")}, content["metric"])
+    return Origin({key: content[key] for key in ("dataset_postprocess", "postprocess")}, content["metric"])
 
 
 def write_searched(experiment: Path, found: SearchResult, origin: Origin, runs: Sequence[RunFolder]) -> Path:
@@ -82,7 +83,8 @@ def check_searched(path: Path, origin: Origin, runs: Sequence[RunFolder]) -> Non
         print(f"note: {path} does not say which chain it was found for: an older version, or a hand, has written it")
         return
     known = read_json(record)
-    changed = differences([known["chain"], origin.chain])
+    former = accept_former_keys({"competition": known["chain"]})["competition"]
+    changed = differences([former, origin.chain])
     if changed:
         text = ", ".join(f"{key}: {short(old)} -> {short(new)}" for key, (old, new) in changed.items())
         raise SystemExit(

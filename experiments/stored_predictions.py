@@ -37,7 +37,7 @@ def out_of_fold(config: OfflineConfig) -> list[Case]:
             read, truth = partial(read_finite, store, image_id), partial(config.data.truth, rows[image_id])
             images[image_id] = Case(image_id, read, truth, groups.get(image_id))
             runs[image_id] = run.path
-    if config.competition.over_all:
+    if config.competition.dataset_postprocess:
         folds = fold_numbers(config, runs)
         changed = changed_outputs(
             config, list(images), lambda name, outputs: stores[runs[name]].read(name, outputs), folds
@@ -63,7 +63,7 @@ def test_predictions(
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """`mean_of_folds`, after the steps over all images."""
     changed: dict[str, dict[str, np.ndarray]] = {}
-    if config.competition.over_all:
+    if config.competition.dataset_postprocess:
 
         def read(image_id: str, names: list[str]) -> dict[str, np.ndarray]:
             return read_mean(stores, image_id, names)

@@ -15,7 +15,7 @@ Arrays = dict[str, np.ndarray]
 def changed_outputs(
     config: OfflineConfig, ids: Sequence[str], read: Callable[[str, list[str]], Arrays], fold_of: dict[str, int]
 ) -> dict[str, Arrays]:
-    """What `competition.over_all` makes of the image-level outputs: image id -> the arrays that change.
+    """What `competition.dataset_postprocess` makes of the image-level outputs: image id -> the arrays that change.
 
     Args:
         config: of the experiment.
@@ -27,7 +27,7 @@ def changed_outputs(
         SystemExit: a step that does not fit, with its reason.
     """
     changed: dict[str, Arrays] = {image_id: {} for image_id in ids}
-    for step in config.competition.over_all:
+    for step in config.competition.dataset_postprocess:
         given = {
             image_id: own[step.output] if step.output in own else read(image_id, [step.output])[step.output]
             for image_id, own in changed.items()
@@ -35,7 +35,7 @@ def changed_outputs(
         try:
             found = step(given, Surroundings(fold_of, lambda name=step.output: labels_of(config, name)))
         except ValueError as error:
-            raise SystemExit(f"error: competition.over_all: {error}") from error
+            raise SystemExit(f"error: competition.dataset_postprocess: {error}") from error
         for image_id, array in found.items():
             changed[image_id][step.output] = array
     return changed

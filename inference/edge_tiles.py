@@ -50,7 +50,7 @@ def predict_edges(
         if value.ndim == 3
     }
     if not maps:
-        raise ValueError(f"inference.along: the coarse stage has no map, only {sorted(coarse)}")
+        raise ValueError(f"inference.coarse_run: the coarse stage has no map, only {sorted(coarse)}")
     mask = torch.cat([(value > 0.5)[0] for value in maps.values()]).cpu().numpy()
     found = [edge_patches(channel, tile, min_cover, beyond=True) for channel in mask]
     patches = np.unique(np.concatenate(found), axis=0).tolist()
@@ -67,7 +67,7 @@ def predict_edges(
         for name, value in forward(torch.cat(tiles)).items():
             if value.ndim != 4 or name not in maps:
                 raise ValueError(
-                    f"inference.along refines maps that the coarse stage has too ({', '.join(maps)}); the network "
+                    f"inference.coarse_run refines maps that the coarse stage has too ({', '.join(maps)}); the network "
                     f"gives {name!r} of shape {tuple(value.shape)}"
                 )
             total = totals.setdefault(name, torch.zeros_like(maps[name]))

@@ -28,7 +28,7 @@ class Inference:
     Tiles (or the whole image) are extended to a multiple of `stride`, predicted, cropped back and blended. All averages
     are taken in float32 over probabilities, after the activation. Spatial outputs come back at the image's size;
     image-level outputs are merged over tiles and views. Under tiles, memory is bounded by one strip of tiles beside
-    the image and its result. `tta`, `scales`, `shifts` and `colours` multiply: `d4` at three scales is 24 forwards.
+    the image and its result. `tta`, `scales`, `shifts` and `intensity` multiply: `d4` at three scales is 24 forwards.
 
     Args:
         tile: side of a tile in pixels, or one per axis (`[slices, rows, columns]` of a volume), rounded up to a
@@ -58,18 +58,18 @@ class Inference:
             are rounded to `stride`.
         shifts: pixels `[down, right]` by which every view of a picture is moved, `[[0, 0], [0, 8]]`: networks that
             subsample see other pixels together.
-        colours: `[contrast, brightness]` of every view: normalised values are multiplied by the first, the second is
+        intensity: `[contrast, brightness]` of every view: normalised values are multiplied by the first, the second is
             added. `[[1, 0], [-1, 0]]` adds the negative (RSNA pneumonia 2018, 1st place).
         merge: how views are merged, and image-level outputs over tiles: `mean`; `geometric` (one doubtful view lowers
             it most); `logit` (mean of the log odds); `max`. Overlapping tiles are always blended by their window.
         crops: see this many random crops of side `tile` instead of a grid; for image-level outputs alone. With `merge:
             max` and d4 it is Human Protein Atlas 2018's 1st place (4 crops of 512 or 1024).
-        along: an experiment that predicted the same images coarsely (`runs/coarse`, out of fold and test): tiles lie
-            only along the edges of its masks, its prediction stands elsewhere (Carvana 2017, 11th place).
+        coarse_run: an experiment that predicted the same images coarsely (`runs/coarse`, out of fold and test): tiles
+            lie only along the edges of its masks, its prediction stands elsewhere (Carvana 2017, 11th place).
             `datamodules.edge_windows.EdgeWindows` trains in the same way.
-        min_cover: tiles over every pixel, 3 or more as the winners had them; over each pixel of the edges with `along`,
-            where it is 2 unless given. In a grid it implies `margin`, and tiles overlap more than `overlap` says where
-            they must.
+        min_cover: tiles over every pixel, 3 or more as the winners had them; over each pixel of the edges with
+            `coarse_run`, where it is 2 unless given. In a grid it implies `margin`, and tiles overlap more
+            than `overlap` says where they must.
         stream_above: pixels of a picture above which `predict` goes through it strip by strip, from its file (where
             the reader knows windows: GeoTIFF, npy) to the prediction store: memory is then bounded by a strip of tiles
             across the picture. The result is the same. For grids of tiles; the default is 2048 x 2048.
@@ -91,10 +91,10 @@ class Inference:
         size: list[int] | None = None,
         scales: list[float] | None = None,
         shifts: list[list[int]] | None = None,
-        colours: list[list[float]] | None = None,
+        intensity: list[list[float]] | None = None,
         merge: Literal["mean", "geometric", "logit", "max"] = "mean",
         crops: int | None = None,
-        along: str | None = None,
+        coarse_run: str | None = None,
         min_cover: int | None = None,
         stream_above: int = 2048 * 2048,
     ):
@@ -115,8 +115,8 @@ class Inference:
             raise ValueError(f"inference.scales is {scales}, expected factors above 0, as [0.8, 1, 1.2]")
         if shifts is not None and not (shifts and all(len(pair) == 2 and min(pair) >= 0 for pair in shifts)):
             raise ValueError(f"inference.shifts is {shifts}, expected [down, right] in pixels of 0 or more each")
-        if colours is not None and not (colours and all(len(pair) == 2 for pair in colours)):
-            raise ValueError(f"inference.colours is {colours}, expected [contrast, brightness] each")
+        if intensity is not None and not (intensity and all(len(pair) == 2 for pair in intensity)):
+            raise ValueError(f"inference.intensity is {intensity}, expected [contrast, brightness] each")
         if crops is not None and (crops < 1 or tile is None or margin):
             raise ValueError(
                 f"inference.crops is {crops}, expected 1 or more crops of inference.tile pixels (now {tile}), "
@@ -131,10 +131,11 @@ class Inference:
         self.padding = padding
         self.margin = margin
         self.size = size
-        self.scales, self.shifts, self.colours = scales, shifts, colours
-        if along is not None and (tile is None or isinstance(tile, list) or margin or crops is not None):
+        self.scales, self.shifts, self.intensity = scales, shifts, intensity
+        if coarse_run is not None and (tile is None or isinstance(tile, list) or margin or crops is not None):
             raise ValueError(
-                f"inference.along wants inference.tile as one number (now {tile}), without inference.margin and crops"
+                f"inference.coarse_run wants inference.tile as one number (now {tile}), without inference.margin "
+                "and crops"
             )
         if min_cover is not None and (min_cover < 1 or tile is None or crops is not None):
             raise ValueError(
@@ -144,7 +145,7 @@ class Inference:
         self.merge, self.crops = merge, crops
         if stream_above < 0:
             raise ValueError(f"inference.stream_above is {stream_above}, expected 0 or more pixels")
-        self.along, self.min_cover, self.stream_above = along, min_cover, stream_above
+        self.coarse_run, self.min_cover, self.stream_above = coarse_run, min_cover, stream_above
         self._coarse: CoarseMasks | None = None
         self.most_views: int | None = None
         self.number_of_views = 1  # of the last image
@@ -169,7 +170,7 @@ class Inference:
             tta: False leaves the views out, as in the validation inside a training.
             dtype: of spatial results: `torch.float32`, or `torch.uint8` for round(255 * probability) in a quarter of
                 the memory.
-            image_ids: of the images; `along` looks its coarse predictions up by them.
+            image_ids: of the images; `coarse_run` looks its coarse predictions up by them.
 
         Returns:
             By output name: `(N, K, H, W)` at the image's size in `dtype`, or image-level `(N, K)` float32.
@@ -182,7 +183,7 @@ class Inference:
                 f"inference takes a normalised float image (N, C, H, W) or volume (N, C, D, H, W), got "
                 f"{tuple(image.shape)} {image.dtype}"
             )
-        if self.along is not None:
+        if self.coarse_run is not None:
             return self._along(forward, image, tta, dtype, image_ids)
         if image.ndim == 5:
             return self._volume(forward, image, tta, dtype)
@@ -202,7 +203,7 @@ class Inference:
     @property
     def mixes(self) -> bool:
         """Whether pictures of a batch share forwards, by `many`: of tiles, of the same ones every time."""
-        return self.batch_size > 1 and self.crops is None and self.along is None
+        return self.batch_size > 1 and self.crops is None and self.coarse_run is None
 
     @torch.no_grad()
     def many(
@@ -238,7 +239,7 @@ class Inference:
 
     def streams(self, size: Sequence[int]) -> bool:
         """Whether a picture of this size is to be predicted by `stream`."""
-        by_tiles = self.tile is not None and self.size is None and self.crops is None and self.along is None
+        by_tiles = self.tile is not None and self.size is None and self.crops is None and self.coarse_run is None
         return by_tiles and len(size) == 2 and math.prod(size) > self.stream_above
 
     @torch.no_grad()
@@ -284,14 +285,14 @@ class Inference:
             ValueError: views that are for the other.
         """
         if dimensions == 3 and (self.scales or self.shifts):
-            raise ValueError("inference.scales and inference.shifts are for pictures; volumes take tta and colours")
+            raise ValueError("inference.scales and inference.shifts are for pictures; volumes take tta and intensity")
         turns = symmetries(self.tta, dimensions)
         strides = self._each("stride", self.stride, dimensions)
         if any([strides[axis] for axis in turn.axes] != strides for turn in turns):
             raise ValueError(f"inference.tta {self.tta} exchanges axes, but inference.stride {self.stride} differs")
         every = tuple(
             turn._replace(scale=scale, shift=tuple(shift), contrast=colour[0], brightness=colour[1])
-            for colour in self.colours or [[1.0, 0.0]]
+            for colour in self.intensity or [[1.0, 0.0]]
             for shift in self.shifts or [[0, 0]]
             for scale in self.scales or [1.0]
             for turn in turns
@@ -312,8 +313,8 @@ class Inference:
         """Hash of the settings that change the result (not `batch_size`, `stream_above`), 16 hexadecimal digits."""
         settings = self.settings()
         del settings["batch_size"], settings["stream_above"]
-        if self.along is not None:
-            settings["coarse"] = CoarseMasks(self.along).fingerprints()
+        if self.coarse_run is not None:
+            settings["coarse"] = CoarseMasks(self.coarse_run).fingerprints()
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def _picture(self, image: Tensor, rows: Axis, columns: Axis, dtype: torch.dtype) -> Picture:
@@ -331,9 +332,11 @@ class Inference:
     ) -> dict[str, Tensor]:
         """Tiles along the coarse stage's edges, image by image."""
         if image.ndim == 5 or image_ids is None or self.size is not None:
-            raise ValueError("inference.along is for pictures of a dataset, found by their ids, without inference.size")
+            raise ValueError(
+                "inference.coarse_run is for pictures of a dataset, found by their ids, without inference.size"
+            )
         if self._coarse is None:
-            self._coarse = CoarseMasks(self.along)
+            self._coarse = CoarseMasks(self.coarse_run)
         views = self.views(2) if tta else symmetries("none", 2)
         strides = self._each("stride", self.stride, 2)
 
@@ -366,7 +369,7 @@ class Inference:
     def _axes(self, sizes: torch.Size) -> list[Axis]:
         """The tiles along each axis of an image."""
         tiles, strides = self._each("tile", self.tile, len(sizes)), self._each("stride", self.stride, len(sizes))
-        covers = [1] * len(sizes) if self.along is not None else cover_of_axes(self.min_cover or 1, len(sizes))
+        covers = [1] * len(sizes) if self.coarse_run is not None else cover_of_axes(self.min_cover or 1, len(sizes))
         if self.margin:  # a small picture has a small tile, whose parts are whole pixels
             covers = [max(cover, math.floor(1 / (1 - self.overlap) + 1e-6)) for cover in covers]
         sides = (

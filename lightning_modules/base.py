@@ -62,7 +62,7 @@ class BaseModule(pl.LightningModule):
             Adam use their fused kernels where the precision allows it.
         layer_decay: factor of the learning rate from each layer of the encoder to the one before it, the head has the
             full rate (`lightning_modules.rates`); 0.65 to 0.8 suit pretrained transformers. 1.0: one rate for all.
-        encoder_lr: factor of the encoder's learning rate; 0.1 suits a pretrained encoder under a fresh decoder.
+        encoder_lr_factor: factor of the encoder's learning rate; 0.1 suits a pretrained encoder under a fresh decoder.
         scheduler: any scheduler class without its optimizer, or None for a constant learning rate. `OneCycleLR` takes
             the length of the run unless it is given.
         scheduler_interval: `step` or `epoch`: when the scheduler moves. By default each step for `WarmupCosine`,
@@ -103,7 +103,7 @@ class BaseModule(pl.LightningModule):
         activations: dict[str, Activation] | None = None,
         optimizer: Callable[[Iterable], Optimizer] = torch.optim.AdamW,
         layer_decay: float = 1.0,
-        encoder_lr: float = 1.0,
+        encoder_lr_factor: float = 1.0,
         scheduler: Callable[[Optimizer], LRScheduler | ReduceLROnPlateau] | None = None,
         scheduler_interval: Literal["step", "epoch"] | None = None,
         scheduler_frequency: int = 1,
@@ -139,7 +139,7 @@ class BaseModule(pl.LightningModule):
         self.optimizer, self.scheduler = optimizer, scheduler
         self.scheduler_interval, self.scheduler_monitor = scheduler_interval, scheduler_monitor
         self.scheduler_frequency = scheduler_frequency
-        self.layer_decay, self.encoder_lr = layer_decay, encoder_lr
+        self.layer_decay, self.encoder_lr_factor = layer_decay, encoder_lr_factor
         self.compile_network = compile_network
         # Normalisation belongs to the network: as buffers it travels in every checkpoint.
         self.register_buffer("input_range", torch.tensor(float(input_range)))
@@ -169,7 +169,7 @@ class BaseModule(pl.LightningModule):
                 freeze_except(self.network, train_only)
         # What a callback freezes for some epochs is trained later, so it stays with the optimizer.
         self._trained = {name for name, value in self.network.named_parameters() if value.requires_grad}
-        rate_scales(self.network, layer_decay, encoder_lr)  # raises before any data are read
+        rate_scales(self.network, layer_decay, encoder_lr_factor)  # raises before any data are read
 
     def setup(self, stage: str) -> None:
         if self.compile_network and stage == "fit":
@@ -305,7 +305,7 @@ class BaseModule(pl.LightningModule):
             inputs: the network's inputs for this image, without the batch axis; the first is the image
                 `(C, H, W)` in the file's own type and range.
             tta: whether to use the test-time augmentation of `inference`.
-            image_id: of the image; `inference.along` needs it.
+            image_id: of the image; `inference.coarse_run` needs it.
 
         Returns:
             float32 by output name: `(K, H, W)` at the image's size, or `(K,)` for image-level outputs.
@@ -346,7 +346,7 @@ class BaseModule(pl.LightningModule):
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters of the network and of the loss, for an optimizer; see `lightning_modules.optimizers`."""
         of_loss = [] if self.loss is None else loss_groups(self.loss.losses)
-        return [*network_groups(self.network, self._trained, self.layer_decay, self.encoder_lr), *of_loss]
+        return [*network_groups(self.network, self._trained, self.layer_decay, self.encoder_lr_factor), *of_loss]
 
     def make_optimizer(self, groups: list[dict[str, Any]]) -> Optimizer:
         """`model.optimizer` over some parameters; a task with a second network asks for another one."""

@@ -12,7 +12,7 @@ from lightning_modules.base import BaseModule
 from masks.boxes import weighted_box_fusion
 
 FUSION_IOU = 0.55  # overlap from which boxes of two views are one, as in the paper (https://arxiv.org/abs/1910.13302)
-VIEWS = ("tta", "colours")  # what of `Inference` serves whole pictures and lists; the rest is about tiles and maps
+VIEWS = ("tta", "intensity")  # what of `Inference` serves whole pictures and lists; the rest is about tiles and maps
 
 
 class DetectionModule(BaseModule):
@@ -25,7 +25,7 @@ class DetectionModule(BaseModule):
 
     It predicts `boxes` `(n, 6)` float32, best first: x1, y1, x2, y2 in pixels, score, label from 0; metrics, steps,
     submissions and ensembles of boxes read these. How many there are is the detector's to say (`box_score_thresh`,
-    `box_detections_per_img`). Pictures are predicted whole. The views of `inference.tta` and `inference.colours` are
+    `box_detections_per_img`). Pictures are predicted whole. The views of `inference.tta` and `inference.intensity` are
     merged by weighted box fusion, which lowers the score of a box that few views have found.
 
     The other arguments are those of `BaseModule`, without those of named outputs and the loss formula.

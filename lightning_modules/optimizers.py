@@ -13,7 +13,7 @@ Group = dict[str, Any]
 
 
 def network_groups(
-    network: nn.Module, trained: Collection[str], layer_decay: float = 1.0, encoder_lr: float = 1.0
+    network: nn.Module, trained: Collection[str], layer_decay: float = 1.0, encoder_lr_factor: float = 1.0
 ) -> list[Group]:
     """Groups of a network: its weights with decay, its norms and biases without.
 
@@ -23,9 +23,9 @@ def network_groups(
         network: any.
         trained: names of the parameters that are trained.
         layer_decay: see `lightning_modules.rates`.
-        encoder_lr: see there.
+        encoder_lr_factor: see there.
     """
-    scales = rate_scales(network, layer_decay, encoder_lr)
+    scales = rate_scales(network, layer_decay, encoder_lr_factor)
     chosen = [(value, scales[value]) for name, value in network.named_parameters() if name in trained]
     groups: list[Group] = []
     for scale in dict.fromkeys(scale for _, scale in chosen):

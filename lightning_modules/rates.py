@@ -37,7 +37,9 @@ def encoders(network: nn.Module) -> list[nn.Module]:
     return list(_encoders(network))
 
 
-def rate_scales(network: nn.Module, layer_decay: float = 1.0, encoder_lr: float = 1.0) -> dict[nn.Parameter, float]:
+def rate_scales(
+    network: nn.Module, layer_decay: float = 1.0, encoder_lr_factor: float = 1.0
+) -> dict[nn.Parameter, float]:
     """What each parameter's learning rate is multiplied by.
 
     Args:
@@ -45,30 +47,30 @@ def rate_scales(network: nn.Module, layer_decay: float = 1.0, encoder_lr: float 
             without one, its last layer has the full rate.
         layer_decay: γ: the encoder's last layer has γ, the one before it γ², … (ULMFiT, BEiT; 0.65 to 0.8 suit
             pretrained transformers).
-        encoder_lr: factor of the whole encoder.
+        encoder_lr_factor: factor of the whole encoder.
 
     Returns:
         A factor for each parameter; equal ones are the same number.
 
     Raises:
-        ValueError: a factor outside of (0, 1], or `encoder_lr` where there is no encoder.
+        ValueError: a factor outside of (0, 1], or `encoder_lr_factor` where there is no encoder.
     """
-    for name, value in (("layer_decay", layer_decay), ("encoder_lr", encoder_lr)):
+    for name, value in (("layer_decay", layer_decay), ("encoder_lr_factor", encoder_lr_factor)):
         if not 0 < value <= 1:
             raise ValueError(f"model.{name} is {value}, expected a factor above 0, at most 1 (which changes nothing)")
-    if layer_decay == encoder_lr == 1:
+    if layer_decay == encoder_lr_factor == 1:
         return dict.fromkeys(network.parameters(), 1.0)
     found = encoders(network)
-    if not found and encoder_lr != 1:
+    if not found and encoder_lr_factor != 1:
         inside = ", ".join(name for name, _ in network.named_children())
         raise ValueError(
-            f"model.encoder_lr: {type(network).__name__} has no module called {' or '.join(ENCODERS)}, only {inside}; "
-            "use model.layer_decay, which takes the order of the layers"
+            f"model.encoder_lr_factor: {type(network).__name__} has no module called {' or '.join(ENCODERS)}, only "
+            f"{inside}; use model.layer_decay, which takes the order of the layers"
         )
     scales: dict[nn.Parameter, float] = {}
     for encoder in found:
         for distance, members in enumerate(reversed(layers(encoder)), start=1):
-            scales |= dict.fromkeys(members, encoder_lr * layer_decay**distance)
+            scales |= dict.fromkeys(members, encoder_lr_factor * layer_decay**distance)
     if not found:
         for distance, members in enumerate(reversed(layers(network))):
             scales |= dict.fromkeys(members, layer_decay**distance)

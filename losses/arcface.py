@@ -18,22 +18,22 @@ class ArcfaceLoss(nn.Module):
 
     Args:
         classes: how many there are.
-        size: D.
+        embedding_dim: D.
         scale: s; 30 (HPA 2018, 1st place; the paper has 64).
         margin: m in radians; 0.5 (pytorch-metric-learning counts it in degrees: 28.6).
         centers: sub-centres per class, of which the nearest counts; 3 for noisy labels (Deng et al. 2020).
-        plain: share of a plain softmax over cos θ; 0.5 in HPA 2018's 1st place.
+        softmax_share: share of a plain softmax over cos θ; 0.5 in HPA 2018's 1st place.
         lr: learning rate of the centres; the optimizer's own unless given.
 
     Example:
         >>> import torch
         >>> from losses.arcface import ArcfaceLoss
         >>> _ = torch.manual_seed(0)
-        >>> loss = ArcfaceLoss(classes=5, size=8)
+        >>> loss = ArcfaceLoss(classes=5, embedding_dim=8)
         >>> [tuple(parameter.shape) for parameter in loss.parameters()]  # the centres, trained with the network
         [(5, 8)]
         >>> embeddings, labels = torch.randn(4, 8), torch.tensor([0, 1, 2, 3])
-        >>> plain = ArcfaceLoss(classes=5, size=8, margin=0.0)
+        >>> plain = ArcfaceLoss(classes=5, embedding_dim=8, margin=0.0)
         >>> bool(loss(embeddings, labels) > plain(embeddings, labels))  # the margin makes it harder
         True
     """
@@ -41,26 +41,34 @@ class ArcfaceLoss(nn.Module):
     def __init__(
         self,
         classes: int,
-        size: int,
+        embedding_dim: int,
         scale: float = 30.0,
         margin: float = 0.5,
         centers: int = 1,
-        plain: float = 0.0,
+        softmax_share: float = 0.0,
         lr: float | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= margin < math.pi / 2:
             raise ValueError(f"arcface: margin is in radians, 0 to below π/2, got {margin}")
-        if not 0 <= plain <= 1:
-            raise ValueError(f"arcface: plain is a share in 0..1, got {plain}")
-        self.classes, self.scale, self.margin, self.centers, self.plain = classes, scale, margin, centers, plain
+        if not 0 <= softmax_share <= 1:
+            raise ValueError(f"arcface: softmax_share is {softmax_share}, expected 0..1")
+        self.classes, self.scale, self.margin, self.centers, self.softmax_share = (
+            classes,
+            scale,
+            margin,
+            centers,
+            softmax_share,
+        )
         self.learning_rate = lr
-        self.weight = nn.Parameter(nn.init.xavier_normal_(torch.empty(classes * centers, size)))
+        self.weight = nn.Parameter(nn.init.xavier_normal_(torch.empty(classes * centers, embedding_dim)))
 
     def cosine(self, features: Tensor) -> Tensor:
         """Cosine `(N, classes)` of each embedding with the nearest centre of each class."""
         if features.shape[1] != self.weight.shape[1]:
-            raise ValueError(f"arcface: size is {self.weight.shape[1]}, the embeddings have {features.shape[1]}")
+            raise ValueError(
+                f"arcface: embedding_dim is {self.weight.shape[1]}, the embeddings have {features.shape[1]}"
+            )
         # A zero embedding has no direction; the bound keeps its slope within 16 bits.
         cosine = F.normalize(features, eps=1e-2) @ F.normalize(self.weight).to(features.dtype).T
         return cosine.view(len(features), self.classes, self.centers).amax(-1)
@@ -75,6 +83,8 @@ class ArcfaceLoss(nn.Module):
         moved = torch.where(true > -math.cos(self.margin), moved, true - self.margin * math.sin(self.margin))
         scores = self.scale * cosine.scatter(1, labels[:, None], moved)
         loss = F.cross_entropy(scores, labels, reduction="none")
-        if self.plain:
-            loss = (1 - self.plain) * loss + self.plain * F.cross_entropy(cosine, labels, reduction="none")
+        if self.softmax_share:
+            loss = (1 - self.softmax_share) * loss + self.softmax_share * F.cross_entropy(
+                cosine, labels, reduction="none"
+            )
         return weighted_mean(loss, weights)

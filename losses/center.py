@@ -16,28 +16,30 @@ class CenterLoss(nn.Module):
 
     Args:
         classes: how many there are.
-        size: D of the embeddings `(N, D)`.
+        embedding_dim: D of the embeddings `(N, D)`.
         lr: how far a centre moves towards its samples; 0.5 in the paper.
 
     Example:
         >>> import torch
         >>> from losses.center import CenterLoss
-        >>> loss = CenterLoss(classes=2, size=3)
+        >>> loss = CenterLoss(classes=2, embedding_dim=3)
         >>> _ = loss.centers.zero_()
         >>> embeddings = torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
         >>> loss.eval()(embeddings, torch.tensor([0, 1])).item()  # half the mean of 1 and 4
         1.25
     """
 
-    def __init__(self, classes: int, size: int, lr: float = 0.5) -> None:
+    def __init__(self, classes: int, embedding_dim: int, lr: float = 0.5) -> None:
         super().__init__()
         self.classes, self.lr = classes, lr
-        self.register_buffer("centers", torch.zeros(classes, size))
+        self.register_buffer("centers", torch.zeros(classes, embedding_dim))
 
     def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:
         features, labels, weights = check_features(logits, target, weight, self.classes)
         if features.shape[1] != self.centers.shape[1]:
-            raise ValueError(f"center: size is {self.centers.shape[1]}, the embeddings have {features.shape[1]}")
+            raise ValueError(
+                f"center: embedding_dim is {self.centers.shape[1]}, the embeddings have {features.shape[1]}"
+            )
         loss = weighted_mean((features - self.centers[labels].to(features.dtype)).square().sum(1) / 2, weights)
         if self.training:
             self._move(features.detach(), labels)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from compat.former_keys import accept_former_arguments
 from losses.inputs import Logits, shaped_weight
 from losses.levels import is_whole_fraction, levels_of, resize_target
 from losses.library import library_loss
@@ -231,6 +232,7 @@ class LossFormula(nn.Module):
                 hint = f", did you mean {near[0]!r}?" if near else ""
                 raise self._error(node, f"no loss {name!r}{hint} Known: {', '.join([*known, *self.named_terms])}")
             kind = loss_class(name)
+            options = accept_former_arguments(kind.__name__, options)
             accepted = list(inspect.signature(kind).parameters)
             wrong = [key for key in options if key not in accepted]
             if wrong:

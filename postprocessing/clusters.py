@@ -24,7 +24,7 @@ class Clusters(Step):
 
     Args:
         value: lower bound of the probability inside a component.
-        minimum: components of fewer voxels are dropped.
+        min_size: components of fewer voxels are dropped.
         connectivity: neighbours of a voxel. 26 (volumes: faces, edges and corners), 18 (faces and edges), 6 (faces); 8
             and 4 in pictures.
         spacing: distance of voxels along each axis in mm. None takes the prediction's own `spacing` `(D,)` where it has
@@ -45,19 +45,19 @@ class Clusters(Step):
     def __init__(
         self,
         value: float = 0.5,
-        minimum: int = 10,
+        min_size: int = 10,
         connectivity: Literal[4, 8, 6, 18, 26] = 26,
         spacing: list[float] | None = None,
         output: str = "mask",
         result: str = "candidates",
     ) -> None:
-        if minimum < 0:
-            raise ValueError(f"Clusters: minimum is {minimum}, expected 0 or more voxels")
+        if min_size < 0:
+            raise ValueError(f"Clusters: min_size is {min_size}, expected 0 or more voxels")
         if connectivity not in (4, 8, 6, 18, 26):
             raise ValueError(f"Clusters: connectivity is {connectivity}, expected 6, 18 or 26, in pictures 4 or 8")
         if spacing is not None and (len(spacing) != (2 if connectivity in (4, 8) else 3) or min(spacing) <= 0):
             raise ValueError(f"Clusters: spacing is {spacing}, expected a distance above 0 for each axis")
-        self.value, self.minimum, self.connectivity = value, minimum, connectivity
+        self.value, self.min_size, self.connectivity = value, min_size, connectivity
         self.spacing, self.output, self.result = spacing, output, result
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -71,17 +71,17 @@ class Clusters(Step):
                 f"{self.output!r}, got {probabilities.dtype} {probabilities.shape}"
             )
         spacing = self.spacing if self.spacing is not None else prediction.get("spacing", np.ones(dimensions))
-        found = candidates(probabilities, self.value, self.minimum, self.connectivity, np.asarray(spacing, np.float64))
+        found = candidates(probabilities, self.value, self.min_size, self.connectivity, np.asarray(spacing, np.float64))
         return prediction | {self.result: found}
 
     def search_space(self) -> dict[str, list]:
-        middle = self.minimum or 10
+        middle = self.min_size or 10
         sizes = {0, *(round(middle * factor) for factor in (0.25, 0.5, 1, 2, 4))}
-        return {"value": [round(0.1 * n, 1) for n in range(1, 10)], "minimum": sorted(sizes)}
+        return {"value": [round(0.1 * n, 1) for n in range(1, 10)], "min_size": sorted(sizes)}
 
 
 def candidates(
-    probabilities: np.ndarray, value: float, minimum: int, connectivity: int, spacing: np.ndarray
+    probabilities: np.ndarray, value: float, min_size: int, connectivity: int, spacing: np.ndarray
 ) -> np.ndarray:
     """Candidates of a picture or volume; arguments and result as in `Clusters`."""
     dimensions = probabilities.ndim
@@ -99,5 +99,5 @@ def candidates(
     peak_places = np.stack([axis[peaks] for axis in places], 1).astype(np.float64)
     table = [centroids, peak_places, centroids * spacing, peak_places * spacing, sizes[:, None], inside[peaks][:, None]]
     kept = np.argsort(-sizes, kind="stable")
-    kept = kept[sizes[kept] >= minimum]
+    kept = kept[sizes[kept] >= min_size]
     return np.concatenate(table, axis=1).astype(np.float64)[kept]

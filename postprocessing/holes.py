@@ -8,19 +8,19 @@ from masks.components import label
 from postprocessing.step import Step, mask_or_instances
 
 
-def holes(mask: np.ndarray, maximum: int | None = None) -> np.ndarray:
+def holes(mask: np.ndarray, max_area: int | None = None) -> np.ndarray:
     """Holes of a bool mask `(H, W)` as int32 ids: its background where that does not reach the border.
 
     Args:
         mask: `(H, W)` bool; pixels that touch at a corner close a ring.
-        maximum: holes of more pixels are left out; None: none are.
+        max_area: holes of more pixels are left out; None: none are.
     """
     background = label(np.pad(~mask, 1, constant_values=True))
     sizes = np.bincount(background.ravel())
     inside = np.ones(len(sizes), bool)
     inside[[0, background[0, 0]]] = False
-    if maximum is not None:
-        inside &= sizes <= maximum
+    if max_area is not None:
+        inside &= sizes <= max_area
     background = background[1:-1, 1:-1]
     return np.where(inside[background], background, 0)
 
@@ -31,7 +31,7 @@ class FillHoles(Step):
     Args:
         output: a bool mask `(C, H, W)`, or instance ids `(H, W)`. A gap that several instances enclose together stays;
             other instances inside a hole stay too.
-        maximum: largest hole in pixels that is filled; None fills all.
+        max_area: largest hole in pixels that is filled; None fills all.
 
     Example:
         >>> import numpy as np
@@ -41,18 +41,18 @@ class FillHoles(Step):
         True
     """
 
-    def __init__(self, output: str = "mask", maximum: int | None = None) -> None:
-        self.output, self.maximum = output, maximum
+    def __init__(self, output: str = "mask", max_area: int | None = None) -> None:
+        self.output, self.max_area = output, max_area
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         array = mask_or_instances(prediction, self.output, self)
         if array.dtype == bool:
             filled = [self._filled(channel) for channel in array]
             return prediction | {self.output: np.stack(filled).reshape(array.shape)}
-        return prediction | {self.output: fill_instances(array, self.maximum)}
+        return prediction | {self.output: fill_instances(array, self.max_area)}
 
     def _filled(self, mask: np.ndarray) -> np.ndarray:
-        return filled(mask) if self.maximum is None else mask | (holes(mask, self.maximum) > 0)
+        return filled(mask) if self.max_area is None else mask | (holes(mask, self.max_area) > 0)
 
 
 def filled(mask: np.ndarray) -> np.ndarray:
@@ -62,9 +62,9 @@ def filled(mask: np.ndarray) -> np.ndarray:
     return plane[1:-1, 1:-1] != 2
 
 
-def fill_instances(labels: np.ndarray, maximum: int | None = None) -> np.ndarray:
+def fill_instances(labels: np.ndarray, max_area: int | None = None) -> np.ndarray:
     """Instance ids `(H, W)` in which the background enclosed by an instance belongs to it."""
-    hole = holes(labels > 0, maximum)
+    hole = holes(labels > 0, max_area)
     if not hole.any():
         return labels
     hole_ids, instances = _neighbours(hole, labels)

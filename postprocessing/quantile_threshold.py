@@ -6,15 +6,15 @@ from postprocessing.step import Step, named
 
 
 class QuantileThreshold(Step):
-    """Mask = the most probable share of the pixels of each channel, as far as they are above `least`.
+    """Mask = the most probable share of the pixels of each channel, as far as they are above `min_threshold`.
 
     For networks whose probabilities are ordered well but shift from image to image (another scanner, another season),
-    so that no fixed threshold suits all. Images in which nothing may be found need `least`, or a `Gate`.
+    so that no fixed threshold suits all. Images in which nothing may be found need `min_threshold`, or a `Gate`.
 
     Args:
         share: of the pixels of a channel that become mask, in 0..1. Pixels equal to the last one that does not belong
             are left out, so that a flat image gives no mask.
-        least: what a pixel must exceed as well.
+        min_threshold: what a pixel must exceed as well.
         output: probabilities `(C, H, W)`.
         result: name of the bool mask; by default it takes the place of the probabilities.
 
@@ -27,10 +27,12 @@ class QuantileThreshold(Step):
                 [0, 1]]])
     """
 
-    def __init__(self, share: float = 0.1, least: float = 0.0, output: str = "mask", result: str | None = None) -> None:
-        if not (0 <= share <= 1 and 0 <= least <= 1):
-            raise ValueError(f"QuantileThreshold: share {share} and least {least}, expected both in 0..1")
-        self.share, self.least, self.output, self.result = share, least, output, result
+    def __init__(
+        self, share: float = 0.1, min_threshold: float = 0.0, output: str = "mask", result: str | None = None
+    ) -> None:
+        if not (0 <= share <= 1 and 0 <= min_threshold <= 1):
+            raise ValueError(f"QuantileThreshold: share {share}, min_threshold {min_threshold}; expected both in 0..1")
+        self.share, self.min_threshold, self.output, self.result = share, min_threshold, output, result
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         probabilities = named(prediction, self.output, self)
@@ -39,7 +41,7 @@ class QuantileThreshold(Step):
                 f"QuantileThreshold wants probabilities (C, H, W) in {self.output!r}, got {probabilities.dtype} "
                 f"{probabilities.shape}"
             )
-        mask = probabilities > self.least
+        mask = probabilities > self.min_threshold
         flat = probabilities.reshape(len(probabilities), -1)
         outside = flat.shape[1] - round(self.share * flat.shape[1])
         if outside:
@@ -49,4 +51,4 @@ class QuantileThreshold(Step):
 
     def search_space(self) -> dict[str, list]:
         shares = sorted({round(self.share * factor, 6) for factor in (0.5, 0.7, 0.85, 1, 1.2, 1.5, 2)})
-        return {"share": [share for share in shares if share <= 1], "least": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]}
+        return {"share": [share for share in shares if share <= 1], "min_threshold": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]}

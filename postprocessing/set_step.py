@@ -25,7 +25,7 @@ class Surroundings:
 
 
 class SetStep(ABC):
-    """One step of `competition.over_all`: changes an image-level output of all images together.
+    """One step of `competition.dataset_postprocess`: changes an image-level output of all images together.
 
     These steps come before `competition.postprocess`, over the out-of-fold images in `search`, `score` and `report`,
     and over the test images in `submit`. Every constructor argument is kept as an attribute of the same name.

@@ -12,15 +12,15 @@ from postprocessing.step import Step, probability_map
 class Watershed(Step):
     """Instances from the probabilities of bodies and of touching borders.
 
-    Seeds are the components (joined by edges and corners) of body · (1 − border) > `seed`; they grow downhill over
-    −body inside body > `mask` (2018 Data Science Bowl, 1st place, topcoders).
+    Seeds are the components (joined by edges and corners) of body · (1 − border) > `seed_threshold`; they grow
+    downhill over −body inside body > `mask_threshold` (2018 Data Science Bowl, 1st place, topcoders).
 
     Args:
         body: name of the body probabilities `(1, H, W)`.
         border: name of the border probabilities `(1, H, W)`; null takes seeds from the body alone.
-        seed: lower bound of body · (1 − border) inside a seed.
-        mask: lower bound of body inside an object.
-        minimum_seed: seeds of fewer pixels are dropped.
+        seed_threshold: lower bound of body · (1 − border) inside a seed.
+        mask_threshold: lower bound of body inside an object.
+        min_seed_size: seeds of fewer pixels are dropped.
         keep_unseeded: a piece of the mask without any seed is an object of its own instead of lost.
         line: leave a line of background between objects that touch.
         grow: pixels by which objects grow in the end where body > `grow_above`; 0: they do not. The 1st place seeded
@@ -43,9 +43,9 @@ class Watershed(Step):
         self,
         body: str = "body",
         border: str | None = "border",
-        seed: float = 0.6,
-        mask: float = 0.5,
-        minimum_seed: int = 10,
+        seed_threshold: float = 0.6,
+        mask_threshold: float = 0.5,
+        min_seed_size: int = 10,
         keep_unseeded: bool = True,
         line: bool = False,
         grow: int = 0,
@@ -55,14 +55,14 @@ class Watershed(Step):
         if grow < 0:
             raise ValueError(f"Watershed: grow is {grow}, expected 0 or more pixels")
         self.line, self.grow, self.grow_above = line, grow, grow_above
-        self.body, self.border, self.seed, self.mask = body, border, seed, mask
-        self.minimum_seed, self.keep_unseeded, self.result = minimum_seed, keep_unseeded, result
+        self.body, self.border, self.seed_threshold, self.mask_threshold = body, border, seed_threshold, mask_threshold
+        self.min_seed_size, self.keep_unseeded, self.result = min_seed_size, keep_unseeded, result
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         body = probability_map(prediction, self.body, self)
         score = body if self.border is None else body * (1 - probability_map(prediction, self.border, self))
-        inside = body > self.mask
-        seeds = without_small(label((score > self.seed) & inside, 2), self.minimum_seed)
+        inside = body > self.mask_threshold
+        seeds = without_small(label((score > self.seed_threshold) & inside, 2), self.min_seed_size)
         pieces = label(inside)
         if self.keep_unseeded:
             seeded = np.zeros(int(pieces.max()) + 1, bool)
@@ -91,9 +91,9 @@ class Watershed(Step):
 
     def search_space(self) -> dict[str, list]:
         return {
-            "seed": [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98],
-            "mask": [0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8],
-            "minimum_seed": [1, 5, 10, 20, 40],
+            "seed_threshold": [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98],
+            "mask_threshold": [0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8],
+            "min_seed_size": [1, 5, 10, 20, 40],
         }
 
 

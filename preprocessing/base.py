@@ -23,15 +23,15 @@ class Preprocess(ABC):
         return mask
 
 
-def full_scale(image: np.ndarray, maximum: float | None = None) -> float:
-    """The number that means white: 255 or 65535 by type, 1 for floats, unless `maximum` says otherwise.
+def full_scale(image: np.ndarray, max_value: float | None = None) -> float:
+    """The number that means white: 255 or 65535 by type, 1 for floats, unless `max_value` says otherwise.
 
     Args:
         image: uint8, uint16, float32 or float64.
-        maximum: largest value the data can have; 4095 for 12 bits in a 16-bit type.
+        max_value: largest value the data can have; 4095 for 12 bits in a 16-bit type.
 
     Raises:
-        ValueError: another type, or values outside 0 … maximum.
+        ValueError: another type, or values outside 0 … max_value.
     """
     if image.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
         raise ValueError(
@@ -39,13 +39,13 @@ def full_scale(image: np.ndarray, maximum: float | None = None) -> float:
             "(preprocessing.hounsfield.window)"
         )
     integer = np.issubdtype(image.dtype, np.integer)
-    scale = float(maximum if maximum is not None else np.iinfo(image.dtype).max if integer else 1.0)
+    scale = float(max_value if max_value is not None else np.iinfo(image.dtype).max if integer else 1.0)
     if not scale > 0:
-        raise ValueError(f"maximum is {maximum}, expected above 0")
-    if image.size and (maximum is not None or not integer):
+        raise ValueError(f"max_value is {max_value}, expected above 0")
+    if image.size and (max_value is not None or not integer):
         low, high = image.min(), image.max()
         if not (low >= 0 and high <= scale):  # a NaN is caught too
-            raise ValueError(f"the image holds {low} … {high}, expected 0 … {scale:g}; set `maximum`")
+            raise ValueError(f"the image holds {low} … {high}, expected 0 … {scale:g}; set `max_value`")
     return scale
 
 

@@ -19,7 +19,7 @@ class Clahe(Preprocess):
             before resizing).
         clip: limit of the contrast: how much steeper than a straight line the curve of a tile may be; 0 for no limit.
         colour: `lab` changes the lightness of a colour image and keeps its hue, `channels` treats each channel alone.
-        maximum: largest value the data can have, where its type could hold more: 4095 for 12 bits in a 16-bit type.
+        max_value: largest value the data can have, where its type could hold more: 4095 for 12 bits in a 16-bit type.
     """
 
     def __init__(
@@ -28,13 +28,13 @@ class Clahe(Preprocess):
         kernel: int | None = None,
         clip: float = 2.0,
         colour: Literal["lab", "channels"] = "lab",
-        maximum: float | None = None,
+        max_value: float | None = None,
     ) -> None:
         _check(tiles, kernel, clip)
-        self.tiles, self.kernel, self.clip, self.colour, self.maximum = tiles, kernel, clip, colour, maximum
+        self.tiles, self.kernel, self.clip, self.colour, self.max_value = tiles, kernel, clip, colour, max_value
 
     def image(self, image: np.ndarray) -> np.ndarray:
-        return clahe(image, self.tiles, self.kernel, self.clip, self.colour, self.maximum)
+        return clahe(image, self.tiles, self.kernel, self.clip, self.colour, self.max_value)
 
 
 def clahe(
@@ -43,7 +43,7 @@ def clahe(
     kernel: int | None = None,
     clip: float = 2.0,
     colour: Literal["lab", "channels"] = "lab",
-    maximum: float | None = None,
+    max_value: float | None = None,
 ) -> np.ndarray:
     """Contrast-limited adaptive histogram equalisation (Zuiderveld, Graphics Gems IV, 1994) as OpenCV does it.
 
@@ -58,18 +58,18 @@ def clahe(
         clip: limit of the contrast; 2 is common for pictures, 40 is OpenCV's own. 0 for no limit.
         colour: of images of 3 channels: `lab` works on L of CIE LAB, `channels` on each channel; three equal channels
             are gray either way. Other numbers of channels are treated one by one.
-        maximum: largest value of the data; that of the type (1 for floats) unless given.
+        max_value: largest value of the data; that of the type (1 for floats) unless given.
 
     Returns:
         An array of the same shape and type. A channel of one single value stays as it is.
 
     Raises:
-        ValueError: both `tiles` and `kernel`, another type, or values above `maximum`.
+        ValueError: both `tiles` and `kernel`, another type, or values above `max_value`.
     """
     _check(tiles, kernel, clip)
     if image.ndim == 2:
-        return clahe(image[..., None], tiles, kernel, clip, colour, maximum)[..., 0]
-    scale = full_scale(image, maximum)
+        return clahe(image[..., None], tiles, kernel, clip, colour, max_value)[..., 0]
+    scale = full_scale(image, max_value)
     grid = tile_grid(image.shape[:2], tiles, kernel)
     if image.shape[2] == 3:
         if (image == image[..., :1]).all():

@@ -12,37 +12,37 @@ class RemoveHaze(Preprocess):
     Args:
         window: side of the square in which a dark pixel is looked for, in pixels.
         omega: share of the haze that is removed; a little of it is how we see distance.
-        least: smallest transmission, below which noise would be blown up.
+        min_transmission: smallest transmission, below which noise would be blown up.
         radius: of the guided filter that fits the transmission to edges, in pixels.
         eps: of the guided filter: variance (of values in 0 … 1) from which on an edge is an edge.
-        maximum: largest value the data can have, where its type could hold more: 10000 for Sentinel-2 reflectance.
+        max_value: largest value the data can have, where its type could hold more: 10000 for Sentinel-2 reflectance.
     """
 
     def __init__(
         self,
         window: int = 15,
         omega: float = 0.95,
-        least: float = 0.1,
+        min_transmission: float = 0.1,
         radius: int = 60,
         eps: float = 1e-4,
-        maximum: float | None = None,
+        max_value: float | None = None,
     ) -> None:
-        _check(window, omega, least)
-        self.window, self.omega, self.least = window, omega, least
-        self.radius, self.eps, self.maximum = radius, eps, maximum
+        _check(window, omega, min_transmission)
+        self.window, self.omega, self.min_transmission = window, omega, min_transmission
+        self.radius, self.eps, self.max_value = radius, eps, max_value
 
     def image(self, image: np.ndarray) -> np.ndarray:
-        return remove_haze(image, self.window, self.omega, self.least, self.radius, self.eps, self.maximum)
+        return remove_haze(image, self.window, self.omega, self.min_transmission, self.radius, self.eps, self.max_value)
 
 
 def remove_haze(
     image: np.ndarray,
     window: int = 15,
     omega: float = 0.95,
-    least: float = 0.1,
+    min_transmission: float = 0.1,
     radius: int = 60,
     eps: float = 1e-4,
-    maximum: float | None = None,
+    max_value: float | None = None,
 ) -> np.ndarray:
     """Dark channel prior: He, Sun, Tang, "Single Image Haze Removal Using Dark Channel Prior", CVPR 2009.
 
@@ -54,27 +54,27 @@ def remove_haze(
         image: `(H, W, C)` with 3 or more colour bands; uint8, uint16, or float in 0 … 1.
         window: side of the square, odd.
         omega: share of the haze that is removed, 0 … 1.
-        least: smallest transmission, above 0.
+        min_transmission: smallest transmission, above 0.
         radius: of the guided filter; 0 leaves the transmission as it is, blocky.
         eps: of the guided filter, for values in 0 … 1.
-        maximum: largest value of the data; that of the type (1 for floats) unless given.
+        max_value: largest value of the data; that of the type (1 for floats) unless given.
 
     Returns:
-        An array of the same shape and type, clipped to 0 … maximum.
+        An array of the same shape and type, clipped to 0 … max_value.
 
     Raises:
-        ValueError: fewer than 3 channels, another type, or values above `maximum`.
+        ValueError: fewer than 3 channels, another type, or values above `max_value`.
     """
-    _check(window, omega, least)
+    _check(window, omega, min_transmission)
     if image.ndim != 3 or image.shape[2] < 3:
         raise ValueError(f"haze removal wants a colour image (H, W, 3 or more), got {image.shape}")
-    scale = full_scale(image, maximum)
+    scale = full_scale(image, max_value)
     hazy = image.astype(np.float64) / scale
     light = atmospheric_light(hazy, window)
     transmission = 1 - omega * dark_channel(hazy / light, window)
     if radius > 0:
         transmission = guided_filter(hazy.mean(2), transmission, radius, eps)
-    clear = (hazy - light) / np.maximum(transmission, least)[..., None] + light
+    clear = (hazy - light) / np.maximum(transmission, min_transmission)[..., None] + light
     return from_share(clear, image, scale)
 
 
@@ -130,9 +130,9 @@ def _box_sum(array: np.ndarray, radius: int) -> np.ndarray:
     return cv2.boxFilter(array, -1, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)
 
 
-def _check(window: int, omega: float, least: float) -> None:
-    if window < 1 or window % 2 == 0 or not 0 <= omega <= 1 or not 0 < least <= 1:
+def _check(window: int, omega: float, min_transmission: float) -> None:
+    if window < 1 or window % 2 == 0 or not 0 <= omega <= 1 or not 0 < min_transmission <= 1:
         raise ValueError(
-            f"haze removal: window {window}, omega {omega}, least {least}; expected an odd number of pixels, a share "
-            "in 0 … 1, and one above 0"
+            f"haze removal: window {window}, omega {omega}, min_transmission {min_transmission}; expected an odd "
+            "number of pixels, a share in 0 … 1, and one above 0"
         )

@@ -77,7 +77,7 @@ class Submission(ABC):
         output: Path,
         sample: Path | None = None,
         sizes: Sizes | None = None,
-        file_limit: float | None = None,
+        max_file_size: float | None = None,
     ) -> None:
         """Write the file, check it, and only then give it its name.
 
@@ -86,13 +86,13 @@ class Submission(ABC):
             output: where the file goes.
             sample: the competition's sample submission: its ids and their order are what the file holds.
             sizes: `(H, W)` of every image, to check that runs lie inside; None checks less.
-            file_limit: largest file that the competition takes, in megabytes (10^6 bytes).
+            max_file_size: largest file that the competition takes, in megabytes (10^6 bytes).
 
         Raises:
             SubmissionError: names the row or id, or the file's size. No file is left then.
         """
         with self.held_back():
-            self._write(predictions, output, sample, sizes, file_limit)
+            self._write(predictions, output, sample, sizes, max_file_size)
 
     def held_back(self) -> AbstractContextManager[None]:
         """Around the writing: a format with files beside the table keeps them back until all of it is checked."""
@@ -104,7 +104,7 @@ class Submission(ABC):
         output: Path,
         sample: Path | None,
         sizes: Sizes | None,
-        file_limit: float | None,
+        max_file_size: float | None,
     ) -> None:
         rows: dict[Row, list[Row]] = {}
         images: set[str] = set()
@@ -136,10 +136,10 @@ class Submission(ABC):
                 for key in order:
                     writer.writerows(rows[key])
             size = temporary.stat().st_size / 1e6
-            if file_limit is not None and size > file_limit:
+            if max_file_size is not None and size > max_file_size:
                 raise SubmissionError(
-                    f"{output} would be {size:.1f} MB, competition.file_limit is {file_limit:g}; specks and ragged "
-                    "outlines make most runs: add postprocessing.MinimumArea or Smooth to competition.postprocess"
+                    f"{output} would be {size:.1f} MB, competition.max_file_size is {max_file_size:g}; specks and "
+                    "ragged outlines make most runs: add postprocessing.MinimumArea or Smooth to the chain"
                 )
             self.validate(temporary, sample, sizes)
             os.replace(temporary, output)

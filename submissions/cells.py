@@ -21,7 +21,7 @@ class Cells(Submission):
 
     Args:
         classes: names of the classes by their place in the scores; a number K means the numbers 0 … K - 1.
-        minimum: leave out what has a lower score. 0 writes every class of every cell, as the ranking of the metric
+        min_score: leave out what has a lower score. 0 writes every class of every cell, as the ranking of the metric
             rewards; a gigabyte for the competition's test set.
         empty: what an image without cells is written as.
         id_column: name of the id column.
@@ -37,7 +37,7 @@ class Cells(Submission):
     def __init__(
         self,
         classes: int | list[str] = 19,
-        minimum: float = 0.0,
+        min_score: float = 0.0,
         empty: str = "",
         id_column: str = "ImageID",
         width_column: str = "ImageWidth",
@@ -47,7 +47,7 @@ class Cells(Submission):
         scores: str = "scores",
     ) -> None:
         self.columns = (id_column, width_column, height_column, value_column)
-        self.classes, self.minimum, self.empty, self.output, self.scores = classes, minimum, empty, output, scores
+        self.classes, self.min_score, self.empty, self.output, self.scores = classes, min_score, empty, output, scores
 
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
         labels, scores = named(prediction, self.output), named(prediction, self.scores)
@@ -68,7 +68,7 @@ class Cells(Submission):
             parts += [
                 f"{name} {np.float32(score)} {text}"
                 for name, score in zip(names, own, strict=True)
-                if score >= self.minimum
+                if score >= self.min_score
             ]
         height, width = labels.shape
         return [(image_id, str(width), str(height), " ".join(parts) or self.empty)]

@@ -17,31 +17,31 @@ class Competition:
 
     Args:
         metric: the competition's own metric, logged as `val/score`.
-        report: further metrics that are computed on the same post-processed predictions and logged as
+        extra_metrics: further metrics that are computed on the same post-processed predictions and logged as
             `val/<class name>`.
-        over_all: steps over the image-level outputs of all images together, before those of each image: equal counts,
-            shares of the training set, nearest neighbours. Offline verbs apply them, a validation inside a training
-            does not.
+        dataset_postprocess: steps over the image-level outputs of all images together, before those of each image:
+            equal counts, shares of the training set, nearest neighbours. Offline verbs apply them, a validation inside
+            a training does not.
         postprocess: steps applied to the probabilities of each image, in order.
         submission: writer and validator of the submission file.
         solution: truth of the test images in the submission's format, relative to `data.root`, where it is known
             (a generated or a past competition).
-        file_limit: largest file in megabytes (10^6 bytes) that the competition takes; a larger one is refused here.
+        max_file_size: largest file in megabytes (10^6 bytes) that the competition takes; a larger one is refused here.
         slug: the competition's name in its address at Kaggle, to which `submit --message` sends the file.
     """
 
     metric: CompetitionMetric
-    report: list[CompetitionMetric] = field(default_factory=list)
-    over_all: list[SetStep] = field(default_factory=list)
+    extra_metrics: list[CompetitionMetric] = field(default_factory=list)
+    dataset_postprocess: list[SetStep] = field(default_factory=list)
     postprocess: list[Step] = field(default_factory=list)
     submission: Submission | None = None
     solution: str | None = None
-    file_limit: float | None = None
+    max_file_size: float | None = None
     slug: str | None = None
 
     def metrics(self) -> dict[str, CompetitionMetric]:
-        """The competition's metric as `score`, then those of `report` under their class names."""
-        return {"score": self.metric} | {type(metric).__name__: metric for metric in self.report}
+        """The competition's metric as `score`, then those of `extra_metrics` under their class names."""
+        return {"score": self.metric} | {type(metric).__name__: metric for metric in self.extra_metrics}
 
     def process(
         self, prediction: dict[str, np.ndarray], truth: dict[str, np.ndarray] | None = None

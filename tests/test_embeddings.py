@@ -20,7 +20,8 @@ model:
       init_args: {encoder: resnet10t, classes: 0, embedding: 16}
     outputs: [embedding]
     activations: {embedding: unit}
-    loss: arcface(embedding, label, classes=5, size=16, scale=10, lr=0.01) + triplet(embedding, label, margin=0.3)
+    loss: >-
+      arcface(embedding, label, classes=5, embedding_dim=16, scale=10, lr=0.01) + triplet(embedding, label, margin=0.3)
     optimizer: {class_path: torch.optim.AdamW, init_args: {lr: 0.003}}
 data:
   class_path: datamodules.ImageDataModule
@@ -36,7 +37,7 @@ data:
 cv: {k: 2, stratify: folder}
 competition:
   metric: {class_path: evaluation.metrics.RetrievalRecall, init_args: {k: 1}}
-  report:
+  extra_metrics:
     - {class_path: evaluation.metrics.RetrievalMeanAveragePrecision}
 trainer:
   max_epochs: 6

@@ -63,8 +63,8 @@ def test_steps():
     for step in (
         ConnectedComponents(),
         DistanceWatershed(distance=1, depth=0),
-        Watershed(border=None, minimum_seed=1),
-        Watershed(border=None, minimum_seed=1, grow=1, line=True),
+        Watershed(border=None, min_seed_size=1),
+        Watershed(border=None, min_seed_size=1, grow=1, line=True),
     ):
         assert same(step(mask)["instances"]), type(step).__name__
     ids = {"instances": LABELS, "object_scores": np.ones(COUNT)}

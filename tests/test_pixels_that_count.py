@@ -56,7 +56,7 @@ KINDS = {  # channels of the output; losses; steps of the chain; metrics
         1,
         set(),
         [Threshold(), ConnectedComponents()],
-        [InstanceAveragePrecision, InstanceFBeta, lambda: SpaceNetF1(None, minimum_area=2)],
+        [InstanceAveragePrecision, InstanceFBeta, lambda: SpaceNetF1(None, min_area=2)],
     ),
     "numbers": (1, REGRESSIONS, [], []),
 }  # fmt: skip
@@ -133,9 +133,9 @@ def scores(kind, made, logits):
         true = truth_of(batch, index)
         probabilities = logits[index].softmax(0) if kind == "classes" else logits[index].sigmoid()
         prediction = competition.process(as_arrays({"mask": probabilities}), true)
-        for metric in (competition.metric, *competition.report):
+        for metric in (competition.metric, *competition.extra_metrics):
             metric.add(name, prediction, true)
-    for metric in (competition.metric, *competition.report):
+    for metric in (competition.metric, *competition.extra_metrics):
         found += [float(metric.compute()), *metric.scores().values(), *metric.by_class()]
     return found
 

@@ -218,8 +218,8 @@ class CompetitionCLI(LightningCLI):
             if config.trainer.logger is not False:
                 callbacks.append(LearningRateMonitor("step"))
         if self.verb == "predict":
-            along = self.model.inference.along
-            coarse = [] if along is None else CoarseMasks(along).stores
+            coarse_run = self.model.inference.coarse_run
+            coarse = [] if coarse_run is None else CoarseMasks(coarse_run).stores
             seen = f"{file_hash(self.checkpoint)} {self.model.inference.fingerprint()} {shown_to_network(self.text)}"
             made_with = self.checkpoint_name, self.checkpoint
             callbacks.append(PredictionWriter(self.run.predictions, text_hash(seen), made_with, coarse))

@@ -61,7 +61,7 @@ class CubeReader(VolumeReader):
         """The row's volume `(D, H, W, C)` as it lies in its file, and its affine."""
         source = source_of(row)
         if self._last is None or self._last[0] != str(source):
-            check_size(source, self._grid(row)[0], self.voxel_limit)
+            check_size(source, self._grid(row)[0], self.max_voxels)
             self._last = str(source), *read_volume(source)
         return self._last[1:]
 

@@ -44,7 +44,7 @@ class DicomReader(Reader):
         stride: steps between these slices.
         void_padding: padding counts in no loss, metric or statistic (`valid` is False there, with `neighbours` where
             the middle slice has it), whatever a target says about it.
-        pixel_limit: largest frame in pixels, checked in the header; a small file can claim 65535 x 65535.
+        max_pixels: largest frame in pixels, checked in the header; a small file can claim 65535 x 65535.
     """
 
     def __init__(
@@ -56,18 +56,18 @@ class DicomReader(Reader):
         neighbours: int = 0,
         stride: int = 1,
         void_padding: bool = False,
-        pixel_limit: int = 100_000_000,
+        max_pixels: int = 100_000_000,
     ) -> None:
         if windows and output != "voi":
             raise ValueError(f"DicomReader: windows go with output: voi, not with {output!r}")
         if neighbours < 0 or stride < 1:
             raise ValueError(f"DicomReader: neighbours is {neighbours}, stride {stride}; expected 0 or more, 1 or more")
         self.output, self.windows, self.bits, self.channels = output, windows, bits, channels
-        self.neighbours, self.stride, self.void_padding, self.pixel_limit = (
+        self.neighbours, self.stride, self.void_padding, self.max_pixels = (
             neighbours,
             stride,
             void_padding,
-            pixel_limit,
+            max_pixels,
         )
         self._windows = [_window_of(entry) for entry in windows or []]
 
@@ -127,7 +127,7 @@ class DicomReader(Reader):
 
     def _read(self, path: str, frame: int | None) -> tuple[np.ndarray, np.ndarray | None]:
         """Picture `(H, W, C)` of a frame, and where its padding is."""
-        dataset = read_dataset(path, self.pixel_limit)
+        dataset = read_dataset(path, self.max_pixels)
         with explained(path):
             stored = stored_values(dataset, path, frame)
             return self._converted(dataset, stored, path, frame or 0)

@@ -28,24 +28,24 @@ def read_header(path: Path | str, keywords: Sequence[str] | None = None) -> "Dat
     )
 
 
-def read_dataset(path: Path | str, pixel_limit: int = 100_000_000) -> "Dataset":
+def read_dataset(path: Path | str, max_pixels: int = 100_000_000) -> "Dataset":
     """A DICOM file with its pixels, still compressed, whose header describes an image.
 
     Raises:
-        DicomReadError: no image, more than `pixel_limit` pixels in a frame, or a header that contradicts itself.
+        DicomReadError: no image, more than `max_pixels` pixels in a frame, or a header that contradicts itself.
     """
     with explained(path):
         if os.path.exists(path) and os.path.getsize(path) > AT_ONCE:
-            check_header(read_header(path), path, pixel_limit)
+            check_header(read_header(path), path, max_pixels)
         dataset = _parse(path)
         if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
             kind = getattr(dataset.get("SOPClassUID"), "name", None)
             raise wrong(path, "PixelData", None, f"the file has no picture ({kind or 'kind unknown'}); leave it out")
-        check_header(dataset, path, pixel_limit)
+        check_header(dataset, path, max_pixels)
         return dataset
 
 
-def check_header(dataset: "Dataset", path: Path | str, pixel_limit: int) -> None:
+def check_header(dataset: "Dataset", path: Path | str, max_pixels: int) -> None:
     """Raise DicomReadError unless the header describes pixels of a reasonable number."""
     rows, columns = (whole_number(dataset, keyword, path) for keyword in ("Rows", "Columns"))
     for keyword in ("BitsAllocated", "SamplesPerPixel"):
@@ -53,8 +53,8 @@ def check_header(dataset: "Dataset", path: Path | str, pixel_limit: int) -> None
     if not dataset.get("PhotometricInterpretation"):
         found = dataset.get("PhotometricInterpretation")
         raise wrong(path, "PhotometricInterpretation", found, "it must say how pixels are shown, such as MONOCHROME2")
-    if rows * columns > pixel_limit:
-        expected = f"more than reader.pixel_limit {pixel_limit} pixels; raise it if the file is real"
+    if rows * columns > max_pixels:
+        expected = f"more than reader.max_pixels {max_pixels} pixels; raise it if the file is real"
         raise wrong(path, "Rows x Columns", f"{rows} x {columns}", expected)
 
 

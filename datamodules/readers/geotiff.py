@@ -99,7 +99,7 @@ class GeoTiffReader(Reader):
         fill: what pixels without data become.
         valid: a pixel counts where `any` band has data (as GDAL's dataset mask) or only where `all` have.
         resampling: of `extra` files of another size: `nearest`, `bilinear` or `cubic`.
-        pixel_limit: most pixels to read at once; larger scenes are read by windows (`data.windows`, inference tiles).
+        max_pixels: most pixels to read at once; larger scenes are read by windows (`data.windows`, inference tiles).
         alpha: band that is 0 where there is no data: `tagged`, the one that the file calls alpha, behind any number of
             bands, unless it is among those that are read; a band's number, which is then not read as a channel unless
             `bands` names it; `none` where the tag is wrong (NAIP's near infrared has it, and is data when it is read).
@@ -114,11 +114,11 @@ class GeoTiffReader(Reader):
         fill: float = 0.0,
         valid: Literal["any", "all"] = "any",
         resampling: Literal["nearest", "bilinear", "cubic"] = "bilinear",
-        pixel_limit: int = 300_000_000,
+        max_pixels: int = 300_000_000,
         alpha: int | Literal["tagged", "none"] = "tagged",
     ) -> None:
         self.bands, self.nodata, self.fill, self.valid = bands, nodata, fill, valid
-        self.resampling, self.pixel_limit, self.alpha = resampling, pixel_limit, alpha
+        self.resampling, self.max_pixels, self.alpha = resampling, max_pixels, alpha
 
     def read(self, row: Any) -> np.ndarray:
         return self.read_with_valid(row)[0]
@@ -175,9 +175,9 @@ class GeoTiffReader(Reader):
             image, valid = self.read_with_valid(with_window(row, rest))
             valid = np.ones(image.shape[:2], bool) if valid is None else valid
             return np.pad(image, [*over, (0, 0)], constant_values=self._filling(image, paths[0])), np.pad(valid, over)
-        if height * width > self.pixel_limit:
+        if height * width > self.max_pixels:
             raise ImageReadError(
-                f"{paths[0]} is {height} x {width} pixels, more than reader.pixel_limit {self.pixel_limit}; read it by "
+                f"{paths[0]} is {height} x {width} pixels, more than reader.max_pixels {self.max_pixels}; read it by "
                 "windows (data.windows) or raise the limit"
             )
         window = (top / main.height, left / main.width, height / main.height, width / main.width)

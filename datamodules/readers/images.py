@@ -23,7 +23,7 @@ class ImageReader(Reader):
         channels: `rgb` gives 3 channels (gray is repeated, a palette resolved, alpha dropped), `gray` gives 1; a file
             with more than these, such as near infrared beside red, green and blue, is then refused. `unchanged` gives
             what the file has: a palette as its numbers, 1 bit as False and True.
-        pixel_limit: largest picture in pixels; a small file can otherwise decode to many gigabytes.
+        max_pixels: largest picture in pixels; a small file can otherwise decode to many gigabytes.
         pages: of a TIFF with several pages, or an animation: the number of the one to read, from 0, or `channels` to
             read them all as channels. Unless given such a file is refused. Pages that are the slices of a volume are
             read by `VolumeReader`.
@@ -32,26 +32,26 @@ class ImageReader(Reader):
     def __init__(
         self,
         channels: Literal["rgb", "gray", "unchanged"] = "rgb",
-        pixel_limit: int = LIMIT,
+        max_pixels: int = LIMIT,
         pages: Literal["channels"] | int | None = None,
     ) -> None:
-        self.channels, self.pixel_limit, self.pages = channels, pixel_limit, pages
+        self.channels, self.max_pixels, self.pages = channels, max_pixels, pages
 
     def read(self, row: Any) -> np.ndarray:
-        return read_picture(row.path, self.channels, self.pixel_limit, self.pages)
+        return read_picture(row.path, self.channels, self.max_pixels, self.pages)
 
     def size(self, row: Any) -> tuple[int, int]:
-        return picture_size(row.path, self.pixel_limit, self.pages)
+        return picture_size(row.path, self.max_pixels, self.pages)
 
     def pixels(self, row: Any) -> Pixels:
-        return picture_pixels(row.path, self.channels, self.pixel_limit, self.pages)
+        return picture_pixels(row.path, self.channels, self.max_pixels, self.pages)
 
     def check(self, row: Any) -> None:
-        check_picture(row.path, self.pixel_limit, self.channels, self.pages)
+        check_picture(row.path, self.max_pixels, self.channels, self.pages)
 
 
 def read_picture(
-    path: Path | str, channels: Channels = "rgb", pixel_limit: int = LIMIT, pages: Pages = None
+    path: Path | str, channels: Channels = "rgb", max_pixels: int = LIMIT, pages: Pages = None
 ) -> np.ndarray:
     """`(H, W, C)` of a picture file in its own type; `(D, H, W, C)` with `pages` "stack".
 
@@ -59,45 +59,45 @@ def read_picture(
         ImageReadError: missing, empty, truncated or no picture, more pages than asked for, or values that cannot be
             read as they are; names the file. Never gray pixels in their place.
     """
-    with opened(path, pixel_limit, pages) as picture:
+    with opened(path, max_pixels, pages) as picture:
         return picture.read(channels)
 
 
-def picture_size(path: Path | str, pixel_limit: int = LIMIT, pages: Pages = None) -> tuple[int, ...]:
+def picture_size(path: Path | str, max_pixels: int = LIMIT, pages: Pages = None) -> tuple[int, ...]:
     """`(H, W)` of a picture as `read_picture` returns it, from its header; `(D, H, W)` of a stack.
 
     Raises:
         ImageReadError: missing, empty, no picture or too large; names the file. One whose end is missing has a size.
     """
-    with opened(path, pixel_limit, pages) as picture:
+    with opened(path, max_pixels, pages) as picture:
         return picture.size
 
 
 def picture_pixels(
-    path: Path | str, channels: Channels = "rgb", pixel_limit: int = LIMIT, pages: Pages = None
+    path: Path | str, channels: Channels = "rgb", max_pixels: int = LIMIT, pages: Pages = None
 ) -> Pixels:
     """Type and number of channels of what `read_picture` returns, from the header.
 
     Raises:
         ImageReadError: as `read_picture`, as far as the header tells.
     """
-    with opened(path, pixel_limit, pages) as picture:
+    with opened(path, max_pixels, pages) as picture:
         return picture.pixels(channels)
 
 
 def check_picture(
-    path: Path | str, pixel_limit: int = LIMIT, channels: Channels = "unchanged", pages: Pages = None
+    path: Path | str, max_pixels: int = LIMIT, channels: Channels = "unchanged", pages: Pages = None
 ) -> None:
     """Raise what `read_picture` would raise of a file, as far as its header and its end tell.
 
     Raises:
         ImageReadError: names the file.
     """
-    with opened(path, pixel_limit, pages) as picture:
+    with opened(path, max_pixels, pages) as picture:
         picture.check(channels)
 
 
-def opened(path: Path | str, pixel_limit: int = LIMIT, pages: Pages = None) -> TiffPicture | PillowPicture:
+def opened(path: Path | str, max_pixels: int = LIMIT, pages: Pages = None) -> TiffPicture | PillowPicture:
     """An open picture file.
 
     Raises:
@@ -110,4 +110,4 @@ def opened(path: Path | str, pixel_limit: int = LIMIT, pages: Pages = None) -> T
         raise ImageReadError(f"{path} is not there") from error
     if not start:
         raise ImageReadError(f"{path} is empty (0 bytes)")
-    return (TiffPicture if start in TIFF_MARKS else PillowPicture)(path, pages, pixel_limit)
+    return (TiffPicture if start in TIFF_MARKS else PillowPicture)(path, pages, max_pixels)

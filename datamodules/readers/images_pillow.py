@@ -28,15 +28,15 @@ class PillowPicture:
     Args:
         path: the file.
         pages: which of its frames.
-        pixel_limit: most pixels.
+        max_pixels: most pixels.
 
     Raises:
         ImageReadError: no picture, one that Pillow reads with other values, or more frames than were asked for.
     """
 
-    def __init__(self, path: Path | str, pages: Pages, pixel_limit: int) -> None:
+    def __init__(self, path: Path | str, pages: Pages, max_pixels: int) -> None:
         self.path, self.stack = path, pages == "stack"
-        self.picture = _open(path, pixel_limit)
+        self.picture = _open(path, max_pixels)
         try:
             with _damage(path):
                 animated = getattr(self.picture, "is_animated", False) and self.picture.format not in ONE
@@ -160,7 +160,7 @@ def _plain(picture: Image.Image, channels: Channels, few: int) -> np.ndarray:
     return array if array.ndim == 3 else array[..., None]
 
 
-def _open(path: Path | str, pixel_limit: int) -> Image.Image:
+def _open(path: Path | str, max_pixels: int) -> Image.Image:
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         picture = Image.open(path)
@@ -173,9 +173,9 @@ def _open(path: Path | str, pixel_limit: int) -> Image.Image:
     refusal = None
     if picture.format not in EXACT:
         refusal = f"is {picture.format}, which is not read with its own values; write it as PNG or TIFF"
-    elif picture.width * picture.height > pixel_limit:
+    elif picture.width * picture.height > max_pixels:
         size = f"{picture.width} x {picture.height}"
-        refusal = f"is {size} pixels, more than reader.pixel_limit {pixel_limit}; raise it if it is real"
+        refusal = f"is {size} pixels, more than reader.max_pixels {max_pixels}; raise it if it is real"
     if refusal:
         picture.close()
         raise ImageReadError(f"{path} {refusal}")

@@ -40,13 +40,13 @@ class TiffPicture:
     Args:
         path: the file.
         pages: which of its pages; copies of a smaller size and masks are none.
-        pixel_limit: most pixels of a page; of all values four times as many.
+        max_pixels: most pixels of a page; of all values four times as many.
 
     Raises:
         ImageReadError: no page that can be read, or more than were asked for; names the file.
     """
 
-    def __init__(self, path: Path | str, pages: Pages, pixel_limit: int) -> None:
+    def __init__(self, path: Path | str, pages: Pages, max_pixels: int) -> None:
         self.path, self.stack = path, pages == "stack"
         with explained(path):
             self.file = TiffFile(path, is_ome=False)  # OME's XML may lead to other files; all pages are here anyway
@@ -55,7 +55,7 @@ class TiffPicture:
                 self.pages = self._full_pages()
                 self.count = len(self.pages) if len(self.pages) > 1 else self._behind(self.pages[0])
             self.numbers = page_numbers(path, self.count, pages)
-            self._check_size(pixel_limit)
+            self._check_size(max_pixels)
         except BaseException:
             self.file.close()
             raise
@@ -128,14 +128,14 @@ class TiffPicture:
     def _wanted(self) -> Iterator[TiffPage]:
         return (self._page(number) for number in self.numbers)
 
-    def _check_size(self, pixel_limit: int) -> None:
+    def _check_size(self, max_pixels: int) -> None:
         for page in self._wanted():
             pixels, samples = page.imagewidth * page.imagelength, page.samplesperpixel * len(self.numbers)
-            if pixels > pixel_limit or max(pixels, page.tilewidth * page.tilelength) * samples > VALUES * pixel_limit:
+            if pixels > max_pixels or max(pixels, page.tilewidth * page.tilelength) * samples > VALUES * max_pixels:
                 what = f"{page.imagewidth} x {page.imagelength} pixels"
-                what += "" if pixels > pixel_limit else f" of {samples} values"
+                what += "" if pixels > max_pixels else f" of {samples} values"
                 raise ImageReadError(
-                    f"{self.path} is {what}, more than reader.pixel_limit {pixel_limit}; raise it if it is real"
+                    f"{self.path} is {what}, more than reader.max_pixels {max_pixels}; raise it if it is real"
                 )
 
     def _kind(self, page: TiffPage, channels: Channels) -> tuple[str, int]:

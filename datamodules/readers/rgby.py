@@ -19,37 +19,37 @@ class RgbyReader(Reader):
             `[red, green, blue]` lets weights of RGB pictures be used as they are.
         planes: for tinted files with three planes (the Atlas's own JPEGs): the plane to take of a channel, such as
             `{red: 0, green: 1, blue: 2, yellow: 0}`. Needless where all planes are equal.
-        pixel_limit: largest picture in pixels.
+        max_pixels: largest picture in pixels.
     """
 
     def __init__(
         self,
         channels: list[str] = list(COLOURS),  # noqa: B006 - never changed; --help prints it
         planes: dict[str, int] | None = None,
-        pixel_limit: int = 300_000_000,
+        max_pixels: int = 300_000_000,
     ) -> None:
         if not channels or len(set(channels)) < len(channels):
             raise ValueError(f"RgbyReader: channels are {channels}, expected different names")
         unknown = sorted(set(planes or {}) - set(channels))
         if unknown:
             raise ValueError(f"RgbyReader: planes names {unknown}, channels are {channels}")
-        self.channels, self.planes, self.pixel_limit = list(channels), planes or {}, pixel_limit
+        self.channels, self.planes, self.max_pixels = list(channels), planes or {}, max_pixels
 
     def files(self, row: Any) -> list[str]:
         return [str(row.path).replace(CHANNEL, channel) for channel in self.channels]
 
     def size(self, row: Any) -> tuple[int, int]:
-        return picture_size(self.files(row)[0], self.pixel_limit)
+        return picture_size(self.files(row)[0], self.max_pixels)
 
     def pixels(self, row: Any) -> Pixels:
-        return Pixels(picture_pixels(self.files(row)[0], "unchanged", self.pixel_limit).type, len(self.channels))
+        return Pixels(picture_pixels(self.files(row)[0], "unchanged", self.max_pixels).type, len(self.channels))
 
     def check(self, row: Any) -> None:
         found = {}
         for file, name in zip(self.files(row), self.channels, strict=True):
-            check_picture(file, self.pixel_limit)
-            size = picture_size(file, self.pixel_limit)
-            found[name] = f"{size} {picture_pixels(file, 'unchanged', self.pixel_limit).type}"
+            check_picture(file, self.max_pixels)
+            size = picture_size(file, self.max_pixels)
+            found[name] = f"{size} {picture_pixels(file, 'unchanged', self.max_pixels).type}"
         first = found[self.channels[0]]
         other = next((name for name in found if found[name] != first), None)
         if other is not None:
@@ -73,7 +73,7 @@ class RgbyReader(Reader):
         return np.stack(planes, axis=2)
 
     def _plane(self, file: str, name: str) -> np.ndarray:
-        picture = read_picture(file, "unchanged", self.pixel_limit)
+        picture = read_picture(file, "unchanged", self.max_pixels)
         if picture.shape[2] == 1:
             return picture[..., 0]
         if name in self.planes:

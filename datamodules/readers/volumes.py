@@ -48,7 +48,7 @@ class VolumeReader(Reader):
         window: ends `[low, high]`, in HU for CT, that become 0 and 255 (uint8), linear between: `[-1200, 600]` in the
             winning solution of DSB 2017. Several of them (`[[-1200, 600], [-160, 240]]`) become a channel each. None
             leaves values as they are (set `model.input_range`).
-        voxel_limit: largest volume in voxels, in the file and after resampling; a small file can claim any size.
+        max_voxels: largest volume in voxels, in the file and after resampling; a small file can claim any size.
     """
 
     def __init__(
@@ -56,13 +56,13 @@ class VolumeReader(Reader):
         axcodes: str | None = "RAS",
         spacing: list[float] | None = None,
         window: list[float] | list[list[float]] | None = None,
-        voxel_limit: int = 2_000_000_000,
+        max_voxels: int = 2_000_000_000,
     ) -> None:
         if axcodes is not None:
             orientation_to(np.eye(4), axcodes)
         if spacing is not None:
             resampled_grid((1, 1, 1), np.eye(4), spacing)
-        self.axcodes, self.spacing, self.window, self.voxel_limit = axcodes, spacing, window, voxel_limit
+        self.axcodes, self.spacing, self.window, self.max_voxels = axcodes, spacing, window, max_voxels
         self._windows = _windows_of(window)
         self._grids: dict[tuple, Grid] = {}
 
@@ -73,7 +73,7 @@ class VolumeReader(Reader):
             ImageReadError: names the file.
         """
         source = source_of(row)
-        check_size(source, self._grid(row)[0], self.voxel_limit)
+        check_size(source, self._grid(row)[0], self.max_voxels)
         volume, affine = read_volume(source)
         channels = [volume[..., index] for index in range(volume.shape[3])]
         return self.shown([self.placed(channel, affine)[0] for channel in channels])
@@ -107,7 +107,7 @@ class VolumeReader(Reader):
             size, affine = turn.sides(size), turn.affine(affine, size)
         if self.spacing is not None:
             size, affine = resampled_grid(size, affine, self.spacing)
-            check_size(source_of(row), size, self.voxel_limit)
+            check_size(source_of(row), size, self.max_voxels)
         return size, affine
 
     def restore(self, row: Any, prediction: np.ndarray, order: Literal[0, 1] = 1) -> np.ndarray:
@@ -244,7 +244,7 @@ def check_size(source: Path | list[Path], size: tuple[int, ...], limit: int) -> 
     if np.prod(size, dtype=np.float64) > limit:
         raise ImageReadError(
             f"{source if isinstance(source, Path) else source[0]} is {' x '.join(map(str, size))} voxels, more than "
-            f"reader.voxel_limit {limit}; raise it if the volume is real, or check reader.spacing"
+            f"reader.max_voxels {limit}; raise it if the volume is real, or check reader.spacing"
         )
 
 

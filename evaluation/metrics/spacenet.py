@@ -14,15 +14,15 @@ class SpaceNetF1(CompetitionMetric):
     """Mean over areas of the F1 of found buildings: TP, FP and FN are summed over the images of an area (SpaceNet 2).
 
     Predicted buildings choose in the order of their confidence, each the free true building that it overlaps most; that
-    one is found where their IoU is above the threshold. True buildings below `minimum_area` do not count. Equal to
+    one is found where their IoU is above the threshold. True buildings below `min_area` do not count. Equal to
     `Evaluator.eval_iou_spacenet_csv` of solaris.
 
     Args:
         areas: regular expression whose match in the image id names the area (its first group, if it has one); the
             competition's ids begin with `AOI_2_Vegas_`. None counts all images as one area.
         threshold: IoU above which a building is found.
-        minimum_area: true buildings of fewer square pixels do not count; the competition's 20.
-        minimum_predicted: predicted buildings up to that many square pixels do not count; solaris gives them the same
+        min_area: true buildings of fewer square pixels do not count; the competition's 20.
+        min_predicted_area: predicted buildings up to that many square pixels do not count; solaris gives them the same
             limit as true ones, so that nobody pays for finding what is not scored.
         output: name of the buildings in the post-processed prediction: `instances` `(H, W)`, or an array of shapely
             polygons `(n,)` in pixels, which `submissions.Polygons.read` gives as `polygons`.
@@ -45,8 +45,8 @@ class SpaceNetF1(CompetitionMetric):
         self,
         areas: str | None = r"^AOI_\d+",
         threshold: float = 0.5,
-        minimum_area: float = 20.0,
-        minimum_predicted: float = 0.0,
+        min_area: float = 20.0,
+        min_predicted_area: float = 0.0,
         output: str = "instances",
         truth: str | None = None,
         confidence: str = "confidence",
@@ -55,7 +55,7 @@ class SpaceNetF1(CompetitionMetric):
         if not 0 <= threshold < 1:
             raise ValueError(f"SpaceNetF1: threshold is {threshold}, expected a number in [0, 1)")
         self.areas, self.threshold = areas, threshold
-        self.minimum_area, self.minimum_predicted = minimum_area, minimum_predicted
+        self.min_area, self.min_predicted_area = min_area, min_predicted_area
         self.output, self.truth, self.confidence = output, truth or output, confidence
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
@@ -71,8 +71,8 @@ class SpaceNetF1(CompetitionMetric):
             if len(places) and places.max() >= len(confidence):
                 raise ValueError(f"{len(confidence)} confidences have none for building {places.max() + 1}")
             order = np.argsort(-np.asarray(confidence)[places], kind="stable")
-        order = order[overlaps.predicted_areas[order] > self.minimum_predicted]
-        counted = (overlaps.true_areas >= self.minimum_area) & (overlaps.true_areas > 0)
+        order = order[overlaps.predicted_areas[order] > self.min_predicted_area]
+        counted = (overlaps.true_areas >= self.min_area) & (overlaps.true_areas > 0)
         found = _found(overlaps, order, counted, self.threshold)
         return np.array([0, found, len(order) - found, np.count_nonzero(counted) - found], np.float64)
 

@@ -111,7 +111,7 @@ def _tables(
         totals["train"] = (
             train[~(train["given"] & train["path"].isin(set(test["path"])))] if "given" in train else train
         )
-    limit = min(limit or data.limit or 10**9, data.limit or 10**9)
+    limit = min(limit or data.max_images or 10**9, data.max_images or 10**9)
     tables = {}
     for split, table in totals.items():
         places = np.unique(np.linspace(0, len(table) - 1, min(limit, len(table))).round().astype(int))

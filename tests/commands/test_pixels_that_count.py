@@ -98,7 +98,12 @@ AREAS = [
     {"class_path": "postprocessing.Threshold"},
     {"class_path": "postprocessing.MinimumArea", "init_args": {"pixels": 10}},
 ]
-OBJECTS = [{"class_path": "postprocessing.Watershed", "init_args": {"body": "mask", "border": None, "seed": 0.7}}]
+OBJECTS = [
+    {
+        "class_path": "postprocessing.Watershed",
+        "init_args": {"body": "mask", "border": None, "seed_threshold": 0.7},
+    }
+]
 
 
 def numbers(text):

@@ -348,9 +348,14 @@ def test_objects_are_dropped_and_split_out_of_fold(tmp_path, monkeypatch, capsys
         [{"class_path": "datamodules.targets.LabelImages", "init_args": {"pattern": "labels/{image_id}.png"}}],
         {
             "metric": {"class_path": "evaluation.metrics.InstanceAveragePrecision"},
-            "over_all": [{"class_path": "postprocessing.MatchPrior"}],  # of an output that the objects have not
+            "dataset_postprocess": [
+                {"class_path": "postprocessing.MatchPrior"}
+            ],  # of an output that the objects have not
             "postprocess": [
-                {"class_path": "postprocessing.Watershed", "init_args": {"seed": 0.3, "mask": 0.99}},  # until searched
+                {
+                    "class_path": "postprocessing.Watershed",
+                    "init_args": {"seed_threshold": 0.3, "mask_threshold": 0.99},
+                },  # until searched
             ],
             "submission": {"class_path": "submissions.InstanceRunLengths"},
         },
@@ -360,7 +365,7 @@ def test_objects_are_dropped_and_split_out_of_fold(tmp_path, monkeypatch, capsys
     for one in CELLS[:9]:
         cv2.imwrite(f"data/labels/{one}.png", cells(one)[0])
     write_experiment("net", lambda one: cells(one)[1], CELLS[:9], CELLS[9:], fold_of)
-    tuned = [{"class_path": "postprocessing.Watershed", "init_args": {"seed": 0.3, "mask": 0.5}}]
+    tuned = [{"class_path": "postprocessing.Watershed", "init_args": {"seed_threshold": 0.3, "mask_threshold": 0.5}}]
     Path("runs/net/searched.yaml").write_text(yaml.safe_dump({"competition": {"postprocess": tuned}}))
     trees = ["--model", "lightgbm.LGBMRegressor", "--model_args"]
     trees += ["{n_estimators: 40, min_child_samples: 3, num_leaves: 4, n_jobs: 1}"]

@@ -153,6 +153,6 @@ def test_a_small_file_of_many_pixels_is_refused_by_its_header(tmp_path, ending):
         entries.append((279, 2**31))
         tags = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
         path.write_bytes(struct.pack("<2sHI", b"II", 42, 8) + struct.pack("<H", len(entries)) + tags + bytes(4))
-    with pytest.raises(ImageReadError, match=f"bomb.{ending} is 60000 x 60000 pixels, more than reader.pixel_limit"):
+    with pytest.raises(ImageReadError, match=f"bomb.{ending} is 60000 x 60000 pixels, more than reader.max_pixels"):
         ImageReader().read(SimpleNamespace(image_id="bomb", path=path))
-    assert ImageReader(pixel_limit=10**10).size(SimpleNamespace(image_id="bomb", path=path)) == (60_000, 60_000)
+    assert ImageReader(max_pixels=10**10).size(SimpleNamespace(image_id="bomb", path=path)) == (60_000, 60_000)

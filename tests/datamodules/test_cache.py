@@ -124,7 +124,7 @@ def test_settings_of_a_reader_in_a_reader():
 
     assert settings() == settings() == settings_of(StackReader())  # whatever its place in memory
     assert settings(channels="rgb") != settings()
-    assert settings(pixel_limit=7) != settings()
+    assert settings(max_pixels=7) != settings()
 
 
 def test_a_killed_build_goes_on(root, tmp_path):

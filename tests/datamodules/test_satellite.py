@@ -109,9 +109,9 @@ def test_windows_equal_the_cut_of_the_whole(tmp_path):
     path = write(tmp_path / "a.tif", array, tiled=True, blockxsize=16, blockysize=16)
     window = with_window(row(path), (5, 7, 20, 31))
     np.testing.assert_array_equal(GeoTiffReader().read(window), array[:, 5:25, 7:38].transpose(1, 2, 0))
-    with pytest.raises(ImageReadError, match="40 x 50 pixels, more than reader.pixel_limit 1000"):
-        GeoTiffReader(pixel_limit=1000).read(row(path))
-    assert GeoTiffReader(pixel_limit=1000).read(window).shape == (20, 31, 3)
+    with pytest.raises(ImageReadError, match="40 x 50 pixels, more than reader.max_pixels 1000"):
+        GeoTiffReader(max_pixels=1000).read(row(path))
+    assert GeoTiffReader(max_pixels=1000).read(window).shape == (20, 31, 3)
 
 
 def test_one_file_per_band_and_files_of_other_sizes(tmp_path):
@@ -463,16 +463,16 @@ def test_a_small_file_of_many_pixels_is_refused_by_its_header(tmp_path):
     ):  # fmt: skip
         pass
     assert (tmp_path / "bomb.tif").stat().st_size < 100_000
-    message = "bomb.tif is 60000 x 60000 pixels, more than reader.pixel_limit 300000000; read it by windows"
+    message = "bomb.tif is 60000 x 60000 pixels, more than reader.max_pixels 300000000; read it by windows"
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for reader in (GeoTiffReader(), GeoTiffReader(bands=[1])):
         with pytest.raises(ImageReadError, match=message):
             reader.read(row(tmp_path / "bomb.tif"))
-    with pytest.raises(ImageReadError, match="bomb.tif is 60000 x 60000 pixels, more than reader.pixel_limit"):
+    with pytest.raises(ImageReadError, match="bomb.tif is 60000 x 60000 pixels, more than reader.max_pixels"):
         ImageReader().read(row(tmp_path / "bomb.tif"))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
     assert GeoTiffReader().read(row(tmp_path / "bomb.tif", window=(100, 200, 64, 48))).shape == (64, 48, 1)
-    assert GeoTiffReader(pixel_limit=10**10).size(row(tmp_path / "bomb.tif")) == (60_000, 60_000)
+    assert GeoTiffReader(max_pixels=10**10).size(row(tmp_path / "bomb.tif")) == (60_000, 60_000)
 
 
 @pytest.mark.parametrize("window", [(40, 50, 64, 64), (-10, -20, 64, 64), (0, 0, 200, 16)])

@@ -168,10 +168,10 @@ def test_broken_files_are_named(tmp_path, scan):
         with pytest.raises(ImageReadError) as error:
             VolumeReader().read(row_of(tmp_path / name))
         assert name in str(error.value), (name, str(error.value))
-    with pytest.raises(ImageReadError, match="voxel_limit 100"):
-        VolumeReader(voxel_limit=100).read(row_of(good))
+    with pytest.raises(ImageReadError, match="max_voxels 100"):
+        VolumeReader(max_voxels=100).read(row_of(good))
     with pytest.raises(ImageReadError, match="check reader.spacing"):
-        VolumeReader(voxel_limit=1000, spacing=[0.1, 0.1, 0.1]).size(row_of(good))
+        VolumeReader(max_voxels=1000, spacing=[0.1, 0.1, 0.1]).size(row_of(good))
 
 
 @pytest.mark.parametrize("arguments", [{"axcodes": "RRS"}, {"spacing": [1, 1]}, {"window": [3, 3]}, {"window": [1]}])
@@ -227,8 +227,8 @@ def test_pages_of_a_tiff_are_slices(tmp_path, kind, imagej):
     np.testing.assert_array_equal(target.read(row, (5, 8, 9))["mask"][0], volume > 99)
     with pytest.raises(ImageReadError, match=r"a\.tif tells no voxel size; leave out reader.spacing"):
         VolumeReader(spacing=[1, 1, 1]).read(row)
-    with pytest.raises(ImageReadError, match=r"a\.tif is 5 x 8 x 9 voxels, more than reader.voxel_limit"):
-        VolumeReader(voxel_limit=359).read(row)
+    with pytest.raises(ImageReadError, match=r"a\.tif is 5 x 8 x 9 voxels, more than reader.max_voxels"):
+        VolumeReader(max_voxels=359).read(row)
 
 
 def test_class_numbers_are_chosen_joined_and_checked(tmp_path, scan):

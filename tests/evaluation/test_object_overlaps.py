@@ -51,4 +51,4 @@ def test_70_000_objects_of_one_pixel():
     arrays = {"instances": found}, {"instances": true}
     assert InstanceAveragePrecision().image(*arrays)[0] == pytest.approx(0.8)
     assert InstanceFBeta(beta=1.0).image(*arrays)[0] == pytest.approx(2 * 0.8 / 1.8)
-    assert SpaceNetF1(areas=None, minimum_area=1).image(*arrays).tolist() == [0, 56_000, 0, 14_000]
+    assert SpaceNetF1(areas=None, min_area=1).image(*arrays).tolist() == [0, 56_000, 0, 14_000]

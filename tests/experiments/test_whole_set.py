@@ -80,10 +80,10 @@ def scored(capsys, *arguments):
 
 def test_equal_counts_reach_score_and_submission(here, capsys):
     equal = '[{"class_path": "postprocessing.EqualizeCounts"}]'
-    before, after = scored(capsys), scored(capsys, "--competition.over_all", equal)
+    before, after = scored(capsys), scored(capsys, "--competition.dataset_postprocess", equal)
     assert before < 0.7
     assert after > 0.95
-    cli.main(["submit", "runs/a", "--competition.over_all", equal, "--output", "s.csv"])
+    cli.main(["submit", "runs/a", "--competition.dataset_postprocess", equal, "--output", "s.csv"])
     found = pd.read_csv("s.csv", dtype=str)
     assert found["kind"].value_counts().tolist() == [4, 4, 4]
     cli.main(["submit", "runs/a", "--output", "plain.csv"])
@@ -93,7 +93,7 @@ def test_equal_counts_reach_score_and_submission(here, capsys):
         [
             "search",
             "runs/a",
-            "--competition.over_all",
+            "--competition.dataset_postprocess",
             equal,
             "--competition.postprocess",
             class_number,
@@ -107,7 +107,16 @@ def test_equal_counts_reach_score_and_submission(here, capsys):
 def test_the_labels_of_the_training_images_are_read(here, capsys):
     prior = '[{"class_path": "postprocessing.MatchPrior"}]'
     cli.main(
-        ["submit", "runs/a", "--competition.over_all", prior, "--competition.postprocess", "[]", "--output", "s.csv"]
+        [
+            "submit",
+            "runs/a",
+            "--competition.dataset_postprocess",
+            prior,
+            "--competition.postprocess",
+            "[]",
+            "--output",
+            "s.csv",
+        ]
     )
     labels = pd.read_csv("s.csv", dtype=str, keep_default_na=False)["kind"].str.split().explode()
     assert labels.value_counts().loc[["0", "1", "2"]].tolist() == [4, 4, 4]  # a third each, as in training
@@ -115,5 +124,7 @@ def test_the_labels_of_the_training_images_are_read(here, capsys):
 
 def test_a_step_that_does_not_fit_names_the_key(here):
     wrong = '[{"class_path": "postprocessing.EqualizeCounts", "init_args": {"shares": [1, 1]}}]'
-    with pytest.raises(SystemExit, match=r"error: competition\.over_all: EqualizeCounts: 2 shares for the 3 classes"):
-        cli.main(["score", "runs/a", "--competition.over_all", wrong])
+    with pytest.raises(
+        SystemExit, match=r"error: competition\.dataset_postprocess: EqualizeCounts: 2 shares for the 3 classes"
+    ):
+        cli.main(["score", "runs/a", "--competition.dataset_postprocess", wrong])

@@ -90,7 +90,7 @@ def coarse(tmp_path_factory):
 @pytest.mark.parametrize("stride", [1, 32])
 def test_edges(coarse, shape, cover, stride):
     network = Counting(shape)
-    inference = Inference(32, along=str(coarse), min_cover=cover, stride=stride, padding="constant")
+    inference = Inference(32, coarse_run=str(coarse), min_cover=cover, stride=stride, padding="constant")
     inference(lambda tiles: {"mask": network(tiles)["mask"]}, network.image, image_ids=["u"])
     mask = inference._coarse.read("u")["mask"]
     mask = (

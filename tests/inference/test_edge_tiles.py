@@ -43,7 +43,7 @@ def test_an_image_is_found_out_of_fold_or_as_the_mean_of_the_folds(coarse):
 
 @pytest.mark.parametrize("stride", [1, 32])
 def test_the_network_decides_along_edges_and_the_coarse_stage_elsewhere(coarse, stride):
-    inference = Inference(tile=48, along=str(coarse), stride=stride, batch_size=3)
+    inference = Inference(tile=48, coarse_run=str(coarse), stride=stride, batch_size=3)
     fine = torch.full((1, 1, 240, 320), 0.3)
     seen = []
 
@@ -65,15 +65,15 @@ def test_the_network_decides_along_edges_and_the_coarse_stage_elsewhere(coarse, 
 
 def test_what_does_not_fit_is_refused(coarse):
     image = torch.zeros(1, 1, 60, 80)
-    inference = Inference(tile=48, along=str(coarse))
+    inference = Inference(tile=48, coarse_run=str(coarse))
     with pytest.raises(ValueError, match="found by their ids"):
         inference(lambda batch: {"mask": batch}, image)
     with pytest.raises(ValueError, match="gives 'other'"):
         inference(lambda batch: {"other": batch}, image, image_ids=["u"])
     with pytest.raises(ValueError, match="wants inference.tile as one number"):
-        Inference(along="runs/coarse")
+        Inference(coarse_run="runs/coarse")
     with pytest.raises(ValueError, match="min_cover is 0"):
-        Inference(48, along="runs/coarse", min_cover=0)
+        Inference(48, coarse_run="runs/coarse", min_cover=0)
     assert inference.fingerprint() != Inference(tile=48).fingerprint()
 
 

@@ -248,7 +248,7 @@ def test_settings_and_fingerprint_are_for_manifests():
         Inference(padding="constant"),
         Inference(scales=[1, 1.25]),
         Inference(shifts=[[0, 0], [0, 8]]),
-        Inference(colours=[[1, 0], [-1, 0]]),
+        Inference(intensity=[[1, 0], [-1, 0]]),
         Inference(merge="max"),
         Inference(32, crops=2),
         Inference(32, crops=3),
@@ -267,7 +267,7 @@ def test_settings_and_fingerprint_are_for_manifests():
         ({"scales": [0, 1]}, "inference.scales is"),
         ({"shifts": [[0, -1]]}, "inference.shifts is"),
         ({"shifts": [[1]]}, "inference.shifts is"),
-        ({"colours": [[1]]}, "inference.colours is"),
+        ({"intensity": [[1]]}, "inference.intensity is"),
         ({"merge": "min"}, "inference.merge is 'min', expected one of mean"),
         ({"crops": 4}, "inference.crops is 4"),
         ({"crops": 0, "tile": 32}, "inference.crops is 0"),
@@ -322,7 +322,7 @@ def test_views_of_every_kind_multiply(tile):
         stride=16,
         scales=[0.75, 1],
         shifts=[[0, 0], [4, 8]],
-        colours=[[1, 0], [-1, 0]],
+        intensity=[[1, 0], [-1, 0]],
         merge="logit",
     )
     found = inference(forward, picture(48, 80))

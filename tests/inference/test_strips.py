@@ -85,7 +85,7 @@ def test_what_is_streamed():
     assert not Inference(512).streams((2048, 2048))
     assert Inference(512, stream_above=0).streams((1, 1))
     assert not Inference(512, stream_above=0).streams((64, 64, 64))  # a volume
-    for others in ({"size": [64, 64]}, {"crops": 3}, {"along": "runs/coarse"}):
+    for others in ({"size": [64, 64]}, {"crops": 3}, {"coarse_run": "runs/coarse"}):
         assert not Inference(512, stream_above=0, **others).streams((100, 100))
     assert not Inference(stream_above=0).streams((100, 100))
     assert Inference(512, stream_above=0).fingerprint() == Inference(512, batch_size=4).fingerprint()

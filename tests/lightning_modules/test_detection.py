@@ -136,7 +136,7 @@ def test_what_is_no_object_is_left_out():
     np.testing.assert_allclose(found, [[2, 2, 6, 6, 0.4, 1], [1, 1, 5, 5, 0.2, 0]])
 
 
-@pytest.mark.parametrize("inference", [Inference(), Inference(tta="d4", colours=[[1, 0], [2, 0]])])
+@pytest.mark.parametrize("inference", [Inference(), Inference(tta="d4", intensity=[[1, 0], [2, 0]])])
 def test_views_are_turned_back_and_merged(inference):
     network = BrightRectangle()
     module = DetectionModule(network=network, mean=0.5, std=0.5, inference=inference).eval()
@@ -152,7 +152,7 @@ def test_views_are_turned_back_and_merged(inference):
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match=r"Conv2d is no detector of torchvision\.models\.detection"):
         DetectionModule(network=nn.Conv2d(3, 1, 1))
-    with pytest.raises(ValueError, match=r"model\.inference\.tile is for maps; .* views of tta and colours"):
+    with pytest.raises(ValueError, match=r"model\.inference\.tile is for maps; .* views of tta and intensity"):
         DetectionModule(network=BrightRectangle(), inference=Inference(tile=64))
     module = DetectionModule(network=detector(), loss_weights={"loss_boxes": 2.0}).train()
     with pytest.raises(ValueError, match=r"model\.loss_weights names \['loss_boxes'\], but the detector returns"):

@@ -71,7 +71,7 @@ class Net(nn.Module):
 def fit(tmp_path, finder, data, scheduler=WarmupCosine, epochs=1):
     torch.manual_seed(0)
     module = SegmentationModule(
-        network=Net(), outputs=["mask"], loss="bce", encoder_lr=0.1, scheduler=scheduler,
+        network=Net(), outputs=["mask"], loss="bce", encoder_lr_factor=0.1, scheduler=scheduler,
         optimizer=lambda groups, lr=0.123: torch.optim.SGD(groups, lr=lr),
     )  # fmt: skip
     before, start, logger = copy.deepcopy(module.state_dict()), Start(), Numbers()

@@ -67,7 +67,7 @@ def test_networks_without_an_encoder_go_by_their_order():
     assert found["2.weight"] == 0.5
     assert found["3.weight"] == 1
     with pytest.raises(ValueError, match="Sequential has no module called encoder or backbone, only 0, 1, 2, 3"):
-        rate_scales(network, encoder_lr=0.1)
+        rate_scales(network, encoder_lr_factor=0.1)
     with pytest.raises(ValueError, match="layer_decay is 1.5"):
         rate_scales(network, layer_decay=1.5)
 
@@ -107,7 +107,7 @@ def test_groups_of_the_optimizer(unet):
         loss_terms={"centres": Centres()},
         optimizer=lambda groups: torch.optim.AdamW(groups, lr=0.01, weight_decay=0.1),
         layer_decay=0.5,
-        encoder_lr=0.1,
+        encoder_lr_factor=0.1,
         freeze=["encoder.conv1", "encoder.bn1", "encoder.layer1"],
     )
     made = Optimised(module)

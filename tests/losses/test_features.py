@@ -19,9 +19,9 @@ from losses.triplet import TripletLoss
 
 ROOT = Path(__file__).parents[2]
 BUILD = {
-    "arcface": lambda: ArcfaceLoss(classes=3, size=4),
-    "arcface, sub-centres": lambda: ArcfaceLoss(classes=3, size=4, centers=2, plain=0.5),
-    "center": lambda: CenterLoss(classes=3, size=4),
+    "arcface": lambda: ArcfaceLoss(classes=3, embedding_dim=4),
+    "arcface, sub-centres": lambda: ArcfaceLoss(classes=3, embedding_dim=4, centers=2, softmax_share=0.5),
+    "center": lambda: CenterLoss(classes=3, embedding_dim=4),
     "npairs": NpairsLoss,
     "ring": lambda: RingLoss(radius=1.5),
     "triplet": TripletLoss,
@@ -76,7 +76,7 @@ def test_class_numbers_are_checked():
     for name in ("arcface", "center"):
         with pytest.raises(ValueError, match="class number 3, but the loss has classes=3"):
             BUILD[name]()(torch.zeros(2, 4), torch.tensor([0, 3]))
-        with pytest.raises(ValueError, match="size is 4, the embeddings have 5"):
+        with pytest.raises(ValueError, match="embedding_dim is 4, the embeddings have 5"):
             BUILD[name]()(torch.zeros(2, 5), torch.tensor([0, 1]))
 
 
@@ -85,10 +85,10 @@ def test_class_numbers_are_checked():
 
 def test_without_margin_arcface_is_softmax_over_cosines():
     features, labels = batch()
-    loss = ArcfaceLoss(classes=3, size=4, scale=30, margin=0)
+    loss = ArcfaceLoss(classes=3, embedding_dim=4, scale=30, margin=0)
     cosines = F.normalize(features) @ F.normalize(loss.weight).T
     torch.testing.assert_close(loss(features, labels), F.cross_entropy(30 * cosines, labels))
-    mixed = ArcfaceLoss(classes=3, size=4, margin=0, plain=0.5)
+    mixed = ArcfaceLoss(classes=3, embedding_dim=4, margin=0, softmax_share=0.5)
     mixed.load_state_dict(loss.state_dict())
     expected = (F.cross_entropy(30 * cosines, labels) + F.cross_entropy(cosines, labels)) / 2
     torch.testing.assert_close(mixed(features, labels), expected)
@@ -99,7 +99,7 @@ def test_arcface_is_metric_learnings_with_its_margin_in_degrees(centers):
     library = pytest.importorskip("pytorch_metric_learning.losses", reason='pip install -e ".[metric]"')
     features, labels = batch(count=9)
     torch.manual_seed(0)
-    ours = ArcfaceLoss(classes=3, size=4, scale=64, margin=math.radians(28.6), centers=centers)
+    ours = ArcfaceLoss(classes=3, embedding_dim=4, scale=64, margin=math.radians(28.6), centers=centers)
     if centers == 1:
         theirs = library.ArcFaceLoss(3, 4, margin=28.6, scale=64)
     else:
@@ -114,7 +114,7 @@ def test_arcface_is_metric_learnings_with_its_margin_in_degrees(centers):
 
 def test_arcface_never_turns_back():
     """The loss falls with the angle to the own centre, from the far side on."""
-    loss = ArcfaceLoss(classes=2, size=2, margin=0.5)
+    loss = ArcfaceLoss(classes=2, embedding_dim=2, margin=0.5)
     loss.weight.data = torch.tensor([[1.0, 0], [0, 1]])
     angles = torch.linspace(math.pi, math.pi / 4, 50)
     features = torch.stack([angles.cos(), -angles.sin()], dim=1)
@@ -124,7 +124,7 @@ def test_arcface_never_turns_back():
 
 def test_arcface_counts_its_margin_in_radians():
     with pytest.raises(ValueError, match="radians"):
-        ArcfaceLoss(classes=3, size=4, margin=28.6)
+        ArcfaceLoss(classes=3, embedding_dim=4, margin=28.6)
 
 
 # --- center and ring -------------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def test_arcface_counts_its_margin_in_radians():
 
 def test_center_by_hand():
     features, labels = torch.tensor([[3.0, 4], [0, 1]]), torch.tensor([0, 1])
-    loss = CenterLoss(classes=2, size=2, lr=0.5)
+    loss = CenterLoss(classes=2, embedding_dim=2, lr=0.5)
     loss.centers.copy_(torch.tensor([[1.0, 1], [0, 0]]))
     assert loss(features, labels).item() == pytest.approx(3.5)
     # c − 0.5 · (c − x) / (1 + 1)
@@ -144,7 +144,7 @@ def test_center_by_hand():
 
 def test_centres_reach_the_means_and_no_optimizer_knows_them():
     features, labels = batch(count=30)
-    loss = CenterLoss(classes=3, size=4)
+    loss = CenterLoss(classes=3, embedding_dim=4)
     for _ in range(40):
         loss(features, labels)
     means = torch.stack([features[labels == number].mean(0) for number in range(3)])
@@ -251,7 +251,8 @@ def test_other_losses_of_the_library_by_name():
 
 
 def test_parameters_live_in_the_formula_with_their_own_rate():
-    text = "arcface(embedding, label, classes=3, size=4, lr=0.1) + 0.003 * center(embedding, label, classes=3, size=4)"
+    text = "arcface(embedding, label, classes=3, embedding_dim=4, lr=0.1)"
+    text += " + 0.003 * center(embedding, label, classes=3, embedding_dim=4)"
     formula = LossFormula(text)
     features, labels = batch()
     features = features.requires_grad_()
@@ -272,7 +273,7 @@ from losses.center import CenterLoss
 rank, folder = int(sys.argv[1]), sys.argv[2]
 torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
 features, labels = torch.load(f"{folder}/batch.pt")
-loss = CenterLoss(classes=3, size=4)
+loss = CenterLoss(classes=3, embedding_dim=4)
 for _ in range(3):
     loss(features[rank::2], labels[rank::2])
 torch.save(loss.centers, f"{folder}/{rank}.pt")
@@ -289,7 +290,7 @@ def test_centres_of_two_ranks_are_those_of_one(tmp_path):
     assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
     one, other = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     assert torch.equal(one, other)
-    alone = CenterLoss(classes=3, size=4)
+    alone = CenterLoss(classes=3, embedding_dim=4)
     for _ in range(3):
         alone(features, labels)
     torch.testing.assert_close(one, alone.centers)

@@ -6,8 +6,8 @@ import torch
 from losses import LossFormula, known_losses
 
 EMBEDDINGS = {  # losses over embeddings, of which whole samples count or do not
-    "arcface": "arcface(mask, classes=3, size=2)",
-    "center": "center(mask, classes=3, size=2)",
+    "arcface": "arcface(mask, classes=3, embedding_dim=2)",
+    "center": "center(mask, classes=3, embedding_dim=2)",
     "npairs": "npairs(mask)",
     "ring": "ring(mask)",
     "triplet": "triplet(mask)",

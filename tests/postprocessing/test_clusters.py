@@ -71,8 +71,8 @@ def test_equals_scipy_on_noise(connectivity):
 
 def test_small_components_fall_away_and_nothing_is_nothing():
     array = volume(((1, 1, 1), (2, 2, 4), 0.9), ((6, 6, 6), (9, 9, 9), 0.6))
-    assert len(Clusters(minimum=3)({"mask": array})["candidates"]) == 2
-    assert len(Clusters(minimum=4)({"mask": array})["candidates"]) == 1
+    assert len(Clusters(min_size=3)({"mask": array})["candidates"]) == 2
+    assert len(Clusters(min_size=4)({"mask": array})["candidates"]) == 1
     assert Clusters(0.95)({"mask": array})["candidates"].shape == (0, 14)
     assert Clusters(connectivity=8)({"mask": np.zeros((1, 5, 5), np.float32)})["candidates"].shape == (0, 10)
 
@@ -89,7 +89,7 @@ def test_every_candidate_of_the_search_works():
     [
         ({"spacing": [1.0, 1.0]}, TOUCHING, "expected a distance above 0 for each axis"),
         ({"connectivity": 7}, TOUCHING, "expected 6, 18 or 26"),
-        ({"minimum": -1}, TOUCHING, "minimum is -1"),
+        ({"minimum": -1}, TOUCHING, "min_size is -1"),
         ({}, TOUCHING > 0.5, "got bool"),
         ({}, np.stack([TOUCHING] * 2), "3 dimensions"),
         ({"connectivity": 8}, TOUCHING, "2 dimensions"),

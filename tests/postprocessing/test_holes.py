@@ -11,25 +11,25 @@ from postprocessing.holes import filled
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 12))
 
 
-def mask_reference(mask, maximum):
+def mask_reference(mask, max_area):
     inside, number = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
     result = mask.copy()
     for hole in range(1, number + 1):
-        if maximum is None or (inside == hole).sum() <= maximum:
+        if max_area is None or (inside == hole).sum() <= max_area:
             result |= inside == hole
     return result
 
 
 @settings(max_examples=300, deadline=None)
 @given(arrays.arrays(bool, SHAPES), st.sampled_from([None, 0, 1, 2, 5]))
-def test_masks_equal_scipy(mask, maximum):
+def test_masks_equal_scipy(mask, max_area):
     # few pixels of background make more rings than fair coins do
     for version in (mask, mask | np.roll(mask, 1, 0)):
-        result = FillHoles(maximum=maximum)({"mask": version[None]})["mask"]
-        np.testing.assert_array_equal(result[0], mask_reference(version, maximum))
+        result = FillHoles(max_area=max_area)({"mask": version[None]})["mask"]
+        np.testing.assert_array_equal(result[0], mask_reference(version, max_area))
 
 
-def instance_reference(labels, maximum):
+def instance_reference(labels, max_area):
     """Every hole of the foreground belongs to the instance that touches it and encloses it alone."""
     background, number = ndimage.label(labels == 0)
     whole = {i: ndimage.binary_fill_holes(labels == i) for i in np.unique(labels) if i}
@@ -39,7 +39,7 @@ def instance_reference(labels, maximum):
         touching = np.unique(labels[ndimage.binary_dilation(pixels) & ~pixels])
         around = [i for i in touching if whole[i][pixels].all()]
         assert len(around) <= 1
-        if around and (maximum is None or pixels.sum() <= maximum):
+        if around and (max_area is None or pixels.sum() <= max_area):
             result[pixels] = around[0]
     return result
 
@@ -57,15 +57,15 @@ def rings(random):
     return labels
 
 
-@pytest.mark.parametrize("maximum", [None, 4, 20])
-def test_instances_equal_filling_each_alone(maximum):
+@pytest.mark.parametrize("max_area", [None, 4, 20])
+def test_instances_equal_filling_each_alone(max_area):
     random = np.random.default_rng(0)
     filled = 0
     for _ in range(150):
         labels = rings(random)
-        result = FillHoles("instances", maximum)({"instances": labels})["instances"]
+        result = FillHoles("instances", max_area)({"instances": labels})["instances"]
         assert result.dtype == np.int32
-        np.testing.assert_array_equal(result, instance_reference(labels, maximum))
+        np.testing.assert_array_equal(result, instance_reference(labels, max_area))
         filled += (result != labels).any()
     assert filled > 30
 

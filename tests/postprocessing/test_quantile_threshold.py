@@ -17,8 +17,10 @@ def test_order_alone_decides_but_for_the_least():
     probabilities = np.random.default_rng(1).random((1, 30, 30), dtype=np.float32)
     mask = QuantileThreshold(0.2)({"mask": probabilities})["mask"]
     np.testing.assert_array_equal(QuantileThreshold(0.2)({"mask": probabilities**3 / 2})["mask"], mask)
-    assert not QuantileThreshold(0.2, least=0.5)({"mask": probabilities**3 / 2})["mask"].any()
-    np.testing.assert_array_equal(QuantileThreshold(1, least=0.5)({"mask": probabilities})["mask"], probabilities > 0.5)
+    assert not QuantileThreshold(0.2, min_threshold=0.5)({"mask": probabilities**3 / 2})["mask"].any()
+    np.testing.assert_array_equal(
+        QuantileThreshold(1, min_threshold=0.5)({"mask": probabilities})["mask"], probabilities > 0.5
+    )
 
 
 def test_a_flat_image_has_no_mask():

@@ -241,7 +241,7 @@ def test_overlapping_discs_are_two_with_a_border_and_one_without():
     body = (disc((60, 80), 30, 28, 16) | disc((60, 80), 30, 50, 16)).astype(np.float32)
     border = np.zeros_like(body)
     border[:, 38:41] = body[:, 38:41]
-    step = Watershed(seed=0.5, mask=0.5)
+    step = Watershed(seed_threshold=0.5, mask_threshold=0.5)
     assert step({"body": body[None], "border": border[None]})["instances"].max() == 2
     assert step({"body": body[None], "border": 0 * border[None]})["instances"].max() == 1
 
@@ -252,15 +252,15 @@ def test_lines_stay_free_and_growing_stops_at_neighbours():
     border = np.zeros_like(body)
     border[:, 38:41] = body[:, 38:41]
     prediction = {"body": np.maximum(body, 0.4 * halo)[None], "border": border[None]}
-    plain = Watershed(seed=0.5, mask=0.5)(prediction)["instances"]
-    lined = Watershed(seed=0.5, mask=0.5, line=True)(prediction)["instances"]
+    plain = Watershed(seed_threshold=0.5, mask_threshold=0.5)(prediction)["instances"]
+    lined = Watershed(seed_threshold=0.5, mask_threshold=0.5, line=True)(prediction)["instances"]
     assert ((plain > 0) & (lined == 0)).sum() >= 20
     assert label(lined > 0, connectivity=1).max() == 2
-    grown = Watershed(seed=0.5, mask=0.5, grow=3)(prediction)["instances"]
+    grown = Watershed(seed_threshold=0.5, mask_threshold=0.5, grow=3)(prediction)["instances"]
     np.testing.assert_array_equal(grown[plain > 0], plain[plain > 0])
     assert (grown > 0).sum() > (plain > 0).sum() + 100
     assert not (grown > 0)[~halo].any()
-    both = Watershed(seed=0.5, mask=0.5, grow=3, line=True)(prediction)["instances"]
+    both = Watershed(seed_threshold=0.5, mask_threshold=0.5, grow=3, line=True)(prediction)["instances"]
     assert label(both > 0, connectivity=1).max() == 2
     with pytest.raises(ValueError, match="grow is -1"):
         Watershed(grow=-1)

@@ -25,8 +25,10 @@ def test_watershed_separates_overlapping_discs_only_with_a_border():
 def test_a_piece_without_seed_is_kept_or_lost():
     body = np.zeros((1, 20, 20), np.float32)
     body[0, 5:8, 5:8] = 0.55
-    assert Watershed(seed=0.6)({"body": body, "border": 0 * body})["instances"].max() == 1
-    assert Watershed(seed=0.6, keep_unseeded=False)({"body": body, "border": 0 * body})["instances"].max() == 0
+    assert Watershed(seed_threshold=0.6)({"body": body, "border": 0 * body})["instances"].max() == 1
+    assert (
+        Watershed(seed_threshold=0.6, keep_unseeded=False)({"body": body, "border": 0 * body})["instances"].max() == 0
+    )
 
 
 def test_threshold_and_components():
@@ -72,8 +74,8 @@ def test_a_hole_between_two_instances_stays():
 
 
 def test_replaced_keeps_the_rest():
-    step = Watershed(seed=0.3, mask=0.4).replaced(mask=0.7)
-    assert (step.seed, step.mask) == (0.3, 0.7)
+    step = Watershed(seed_threshold=0.3, mask_threshold=0.4).replaced(mask_threshold=0.7)
+    assert (step.seed_threshold, step.mask_threshold) == (0.3, 0.7)
 
 
 @pytest.fixture

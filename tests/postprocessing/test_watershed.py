@@ -66,13 +66,13 @@ def test_tiny_seeds_and_pieces_without_a_seed():
     body[0, 14:18, 14:18] = 0.55  # below the seed's bound
     body[0, 14:16, 2:4] = 0.9  # a seed of four pixels
     prediction = {"body": body, "border": np.zeros_like(body)}
-    kept = Watershed(minimum_seed=10)(prediction)["instances"]
+    kept = Watershed(min_seed_size=10)(prediction)["instances"]
     assert len(np.unique(kept)) == 4
     np.testing.assert_array_equal(kept > 0, body[0] > 0.5)
-    lost = Watershed(minimum_seed=10, keep_unseeded=False)(prediction)["instances"]
+    lost = Watershed(min_seed_size=10, keep_unseeded=False)(prediction)["instances"]
     assert len(np.unique(lost)) == 2
     assert (lost[2:10, 2:10] > 0).all()
-    assert len(np.unique(Watershed(minimum_seed=4, keep_unseeded=False)(prediction)["instances"])) == 3
+    assert len(np.unique(Watershed(min_seed_size=4, keep_unseeded=False)(prediction)["instances"])) == 3
 
 
 @pytest.mark.parametrize("keep", [True, False])

@@ -72,7 +72,7 @@ def test_the_type_makes_no_difference(size, clip):
     eight = clahe(gray, clip=clip).astype(float)
     sixteen = clahe(gray.astype(np.uint16) * 257, clip=clip)
     share = clahe(gray / 255.0, clip=clip)
-    twelve = clahe(gray.astype(np.uint16) * 16, clip=clip, maximum=255 * 16)
+    twelve = clahe(gray.astype(np.uint16) * 16, clip=clip, max_value=255 * 16)
     assert sixteen.dtype == np.uint16
     assert share.dtype == np.float64
     for other in (sixteen / 257, share * 255, twelve / 16):
@@ -88,7 +88,7 @@ def test_colour_does_not_depend_on_the_type_either():
 def test_deep_data_keeps_its_depth():
     deep = (np.random.default_rng(0).random((64, 64)) * 4095).astype(np.uint16)
     deep = cv2.GaussianBlur(deep, (0, 0), 2)
-    result = clahe(deep, maximum=4095)
+    result = clahe(deep, max_value=4095)
     assert result.max() <= 4095
     assert len(np.unique(result)) > 3 * 256
     assert result.std() > deep.std()
@@ -132,9 +132,9 @@ def test_other_numbers_of_channels(shape):
     ("image", "arguments", "word"),
     [
         (np.zeros((9, 9), np.int16), {}, "int16"),
-        (np.full((9, 9), 1.5), {}, "maximum"),
+        (np.full((9, 9), 1.5), {}, "max_value"),
         (np.full((9, 9), np.nan), {}, "nan"),
-        (np.full((9, 9), 5000, np.uint16), {"maximum": 4095}, "5000"),
+        (np.full((9, 9), 5000, np.uint16), {"max_value": 4095}, "5000"),
         (np.zeros((9, 9), np.uint8), {"tiles": 8, "kernel": 32}, "tiles"),
         (np.zeros((9, 9), np.uint8), {"kernel": 0}, "kernel"),
     ],

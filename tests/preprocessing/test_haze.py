@@ -52,7 +52,7 @@ def test_types_agree():
     _, hazy = hazy_scene()
     eight = (hazy * 255).round().astype(np.uint8)
     sixteen = remove_haze(eight.astype(np.uint16) * 257) / 257
-    ten_thousand = remove_haze(eight.astype(np.uint16) * 39, maximum=255 * 39) / 39
+    ten_thousand = remove_haze(eight.astype(np.uint16) * 39, max_value=255 * 39) / 39
     assert np.abs(remove_haze(eight) - sixteen).max() <= 0.51
     assert np.abs(remove_haze(eight) - ten_thousand).max() <= 0.53
 
@@ -102,7 +102,7 @@ def test_guided_filter_is_the_papers(radius):
         (np.zeros((9, 9, 1), np.uint8), {}, "colour"),
         (np.zeros((9, 9, 3), np.int16), {}, "int16"),
         (np.zeros((9, 9, 3), np.uint8), {"window": 4}, "odd"),
-        (np.zeros((9, 9, 3), np.uint8), {"least": 0}, "least"),
+        (np.zeros((9, 9, 3), np.uint8), {"min_transmission": 0}, "min_transmission"),
     ],
 )
 def test_what_makes_no_sense_is_refused(image, arguments, word):

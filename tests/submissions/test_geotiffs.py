@@ -103,7 +103,7 @@ def test_the_limit_of_the_file_counts_here_too(table, tmp_path):
     form, output = GeoTiffs(), tmp_path / "out" / "submission.csv"
     form.begin(output, table)
     predictions = [(one, {"mask": np.ones((1, 30, 40), bool)}) for one in ("001", "b")]
-    with pytest.raises(SubmissionError, match="competition.file_limit is 1e-06"):
+    with pytest.raises(SubmissionError, match="competition.max_file_size is 1e-06"):
         form.write(predictions, output, None, None, 1e-6)
     assert not list((tmp_path / "out").rglob("*"))
     form.write(predictions, output, None, None, 1.0)

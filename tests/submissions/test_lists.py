@@ -132,7 +132,7 @@ def test_the_text_is_what_the_competition_decodes(tmp_path):
     coco = pytest.importorskip("pycocotools.mask")
     given_ = cells(0)
     given_["instances"][given_["instances"] == 3] = 0  # an id without pixels is no cell
-    Cells(classes=["a", "b", "c"], minimum=0.5).write([("x", given_)], tmp_path / "s.csv", None, {"x": (12, 17)})
+    Cells(classes=["a", "b", "c"], min_score=0.5).write([("x", given_)], tmp_path / "s.csv", None, {"x": (12, 17)})
     image_id, width, height, text = (tmp_path / "s.csv").read_text().splitlines()[1].split(",")
     assert (image_id, width, height) == ("x", "17", "12")
     words = text.split()
@@ -200,6 +200,6 @@ def test_lists_come_from_yaml():
         {"class_path": package + "Cells", "init_args": {"classes": 19, "minimum": 0.01}},
     ]
     made = parser.instantiate(parser.parse_object({"formats": formats})).formats
-    assert (made[0].classes, made[1].classes, made[2].minimum) == (15, None, 0.01)
+    assert (made[0].classes, made[1].classes, made[2].min_score) == (15, None, 0.01)
     with pytest.raises(ValueError, match="the class 'no finding' cannot stand in a text"):
         Boxes(classes=["no finding"])

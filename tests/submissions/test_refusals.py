@@ -218,10 +218,10 @@ def test_a_file_above_the_limit_is_not_left(case):
     made, good, _, path, _ = case
     output = path.with_name("large.csv")
     arguments = [(image_id, good) for image_id in "abc"], output, path, dict.fromkeys("abc", SIZE)
-    with pytest.raises(SubmissionError, match=r"large.csv would be 0.0 MB, competition.file_limit is 1e-06"):
-        made.write(*arguments, file_limit=1e-6)
+    with pytest.raises(SubmissionError, match=r"large.csv would be 0.0 MB, competition.max_file_size is 1e-06"):
+        made.write(*arguments, max_file_size=1e-6)
     assert list(path.parent.glob("large*csv*")) == []
-    made.write(*arguments, file_limit=1)
+    made.write(*arguments, max_file_size=1)
     assert output.is_file()
 
 

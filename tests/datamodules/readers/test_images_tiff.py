@@ -522,5 +522,5 @@ def test_claims_of_many_values_are_compared_with_the_limit(tmp_path):
     tifffile.imwrite(
         tmp_path / "a.tif", np.zeros((100, 100, 60), np.uint8), photometric="minisblack", planarconfig="contig"
     )
-    with pytest.raises(ImageReadError, match=r"a\.tif is 100 x 100 pixels of 60 values, more than reader.pixel_limit"):
+    with pytest.raises(ImageReadError, match=r"a\.tif is 100 x 100 pixels of 60 values, more than reader.max_pixels"):
         read_picture(tmp_path / "a.tif", "unchanged", 20_000)

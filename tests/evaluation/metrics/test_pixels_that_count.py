@@ -59,7 +59,7 @@ PIXELS = {
     "InstanceFBeta": (lambda: InstanceFBeta(), "instances"),
     "MaskAveragePrecision": (lambda: MaskAveragePrecision(classes=2, threshold=0.3), "scored"),
     "MaskAveragePrecision of runs": (lambda: MaskAveragePrecision(classes=2, threshold=0.3), "runs"),
-    "SpaceNetF1": (lambda: SpaceNetF1(areas=None, minimum_area=2), "instances"),
+    "SpaceNetF1": (lambda: SpaceNetF1(areas=None, min_area=2), "instances"),
     "SpaceNetF1 of polygons": (lambda: SpaceNetF1(None, 0.3, 0, output="polygons"), "polygons"),
     "a user's": (lambda: Flags(), "masks"),
 }

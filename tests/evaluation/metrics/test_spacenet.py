@@ -41,10 +41,10 @@ def images(competition_data):
     return folder, pairs
 
 
-@pytest.mark.parametrize("minimum_predicted", [0.0, 20.0])
-def test_published_scores(images, minimum_predicted):
+@pytest.mark.parametrize("min_predicted_area", [0.0, 20.0])
+def test_published_scores(images, min_predicted_area):
     folder, pairs = images
-    metric = SpaceNetF1(output="polygons", minimum_predicted=minimum_predicted)
+    metric = SpaceNetF1(output="polygons", min_predicted_area=min_predicted_area)
     published = {row["imageID"]: row for row in csv.DictReader(open(folder / "SN2_test_results_full.csv"))}
     for image_id, (prediction, truth) in pairs.items():
         metric.add(image_id, prediction, truth)
@@ -87,9 +87,9 @@ def test_instances_and_polygons_score_alike(kind):
     # 16 pixels are too few to count as truth, but were predicted; half of 8 x 8 is no match
     row = metric.image({"instances": FOUND[kind]}, {"instances": TRUE[kind]})
     assert row[1:].tolist() == [1, 3, 1]
-    spared = SpaceNetF1(areas=None, minimum_predicted=20).image({"instances": FOUND[kind]}, {"instances": TRUE[kind]})
+    spared = SpaceNetF1(areas=None, min_predicted_area=20).image({"instances": FOUND[kind]}, {"instances": TRUE[kind]})
     assert spared[1:].tolist() == [1, 2, 1]
-    everything = SpaceNetF1(areas=None, minimum_area=0).image({"instances": FOUND[kind]}, {"instances": TRUE[kind]})
+    everything = SpaceNetF1(areas=None, min_area=0).image({"instances": FOUND[kind]}, {"instances": TRUE[kind]})
     assert everything[1:].tolist() == [2, 2, 1]
 
 
