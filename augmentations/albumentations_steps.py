@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from augmentations.base import floats_of, masks_of
-from augmentations.truth_planes import Planes, as_floats, flags, packed, unpacked, whole
+from augmentations.truth_planes import Planes, as_floats, flags, is_unmixed, packed, unpacked
 from masks.void import VOID, is_class_map
 
 Arrays = dict[str, np.ndarray]
@@ -79,7 +79,7 @@ class Albumentations:
         for name, before in floats.items():
             after = np.stack([next(moved) for _ in before]) if before.ndim == 3 else next(moved)
             found[name] = after.astype(arrays[name].dtype, copy=False)
-        return found | {"valid": arrays["valid"] & whole(np.stack(list(moved)))}
+        return found | {"valid": arrays["valid"] & is_unmixed(np.stack(list(moved)))}
 
     def _run(self, seed: int, boxed: bool, image: np.ndarray, given: dict[str, Any], floats: int = 0) -> dict[str, Any]:
         compose = self._compose(boxed, floats)

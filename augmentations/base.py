@@ -15,18 +15,18 @@ class Augmentation(ABC):
     """Draws parameters for each sample, and applies them to a batch on its device, or to an image in a worker."""
 
     @abstractmethod
-    def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
+    def batch(self, batch: dict[str, Any], max_value: float, rng: np.random.Generator) -> dict[str, Any]:
         """A new batch.
 
         Args:
             batch: `image` `(N, C, *spatial)` of any type, masks `(N, K, *spatial)` or `(N, *spatial)`, `boxes` as
                 lists, labels; see `docs/architecture.md`.
-            full: pixel value that means 1.0.
-            random: where parameters are drawn from; numbers, not pixels.
+            max_value: pixel value that means 1.0.
+            rng: where parameters are drawn from; numbers, not pixels.
         """
 
     def sample(
-        self, image: np.ndarray, arrays: dict[str, np.ndarray], full: float, random: np.random.Generator
+        self, image: np.ndarray, arrays: dict[str, np.ndarray], max_value: float, rng: np.random.Generator
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """The same for one image `(H, W, C)` and its arrays, in a loader's worker.
 
@@ -42,20 +42,20 @@ class Augmentation(ABC):
             labels: name of an image-level target -> its value for each training image, by image id.
         """
 
-    def inside(self) -> list:
+    def children(self) -> list:
         """The augmentations that this one decides about."""
         return []
 
 
-def everything(steps: list) -> Iterator[Any]:
+def flatten_steps(steps: list) -> Iterator[Any]:
     """Augmentations, and those inside of them."""
     for step in steps:
         yield step
         if isinstance(step, Augmentation):
-            yield from everything(step.inside())
+            yield from flatten_steps(step.children())
 
 
-def on_batch(steps: list, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
+def on_batch(steps: list, batch: dict[str, Any], max_value: float, rng: np.random.Generator) -> dict[str, Any]:
     """A batch through augmentations in order; see `Augmentation.batch`.
 
     Raises:
@@ -64,7 +64,7 @@ def on_batch(steps: list, batch: dict[str, Any], full: float, random: np.random.
     for step in steps:
         if not isinstance(step, Augmentation):
             raise ValueError(f"{type(step).__name__} works on single images; put it into data.augmentation")
-        batch = step.batch(batch, full, random)
+        batch = step.batch(batch, max_value, rng)
     return batch
 
 
@@ -82,13 +82,13 @@ def blanked_batch(batch: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def between(
-    random: np.random.Generator, low: float, high: float, shape: int | tuple[int, ...], extremes: bool = False
+def uniform(
+    rng: np.random.Generator, low: float, high: float, shape: int | tuple[int, ...], extremes: bool = False
 ) -> np.ndarray:
     """Uniform numbers, or only the two ends."""
     if extremes:
-        return np.where(random.random(shape) < 0.5, low, high)
-    return random.uniform(low, high, shape)
+        return np.where(rng.random(shape) < 0.5, low, high)
+    return rng.uniform(low, high, shape)
 
 
 def masks_of(arrays: dict[str, np.ndarray], size: tuple[int, int]) -> list[str]:

@@ -60,7 +60,7 @@ class ByClass(Augmentation):
         self.chances = class_chances(np.bincount(present), self.p, self.beta, self.p_max)
         self.of_image = {image_id: self._chance(classes) for image_id, classes in found.items()}
 
-    def inside(self) -> list:
+    def children(self) -> list:
         return self.augmentation
 
     def _chance(self, classes: np.ndarray) -> float:
@@ -69,16 +69,16 @@ class ByClass(Augmentation):
         return float(self.chances[classes].max()) if len(classes) else self.p
 
     def sample(
-        self, image: np.ndarray, arrays: dict[str, np.ndarray], full: float, random: np.random.Generator
+        self, image: np.ndarray, arrays: dict[str, np.ndarray], max_value: float, rng: np.random.Generator
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         if self.target not in arrays:
             raise ValueError(f"ByClass: target is {self.target!r}, the sample holds {sorted(arrays)}")
-        seed = int(random.integers(2**31))
-        if random.random() >= self._chance(classes_of(arrays[self.target], self.target)):
+        seed = int(rng.integers(2**31))
+        if rng.random() >= self._chance(classes_of(arrays[self.target], self.target)):
             return image, arrays
-        return self.steps(image, arrays, full, seed, random)
+        return self.steps(image, arrays, max_value, seed, rng)
 
-    def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
+    def batch(self, batch: dict[str, Any], max_value: float, rng: np.random.Generator) -> dict[str, Any]:
         # By the ids: labels would have to come back from the device, and training would wait for them.
         unknown = [image_id for image_id in batch["image_id"] if image_id not in self.of_image]
         if unknown:
@@ -87,7 +87,7 @@ class ByClass(Augmentation):
                 "data.augmentation"
             )
         chances = np.array([self.of_image[image_id] for image_id in batch["image_id"]])
-        chosen = np.flatnonzero(random.random(len(chances)) < chances)
+        chosen = np.flatnonzero(rng.random(len(chances)) < chances)
         if not len(chosen):
             return batch
         index = torch.from_numpy(chosen).to(batch["image"].device, non_blocking=True)
@@ -95,7 +95,7 @@ class ByClass(Augmentation):
             name: value[index] if isinstance(value, Tensor) else [value[place] for place in chosen]
             for name, value in batch.items()
         }
-        part = on_batch(self.augmentation, part, full, random)
+        part = on_batch(self.augmentation, part, max_value, rng)
         if part["image"].shape[1:] != batch["image"].shape[1:]:
             raise ValueError(
                 f"ByClass: images of {tuple(batch['image'].shape[1:])} become {tuple(part['image'].shape[1:])}, but "

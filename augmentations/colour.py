@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from augmentations.base import Augmentation, between
+from augmentations.base import Augmentation, uniform
 
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as OpenCV
 GRAY = np.ones(3) / np.sqrt(3)
@@ -88,64 +88,64 @@ class Colour(Augmentation):
         self.extremes = extremes
         self._bank = Bank()
 
-    def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
+    def batch(self, batch: dict[str, Any], max_value: float, rng: np.random.Generator) -> dict[str, Any]:
         images: Tensor = batch["image"]
         floats = images.int().to(torch.float32) if images.dtype == torch.uint16 else images.to(torch.float32)
-        return batch | {"image": tint_batch(floats, self.draw(len(images), images.shape[1], random), full, self._bank)}
+        return batch | {
+            "image": tint_batch(floats, self.draw(len(images), images.shape[1], rng), max_value, self._bank)
+        }
 
     def sample(
-        self, image: np.ndarray, arrays: dict[str, np.ndarray], full: float, random: np.random.Generator
+        self, image: np.ndarray, arrays: dict[str, np.ndarray], max_value: float, rng: np.random.Generator
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        return tint_image(image, self.draw(1, image.shape[2], random), full, self._bank), arrays
+        return tint_image(image, self.draw(1, image.shape[2], rng), max_value, self._bank), arrays
 
-    def draw(self, count: int, channels: int, random: np.random.Generator) -> Tint:
+    def draw(self, count: int, channels: int, rng: np.random.Generator) -> Tint:
         """What happens to `count` pictures of so many channels."""
         coloured = bool(self.saturation or self.hue or self.gray)
         if coloured and channels != 3:
             raise ValueError(f"Colour: saturation, hue and gray are of RGB, the pictures have {channels} channels")
-        chosen = random.random(count) < self.p
-        gain = 1 + self._between(random, -self.contrast, self.contrast, (count, 1))
-        gain = gain * (1 + self._between(random, -self.channel, self.channel, (count, channels)))
+        chosen = rng.random(count) < self.p
+        gain = 1 + self._between(rng, -self.contrast, self.contrast, (count, 1))
+        gain = gain * (1 + self._between(rng, -self.channel, self.channel, (count, channels)))
         gain = np.where(chosen[:, None], gain, 1)
-        offset = np.where(chosen, self._between(random, -self.brightness, self.brightness, count), 0)[:, None]
+        offset = np.where(chosen, self._between(rng, -self.brightness, self.brightness, count), 0)[:, None]
         offset = np.broadcast_to(offset, (count, channels))
         matrix = gain[:, :, None] * np.eye(channels)
         if coloured:
-            colours = self._colours(count, chosen, random)
+            colours = self._colours(count, chosen, rng)
             matrix, offset = colours @ matrix, np.einsum("nij,nj->ni", colours, offset)
         shuffled = self.shuffle > 0 and channels > 1
         if shuffled:
-            orders = random.permuted(np.broadcast_to(np.arange(channels), (count, channels)), axis=1)
-            kept = random.random(count) >= self.shuffle
+            orders = rng.permuted(np.broadcast_to(np.arange(channels), (count, channels)), axis=1)
+            kept = rng.random(count) >= self.shuffle
             orders = np.where(kept[:, None], np.arange(channels), orders)
             matrix = np.take_along_axis(matrix, orders[:, :, None], 1)
             offset = np.take_along_axis(offset, orders, 1)
         if self.invert:
-            sign = np.where(random.random(count) < self.invert, -1.0, 1.0)
+            sign = np.where(rng.random(count) < self.invert, -1.0, 1.0)
             matrix, offset = matrix * sign[:, None, None], offset * sign[:, None] + (sign[:, None] < 0)
         power = noise = None
         if list(self.gamma) != [1, 1]:
-            drawn = np.exp(self._between(random, *np.log(self.gamma), count))
+            drawn = np.exp(self._between(rng, *np.log(self.gamma), count))
             power = np.where(chosen, drawn, 1).astype(np.float32)
         if self.noise[1]:
-            drawn = random.uniform(*self.noise, count)
-            noise = np.where(random.random(count) < self.noise_p, drawn, 0).astype(np.float32)
+            drawn = rng.uniform(*self.noise, count)
+            noise = np.where(rng.random(count) < self.noise_p, drawn, 0).astype(np.float32)
         diagonal = not coloured and not shuffled
-        start = float(random.random())
+        start = float(rng.random())
         return Tint(matrix.astype(np.float32), offset.astype(np.float32), diagonal, power, noise, start)
 
-    def _between(
-        self, random: np.random.Generator, low: float, high: float, shape: int | tuple[int, ...]
-    ) -> np.ndarray:
-        return between(random, low, high, shape, self.extremes)
+    def _between(self, rng: np.random.Generator, low: float, high: float, shape: int | tuple[int, ...]) -> np.ndarray:
+        return uniform(rng, low, high, shape, self.extremes)
 
-    def _colours(self, count: int, chosen: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    def _colours(self, count: int, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Turn around the gray axis, then towards gray or away from it, `(N, 3, 3)`."""
-        angle = np.deg2rad(np.where(chosen, self._between(random, -self.hue, self.hue, count), 0))[:, None, None]
+        angle = np.deg2rad(np.where(chosen, self._between(rng, -self.hue, self.hue, count), 0))[:, None, None]
         cross = np.array([[0, -GRAY[2], GRAY[1]], [GRAY[2], 0, -GRAY[0]], [-GRAY[1], GRAY[0], 0]])
         turn = np.cos(angle) * np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * np.outer(GRAY, GRAY)
-        share = 1 + np.where(chosen, self._between(random, -self.saturation, self.saturation, count), 0)
-        share = np.where(random.random(count) < self.gray, 0, share)[:, None, None]
+        share = 1 + np.where(chosen, self._between(rng, -self.saturation, self.saturation, count), 0)
+        share = np.where(rng.random(count) < self.gray, 0, share)[:, None, None]
         return (share * np.eye(3) + (1 - share) * LUMINANCE[None, None]) @ turn
 
 
@@ -184,10 +184,10 @@ class Bank:
         return self.array[first : first + wanted].reshape(shape)
 
 
-def tint_batch(images: Tensor, tint: Tint, full: float, bank: Bank) -> Tensor:
-    """Apply to `(N, C, H, W)` float with values in 0..full; in place where it can be."""
+def tint_batch(images: Tensor, tint: Tint, max_value: float, bank: Bank) -> Tensor:
+    """Apply to `(N, C, H, W)` float with values in 0..max_value; in place where it can be."""
     axes = [1] * (images.dim() - 2)
-    offset = torch.from_numpy(tint.offset * full).to(images.device, non_blocking=True)
+    offset = torch.from_numpy(tint.offset * max_value).to(images.device, non_blocking=True)
     if tint.diagonal:
         gain = tint.matrix.diagonal(axis1=1, axis2=2).copy()
         gain = torch.from_numpy(gain).to(images.device, non_blocking=True)
@@ -197,17 +197,17 @@ def tint_batch(images: Tensor, tint: Tint, full: float, bank: Bank) -> Tensor:
         images = torch.baddbmm(offset[:, :, None], matrix, images.flatten(2)).view(images.shape)
     if tint.power is not None:
         power = torch.from_numpy(tint.power).to(images.device, non_blocking=True).view(-1, 1, *axes)
-        images = images.div_(full).clamp_(0, 1).pow_(power).mul_(full)
+        images = images.div_(max_value).clamp_(0, 1).pow_(power).mul_(max_value)
     if tint.noise is not None:
-        noise = torch.from_numpy(tint.noise * full).to(images.device, non_blocking=True).view(-1, 1, *axes)
+        noise = torch.from_numpy(tint.noise * max_value).to(images.device, non_blocking=True).view(-1, 1, *axes)
         images = images.addcmul_(bank.on(images, tint.start), noise)
-    return images.clamp_(0, full)
+    return images.clamp_(0, max_value)
 
 
-def tint_image(image: np.ndarray, tint: Tint, full: float, bank: Bank) -> np.ndarray:
-    """Apply the first sample's to `(H, W, C)` with values in 0..full; the type stays."""
+def tint_image(image: np.ndarray, tint: Tint, max_value: float, bank: Bank) -> np.ndarray:
+    """Apply the first sample's to `(H, W, C)` with values in 0..max_value; the type stays."""
     if image.dtype != np.uint8:
-        return _tint_values(image, tint, full, bank)
+        return _tint_values(image, tint, max_value, bank)
     matrix, offset = tint.matrix[0], tint.offset[0]
     power = 1.0 if tint.power is None else float(tint.power[0])
     if not tint.diagonal:
@@ -231,11 +231,11 @@ def tint_image(image: np.ndarray, tint: Tint, full: float, bank: Bank) -> np.nda
     return image
 
 
-def _tint_values(image: np.ndarray, tint: Tint, full: float, bank: Bank) -> np.ndarray:
-    values = (image.astype(np.float32) / full) @ tint.matrix[0].T + tint.offset[0]
+def _tint_values(image: np.ndarray, tint: Tint, max_value: float, bank: Bank) -> np.ndarray:
+    values = (image.astype(np.float32) / max_value) @ tint.matrix[0].T + tint.offset[0]
     if tint.power is not None:
         values = values.clip(0, 1) ** tint.power[0]
     if tint.noise is not None and tint.noise[0]:
         values = values + bank.of(values.shape, tint.start) * tint.noise[0]
-    values = values.clip(0, 1) * full
+    values = values.clip(0, 1) * max_value
     return np.rint(values).astype(image.dtype) if image.dtype.kind in "iu" else values.astype(image.dtype)

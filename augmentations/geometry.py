@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from augmentations.base import Augmentation, between, floats_of, masks_of, spatial
+from augmentations.base import Augmentation, floats_of, masks_of, spatial, uniform
 from augmentations.maps import Warp
 from augmentations.truth_planes import as_floats
 from augmentations.warp import Nearest, coordinates, warp_boxes, warp_images, warp_numbers
@@ -106,12 +106,12 @@ class Geometry(Augmentation):
         self.swap = swap
         self.grid, self.grid_p, self.optical, self.optical_p, self.border = grid, grid_p, optical, optical_p, border
 
-    def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
+    def batch(self, batch: dict[str, Any], max_value: float, rng: np.random.Generator) -> dict[str, Any]:
         images: Tensor = batch["image"]
         if images.dim() != 4:
             raise ValueError(f"Geometry is for pictures (N, C, H, W), got {tuple(images.shape)}; see CubeIsometries")
         size = (images.shape[2], images.shape[3])
-        warp = self.draw(len(images), size, random)
+        warp = self.draw(len(images), size, rng)
         places = coordinates(warp, size, images.device)
         nearest, result = None, dict(batch)
         result["image"] = warp_images(images, places, self.border)
@@ -148,9 +148,9 @@ class Geometry(Augmentation):
         return result
 
     def sample(
-        self, image: np.ndarray, arrays: dict[str, np.ndarray], full: float, random: np.random.Generator
+        self, image: np.ndarray, arrays: dict[str, np.ndarray], max_value: float, rng: np.random.Generator
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        warp = ImageWarp(self.draw(1, image.shape[:2], random), image.shape[:2])
+        warp = ImageWarp(self.draw(1, image.shape[:2], rng), image.shape[:2])
         result = dict(arrays)
         names = masks_of(arrays, image.shape[:2])
         floats = floats_of(arrays, names)
@@ -197,21 +197,21 @@ class Geometry(Augmentation):
             result[values == left], result[values == right] = right, left
         return result
 
-    def draw(self, count: int, size: tuple[int, int], random: np.random.Generator) -> Warp:
+    def draw(self, count: int, size: tuple[int, int], rng: np.random.Generator) -> Warp:
         """Maps of `count` pictures of `(H, W)`."""
         out = (self.crop[0], self.crop[1]) if self.crop else size
         centre = np.array([(out[1] - 1) / 2, (out[0] - 1) / 2])
-        middle, zoom = self._crops(count, size, out, random)
-        linear, exact = self._symmetries(count, out, random)
+        middle, zoom = self._crops(count, size, out, rng)
+        linear, exact = self._symmetries(count, out, rng)
         point, tilt = np.broadcast_to(centre, (count, 2)), None  # of the output, that goes to the crop's middle
-        chosen = random.random(count) < self.affine
+        chosen = rng.random(count) < self.affine
         if self._moves() and chosen.any():
-            linear = np.where(chosen[:, None, None], self._affine(count, random) @ linear, linear)
+            linear = np.where(chosen[:, None, None], self._affine(count, rng) @ linear, linear)
             if self.translate:
-                moved = self._between(random, -self.translate, self.translate, (count, 2)) * [out[1], out[0]]
+                moved = self._between(rng, -self.translate, self.translate, (count, 2)) * [out[1], out[0]]
                 point = point + np.where(chosen[:, None], moved, 0)
             if self.perspective:
-                tilt = np.where(chosen[:, None, None], self._tilts(count, out, random), np.eye(3))
+                tilt = np.where(chosen[:, None, None], self._tilts(count, out, rng), np.eye(3))
             exact = exact & ~chosen
         if self.crop_area:
             exact = np.zeros(count, bool)
@@ -223,54 +223,50 @@ class Geometry(Augmentation):
             there, back = np.eye(3), np.eye(3)
             there[:2, 2], back[:2, 2] = -centre, centre
             matrix = matrix @ back @ tilt @ there
-        field, bent = self._field(count, out, random)
-        columns, rows, stretched = self._stretches(count, out, random)
-        radial, pulled = self._radial(count, random)
+        field, bent = self._field(count, out, rng)
+        columns, rows, stretched = self._stretches(count, out, rng)
+        radial, pulled = self._radial(count, rng)
         return Warp(out, matrix, field, columns, rows, radial, exact & ~bent & ~stretched & ~pulled, self.border)
 
-    def _between(
-        self, random: np.random.Generator, low: float, high: float, shape: int | tuple[int, ...]
-    ) -> np.ndarray:
-        return between(random, low, high, shape, self.extremes)
+    def _between(self, rng: np.random.Generator, low: float, high: float, shape: int | tuple[int, ...]) -> np.ndarray:
+        return uniform(rng, low, high, shape, self.extremes)
 
     def _moves(self) -> bool:
         return bool(any(self.rotate) or list(self.scale) != [1, 1] or self.shear or self.translate or self.perspective)
 
     def _crops(
-        self, count: int, size: tuple[int, int], out: tuple[int, int], random: np.random.Generator
+        self, count: int, size: tuple[int, int], out: tuple[int, int], rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         """Middle (x, y) of what is taken from the input, and input pixels per output pixel along (x, y)."""
         sides, wanted = np.array([size[1], size[0]]), np.array([out[1], out[0]])
         if self.crop_area:
-            ratio = np.exp(random.uniform(*np.log(self.crop_ratio), count)) * wanted[0] / wanted[1]
-            area = random.uniform(*self.crop_area, count) * sides.prod()
+            ratio = np.exp(rng.uniform(*np.log(self.crop_ratio), count)) * wanted[0] / wanted[1]
+            area = rng.uniform(*self.crop_area, count) * sides.prod()
             taken = np.stack([np.sqrt(area * ratio), np.sqrt(area / ratio)], 1)
             taken = taken / (taken / sides).max(1, keepdims=True).clip(1)
-            return (taken - 1) / 2 + random.random((count, 2)) * (sides - taken), taken / wanted
+            return (taken - 1) / 2 + rng.random((count, 2)) * (sides - taken), taken / wanted
         # Whole pixels, so that nothing is interpolated.
         free = sides - wanted
-        corner = np.where(free > 0, np.floor(random.random((count, 2)) * (free + 1)), np.floor(free / 2))
+        corner = np.where(free > 0, np.floor(rng.random((count, 2)) * (free + 1)), np.floor(free / 2))
         return corner + (wanted - 1) / 2, np.ones((count, 2))
 
-    def _symmetries(
-        self, count: int, out: tuple[int, int], random: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _symmetries(self, count: int, out: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         linear = np.broadcast_to(np.eye(2), (count, 2, 2))
         if self.d4:
             group = D4 if out[0] == out[1] else D2
-            drawn = group[random.integers(len(group), size=count)]
-            linear = np.where((random.random(count) < self.d4)[:, None, None], drawn, linear)
+            drawn = group[rng.integers(len(group), size=count)]
+            linear = np.where((rng.random(count) < self.d4)[:, None, None], drawn, linear)
         for chance, axis in ((self.hflip, 0), (self.vflip, 1)):
             if chance:
                 mirror = np.eye(2)
                 mirror[axis, axis] = -1
-                linear = np.where((random.random(count) < chance)[:, None, None], linear @ mirror, linear)
+                linear = np.where((rng.random(count) < chance)[:, None, None], linear @ mirror, linear)
         return linear, np.ones(count, bool)
 
-    def _affine(self, count: int, random: np.random.Generator) -> np.ndarray:
-        angle = np.deg2rad(self._between(random, *self.rotate, count))
-        zoom = np.exp(self._between(random, *np.log(self.scale), count))
-        slant = np.tan(np.deg2rad(self._between(random, -self.shear, self.shear, count)))
+    def _affine(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        angle = np.deg2rad(self._between(rng, *self.rotate, count))
+        zoom = np.exp(self._between(rng, *np.log(self.scale), count))
+        slant = np.tan(np.deg2rad(self._between(rng, -self.shear, self.shear, count)))
         cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
         # Counter-clockwise as seen, as in albumentations; the inverse, because the map leads to the input.
         found = np.empty((count, 2, 2))
@@ -278,11 +274,11 @@ class Geometry(Augmentation):
         found[:, 1, 0], found[:, 1, 1] = sine, sine * slant + cosine
         return found
 
-    def _tilts(self, count: int, out: tuple[int, int], random: np.random.Generator) -> np.ndarray:
+    def _tilts(self, count: int, out: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         """Homographies of centred coordinates that send the corners to shifted ones."""
         half = np.array([out[1], out[0]]) / 2
         corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
-        moved = corners + random.uniform(-self.perspective, self.perspective, (count, 4, 2)) * 2 * half
+        moved = corners + rng.uniform(-self.perspective, self.perspective, (count, 4, 2)) * 2 * half
         x, y = np.broadcast_to(corners[:, 0], (count, 4)), np.broadcast_to(corners[:, 1], (count, 4))
         u, v, one, none = moved[..., 0], moved[..., 1], np.ones((count, 4)), np.zeros((count, 4))
         first = np.stack([x, y, one, none, none, none, -u * x, -u * y], 2)
@@ -291,24 +287,24 @@ class Geometry(Augmentation):
         return np.concatenate([found, np.ones((count, 1))], 1).reshape(count, 3, 3)
 
     def _field(
-        self, count: int, out: tuple[int, int], random: np.random.Generator
+        self, count: int, out: tuple[int, int], rng: np.random.Generator
     ) -> tuple[np.ndarray | None, np.ndarray]:
-        chosen = random.random(count) < self.elastic_p
+        chosen = rng.random(count) < self.elastic_p
         if not self.elastic or not chosen.any():
             return None, np.zeros(count, bool)
         coarse = [max(2, round(side / self.elastic_cell)) for side in out]
-        field = random.standard_normal((count, 2, *coarse), np.float32) * np.float32(self.elastic)
+        field = rng.standard_normal((count, 2, *coarse), np.float32) * np.float32(self.elastic)
         return field * chosen[:, None, None, None], chosen
 
     def _stretches(
-        self, count: int, out: tuple[int, int], random: np.random.Generator
+        self, count: int, out: tuple[int, int], rng: np.random.Generator
     ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
-        chosen = random.random(count) < self.grid_p
+        chosen = rng.random(count) < self.grid_p
         if not self.grid or not chosen.any():
             return None, None, np.zeros(count, bool)
         found = []
         for side in (out[1], out[0]):
-            steps = 1 + random.uniform(-self.grid, self.grid, (count, 5))
+            steps = 1 + rng.uniform(-self.grid, self.grid, (count, 5))
             ends = np.concatenate([np.zeros((count, 1)), steps.cumsum(1)], 1)
             ends = ends / ends[:, -1:] * (side - 1)  # the ends stay, so that nothing from outside comes in
             place, knots = np.arange(side), np.linspace(0, side - 1, 6)
@@ -316,11 +312,11 @@ class Geometry(Augmentation):
             found.append((moved * chosen[:, None]).astype(np.float32))
         return found[0], found[1], chosen
 
-    def _radial(self, count: int, random: np.random.Generator) -> tuple[np.ndarray | None, np.ndarray]:
-        chosen = random.random(count) < self.optical_p
+    def _radial(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray | None, np.ndarray]:
+        chosen = rng.random(count) < self.optical_p
         if not self.optical or not chosen.any():
             return None, np.zeros(count, bool)
-        return (random.uniform(-self.optical, self.optical, count) * chosen).astype(np.float32), chosen
+        return (rng.uniform(-self.optical, self.optical, count) * chosen).astype(np.float32), chosen
 
 
 def _mirrored(warp: Warp) -> np.ndarray:

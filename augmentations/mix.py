@@ -17,7 +17,7 @@ class _Mix(Augmentation):
             raise ValueError(f"{type(self).__name__}: p is a chance in 0..1, got {p}")
         self.p, self.same = p, same
 
-    def partners(self, batch: dict[str, Any], random: np.random.Generator) -> np.ndarray:
+    def partners(self, batch: dict[str, Any], rng: np.random.Generator) -> np.ndarray:
         """Whom each sample is mixed with; itself where it is not."""
         count = len(batch["image"])
         if "boxes" in batch:
@@ -35,9 +35,9 @@ class _Mix(Augmentation):
         for key in np.unique(keys):
             members = np.flatnonzero(keys == key)
             # A ring in random order: nobody is mixed with itself, and everybody is used once.
-            ring = random.permutation(members)
+            ring = rng.permutation(members)
             partners[ring] = np.roll(ring, 1)
-        return np.where(random.random(count) < self.p, partners, np.arange(count))
+        return np.where(rng.random(count) < self.p, partners, np.arange(count))
 
 
 def _places(batch: dict[str, Any], partners: np.ndarray) -> Tensor:
@@ -66,10 +66,10 @@ class Mixup(_Mix):
             raise ValueError(f"Mixup: alpha is above 0, got {alpha}")
         self.alpha = alpha
 
-    def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
-        partners = self.partners(batch, random)
+    def batch(self, batch: dict[str, Any], max_value: float, rng: np.random.Generator) -> dict[str, Any]:
+        partners = self.partners(batch, rng)
         device = batch["image"].device
-        share = torch.from_numpy(random.beta(self.alpha, self.alpha, len(partners)).astype(np.float32)).to(device)
+        share = torch.from_numpy(rng.beta(self.alpha, self.alpha, len(partners)).astype(np.float32)).to(device)
         index = _places(batch, partners)
         result = dict(batch)
         for name, value in batch.items():
@@ -105,13 +105,13 @@ class Cutmix(_Mix):
             raise ValueError(f"Cutmix: alpha is above 0, got {alpha}")
         self.alpha = alpha
 
-    def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
+    def batch(self, batch: dict[str, Any], max_value: float, rng: np.random.Generator) -> dict[str, Any]:
         images = batch["image"]
         count, (height, width) = len(images), images.shape[-2:]
-        partners = self.partners(batch, random)
-        stays = random.beta(self.alpha, self.alpha, count)
+        partners = self.partners(batch, rng)
+        stays = rng.beta(self.alpha, self.alpha, count)
         sides = np.sqrt(1 - stays)[:, None] * [height, width]
-        middle = random.random((count, 2)) * [height, width]
+        middle = rng.random((count, 2)) * [height, width]
         low = np.clip(np.rint(middle - sides / 2), 0, [height, width]).astype(int)
         high = np.clip(np.rint(middle + sides / 2), 0, [height, width]).astype(int)
         rows, columns = np.arange(height), np.arange(width)
@@ -144,12 +144,12 @@ class CopyPaste(_Mix):
         super().__init__(p, same)
         self.mask = mask
 
-    def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
+    def batch(self, batch: dict[str, Any], max_value: float, rng: np.random.Generator) -> dict[str, Any]:
         names = spatial(batch)
         if self.mask not in names:
             raise ValueError(f"CopyPaste: mask is {self.mask!r}, the batch has the masks {names}")
         images = batch["image"]
-        index = _places(batch, self.partners(batch, random))
+        index = _places(batch, self.partners(batch, rng))
         axes, mask = images.dim() - 2, batch[self.mask]
         objects = mask > 0 if mask.dim() == axes + 1 else (mask > 0).any(1)
         pasted = (objects & batch["valid"] if "valid" in batch else objects)[index]

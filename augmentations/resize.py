@@ -26,16 +26,16 @@ class Resize(Augmentation):
     def __init__(self, size: int | list[int] | None = None, how: Literal["scale", "crop"] = "scale") -> None:
         self.size, self.how = sides(size), how
 
-    def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
+    def batch(self, batch: dict[str, Any], max_value: float, rng: np.random.Generator) -> dict[str, Any]:
         images: Tensor = batch["image"]
         if images.dim() != 4:
             raise ValueError(f"Resize is for pictures (N, C, H, W), got {tuple(images.shape)}")
         before = images.shape[2], images.shape[3]
         if self.size is None or self.size == before:
             return batch
-        return self._cropped(batch, self.size, random) if self.how == "crop" else _scaled(batch, self.size)
+        return self._cropped(batch, self.size, rng) if self.how == "crop" else _scaled(batch, self.size)
 
-    def _cropped(self, batch: dict[str, Any], size: tuple[int, int], random: np.random.Generator) -> dict[str, Any]:
+    def _cropped(self, batch: dict[str, Any], size: tuple[int, int], rng: np.random.Generator) -> dict[str, Any]:
         images, (height, width) = batch["image"], size
         free = np.array(images.shape[2:]) - size
         if free.min() < 0:
@@ -43,7 +43,7 @@ class Resize(Augmentation):
                 f"Resize: a crop of {list(size)} of pictures of {list(images.shape[2:])}; let data.augmentation give "
                 "larger ones"
             )
-        corners = random.integers(0, free + 1, (len(images), 2)).tolist()
+        corners = rng.integers(0, free + 1, (len(images), 2)).tolist()
         result = dict(batch)
         for name in ("image", *spatial(batch)):
             parts = [

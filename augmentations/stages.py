@@ -49,13 +49,13 @@ class Stages(Augmentation):
             raise ValueError("augmentations.Stages needs callbacks.AugmentationSchedule in trainer.callbacks")
         return number
 
-    def inside(self) -> list:
+    def children(self) -> list:
         return [step for steps in self.stages.values() for step in steps]
 
     def sample(
-        self, image: np.ndarray, arrays: dict[str, np.ndarray], full: float, random: np.random.Generator
+        self, image: np.ndarray, arrays: dict[str, np.ndarray], max_value: float, rng: np.random.Generator
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        return self.steps[self._number()](image, arrays, full, int(random.integers(2**31)), random)
+        return self.steps[self._number()](image, arrays, max_value, int(rng.integers(2**31)), rng)
 
-    def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
-        return on_batch(list(self.stages.values())[self._number()], batch, full, random)
+    def batch(self, batch: dict[str, Any], max_value: float, rng: np.random.Generator) -> dict[str, Any]:
+        return on_batch(list(self.stages.values())[self._number()], batch, max_value, rng)

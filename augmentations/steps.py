@@ -27,20 +27,20 @@ class Steps:
                 self.runs.append(Albumentations([step]))
 
     def __call__(
-        self, image: np.ndarray, arrays: Arrays, full: float, seed: int, random: np.random.Generator
+        self, image: np.ndarray, arrays: Arrays, max_value: float, seed: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, Arrays]:
         """An image `(H, W, C)` and its arrays, augmented.
 
         Args:
             image: of any type.
             arrays: masks, boxes, labels by name.
-            full: pixel value that means 1.0.
+            max_value: pixel value that means 1.0.
             seed: of what other libraries draw.
-            random: where our own parameters are drawn from.
+            rng: where our own parameters are drawn from.
         """
         for number, run in enumerate(self.runs):
             if isinstance(run, Augmentation):
-                image, arrays = run.sample(image, arrays, full, random)
+                image, arrays = run.sample(image, arrays, max_value, rng)
             elif isinstance(run, Albumentations):
                 image, arrays = run(image, arrays, seed + number)
             else:

@@ -48,11 +48,11 @@ class TimmPolicy(Augmentation):
         elif not self.blends:
             self.transform.ops = [_Followed(op) for op in self.transform.ops]
 
-    def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
+    def batch(self, batch: dict[str, Any], max_value: float, random: np.random.Generator) -> dict[str, Any]:
         raise ValueError("TimmPolicy works on single images; put it into data.augmentation")
 
     def sample(
-        self, image: np.ndarray, arrays: dict[str, np.ndarray], full: float, random: np.random.Generator
+        self, image: np.ndarray, arrays: dict[str, np.ndarray], max_value: float, random: np.random.Generator
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         size, channels = image.shape[:2], image.shape[2]
         if image.dtype != np.uint8 or channels not in (1, 3):

@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional
 
 from augmentations.base import floats_of, masks_of
 from augmentations.pixel_map import follow, pixel_numbers, refuse_floats
-from augmentations.truth_planes import as_floats, flags, whole
+from augmentations.truth_planes import as_floats, flags, is_unmixed
 
 POLICIES = (v2.AutoAugment, v2.RandAugment, v2.TrivialAugmentWide)
 LARGEST = 2**24  # pixels that float32, in which torchvision moves masks, can number
@@ -131,7 +131,7 @@ def _interpolated(
         count = len(before) if before.ndim == 3 else 1
         part = maps[start : start + count].astype(before.dtype)
         found[name], start = part if before.ndim == 3 else part[0], start + count
-    valid = moved["valid"] & whole(maps[-2:]) if "valid" in moved else whole(maps[-2:])
+    valid = moved["valid"] & is_unmixed(maps[-2:]) if "valid" in moved else is_unmixed(maps[-2:])
     return found if valid.all() and "valid" not in moved else found | {"valid": valid}
 
 

@@ -52,11 +52,11 @@ def unpacked(planes: list[np.ndarray], kind: np.dtype, like: np.ndarray) -> np.n
 
 
 def flags(valid: np.ndarray) -> np.ndarray:
-    """`valid` `(H, W)` as two maps `(2, H, W)` float32 that move with maps of numbers; see `whole`."""
+    """`valid` `(H, W)` as two maps `(2, H, W)` float32 that move with maps of numbers; see `is_unmixed`."""
     return np.stack([np.ones(valid.shape, np.float32), ~valid.astype(bool, copy=False)]).astype(np.float32)
 
 
-def whole(moved: np.ndarray) -> np.ndarray:
+def is_unmixed(moved: np.ndarray) -> np.ndarray:
     """Where a number that was interpolated is made of pixels that count alone, `(h, w)` bool.
 
     Args:

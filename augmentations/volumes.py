@@ -69,13 +69,13 @@ class CubeIsometries(Augmentation):
         alike = [i for i in alike if all(spacing[a] == spacing[b] for b, a in enumerate(i.order))]
         return [isometry for isometry in alike if not (self.rotations_only and isometry.mirror_image)]
 
-    def batch(self, batch: dict[str, Any], full: float, random: np.random.Generator) -> dict[str, Any]:
+    def batch(self, batch: dict[str, Any], max_value: float, rng: np.random.Generator) -> dict[str, Any]:
         images: Tensor = batch["image"]
         if images.dim() != 5:
             raise ValueError(f"CubeIsometries is for volumes (N, C, D, H, W), got {tuple(images.shape)}; see Geometry")
         allowed = self.allowed(tuple(images.shape[2:]))
-        drawn = random.integers(len(allowed), size=len(images))
-        chosen = [allowed[number] if random.random() < self.p else CUBE[0] for number in drawn]
+        drawn = rng.integers(len(allowed), size=len(images))
+        chosen = [allowed[number] if rng.random() < self.p else CUBE[0] for number in drawn]
         moved = {
             name: torch.stack([isometry.apply(value) for isometry, value in zip(chosen, batch[name], strict=True)])
             for name in ("image", *spatial(batch))

@@ -90,7 +90,7 @@ SEGMENTATION = [
     Architecture(
         "M01",
         "DynUNet, anisotropic, deep supervision",
-        "networks.unstack",
+        "networks.unstack_deep_supervision",
         {"network": {"class_path": f"{MONAI}.DynUNet", "init_args": ANISOTROPIC}},
         VOLUME,
     ),

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 from pytorch_lightning.trainer.states import TrainerFn
 
-from augmentations.base import everything
+from augmentations.base import flatten_steps
 from augmentations.stages import Stages
 from callbacks.score import CompetitionScore
 
@@ -74,7 +74,7 @@ class AugmentationSchedule(pl.Callback):
         if stage != "fit":
             return
         steps = [*getattr(trainer.datamodule, "augmentation", []), *pl_module.augmentation]
-        self.switched = [step for step in everything(steps) if isinstance(step, Stages)]
+        self.switched = [step for step in flatten_steps(steps) if isinstance(step, Stages)]
         if not self.switched:
             raise ValueError(
                 "callbacks.AugmentationSchedule: neither data.augmentation nor model.augmentation has an "

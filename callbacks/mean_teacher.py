@@ -167,12 +167,12 @@ class MeanTeacher(ExponentialMovingAverage):
     def views(self, student: BaseModule, batch: dict[str, Any], rank: int) -> list[dict[str, Any]]:
         """The batch for the student and for the teacher; the same again in a resumed run."""
         seed = [int(os.environ.get("PL_GLOBAL_SEED", 0)), self.drawn, rank]
-        random = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         scale = self.noise * student.std.reshape(-1, *[1] * (batch["image"].dim() - 2)) * student.input_range
         views = []
         for _ in range(2):
-            view = on_batch(self.augmentation, batch, student._full, random)
-            generator = torch.Generator(student.device).manual_seed(int(random.integers(2**62)))
+            view = on_batch(self.augmentation, batch, student._full, rng)
+            generator = torch.Generator(student.device).manual_seed(int(rng.integers(2**62)))
             image = view["image"].float()
             noise = torch.randn(image.shape, generator=generator, device=image.device)
             views.append(view | {"image": image + scale * noise})

@@ -37,7 +37,9 @@ ARGUMENTS = {  # name of a class -> former argument -> its name now
     "ArcfaceLoss": {"size": "embedding_dim", "plain": "softmax_share"},
     "CenterLoss": {"size": "embedding_dim"},
 }
-CLASSES: dict[str, str] = {}  # class paths that moved within a folder
+CLASSES = {  # class paths that moved within a folder
+    "networks.unstack": "networks.unstack_deep_supervision",
+}
 
 
 def accept_former_keys(config: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from augmentations.base import Augmentation, everything
+from augmentations.base import Augmentation, flatten_steps
 from datamodules.blank import Blank
 from datamodules.cache import DecodedCache
 from datamodules.dataset import EvaluationDataset, TrainingDataset
@@ -328,7 +328,7 @@ class BaseDataModule(pl.LightningDataModule):
             self._decoded = self._decode(splits, targets, stage == "fit")
         if stage == "fit":
             device = getattr(self.trainer.lightning_module, "augmentation", []) if self.trainer is not None else []
-            for step in everything([*self.augmentation, *device]):
+            for step in flatten_steps([*self.augmentation, *device]):
                 if isinstance(step, Augmentation):
                     step.prepare(self.training_labels)
 

@@ -107,11 +107,11 @@ def random_origins(axes: Sequence[Axis], count: int, seed: int = 0) -> list[tupl
 
     An axis within one tile has one place.
     """
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     drawn = (
         [axis.origins[0]] * count
         if axis.size <= axis.tile
-        else random.integers(0, axis.size - axis.tile + 1, count).tolist()
+        else rng.integers(0, axis.size - axis.tile + 1, count).tolist()
         for axis in axes
     )
     return list(zip(*drawn, strict=True))

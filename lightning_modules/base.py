@@ -217,10 +217,10 @@ class BaseModule(pl.LightningModule):
         """A training batch, augmented on its device."""
         if self.augmentation:
             seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
-            random = np.random.default_rng([seed, self.trainer.current_epoch, batch_idx, self.trainer.global_rank])
+            rng = np.random.default_rng([seed, self.trainer.current_epoch, batch_idx, self.trainer.global_rank])
             with torch.autocast(self.device.type, enabled=False):  # 16 bits would round where pixels come from
                 for step in self.augmentation:
-                    batch = step.batch(batch, self._full, random)
+                    batch = step.batch(batch, self._full, rng)
             batch = blanked_batch(batch)
         return batch
 

@@ -5,7 +5,7 @@ from networks.bn_inception import BnInception
 from networks.c3d import C3D
 from networks.classifier import ImageClassifier
 from networks.cubes import SlidingCubes
-from networks.deep_supervision import unstack
+from networks.deep_supervision import unstack_deep_supervision
 from networks.dilated_unet import DilatedUnet
 from networks.emanet import EMANet
 from networks.encoders import what_would_work
@@ -39,6 +39,6 @@ __all__ = [
     "set_in_channels",
     "to_frozen_batch_norm",
     "to_group_norm",
-    "unstack",
+    "unstack_deep_supervision",
     "what_would_work",
 ]

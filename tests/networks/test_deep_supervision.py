@@ -7,7 +7,7 @@ from torch import nn
 
 from benchmarks.networks import ANISOTROPIC, build
 from lightning_modules import BaseModule
-from networks import unstack
+from networks import unstack_deep_supervision
 
 pytest.importorskip("monai", reason="MONAI is not installed: pip install -e .[monai]")
 KERNELS, STRIDES = ANISOTROPIC["kernel_size"], ANISOTROPIC["strides"]
@@ -30,7 +30,7 @@ NETWORKS = {
         "class_path": "monai.networks.nets.SegResNet",
         "init_args": {"spatial_dims": 3, "in_channels": 1, "out_channels": 1, "init_filters": 8},
     },
-    "DynUNet": {"class_path": "networks.unstack", "init_args": {"network": DYNUNET}},
+    "DynUNet": {"class_path": "networks.unstack_deep_supervision", "init_args": {"network": DYNUNET}},
 }
 
 
@@ -89,7 +89,7 @@ def test_shapes_of_its_deep_supervision_and_the_list_of_it():
     stacked = network(volume)
     assert stacked.shape == (1, 3, 1, 16, 32, 32)  # the finest and the two of deep_supr_num
     names = list(network.state_dict())
-    levels = unstack(network)(volume)
+    levels = unstack_deep_supervision(network)(volume)
     assert isinstance(levels, list)
     assert [tuple(level.shape) for level in levels] == [(1, 1, 16, 32, 32)] * 3
     torch.testing.assert_close(torch.stack(levels, dim=1), stacked)

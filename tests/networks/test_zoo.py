@@ -39,7 +39,7 @@ def small(row: Architecture) -> dict:
     arguments = dict(SMALL.get(row.class_path, {}))
     if "encoder_name" in row.init_args and "encoder_name" not in arguments:
         arguments["encoder_name"] = ENCODER
-    if row.class_path == "networks.unstack":
+    if row.class_path == "networks.unstack_deep_supervision":
         inner = row.init_args["network"]
         arguments["network"] = inner | {"init_args": inner["init_args"] | DYNUNET}
     if row.class_path.endswith("PAN"):
@@ -54,7 +54,7 @@ def sizes_of(row: Architecture) -> list[tuple[int, ...]]:
 
 
 def with_channels(config: dict, channels: int) -> dict:
-    if config["class_path"] == "networks.unstack":
+    if config["class_path"] == "networks.unstack_deep_supervision":
         return config | {"init_args": {"network": with_channels(config["init_args"]["network"], channels)}}
     return config | {"init_args": config["init_args"] | {"in_channels": channels}}
 
@@ -170,7 +170,7 @@ def test_no_weight_is_left_without_a_gradient(row):
     sum(value.mean() for value in ([result] if isinstance(result, Tensor) else result)).backward()
     unused = [name for name, parameter in network.named_parameters() if parameter.grad is None]
     # MONAI's DynUNet builds a head for every level and uses those that deep_supr_num asks for.
-    assert unused == [] or row.class_path == "networks.unstack"
+    assert unused == [] or row.class_path == "networks.unstack_deep_supervision"
 
 
 @pytest.mark.parametrize("row", OURS)
