@@ -10,7 +10,8 @@ def unstack_deep_supervision(network: nn.Module) -> nn.Module:
 
     MONAI's DynUNet with `deep_supervision: true` returns `(N, levels, classes, *spatial)` in training, all levels
     at the image's size, and `(N, classes, *spatial)` in evaluation. In YAML it stands around the network:
-    `{class_path: networks.unstack_deep_supervision, init_args: {network: {class_path: monai.networks.nets.DynUNet, …}}}`.
+    `{class_path: networks.unstack_deep_supervision, init_args: {network:
+    {class_path: monai.networks.nets.DynUNet, …}}}`.
 
     Args:
         network: the network; its weights keep their names.
