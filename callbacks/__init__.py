@@ -5,6 +5,7 @@ from callbacks.averaging import ExponentialMovingAverage
 from callbacks.early_stopping import EarlyStopping
 from callbacks.final_validation import FinalValidation
 from callbacks.finite_loss import FiniteLoss
+from callbacks.gathered_metric import GatheredMetric
 from callbacks.gradient_norm import GradientNorm
 from callbacks.hard_pairs import HardPairs
 from callbacks.image_size import ImageSize
@@ -24,6 +25,7 @@ __all__ = [
     "ExponentialMovingAverage",
     "FinalValidation",
     "FiniteLoss",
+    "GatheredMetric",
     "GradientNorm",
     "HardPairs",
     "ImageSize",

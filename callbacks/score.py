@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
+from callbacks.gathered_metric import GatheredMetric
 from evaluation.panels import Gallery, as_map, write_panel
 from submissions.competition import Competition
 
@@ -41,11 +42,12 @@ class CompetitionScore(pl.Callback):
 
     def __init__(self, competition: Competition, folder: Path | None = None, panels: int = 8) -> None:
         self.competition, self.folder, self.panels = competition, folder, panels
+        self.metrics = {name: GatheredMetric(metric) for name, metric in competition.metrics().items()}
         self.latest: dict[str, float] = {}
         self.gallery = Gallery(0)
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        for metric in self.competition.metrics().values():
+        for metric in self.metrics.values():
             metric.reset()
         drawn = self.folder is not None and trainer.is_global_zero and not trainer.sanity_checking
         self.gallery = Gallery(self.panels if drawn else 0, self.competition.metric.higher_is_better)
@@ -63,8 +65,8 @@ class CompetitionScore(pl.Callback):
             truth = truth_of(batch, index)
             prediction = self.competition.process(as_arrays(probabilities), truth)
             image_id, metric = batch["image_id"][index], self.competition.metric
-            for each in self.competition.metrics().values():
-                each.add(image_id, prediction, truth)
+            for each in self.metrics.values():
+                each.update(image_id, prediction, truth)
             if not self.gallery.count:
                 continue
             size = tuple(batch["image"][index].shape[1:])
@@ -87,11 +89,11 @@ class CompetitionScore(pl.Callback):
     on_test_batch_end = on_validation_batch_end
 
     def _finish(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str, scores: str, panel: str) -> None:
-        found = {name: float(metric.compute()) for name, metric in self.competition.metrics().items()}
+        found = {name: float(metric.compute()) for name, metric in self.metrics.items()}
         if not trainer.sanity_checking:  # two batches before the first step are no result
             self.latest = found
         for name, value in found.items():
-            # Every rank holds the same number, gathered by the metric itself.
+            # Every rank holds the same number, of the rows that were gathered.
             module.log(f"{stage}/{name}", value, prog_bar=True, rank_zero_only=False, sync_dist=False)
         for name, metric in self.competition.metrics().items():
             classes = metric.by_class()

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-from tqdm import tqdm
 
 from ensembling.blend import Arrays, Blend
 from ensembling.duplicates import copies_among, mean_of_copies
@@ -49,6 +48,8 @@ class Stream:
             raise ValueError(f"image {image_id!r}: {error}") from error
 
     def _fill_ranks(self) -> None:
+        from tqdm import tqdm
+
         self.blend = Blend(**vars(self.blend) | {"ranks": []})
         ranks: list[dict[str, Ranks]] = [{} for _ in self.parts]
         for image_id in tqdm(self.ids, desc="ranks", unit=" images", disable=None):
@@ -88,6 +89,8 @@ def write(
     Raises:
         ValueError, KeyError: of a member's store or the rule.
     """
+    from tqdm import tqdm
+
     if groups and not groups.keys() & set(stream.ids):
         warnings.warn(
             f"none of the {len(groups)} images that have copies, {next(iter(groups))!r} first, is among the "

@@ -10,12 +10,14 @@ import warnings
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-import pandas as pd
 
 from files.texts import read_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LARGE = 8 << 20  # bytes; below it every engine takes less than half a second
 LONGEST = 2**31 - 1  # characters of a field: run lengths of a scene are megabytes
@@ -24,7 +26,7 @@ REGULAR = re.compile(rb'(?:[^"]*+(?<![^,\n])"(?:[^"]++|"")*+"(?=[,\r\n]|\Z))*+[^
 LOG = logging.getLogger(__name__)
 
 
-def read_csv(path: Path | str, engine: CsvEngine | None = None) -> pd.DataFrame:
+def read_csv(path: Path | str, engine: CsvEngine | None = None) -> "pd.DataFrame":
     """A CSV as text: `001` stays `001`, `NA` is an id; header and fields without spaces around them.
 
     All engines give equal frames. Where a file leaves room for differences (blank lines, stray quotes) pandas reads it
@@ -45,6 +47,8 @@ def read_csv(path: Path | str, engine: CsvEngine | None = None) -> pd.DataFrame:
     Warns:
         UserWarning: values that differ in the spaces around them alone, and so are one.
     """
+    import pandas as pd  # half a second, which a verb without a table need not wait
+
     if not Path(path).is_file():
         raise FileNotFoundError(f"no table {path}")
     engine = engine or os.environ.get("CSV_ENGINE") or "auto"
@@ -63,7 +67,7 @@ def read_csv(path: Path | str, engine: CsvEngine | None = None) -> pd.DataFrame:
     return _stripped(frame.set_axis(names, axis=1), path)
 
 
-def numbers_of(texts: pd.Series, where: str, empty: bool = False) -> pd.Series:
+def numbers_of(texts: "pd.Series", where: str, empty: bool = False) -> "pd.Series":
     """A column of text as finite float64.
 
     Args:
@@ -74,6 +78,8 @@ def numbers_of(texts: pd.Series, where: str, empty: bool = False) -> pd.Series:
     Raises:
         ValueError: names the row, and says so where a comma stands for the point.
     """
+    import pandas as pd
+
     numbers = pd.to_numeric(texts, errors="coerce").astype(float)
     wrong = ~np.isfinite(numbers) & ~((texts == "") & empty)
     if wrong.any():
@@ -174,8 +180,10 @@ def _broken(path: Path | str, error: csv.Error) -> ValueError:
     return ValueError(f"{path}, line {line}: text after a closing quote; a quote within a field is written twice")
 
 
-def _stripped(frame: pd.DataFrame, path: Path | str) -> pd.DataFrame:
+def _stripped(frame: "pd.DataFrame", path: Path | str) -> "pd.DataFrame":
     """The frame without spaces around its values: `p1` and `p1 ` are one patient."""
+    import pandas as pd
+
     for name in frame:
         given = frame[name].tolist()
         values = [value.strip() for value in given]
@@ -209,8 +217,10 @@ def _fastest(path: Path | str) -> str:
     return "polars"
 
 
-def _read_polars(path: Path | str, columns: int) -> pd.DataFrame | None:
+def _read_polars(path: Path | str, columns: int) -> "pd.DataFrame | None":
     """The file as pandas would read it, or None where that is not certain."""
+    import pandas as pd
+
     try:
         import polars
     except ImportError:
@@ -243,7 +253,7 @@ def _is_regular(path: Path | str) -> bool:
         return content.find(b'"', 0) < 0 or REGULAR.fullmatch(content) is not None
 
 
-def _read_cudf(path: Path | str, columns: int) -> pd.DataFrame:
+def _read_cudf(path: Path | str, columns: int) -> "pd.DataFrame":
     try:
         import cudf
     except ImportError:

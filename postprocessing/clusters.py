@@ -3,7 +3,6 @@
 from typing import Literal
 
 import numpy as np
-from scipy import ndimage
 
 from postprocessing.step import Step, named
 
@@ -84,6 +83,8 @@ def candidates(
     probabilities: np.ndarray, value: float, min_size: int, connectivity: int, spacing: np.ndarray
 ) -> np.ndarray:
     """Candidates of a picture or volume; arguments and result as in `Clusters`."""
+    from scipy import ndimage
+
     dimensions = probabilities.ndim
     if spacing.shape != (dimensions,):
         raise ValueError(f"spacing is {spacing.tolist()}, expected {dimensions} distances in mm")

@@ -2,7 +2,6 @@
 
 import cv2
 import numpy as np
-from scipy.ndimage import find_objects
 
 from masks.components import label
 from postprocessing.step import Step, mask_or_instances
@@ -67,6 +66,8 @@ def fill_instances(labels: np.ndarray, max_area: int | None = None) -> np.ndarra
     hole = holes(labels > 0, max_area)
     if not hole.any():
         return labels
+    from scipy.ndimage import find_objects
+
     hole_ids, instances = _neighbours(hole, labels)
     owner = np.zeros(int(hole.max()) + 1, labels.dtype)
     alone = np.bincount(hole_ids)[hole_ids] == 1

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from evaluation.metrics.base import CompetitionMetric
 from evaluation.void import without_void
@@ -177,6 +176,8 @@ def evaluators(
     processes = max(1, min(available if processes is None else processes, len(cases)))
     if "fork" not in multiprocessing.get_all_start_methods():
         processes = 1  # readers need not be picklable, so only a fork can hand them over
+    from tqdm import tqdm
+
     with tqdm(desc="search", unit=" images", disable=None) as bar:
         if processes == 1:
             shard = Shard(chain, metric, cases, memory, making)

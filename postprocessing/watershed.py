@@ -2,7 +2,6 @@
 
 import cv2
 import numpy as np
-from skimage.segmentation import expand_labels, watershed
 
 from masks.components import label
 from postprocessing.area import without_small
@@ -80,6 +79,8 @@ class Watershed(Step):
 
     def _grown(self, ids: np.ndarray) -> np.ndarray:
         """The nearest object within reach; the lines between objects stay."""
+        from skimage.segmentation import expand_labels
+
         grown = expand_labels(ids, self.grow)
         if not self.line:
             return grown
@@ -118,6 +119,8 @@ def flood(height: np.ndarray, seeds: np.ndarray, pieces: np.ndarray, line: bool 
     several[0] = seed[0] = 0
     result = np.where(several, 0, seed).astype(np.int32).take(pieces)
     if several.any():
+        from skimage.segmentation import watershed  # half a second, which few verbs need
+
         contested = several.take(pieces)
         rows, columns = (np.flatnonzero(contested.any(axis)) for axis in (1, 0))
         box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from scipy.ndimage import affine_transform
 
 
 def spacing_of(affine: np.ndarray) -> np.ndarray:
@@ -82,6 +81,8 @@ def resample_onto(
     Raises:
         ValueError: grids that are turned against each other.
     """
+    from scipy.ndimage import affine_transform
+
     step = np.linalg.solve(np.asarray(affine, np.float64), np.asarray(onto, np.float64))
     scale = np.diagonal(step)[:3]
     if np.abs(step[:3, :3] - np.diag(scale)).max() > 1e-3 * np.abs(scale).max() or (scale <= 0).any():

@@ -6,11 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from files.tables import read_csv
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Sizes = dict[str, tuple[int, int]]
 Row = tuple[str, ...]
@@ -54,7 +57,7 @@ class Submission(ABC):
     blended: bool = True
     suffix: str = ""
 
-    def begin(self, output: Path, table: pd.DataFrame) -> None:  # noqa: B027 - most formats need neither
+    def begin(self, output: Path, table: "pd.DataFrame") -> None:  # noqa: B027 - most formats need neither
         """Called before the file is written, with its path and the table of test images."""
 
     @abstractmethod
@@ -193,7 +196,7 @@ class Submission(ABC):
         one, other = next((one, other) for one, other in zip(order, expected, strict=True) if one != other)
         raise SubmissionError(f"{path}: image {_shown(one)!r} stands where the sample has {_shown(other)!r}")
 
-    def _keys(self, table: pd.DataFrame, path: Path) -> list[Row]:
+    def _keys(self, table: "pd.DataFrame", path: Path) -> list[Row]:
         leading = list(self.columns[: self.keys])
         lacking = [column for column in leading if column not in table.columns]
         if lacking:
@@ -246,7 +249,7 @@ def _shown(key: Row) -> str:
     return ", ".join(key)
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> "pd.DataFrame":
     """A CSV as text, as `read_csv` has it."""
     if not Path(path).is_file():
         raise SubmissionError(f"{path} is not there; check data.sample_submission, or the file's name")

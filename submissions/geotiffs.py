@@ -6,12 +6,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from submissions.base import Submission
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class GeoTiffs(Submission):
@@ -37,7 +39,7 @@ class GeoTiffs(Submission):
         self.folder, self.sources = Path("submission"), {}
         self._new: Path | None = None  # where files wait until all of them are checked
 
-    def begin(self, output: Path, table: pd.DataFrame) -> None:
+    def begin(self, output: Path, table: "pd.DataFrame") -> None:
         self.folder = output.with_suffix("")
         self.sources = dict(zip(table["image_id"], table["path"], strict=True))
 

@@ -1,7 +1,10 @@
 """The rooms of the house: imports run one way, no circles, no room and no file that became storage."""
 
 import ast
+import subprocess
+import sys
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,7 @@ ROOMS = [
     "experiments",
     "commands",
 ]
+PLAIN = ["files", "masks", "evaluation", "predictions", "postprocessing", "submissions", "ensembling", "preprocessing"]
 LONGEST = 420  # lines; a file past that is two ideas
 
 
@@ -38,10 +42,12 @@ def module_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+@cache
 def sources() -> dict[str, Path]:
     return {module_of(path): path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))}
 
 
+@cache
 def imports() -> dict[str, set[str]]:
     """Module -> the modules of ours that it imports anywhere, inside functions and under TYPE_CHECKING too."""
     known, found = sources(), defaultdict(set)
@@ -104,15 +110,37 @@ def test_no_file_is_two_ideas():
     assert not long
 
 
-@pytest.mark.parametrize("room", ["files", "masks", "predictions", "submissions"])
+def imported(tree: ast.AST) -> set[str]:
+    """Names of the modules that a file imports anywhere, inside functions too; not where only a type is asked about."""
+    typed = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    nodes = [node for node in ast.walk(tree) if node not in typed]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return names | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+
+
+@pytest.mark.parametrize("room", PLAIN)
 def test_rooms_of_plain_arrays_import_neither_torch_nor_lightning(room):
     heavy = {
         f"{module} imports {name}"
         for module, path in sources().items()
         if module.split(".")[0] == room
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in ([a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""])
-        if name.split(".")[0] in ("torch", "pytorch_lightning", "torchmetrics", "torchvision")
+        for name in imported(ast.parse(path.read_text()))
+        if name.split(".")[0] in ("torch", "pytorch_lightning", "torchmetrics", "torchvision", "kornia", "monai")
     }
     assert not heavy
+
+
+@pytest.mark.parametrize("room", PLAIN)
+def test_rooms_of_plain_arrays_work_where_torch_is_not_loaded(room):
+    """Whatever they import from other rooms and libraries, each in a process of its own."""
+    modules = [module for module in sources() if module.split(".")[0] == room]
+    code = "import importlib, sys\nfor name in sys.argv[1:]:\n    importlib.import_module(name)\n"
+    code += "    assert 'torch' not in sys.modules, name\n"
+    done = subprocess.run([sys.executable, "-c", code, *modules], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

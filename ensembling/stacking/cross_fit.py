@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from ensembling.stacking.features import Table
 from ensembling.stacking.models import Model, Target
@@ -126,6 +125,8 @@ class Repeats:
             folds: fold of each image `(N,)`, for each repetition.
             seed: of the models; each repetition derives its own.
         """
+        from tqdm import tqdm
+
         total: Predicted = {}
         made_from = fingerprint(table, target, others, model)
         for number, fold in enumerate(tqdm(folds, desc="repetitions", disable=None)):

@@ -5,9 +5,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import binary_erosion
-from scipy.spatial import cKDTree
-from skimage.measure import regionprops
 
 from ensembling.stacking.objects import Objects
 
@@ -73,6 +70,8 @@ def features(objects: Objects, maps: dict[str, np.ndarray]) -> np.ndarray:
         `(objects.count, F)` float32, finite; the columns are `feature_names(list(maps))`. Neighbours are the other
         objects as they are; a part has those of its object.
     """
+    from skimage.measure import regionprops
+
     names, base = feature_names(list(maps)), objects.labels[0]
     if not objects.count:
         return np.zeros((0, len(names)), np.float32)
@@ -127,6 +126,8 @@ def _shape(region: Any, parent_area: float, size: tuple[int, int]) -> list[float
 
 def _inside(region: Any, maps: Iterable[np.ndarray], labels: np.ndarray) -> list[float]:
     """`INSIDE` of every probability map."""
+    from scipy.ndimage import binary_erosion
+
     top, left, bottom, right = region.bbox
     core = binary_erosion(region.image)  # what lies outside the box counts as background
     rim = region.image & ~core
@@ -145,6 +146,8 @@ def _inside(region: Any, maps: Iterable[np.ndarray], labels: np.ndarray) -> list
 
 def _neighbours(labels: np.ndarray) -> np.ndarray:
     """`NEIGHBOURS` and the counts within `RADII` of every object `(n, F)`."""
+    from scipy.spatial import cKDTree
+
     count = int(labels.max())
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:].astype(float)
     rows, columns = np.indices(labels.shape)

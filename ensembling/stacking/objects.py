@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import find_objects
-from skimage.segmentation import watershed
 
 from evaluation.object_overlaps import object_overlaps
 from masks.components import label
@@ -50,6 +48,9 @@ def split_objects(
         border: probabilities of touching borders `(H, W)`, or None.
         levels: of the seeds.
     """
+    from scipy.ndimage import find_objects
+    from skimage.segmentation import watershed
+
     labels = consecutive(instances)[0]
     places = find_objects(labels)
     score = body if border is None else body * (1 - border)

@@ -1,22 +1,21 @@
 """The base of every competition metric: a row per image, reduced once."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
 import numpy as np
-import torch
-from torchmetrics import Metric
 
 from evaluation.void import Arrays, without_void
 
 
-class CompetitionMetric(Metric):
+class CompetitionMetric(ABC):
     """A metric made of two pure functions: `image()` gives the row of one image, `reduce()` the score of all rows.
 
     Rows are kept by image id. So batches of any size and any number of ranks give the same number, an image that a
-    loader repeats counts once, and every image has a score of its own. Offline verbs call the two functions directly.
+    loader repeats counts once, and every image has a score of its own. Offline verbs call the two functions directly;
+    a training holds the metric in a `callbacks.GatheredMetric`, which joins the rows of all ranks.
 
     Pixels where the truth's `valid` is False count nowhere: whoever calls `image()`, of any metric, it gets the arrays
     named `output` and `truth` with 0 there. That takes void out of masks and objects, one without a pixel left being
@@ -26,7 +25,6 @@ class CompetitionMetric(Metric):
     output: str = "mask"
     truth: str = "mask"
     higher_is_better: bool = True
-    full_state_update: bool = False
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -34,7 +32,6 @@ class CompetitionMetric(Metric):
             cls.image = _over_valid_pixels(cls.image)
 
     def __init__(self) -> None:
-        super().__init__()
         self.rows: dict[str, np.ndarray] = {}
 
     @abstractmethod
@@ -77,13 +74,11 @@ class CompetitionMetric(Metric):
     def add(self, image_id: str, prediction: Arrays, truth: Arrays) -> None:
         """Score one image and keep its row; an id that is there already is replaced."""
         self.rows[image_id] = self.row(image_id, prediction, truth)
-        self._update_count += 1
-        self._computed = None
 
     def update(
         self, predicted: Any, target: Any, image_id: Sequence[str] | None = None, valid: Any | None = None
     ) -> None:
-        """Add a batch: one array per image (stacked `(N, …)` or a list), for scripts.
+        """Add a batch: one array or tensor per image (stacked `(N, …)` or a list), for scripts.
 
         Without `image_id` images are numbered in the order they come. `valid` says which pixels of each count.
         """
@@ -103,20 +98,16 @@ class CompetitionMetric(Metric):
         """Score of every image."""
         return {image_id: self.image_score(row) for image_id, row in self.rows.items()}
 
-    def compute(self) -> torch.Tensor:
-        """The score over the images of all ranks, float64 scalar.
+    def compute(self) -> float:
+        """The score over the images that were added.
 
         Raises:
             ValueError: nothing was added.
         """
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            gathered: list[dict[str, np.ndarray]] = [{} for _ in range(torch.distributed.get_world_size())]
-            torch.distributed.all_gather_object(gathered, self.rows)
-            self.rows = {image_id: row for part in gathered for image_id, row in part.items()}
-        return torch.tensor(self.reduce(self._stacked()), dtype=torch.float64)
+        return float(self.reduce(self._stacked()))
 
     def by_class(self) -> list[float]:
-        """Score of each class over the images that are here: after `compute`, those of all ranks."""
+        """Score of each class over the images that were added, `(K,)`; empty for a metric that has no classes."""
         return self.class_scores(self._stacked()).tolist()
 
     def _stacked(self) -> np.ndarray:
@@ -125,7 +116,7 @@ class CompetitionMetric(Metric):
         return np.stack([self.rows[image_id] for image_id in sorted(self.rows)])
 
     def reset(self) -> None:
-        super().reset()
+        """Forget every image."""
         self.rows = {}
 
 
@@ -148,7 +139,8 @@ def whole(value: Any) -> np.ndarray:
 
 
 def _numpy(value: Any) -> np.ndarray:
-    return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+    """An array, or a tensor of any device, which is told by its methods so that nothing need import torch."""
+    return np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
 
 
 def named(arrays: Arrays, name: str, what: str) -> np.ndarray:

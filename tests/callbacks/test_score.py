@@ -85,11 +85,11 @@ def test_classes_of_further_metrics_go_by_their_name():
 
 
 def test_one_class_is_the_score_itself():
-    metric, names = DicePerImage(), []
-    metric.update(np.ones((2, 1, 4, 4), bool), np.ones((2, 1, 4, 4), bool))
+    score, names = CompetitionScore(Competition(DicePerImage()), panels=0), []
+    score.metrics["score"].update("a", {"mask": np.ones((1, 4, 4), bool)}, {"mask": np.ones((1, 4, 4), bool)})
     module = SimpleNamespace(log=lambda name, *arguments, **settings: names.append(name))
     trainer = SimpleNamespace(sanity_checking=False)
-    CompetitionScore(Competition(metric), panels=0)._finish(trainer, module, "val", "", "")
+    score._finish(trainer, module, "val", "", "")
     assert names == ["val/score"]
 
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
+from callbacks import GatheredMetric
 from evaluation.metrics import DiceGlobal, DicePerImage, IoUGlobal, IoUPerImage
 
 
@@ -120,11 +121,11 @@ def test_three_images_by_hand(metric, expected, size):
 def on_rank(rank, path, results):
     torch.distributed.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=2)
     scores = []
-    for metric, _ in HAND_MADE:
+    for metric in (GatheredMetric(metric) for metric, _ in HAND_MADE):
         metric.reset()
         for number in range(rank, 4, 2):  # the fourth place is the first image again, as a padded loader has it
             predicted, true = hand_made()[number % 3]
-            metric.add(f"image{number % 3}", {"mask": predicted}, {"mask": true.astype(np.uint8)})
+            metric.update(f"image{number % 3}", {"mask": predicted}, {"mask": true.astype(np.uint8)})
         scores.append(float(metric.compute()))
     results.put(scores)
     torch.distributed.destroy_process_group()
