@@ -40,6 +40,9 @@ ARGUMENTS = {  # name of a class -> former argument -> its name now
 CLASSES = {  # class paths that moved within a folder
     "networks.unstack": "networks.unstack_deep_supervision",
 }
+# Packages whose classes are exported one level up. Both paths are good; the shorter, which `fit` saves, is taken for both,
+# so that configs and records of before are equal to those of now.
+SHORTER = {"evaluation.metrics": "evaluation"}
 
 
 def accept_former_keys(config: dict[str, Any]) -> dict[str, Any]:
@@ -83,6 +86,8 @@ def _renamed(value: Any, path: tuple[str, ...], owner: str) -> Any:
         if key == "class_path" and inner in CLASSES:
             _warn(inner, CLASSES[inner])
             inner = CLASSES[inner]
+        if key == "class_path":
+            inner = _shorter(inner)
         name = _name_of(key, path, owner)
         if name in found or (name != key and name in value):
             raise ValueError(
@@ -90,6 +95,11 @@ def _renamed(value: Any, path: tuple[str, ...], owner: str) -> Any:
             )
         found[name] = _renamed(inner, (*path, key), owner)
     return found
+
+
+def _shorter(class_path: Any) -> Any:
+    package, _, name = str(class_path).rpartition(".")
+    return f"{SHORTER[package]}.{name}" if package in SHORTER else class_path
 
 
 def _name_of(key: Any, path: tuple[str, ...], owner: str) -> Any:

@@ -36,7 +36,14 @@ def origin_of(competition: Namespace) -> Origin:
     """The origin of a search that starts from a parsed `competition`."""
     text = json.dumps(competition, default=lambda value: vars(value) if isinstance(value, Namespace) else str(value))
     content = json.loads(text)
-    return Origin({key: content[key] for key in ("dataset_postprocess", "postprocess")}, content["metric"])
+    return _in_words_of_today({key: content[key] for key in ("dataset_postprocess", "postprocess")}, content["metric"])
+
+
+def _in_words_of_today(chain: dict[str, Any], metric: dict[str, Any]) -> Origin:
+    """An origin in which classes have one name each, whichever of theirs a config or a former build has written."""
+    named = accept_former_keys({"competition": chain | {"metric": metric}})["competition"]
+    metric = named.pop("metric")
+    return Origin(named, metric)
 
 
 def write_searched(experiment: Path, found: SearchResult, origin: Origin, runs: Sequence[RunFolder]) -> Path:
@@ -83,8 +90,8 @@ def check_searched(path: Path, origin: Origin, runs: Sequence[RunFolder]) -> Non
         print(f"note: {path} does not say which chain it was found for: an older version, or a hand, has written it")
         return
     known = read_json(record)
-    former = accept_former_keys({"competition": known["chain"]})["competition"]
-    changed = differences([former, origin.chain])
+    before = _in_words_of_today(known["chain"], known["metric"])
+    changed = differences([before.chain, origin.chain])
     if changed:
         text = ", ".join(f"{key}: {short(old)} -> {short(new)}" for key, (old, new) in changed.items())
         raise SystemExit(
@@ -93,10 +100,8 @@ def check_searched(path: Path, origin: Origin, runs: Sequence[RunFolder]) -> Non
         )
     if read_yaml(path)["competition"]["postprocess"] != known["found"]:
         print(f"note: {path} has been changed since `search` wrote it")
-    if known["metric"] != origin.metric:
-        print(
-            f"note: {path} was found for another metric, {short(known['metric'], 200)}; run search again for this one"
-        )
+    if before.metric != origin.metric:
+        print(f"note: {path} was found for another metric, {short(before.metric, 200)}; run search again for this one")
     other = [name for name, state in folds_of(runs).items() if known["folds"].get(name) != state]
     if other:
         print(f"note: {path} was found on other predictions or folds than {', '.join(other)} has; run search again")

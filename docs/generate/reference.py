@@ -13,11 +13,11 @@ TITLES = {  # of packages by their last name; others are called as they are
     "augmentations": "Augmentations",
     "callbacks": "Callbacks",
     "datamodules": "Kinds of data",
+    "evaluation": "Metrics and folds",
     "external": "External data",
     "inference": "Inference: tiles and views",
     "lightning_modules": "Tasks and schedules",
     "losses": "Losses",
-    "metrics": "Metrics",
     "networks": "Networks",
     "postprocessing": "Post-processing",
     "preprocessing": "Preprocessing",
@@ -33,8 +33,11 @@ def pages() -> dict[str, str]:
     """Name of a file in the reference's folder -> its Markdown."""
     found = {"verbs.md": verbs.page(), "keys.md": keys_page(), "configs.md": configs.page(), "losses.md": losses_page()}
     titles = {"verbs": "Verbs", "keys": "Keys of a config", "configs": "Configs", "losses": TITLES["losses"]}
+    described: set[int] = set()
     for package in packages():
-        objects = public(package)
+        # What a package exports for one within it is described once, under the shorter path.
+        objects = {path: value for path, value in public(package).items() if id(value) not in described}
+        described |= set(map(id, objects.values()))
         if objects and package != "losses":
             found[f"{package}.md"] = package_page(package, objects)
             titles[package] = title(package)

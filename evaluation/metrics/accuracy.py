@@ -17,7 +17,7 @@ class Accuracy(CompetitionMetric):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import Accuracy
+        >>> from evaluation import Accuracy
         >>> metric = Accuracy(classes=3)
         >>> pairs = (2, 2), (0, 1)  # predicted, true
         >>> rows = [metric.image({"label": np.array(one)}, {"label": np.array(other)}) for one, other in pairs]

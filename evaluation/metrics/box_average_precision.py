@@ -35,7 +35,7 @@ class BoxAveragePrecision(CompetitionMetric):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import BoxAveragePrecision
+        >>> from evaluation import BoxAveragePrecision
         >>> metric = BoxAveragePrecision(classes=1, threshold=0.5)
         >>> true = np.array([[0, 0, 10, 10, 1, 0], [20, 20, 30, 30, 1, 0]], np.float32)  # x1, y1, x2, y2, score, label
         >>> found = np.array([[0, 0, 10, 9, 0.8, 0], [50, 50, 60, 60, 0.9, 0]], np.float32)

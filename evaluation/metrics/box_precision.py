@@ -25,7 +25,7 @@ class BoxPrecision(CompetitionMetric):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import BoxPrecision
+        >>> from evaluation import BoxPrecision
         >>> metric = BoxPrecision(thresholds=[0.4, 0.75])
         >>> true = np.array([[0, 0, 10, 10]], np.float32)
         >>> found = np.array([[0, 0, 10, 6, 0.9, 0]], np.float32)  # IoU 0.6: found at 0.4, not at 0.75

@@ -26,7 +26,7 @@ class DicePerImage(CompetitionMetric):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import DicePerImage
+        >>> from evaluation import DicePerImage
         >>> predicted = np.array([[[1, 1], [0, 0]]], bool)  # (C, H, W)
         >>> true = np.array([[[1, 0], [0, 0]]], bool)
         >>> nothing = np.zeros((1, 2, 2), bool)
@@ -73,7 +73,7 @@ class DiceGlobal(CompetitionMetric):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import DiceGlobal
+        >>> from evaluation import DiceGlobal
         >>> predicted = np.array([[[1, 1], [0, 0]]], bool)  # (C, H, W)
         >>> true = np.array([[[1, 0], [0, 0]]], bool)
         >>> nothing = np.zeros((1, 2, 2), bool)

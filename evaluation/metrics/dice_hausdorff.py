@@ -57,7 +57,7 @@ class DiceHausdorff(CompetitionMetric):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import DiceHausdorff
+        >>> from evaluation import DiceHausdorff
         >>> mask = np.zeros((1, 8, 8), bool)
         >>> mask[:, 2:6, 2:6] = True
         >>> metric = DiceHausdorff()

@@ -31,7 +31,7 @@ class FBeta(CompetitionMetric):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import FBeta
+        >>> from evaluation import FBeta
         >>> metric = FBeta(average="samples", beta=2.0)
         >>> prediction = {"label": np.array([True, True, False])}
         >>> row = metric.image(prediction, {"label": np.array([1, 0, 0])})

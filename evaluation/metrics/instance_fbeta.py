@@ -25,7 +25,7 @@ class InstanceFBeta(CompetitionMetric):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import InstanceFBeta
+        >>> from evaluation import InstanceFBeta
         >>> true = np.zeros((20, 20), np.int32)
         >>> true[:10, :10], true[10:, 10:] = 1, 2
         >>> found = np.where(true == 1, 1, 0)

@@ -23,7 +23,7 @@ class InstanceAveragePrecision(CompetitionMetric):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import InstanceAveragePrecision
+        >>> from evaluation import InstanceAveragePrecision
         >>> true = np.zeros((20, 20), np.int32)
         >>> true[:10, :10], true[10:, 10:] = 1, 2
         >>> found = np.where(true == 1, 1, 0)

@@ -26,7 +26,7 @@ class IoUPerImage(CompetitionMetric):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import IoUPerImage
+        >>> from evaluation import IoUPerImage
         >>> predicted = np.array([[[1, 1], [0, 0]]], bool)  # (C, H, W)
         >>> true = np.array([[[1, 0], [0, 0]]], bool)
         >>> nothing = np.zeros((1, 2, 2), bool)
@@ -73,7 +73,7 @@ class IoUGlobal(CompetitionMetric):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import IoUGlobal
+        >>> from evaluation import IoUGlobal
         >>> predicted = np.array([[[1, 1], [0, 0]]], bool)  # (C, H, W)
         >>> true = np.array([[[1, 0], [0, 0]]], bool)
         >>> nothing = np.zeros((1, 2, 2), bool)

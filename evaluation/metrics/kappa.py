@@ -20,7 +20,7 @@ class QuadraticWeightedKappa(CompetitionMetric):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import QuadraticWeightedKappa
+        >>> from evaluation import QuadraticWeightedKappa
         >>> metric = QuadraticWeightedKappa(classes=5)
         >>> grades = ((0, 0), (2, 2), (4, 3))  # predicted, true
         >>> rows = [metric.image({"label": np.array(one)}, {"label": np.array(other)}) for one, other in grades]

@@ -20,7 +20,7 @@ class LogLoss(CompetitionMetric):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import LogLoss
+        >>> from evaluation import LogLoss
         >>> metric = LogLoss()
         >>> row = metric.image({"label": np.array([0.25, 0.75], np.float32)}, {"label": np.array(1)})
         >>> round(metric.reduce(row[None]), 4)  # -log 0.75

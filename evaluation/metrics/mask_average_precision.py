@@ -25,7 +25,7 @@ class MaskAveragePrecision(CompetitionMetric):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import MaskAveragePrecision
+        >>> from evaluation import MaskAveragePrecision
         >>> true = np.zeros((20, 20), np.int32)
         >>> true[:10, :10], true[10:, 10:] = 1, 2
         >>> metric = MaskAveragePrecision(classes=1)

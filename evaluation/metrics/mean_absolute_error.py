@@ -15,7 +15,7 @@ class MeanAbsoluteError(CompetitionMetric):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import MeanAbsoluteError
+        >>> from evaluation import MeanAbsoluteError
         >>> metric = MeanAbsoluteError()
         >>> row = metric.image({"label": np.array([2.5], np.float32)}, {"label": np.array([4.0], np.float32)})
         >>> metric.reduce(row[None])

@@ -21,7 +21,7 @@ class IoUPrecision(CompetitionMetric):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import IoUPrecision
+        >>> from evaluation import IoUPrecision
         >>> metric = IoUPrecision()
         >>> true, found = np.ones((1, 10, 10), bool), np.ones((1, 10, 10), bool)
         >>> found[:, 7:] = False  # IoU 0.7: above .50, .55, .60 and .65

@@ -19,7 +19,7 @@ class MeanAveragePrecisionAtK(CompetitionMetric):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import MeanAveragePrecisionAtK
+        >>> from evaluation import MeanAveragePrecisionAtK
         >>> metric = MeanAveragePrecisionAtK(k=3)
         >>> probabilities = np.array([0.1, 0.5, 0.1, 0.3], np.float32)
         >>> rows = [metric.image({"label": probabilities}, {"label": np.array(true)}) for true in (1, 3)]

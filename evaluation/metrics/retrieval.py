@@ -60,7 +60,7 @@ class RetrievalRecall(_Retrieval):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import RetrievalRecall
+        >>> from evaluation import RetrievalRecall
         >>> metric = RetrievalRecall()
         >>> embeddings = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.8, 0.2]])
         >>> rows = [metric.image({"embedding": x}, {"label": np.array(y)}) for x, y in zip(embeddings, (0, 0, 1, 1))]
@@ -88,7 +88,7 @@ class RetrievalMeanAveragePrecision(_Retrieval):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import RetrievalMeanAveragePrecision
+        >>> from evaluation import RetrievalMeanAveragePrecision
         >>> metric = RetrievalMeanAveragePrecision()
         >>> embeddings = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.8, 0.2]])
         >>> rows = [metric.image({"embedding": x}, {"label": np.array(y)}) for x, y in zip(embeddings, (0, 0, 1, 1))]

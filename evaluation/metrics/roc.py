@@ -19,7 +19,7 @@ class AreaUnderROC(CompetitionMetric):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import AreaUnderROC
+        >>> from evaluation import AreaUnderROC
         >>> metric = AreaUnderROC()
         >>> pairs = ((0.1, 0), (0.4, 0), (0.35, 1), (0.8, 1))  # probability, truth
         >>> rows = [metric.image({"label": np.array([p], np.float32)}, {"label": np.array([y])}) for p, y in pairs]

@@ -32,7 +32,7 @@ class SpaceNetF1(CompetitionMetric):
 
     Example:
         >>> import numpy as np
-        >>> from evaluation.metrics import SpaceNetF1
+        >>> from evaluation import SpaceNetF1
         >>> true = np.zeros((20, 20), np.int32)
         >>> true[:10, :10], true[10:, 10:] = 1, 2
         >>> metric = SpaceNetF1()

@@ -57,6 +57,17 @@ def test_arguments_of_classes_in_lists_and_classes(monkeypatch):
     assert found[2]["init_args"] == {"seed": 0.3}
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_longer_of_two_good_paths_is_the_shorter_one_without_a_word():
+    for path, expected in (
+        ("evaluation.metrics.DicePerImage", "evaluation.DicePerImage"),
+        ("evaluation.DicePerImage", "evaluation.DicePerImage"),
+        ("evaluation.metrics.dice.DicePerImage", "evaluation.metrics.dice.DicePerImage"),
+    ):
+        found = accept_former_keys({"competition": {"metric": {"class_path": path}}})
+        assert found == {"competition": {"metric": {"class_path": expected}}}
+
+
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_defaults_that_a_former_fit_has_saved_do_not_take_the_masks_away():
     masks = {"class_path": "datamodules.targets.MaskFiles", "init_args": {"pattern": "x", "ignore": 255}}

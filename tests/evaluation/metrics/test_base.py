@@ -61,3 +61,10 @@ def test_a_forks_metric_counts_no_void_and_gives_a_float():
 def test_every_metric_has_its_short_name():
     assert all(getattr(evaluation, name) is getattr(metrics, name) for name in metrics.__all__)
     assert set(evaluation.__all__) == set(metrics.__all__)
+
+
+def test_a_metric_that_a_fork_has_not_listed_has_the_short_name_too(monkeypatch):
+    monkeypatch.setattr(metrics, "Fork", Fork, raising=False)
+    assert evaluation.Fork is Fork
+    with pytest.raises(AttributeError, match="no attribute 'Unheard'"):
+        evaluation.Unheard  # noqa: B018
