@@ -40,8 +40,8 @@ ARGUMENTS = {  # name of a class -> former argument -> its name now
 CLASSES = {  # class paths that moved within a folder
     "networks.unstack": "networks.unstack_deep_supervision",
 }
-# Packages whose classes are exported one level up. Both paths are good; the shorter, which `fit` saves, is taken for both,
-# so that configs and records of before are equal to those of now.
+# Packages whose classes are exported one level up. Both paths are good; the shorter is taken for both, so that configs
+# and records that differ in nothing else are equal.
 SHORTER = {"evaluation.metrics": "evaluation"}
 
 

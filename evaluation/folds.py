@@ -11,6 +11,7 @@ from evaluation.cross_validation import CrossValidation
 from evaluation.divide import TRAIN_ONLY, divide
 from files.paths import text_hash
 from files.tables import read_csv
+from preprocessing.duplicates import connected_groups
 
 
 def make_folds(table: pd.DataFrame, cv: CrossValidation) -> pd.DataFrame:
@@ -64,28 +65,18 @@ def _check(cv: CrossValidation) -> None:
 
 
 def join_groups(table: pd.DataFrame, columns: list[str]) -> pd.Series:
-    """One group name per row such that rows which share a value of any column share the group (union-find).
+    """One group name per row such that rows which share a value of any column share the group, also through others.
 
     The name is the first image id of the group, so it does not change with the order of columns.
     """
-    parent = list(range(len(table)))
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
+    pairs = [np.empty((0, 2), np.int64)]
     for column in columns:
-        first: dict[str, int] = {}
-        for index, value in enumerate(table[column].astype(str)):
-            if value in first:
-                one, other = sorted((root(first[value]), root(index)))
-                parent[other] = one
-            else:
-                first[value] = index
+        codes = pd.factorize(table[column].astype(str), use_na_sentinel=False)[0]
+        first = np.unique(codes, return_index=True)[1]
+        pairs.append(np.stack([first[codes], np.arange(len(table))], axis=1))
     ids = table["image_id"].tolist()
-    return pd.Series([ids[root(index)] for index in range(len(table))], name="group")
+    groups = connected_groups(len(table), np.concatenate(pairs))
+    return pd.Series([ids[group] for group in groups.tolist()], name="group")
 
 
 # --- the file --------------------------------------------------------------------------------------------------------

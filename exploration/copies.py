@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from exploration.facts import ImageFacts
-from preprocessing.duplicates import Pair, equal_pairs, groups_of, near_by_correlation, near_by_hash
+from preprocessing.duplicates import Pair, connected_groups, equal_pairs, near_by_correlation, near_by_hash
 
 KINDS = ("bytes", "pixels", "correlation", "hash")
 TURNED_CORRELATION = 0.5
@@ -29,7 +29,7 @@ class Copies:
 
     def groups(self, kinds: tuple[str, ...] = KINDS) -> list[list[int]]:
         """Members of each group of several images, joined by the given evidence; the largest first."""
-        found = groups_of(len(self.group), [pair for kind in kinds for pair in self.pairs[kind]])
+        found = connected_groups(len(self.group), [pair for kind in kinds for pair in self.pairs[kind]])
         members: dict[int, list[int]] = {}
         for index, group in enumerate(found.tolist()):
             members.setdefault(group, []).append(index)
@@ -65,7 +65,7 @@ def find_copies(facts: list[ImageFacts], correlation: float = 0.95, distance: in
         for one, other in near_by_hash(hashes if turned else hashes[:, 0], distance):
             if _alike(thumbnails[one], thumbnails[other], turned):
                 pairs["hash"].append((places[one], places[other]))
-    group = groups_of(len(facts), [*(pair for kind in KINDS for pair in pairs[kind]), *_equal_ids(facts)])
+    group = connected_groups(len(facts), [*(pair for kind in KINDS for pair in pairs[kind]), *_equal_ids(facts)])
     kind = [""] * len(facts)
     for name in reversed(KINDS):
         for pair in pairs[name]:

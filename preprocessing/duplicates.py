@@ -10,28 +10,24 @@ from preprocessing.hashes import hamming
 Pair = tuple[int, int]
 
 
-def groups_of(count: int, pairs: Iterable[Pair]) -> np.ndarray:
-    """Group of each of `count` items such that both items of every pair share it, also through others (union-find).
+def connected_groups(count: int, pairs: Iterable[Pair] | np.ndarray) -> np.ndarray:
+    """Group of each of `count` items such that both items of every pair share it, also through others.
 
     Args:
         count: number of items.
-        pairs: indices of two items that belong together.
+        pairs: indices of two items that belong together; an array `(P, 2)` is taken as it is.
 
     Returns:
         `(count,)` int64: the smallest index of the item's group; an item alone has its own.
     """
-    parent = list(range(count))
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
-    for one, other in pairs:
-        low, high = sorted((root(int(one)), root(int(other))))
-        parent[high] = low
-    return np.array([root(index) for index in range(count)], np.int64)
+    one, other = np.array(pairs if isinstance(pairs, np.ndarray) else list(pairs), np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(one), np.int8), (one, other)), (count, count))
+    number = connected_components(graph, directed=False)[1]
+    first = np.unique(number, return_index=True)[1]
+    return first[number]
 
 
 def equal_pairs(hashes: Sequence[str | None]) -> list[Pair]:

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from evaluation.metrics.base import Arrays, CompetitionMetric
-from evaluation.metrics.overlap import counts, mean, of_nothing
+from evaluation.metrics.overlap_metric import OverlapMetric
 
 
 def dice(counted: np.ndarray, empty: float) -> np.ndarray:
@@ -12,7 +11,7 @@ def dice(counted: np.ndarray, empty: float) -> np.ndarray:
     return np.where(total > 0, 2 * counted[..., 0] / np.maximum(total, 1), empty)
 
 
-class DicePerImage(CompetitionMetric):
+class DicePerImage(OverlapMetric):
     """Mean over images (and channels) of the Dice coefficient: SIIM-ACR, Clouds, Carvana.
 
     Args:
@@ -37,30 +36,13 @@ class DicePerImage(CompetitionMetric):
         0.833
     """
 
-    def __init__(
-        self,
-        output: str = "mask",
-        truth: str | None = None,
-        empty: float = 1.0,
-        classes: int | None = None,
-        ignore: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.output, self.truth, self.empty = output, truth or output, empty
-        self.classes, self.ignore = classes, ignore
+    per_image = True
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        counted = counts(prediction, truth, self.output, self.truth, self.classes, self.ignore)
-        return dice(counted, of_nothing(self.empty, counted, truth, self.classes))
-
-    def reduce(self, rows: np.ndarray) -> float:
-        return mean(rows)
-
-    def class_scores(self, rows: np.ndarray) -> np.ndarray:
-        return np.array([mean(column) for column in rows.T])
+    def coefficient(self, counted: np.ndarray, empty: float) -> np.ndarray:
+        return dice(counted, empty)
 
 
-class DiceGlobal(CompetitionMetric):
+class DiceGlobal(OverlapMetric):
     """Dice coefficient of all pixels of the set at once, mean over channels.
 
     Args:
@@ -84,23 +66,7 @@ class DiceGlobal(CompetitionMetric):
         0.667
     """
 
-    def __init__(
-        self,
-        output: str = "mask",
-        truth: str | None = None,
-        empty: float = 1.0,
-        classes: int | None = None,
-        ignore: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.output, self.truth, self.empty = output, truth or output, empty
-        self.classes, self.ignore = classes, ignore
+    per_image = False
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        return counts(prediction, truth, self.output, self.truth, self.classes, self.ignore).ravel()
-
-    def reduce(self, rows: np.ndarray) -> float:
-        return mean(self.class_scores(rows))
-
-    def class_scores(self, rows: np.ndarray) -> np.ndarray:
-        return dice(rows.sum(0).reshape(-1, 3), self.empty)
+    def coefficient(self, counted: np.ndarray, empty: float) -> np.ndarray:
+        return dice(counted, empty)

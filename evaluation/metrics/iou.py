@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from evaluation.metrics.base import Arrays, CompetitionMetric
-from evaluation.metrics.overlap import counts, mean, of_nothing
+from evaluation.metrics.overlap_metric import OverlapMetric
 
 
 def iou(counted: np.ndarray, empty: float) -> np.ndarray:
@@ -12,7 +11,7 @@ def iou(counted: np.ndarray, empty: float) -> np.ndarray:
     return np.where(total > 0, counted[..., 0] / np.maximum(total, 1), empty)
 
 
-class IoUPerImage(CompetitionMetric):
+class IoUPerImage(OverlapMetric):
     """Mean over images (and channels) of intersection over union.
 
     Args:
@@ -37,30 +36,13 @@ class IoUPerImage(CompetitionMetric):
         0.75
     """
 
-    def __init__(
-        self,
-        output: str = "mask",
-        truth: str | None = None,
-        empty: float = 1.0,
-        classes: int | None = None,
-        ignore: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.output, self.truth, self.empty = output, truth or output, empty
-        self.classes, self.ignore = classes, ignore
+    per_image = True
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        counted = counts(prediction, truth, self.output, self.truth, self.classes, self.ignore)
-        return iou(counted, of_nothing(self.empty, counted, truth, self.classes))
-
-    def reduce(self, rows: np.ndarray) -> float:
-        return mean(rows)
-
-    def class_scores(self, rows: np.ndarray) -> np.ndarray:
-        return np.array([mean(column) for column in rows.T])
+    def coefficient(self, counted: np.ndarray, empty: float) -> np.ndarray:
+        return iou(counted, empty)
 
 
-class IoUGlobal(CompetitionMetric):
+class IoUGlobal(OverlapMetric):
     """Intersection over union of all pixels of the set at once, mean over channels.
 
     Args:
@@ -84,23 +66,7 @@ class IoUGlobal(CompetitionMetric):
         0.5
     """
 
-    def __init__(
-        self,
-        output: str = "mask",
-        truth: str | None = None,
-        empty: float = 1.0,
-        classes: int | None = None,
-        ignore: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.output, self.truth, self.empty = output, truth or output, empty
-        self.classes, self.ignore = classes, ignore
+    per_image = False
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        return counts(prediction, truth, self.output, self.truth, self.classes, self.ignore).ravel()
-
-    def reduce(self, rows: np.ndarray) -> float:
-        return mean(self.class_scores(rows))
-
-    def class_scores(self, rows: np.ndarray) -> np.ndarray:
-        return iou(rows.sum(0).reshape(-1, 3), self.empty)
+    def coefficient(self, counted: np.ndarray, empty: float) -> np.ndarray:
+        return iou(counted, empty)

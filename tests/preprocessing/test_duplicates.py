@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocessing.duplicates import equal_pairs, groups_of, near_by_correlation, near_by_hash, thumbnail
+from preprocessing.duplicates import connected_groups, equal_pairs, near_by_correlation, near_by_hash, thumbnail
 from preprocessing.hashes import dihedral_hashes, perceptual_hash
 
 
@@ -130,13 +130,13 @@ def test_groups_are_the_connected_components(case):
         reach[one, other] = reach[other, one] = True
     for _ in range(count):
         reach = reach @ reach
-    assert groups_of(count, pairs).tolist() == reach.argmax(axis=1).tolist()
+    assert connected_groups(count, pairs).tolist() == reach.argmax(axis=1).tolist()
 
 
 def test_groups_are_transitive_across_kinds():
     bytes_, pixels = ["a", "b", "a", "c", "d"], ["1", "2", "3", "3", "4"]
-    assert groups_of(5, [*equal_pairs(bytes_), *equal_pairs(pixels)]).tolist() == [0, 1, 0, 0, 4]
-    assert groups_of(4, [(2, 3), (1, 2)]).tolist() == [0, 1, 1, 1]
+    assert connected_groups(5, [*equal_pairs(bytes_), *equal_pairs(pixels)]).tolist() == [0, 1, 0, 0, 4]
+    assert connected_groups(4, [(2, 3), (1, 2)]).tolist() == [0, 1, 1, 1]
 
 
 def test_what_could_not_be_read_equals_nothing():

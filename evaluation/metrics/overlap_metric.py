@@ -1,0 +1,54 @@
+"""The base of metrics that compare the pixels of masks, as Dice and IoU do."""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import numpy as np
+
+from evaluation.metrics.base import Arrays, CompetitionMetric
+from evaluation.metrics.overlap import counts, mean, of_nothing
+
+
+class OverlapMetric(CompetitionMetric):
+    """A coefficient of predicted and true pixels: of every image, then their mean, or of all pixels of the set at once.
+
+    Args:
+        output: name of the mask in the post-processed prediction; instance ids count as foreground above 0.
+        truth: name of the truth; the same as `output` unless given.
+        empty: score of what is empty in truth and prediction; `.nan` leaves it out of the mean.
+        classes: number of classes when masks are class numbers; the mean then runs over the classes.
+        ignore: value of the truth that marks pixels which do not count; of class numbers 255 unless given. What a
+            target or a reader has declared so (`valid`) never counts, whatever this is.
+    """
+
+    per_image: ClassVar[bool]
+
+    def __init__(
+        self,
+        output: str = "mask",
+        truth: str | None = None,
+        empty: float = 1.0,
+        classes: int | None = None,
+        ignore: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.output, self.truth, self.empty = output, truth or output, empty
+        self.classes, self.ignore = classes, ignore
+
+    @abstractmethod
+    def coefficient(self, counted: np.ndarray, empty: float) -> np.ndarray:
+        """Scores `(…,)` of counts `(…, 3)` (intersection, predicted, true pixels); `empty` where both are empty."""
+
+    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+        counted = counts(prediction, truth, self.output, self.truth, self.classes, self.ignore)
+        if not self.per_image:
+            return counted.ravel()
+        return self.coefficient(counted, of_nothing(self.empty, counted, truth, self.classes))
+
+    def reduce(self, rows: np.ndarray) -> float:
+        return mean(rows if self.per_image else self.class_scores(rows))
+
+    def class_scores(self, rows: np.ndarray) -> np.ndarray:
+        if self.per_image:
+            return np.array([mean(column) for column in rows.T])
+        return self.coefficient(rows.sum(0).reshape(-1, 3), self.empty)
