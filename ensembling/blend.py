@@ -11,7 +11,7 @@ from ensembling.ranks import Ranks
 from ensembling.rules import average, maximum, median, normalised, sum_to_one
 from ensembling.votes import union_of_agreeing, vote
 from postprocessing.resize import Resize
-from predictions.entry import Stored, restored, stored_as
+from predictions.quantiser import Stored, restored, stored_as
 
 Arrays = dict[str, np.ndarray]
 Rule = Literal["mean", "weighted", "geometric", "harmonic", "logit", "rank", "median", "max", "vote", "union"]

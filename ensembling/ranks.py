@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from predictions.entry import ROUNDING
+from predictions.quantiser import ROUNDING
 
 LEVELS = 4080  # a multiple of 255, so that each level of a store in bytes has a bin of its own
 

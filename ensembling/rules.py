@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from predictions.entry import ROUNDING
+from predictions.quantiser import ROUNDING
 
 Average = Literal["mean", "geometric", "harmonic", "logit"]
 CHUNK = 1 << 16  # values at a time: members and temporaries of a stretch stay in the caches

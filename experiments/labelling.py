@@ -6,7 +6,7 @@ import numpy as np
 
 from datamodules.external.pseudo import SOFT
 from masks.void import VOID
-from predictions.entry import to_steps
+from predictions.quantiser import to_steps
 
 Arrays = dict[str, np.ndarray]
 

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from predictions.quantiser import STEPS
+
 Window = Literal["gaussian", "pyramid", "constant"]
 Padding = Literal["reflect", "replicate", "constant"]
 
@@ -161,8 +163,8 @@ def read_window(image: Tensor, top: int, left: int, height: int, width: int, pad
 
 
 def to_bytes(probabilities: Tensor) -> Tensor:
-    """Values in 0..1 -> uint8, round(255 * value), computed in float32; what lies outside is clipped."""
-    return probabilities.float().mul(255).round_().clamp_(0, 255).to(torch.uint8)
+    """Values in 0..1 -> uint8, round(255 * value), computed in float32; `predictions.quantiser.to_steps` of tensors."""
+    return probabilities.float().mul(STEPS).round_().clamp_(0, STEPS).to(torch.uint8)
 
 
 class StripMerge:

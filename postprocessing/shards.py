@@ -20,6 +20,7 @@ import numpy as np
 from evaluation.metrics.base import CompetitionMetric
 from evaluation.void import without_void
 from postprocessing.step import Step
+from predictions.quantiser import from_steps, to_steps
 
 Arrays = dict[str, np.ndarray]
 Setting = tuple[int, ...]  # for each tuned parameter the number of its candidate
@@ -73,12 +74,12 @@ class Compact:
             bits = np.unpackbits(self.data, count=math.prod(self.shape)).reshape(self.shape)
             return bits.view(bool) if self.dtype == bool else bits
         if self.form == "bytes":
-            return self.data.astype(np.float32) / np.float32(255)
+            return from_steps(self.data)
         return self.data.astype(self.dtype, copy=False)
 
 
 def _to_bytes(array: np.ndarray) -> np.ndarray:
-    return np.rint(np.nan_to_num(np.clip(array, 0, 1)) * 255).astype(np.uint8)
+    return to_steps(np.nan_to_num(array))
 
 
 def _to_halves(array: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from predictions.entry import ROUNDING
+from predictions.quantiser import ROUNDING
 
 
 class Step(ABC):

@@ -6,6 +6,7 @@ import numpy as np
 from masks.components import label
 from postprocessing.area import without_small
 from postprocessing.step import Step, probability_map
+from predictions.quantiser import to_steps
 
 
 class Watershed(Step):
@@ -71,7 +72,7 @@ class Watershed(Step):
         if not seeds.any():
             return prediction | {self.result: np.zeros(body.shape, np.int32)}
         # Bytes flood several times faster than floats, and hold all that a uint8 store knows.
-        height = np.rint(255 * (1 - body)).astype(np.uint8)
+        height = to_steps(1 - body)
         ids = flood(height, seeds, pieces, self.line)
         if self.grow:
             ids = np.where(inside | (body > self.grow_above), np.where(ids > 0, ids, self._grown(ids)), 0)

@@ -8,13 +8,13 @@ import tempfile
 import zipfile
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 
+from predictions.quantiser import STEPS, Stored, stored_as, to_steps
+
 STRIP_ROWS = 256
-ROUNDING = 1e-5  # a blend of probabilities may be so much above 1: its weights add up to 1 but for the last bits
-Stored = Literal["uint8", "float16", "float32"]
 
 
 class PredictionFile:
@@ -49,7 +49,7 @@ class PredictionFile:
         Raises:
             ValueError: values that are no numbers, of which bytes would make a 0; names image and map.
         """
-        scale = 255.0 if unit and self.dtype == "uint8" else None
+        scale = float(STEPS) if unit and self.dtype == "uint8" else None
         if scale and not np.isfinite(rows.sum()):
             raise ValueError(
                 f"output {name!r} of image {self.image_id!r} holds NaN or infinite values, and the network gives them; "
@@ -123,29 +123,3 @@ class PredictionFile:
         number = self._header[name]["strips"]
         self._zip.writestr(f"{name}.{number}.npy", buffer.getvalue())
         self._header[name]["strips"] = number + 1
-
-
-def to_steps(values: np.ndarray) -> np.ndarray:
-    """Values in 0..1 as uint8 steps of 1/255, the nearest one; as `inference.tiles.to_bytes` of tensors."""
-    return np.rint(values.astype(np.float32) * np.float32(255)).clip(0, 255).astype(np.uint8)
-
-
-def stored_as(array: np.ndarray, dtype: Stored) -> tuple[np.ndarray, float | None]:
-    """The array in the type it is stored in, and the factor that restores it."""
-    if array.dtype.kind != "f":
-        return array, None
-    if dtype != "uint8":
-        return array.astype(dtype), None
-    # NaN is neither above nor below.
-    if array.ndim in (3, 4) and array.size and array.min() >= 0 and array.max() <= 1 + ROUNDING:
-        return to_steps(array), 255.0
-    return array.astype(np.float32), None
-
-
-def restored(array: np.ndarray, scale: float | None) -> np.ndarray:
-    """What reading makes of what `stored_as` gave: floats as float32, other types as they are."""
-    if array.dtype.kind == "f" or scale is not None:
-        array = array.astype(np.float32)
-    if scale is not None:
-        array /= np.float32(scale)
-    return array

@@ -15,7 +15,8 @@ import numpy as np
 
 from files.paths import text_hash
 from files.texts import read_json
-from predictions.entry import STRIP_ROWS, PredictionFile, Stored, restored
+from predictions.entry import STRIP_ROWS, PredictionFile
+from predictions.quantiser import Stored, restored
 from preprocessing.sources import (
     CheckpointMark,
     FileMark,

@@ -14,6 +14,7 @@ from evaluation.folds import folds_hash, read_folds
 from files.tables import read_csv
 from files.texts import read_json
 from masks.void import VOID
+from predictions.quantiser import STEPS, from_steps, to_steps
 
 SOFT = "_soft"  # after a mask's name: its probabilities in steps of 1/255, which augmentation may move
 
@@ -114,9 +115,9 @@ class SoftLabels(Target):
             if name in self.classes:
                 continue
             if name + SOFT in sample:
-                found[name] = sample[name + SOFT].astype(np.float32) / 255
+                found[name] = from_steps(sample[name + SOFT])
             elif name in sample:  # a row with real truth: all samples of a batch have the same arrays
-                found[name + SOFT] = (sample[name] > 0).astype(np.uint8) * np.uint8(255)
+                found[name + SOFT] = (sample[name] > 0).astype(np.uint8) * np.uint8(STEPS)
         for name, count in self.classes.items():
             if name in sample and not np.issubdtype(sample[name].dtype, np.floating):
                 found |= of_classes(name, count, sample)
@@ -148,5 +149,5 @@ def of_classes(name: str, count: int, sample: Mapping[str, np.ndarray]) -> dict[
         total = soft.sum(0, dtype=np.float32)  # steps of 1/255 do not add up to 1, and outside the picture they are 0
         hot = np.where(total > 0, soft / np.maximum(total, 1), hot).astype(np.float32)
         counted = counted | (total > 0)
-    found = {name: hot, name + SOFT: soft if soft is not None else (hot * 255).astype(np.uint8)}
+    found = {name: hot, name + SOFT: soft if soft is not None else to_steps(hot)}
     return found if counted.all() else found | {"valid": counted}

@@ -13,6 +13,7 @@ import numpy as np
 from evaluation.object_overlaps import object_overlaps
 from masks.components import label
 from masks.ids import consecutive
+from predictions.quantiser import to_steps
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def split_objects(
             seeds = label((score[place] > level) & inside)
             count = int(seeds.max(initial=0))
             if count > 1:
-                grown = watershed(np.rint(255 * (1 - body[place])).astype(np.uint8), seeds, mask=inside)
+                grown = watershed(to_steps(1 - body[place]), seeds, mask=inside)
                 view = parts[place]
                 view[grown > 0] = grown[grown > 0] + len(parent)
                 parent += [number] * count

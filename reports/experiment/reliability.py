@@ -2,7 +2,9 @@
 
 import numpy as np
 
-BINS = 256  # what a store in bytes tells apart
+from predictions.quantiser import LEVELS, to_steps
+
+BINS = len(LEVELS)  # what a store in bytes tells apart
 
 
 class Reliability:
@@ -30,7 +32,7 @@ class Reliability:
                 f"probabilities {probabilities.shape} and truth {truth.shape}, expected both to have "
                 f"{len(self.counts)} channels and one shape"
             )
-        places = np.rint(255 * np.clip(probabilities, 0, 1)).astype(np.int64) + BINS * truth.astype(np.int64)
+        places = to_steps(probabilities).astype(np.int64) + BINS * truth.astype(np.int64)
         for channel, plane in enumerate(places):
             kept = plane.ravel() if valid is None else plane[valid]
             self.counts[channel] += np.bincount(kept, minlength=2 * BINS).reshape(2, BINS)
@@ -64,7 +66,7 @@ class Reliability:
         by_group = np.eye(groups)[member]
         number = total @ by_group
         with np.errstate(invalid="ignore"):
-            mean = (total * (np.arange(BINS) / 255)) @ by_group / number
+            mean = (total * LEVELS) @ by_group / number
             positive = self.counts[:, 1] @ by_group / number
         return mean, positive, number / np.maximum(number.sum(-1, keepdims=True), 1)
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from evaluation.metrics.base import CompetitionMetric
 from evaluation.panels import draw_panel, row_of
+from predictions.quantiser import LEVELS
 from reports.charts import Drawing, Palette, chart, histogram
 from reports.experiment.reliability import Reliability
 from reports.page import Finding, Report
@@ -126,12 +127,11 @@ def add_probabilities(report: Report, reliabilities: dict[str, Reliability]) -> 
             reliability.dice(), reliability.auc(), reliability.calibration_error(), reliability.prevalence(),
         )  # fmt: skip
         mean, positive, _ = reliability.calibration()
-        thresholds = np.arange(256) / 255
         shown = list(zip(channels, labels, strict=True))[:8]
         charts += [
             (
                 f"threshold {name}",
-                chart(lines({label: (thresholds, dice[channel]) for channel, label in shown}, "threshold")),
+                chart(lines({label: (LEVELS, dice[channel]) for channel, label in shown}, "threshold")),
                 f"{name}: Dice of the pooled pixels by threshold",
             ),
             (
@@ -148,7 +148,7 @@ def add_probabilities(report: Report, reliabilities: dict[str, Reliability]) -> 
                     "share positive": share[channel],
                     "Dice at 0.5": dice[channel, 128],
                     "best Dice": dice[channel, best],
-                    "threshold": best / 255,
+                    "threshold": float(LEVELS[best]),
                     "ROC AUC": auc[channel],
                     "calibration error": error[channel],
                 }

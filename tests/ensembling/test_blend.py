@@ -12,7 +12,7 @@ from ensembling.blend import Blend, Rule, as_stored
 from ensembling.box_rules import BoxRule
 from ensembling.ranks import Ranks
 from inference.tiles import to_bytes
-from predictions.entry import stored_as, to_steps
+from predictions.quantiser import stored_as, to_steps
 from predictions.store import PredictionStore
 
 RULES, BOX_RULES = Rule.__args__, BoxRule.__args__
