@@ -9,7 +9,7 @@ import numpy as np
 import pytorch_lightning as pl
 
 from callbacks.score import as_arrays
-from lightning_modules.streamed import Streamed
+from lightning_modules.streamed_prediction import StreamedPrediction
 from predictions.store import PredictionStore
 from preprocessing.sources import Looking, checkpoint_mark
 
@@ -85,7 +85,7 @@ class PredictionWriter(pl.Callback):
         for image_id, prediction, reason in zip(batch["image_id"], outputs, reasons, strict=True):
             if image_id in store:
                 continue
-            if isinstance(prediction, Streamed):
+            if isinstance(prediction, StreamedPrediction):
                 self._stream(store, image_id, prediction)
                 continue
             arrays = as_arrays(prediction)
@@ -94,7 +94,7 @@ class PredictionWriter(pl.Callback):
                 arrays = {name: nothing(array) for name, array in arrays.items()}
             store.write(image_id, arrays, dtype=self.dtype)
 
-    def _stream(self, store: PredictionStore, image_id: str, prediction: Streamed) -> None:
+    def _stream(self, store: PredictionStore, image_id: str, prediction: StreamedPrediction) -> None:
         with store.file(image_id, self.dtype) as file:
             prediction.write(file)
             shapes, reason = file.shapes(), prediction.unreadable

@@ -17,8 +17,7 @@ import yaml
 
 from callbacks.prediction_writer import split_folder
 from commands.command_line.config import read_config
-from datamodules.dataset import derive
-from datamodules.decoder import Decoder
+from datamodules.decoder import Decoder, derive
 from datamodules.table import rows_of
 from experiments.configuration import OfflineConfig
 from experiments.fold_stores import open_store

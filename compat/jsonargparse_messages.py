@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 
+from jsonargparse import ArgumentParser
+
 
 @contextmanager
 def own_words() -> Iterator[None]:
@@ -80,13 +82,19 @@ def _nearest(message: str, options: list[str]) -> str | None:
     classes = re.findall(r"class_path '([\w.]+)'", message[: wrong.start()])
     if classes:
         module, _, class_name = classes[-1].rpartition(".")
-        options = list(inspect.signature(getattr(import_module(module), class_name)).parameters)
+        options = _arguments(getattr(import_module(module), class_name))
     near = _closest(name, options)
     if near is None and "." in name:  # modl.loss: what lies below `model` is known only to its class
         first, _, rest = name.partition(".")
         near = _closest(first, sorted({option.partition(".")[0] for option in options}))
         near = near and f"{near}.{rest}"
     return near if near != name else None
+
+
+def _arguments(kind: type) -> list[str]:
+    """The arguments of a class's constructor, and those of its bases that it hands on to."""
+    added = ArgumentParser().add_class_arguments(kind, "it", fail_untyped=False)
+    return [name.removeprefix("it.") for name in added]
 
 
 def _closest(name: str, known: list[str]) -> str | None:

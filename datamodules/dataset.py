@@ -9,16 +9,15 @@ import torch
 from torch.utils.data import Dataset
 
 from augmentations.steps import Steps
-from datamodules.blank import Blank
 from datamodules.cache import DecodedCache
-from datamodules.decoder import Arrays, Decoder
+from datamodules.decoder import Arrays, Decoder, derive
+from datamodules.lazy_images import LazyImage, LazyImages
 from datamodules.samplers import Draw
-from datamodules.scenes import Scenes
 from datamodules.table import numbers, rows_of
 from datamodules.targets import Target
 from datamodules.targets.boxes import IGNORED
+from datamodules.unreadable import UnreadableFallback
 from datamodules.windows import Windows
-from inference.strips import Scene
 from masks.void import blanked
 
 FULL = {"uint8": 255.0, "uint16": 65535.0}  # what means 1.0; of floats 1.0 does
@@ -88,9 +87,9 @@ class EvaluationDataset(Dataset):
         source: reads a row: a decoder, or a cache that holds what it read.
         targets: what derives truth from truth; empty for images without truth.
         features: numeric columns of the table that become `features`.
-        blank: black pictures in place of those that cannot be read; `unreadable` in the sample says why, and is empty
+        fallback: black images in place of those that cannot be read; `unreadable` in the sample says why, and is empty
             for all others. None: such a file is an error.
-        scenes: opens the pictures that are too large to be read; a sample then holds a `Scene`. None reads all.
+        lazy: opens the images that are too large to be read; a sample then holds a `LazyImage`. None reads all.
     """
 
     def __init__(
@@ -99,38 +98,31 @@ class EvaluationDataset(Dataset):
         source: Decoder | DecodedCache,
         targets: list[Target],
         features: list[str],
-        blank: Blank | None = None,
-        scenes: Scenes | None = None,
+        fallback: UnreadableFallback | None = None,
+        lazy: LazyImages | None = None,
     ) -> None:
         self.rows, self.features = rows_of(table), numbers(table, features)
-        self.source, self.targets, self.blank, self.scenes = source, targets, blank, scenes
+        self.source, self.targets, self.fallback, self.lazy = source, targets, fallback, lazy
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         row = self.rows[index]
-        scene = self.scenes.open(row) if self.scenes is not None else None
-        if scene is not None:
-            sample = to_sample(row, scene, {}, self.features[index])
-            return sample if self.blank is None else sample | {"unreadable": ""}
-        if self.blank is not None:
-            image, arrays, reason = self.blank.read(row)
+        unread = self.lazy.open(row) if self.lazy is not None else None
+        if unread is not None:
+            sample = to_sample(row, unread, {}, self.features[index])
+            return sample if self.fallback is None else sample | {"unreadable": ""}
+        if self.fallback is not None:
+            image, arrays, reason = self.fallback.read(row)
             return to_sample(row, image, arrays, self.features[index]) | {"unreadable": reason}
         image, arrays = self.source.read(row)
         return to_sample(row, image, derive(self.targets, arrays), self.features[index])
 
 
-def derive(targets: list[Target], arrays: Arrays) -> Arrays:
-    """The arrays and what the targets derive from them, in order; a border that reaches into void ends there."""
-    for target in targets:
-        arrays = arrays | target.derive(arrays)
-    return blanked(arrays, arrays["valid"].shape) if "valid" in arrays else arrays
-
-
-def to_sample(row: Any, image: np.ndarray | Scene, arrays: Arrays, features: np.ndarray) -> dict[str, Any]:
+def to_sample(row: Any, image: np.ndarray | LazyImage, arrays: Arrays, features: np.ndarray) -> dict[str, Any]:
     """The sample dict of one image; `features` only where there are any."""
-    unread = isinstance(image, Scene)
+    unread = isinstance(image, LazyImage)
     sample: dict[str, Any] = {
         "image_id": row.image_id,
         "image": image if unread else torch.from_numpy(_counted(np.ascontiguousarray(np.moveaxis(image, -1, 0)))),

@@ -10,7 +10,7 @@ from datamodules.readers import Pixels, Reader
 from datamodules.targets import Target
 from datamodules.targets.boxes import ARRAYS
 from datamodules.windows import crop, whole
-from masks.void import Arrays, joined
+from masks.void import Arrays, blanked, joined
 from preprocessing.base import Preprocess
 
 
@@ -131,6 +131,13 @@ class Decoder:
 
     def _of(self, row: Any) -> tuple[Reader, list[Target]]:
         return self.others.get(getattr(row, "source", ""), (self.reader, self.targets))
+
+
+def derive(targets: list[Target], arrays: Arrays) -> Arrays:
+    """The arrays and what the targets derive from them, in order; a border that reaches into void ends there."""
+    for target in targets:
+        arrays = arrays | target.derive(arrays)
+    return blanked(arrays, arrays["valid"].shape) if "valid" in arrays else arrays
 
 
 def _spatial(parts: list[Arrays]) -> bool:

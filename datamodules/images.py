@@ -1,10 +1,8 @@
-"""Plain pictures in folders."""
+"""Plain images in folders, in batches."""
 
 from datamodules.base import BaseDataModule
+from datamodules.plain.images import ImageData
 
 
-class ImageDataModule(BaseDataModule):
-    """PNG, JPEG, TIFF and GIF files found by glob patterns; the id is the file's name without its ending.
-
-    Its arguments are those of `BaseDataModule`.
-    """
+class ImageDataModule(ImageData, BaseDataModule):
+    __doc__ = ImageData.__doc__

@@ -1,35 +1,8 @@
-"""Nodules of LIDC-IDRI as images of their own, in folds."""
+"""Nodules of LIDC-IDRI as images of their own, in batches."""
 
-import warnings
-
-import pandas as pd
-
-from datamodules.external.lidc import reading_rows
-from datamodules.readers.cubes import CubeReader
+from datamodules.plain.nodules import NoduleData
 from datamodules.volumes import VolumeDataModule
-from evaluation.cross_validation import CrossValidation
-from files.paths import confined
 
 
-class NoduleDataModule(VolumeDataModule):
-    """Cubes around the nodules of LIDC-IDRI, a row per nodule and reader: what `networks.C3D` learns malignancy from.
-
-    Columns: those of `datamodules.external.Lidc` with `rows: readings`. `datamodules.targets.Labels` without a CSV
-    takes `malignancy` from them. A nodule that four radiologists saw is four rows, so group folds by `patient`. Its
-    arguments are those of `VolumeDataModule`; `images` is the glob of the XML files, `*/*/*/*.xml`.
-    """
-
-    default_reader = CubeReader
-
-    def find(self, root: str, pattern: str, source: str) -> pd.DataFrame:
-        confined(root, pattern)
-        return reading_rows(root, pattern).assign(weight=1.0, source=source)
-
-    def fold_table(self, cv: CrossValidation) -> pd.DataFrame:
-        if cv.group is None:
-            warnings.warn(
-                "cv.group is not set: what several radiologists said about one nodule would lie in several folds; set "
-                "cv.group: patient",
-                stacklevel=2,
-            )
-        return super().fold_table(cv)
+class NoduleDataModule(NoduleData, VolumeDataModule):
+    __doc__ = NoduleData.__doc__

@@ -10,10 +10,9 @@ from torch.utils.data import DataLoader, Dataset
 from datamodules.base import BaseDataModule
 from datamodules.dataset import EvaluationDataset, TrainingDataset
 from datamodules.loaders import evaluation_loader, next_epoch, training_loader, worker_count
+from datamodules.plain.pairs import PairData
 from datamodules.samplers import Draw
 from datamodules.samplers.hard_pairs import HardPairSampler, PairDraw, fixed_pairs
-from datamodules.table import rows_of
-from datamodules.targets import Labels
 
 
 class TrainingPairs(Dataset):
@@ -68,7 +67,7 @@ def pair_of(one: dict[str, Any], other: dict[str, Any], same: bool) -> dict[str,
     }
 
 
-class PairDataModule(BaseDataModule):
+class PairDataModule(PairData, BaseDataModule):
     """Pictures in pairs, by the class that one target of kind `single` gives each: `image`, `other` and target `same`.
 
     Each epoch has every image once with one of its class and once with a stranger; `callbacks.HardPairs` makes these
@@ -80,26 +79,12 @@ class PairDataModule(BaseDataModule):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        labels = [target for target in self.targets if isinstance(target, Labels) and target.kind == "single"]
-        if len(labels) != 1:
-            raise ValueError(
-                f"data.targets has {len(labels)} targets Labels of kind single, expected one: the class by which "
-                "images are paired"
-            )
         if self.samples_per_image != 1 or self.windows is not None:
             raise ValueError(
                 "pairs are made of whole images, one pair a draw; leave data.samples_per_image and data.windows out"
             )
-        self.pair_target = labels[0]
         self.pair_sampler: HardPairSampler | None = None
         self.planner: Callable[[HardPairSampler], None] | None = None  # set by `callbacks.HardPairs`
-
-    def classes(self, split: str) -> np.ndarray:
-        """Class number of each image of `train` or `val`."""
-        self.prepare_targets()
-        decoder = self._decoder(self.targets, external=split == "train")
-        name = self.pair_target.name
-        return np.array([int(decoder.truth(row)[name]) for row in rows_of(self.split_table(split))])
 
     def train_dataloader(self) -> DataLoader:
         singles = TrainingDataset(

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from datamodules.dataset import derive
-from datamodules.decoder import Arrays, Decoder
+from datamodules.decoder import Arrays, Decoder, derive
 from datamodules.external.base import ExternalData
 from datamodules.readers import Reader
 from datamodules.targets import Labels, LongLabels, Target

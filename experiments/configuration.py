@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datamodules import BaseDataModule
+from datamodules.plain import BaseData
 from evaluation.cross_validation import CrossValidation
 from experiments.run_folder import RunFolder, fold_name
 from experiments.searched import Origin
@@ -17,7 +17,7 @@ class OfflineConfig:
 
     Args:
         experiment: folder of the experiment, `runs/<experiment>`.
-        data: the datamodule, set up by nobody yet.
+        data: the images as a plain class, or as a datamodule that nobody has set up yet.
         competition: metric, chain and submission, after `searched.yaml` where the experiment has one.
         cv: settings of the folds.
         runs: the trained runs of the experiment; empty before the first `fit`.
@@ -26,7 +26,7 @@ class OfflineConfig:
     """
 
     experiment: Path
-    data: BaseDataModule
+    data: BaseData
     competition: Competition
     cv: CrossValidation
     runs: list[RunFolder]

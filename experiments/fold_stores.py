@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from callbacks.prediction_writer import split_folder
-from datamodules import BaseDataModule
+from datamodules.plain import BaseData
 from evaluation.divide import TRAIN_ONLY
 from evaluation.folds import read_folds
 from experiments.run_folder import RunFolder
@@ -68,7 +68,7 @@ def check_folds_there(
         note(text)
 
 
-def open_store(data: BaseDataModule, run: RunFolder, split: str) -> PredictionStore:
+def open_store(data: BaseData, run: RunFolder, split: str) -> PredictionStore:
     """What a run has predicted of the images that the config names.
 
     Args:

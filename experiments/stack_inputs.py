@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.dataset import derive
+from datamodules.decoder import derive
 from datamodules.table import rows_of
 from datamodules.targets import Labels, LongLabels
 from ensembling.blend import Blend

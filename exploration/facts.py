@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from datamodules.dataset import derive
-from datamodules.decoder import Decoder
+from datamodules.decoder import Decoder, derive
 from datamodules.readers import Reader
 from datamodules.table import rows_of
 from datamodules.targets import Target

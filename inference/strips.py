@@ -2,31 +2,10 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from inference.tiles import Padding, padded_indices
-
-
-class Scene:
-    """A picture that stays in its file until its rows are asked for.
-
-    Args:
-        size: `(H, W)`.
-        read: `(first, last)` -> its rows from `first` to before `last`, `(last - first, W, C)`, in the file's own type.
-
-    Attributes:
-        unreadable: why a part of it could not be read, where `read` then gives black rows; else empty.
-    """
-
-    def __init__(self, size: tuple[int, int], read: Callable[["Scene", int, int], np.ndarray]) -> None:
-        self.size, self._read = size, read
-        self.unreadable = ""
-
-    def rows(self, first: int, last: int) -> Tensor:
-        """`(C, last - first, W)`; `Inference.stream` asks for it once a row of tiles, from top to bottom."""
-        return torch.from_numpy(self._read(self, first, last)).movedim(-1, 0)
 
 
 class StripReader:

@@ -31,7 +31,7 @@ from lightning_modules.schedules import (
     resume_schedules,
     scheduler_settings,
 )
-from lightning_modules.streamed import Streamed, predict_large_apart
+from lightning_modules.streamed_prediction import StreamedPrediction, predict_large_apart
 from lightning_modules.weights import load_weights
 from losses import LossFormula
 
@@ -281,7 +281,7 @@ class BaseModule(pl.LightningModule):
 
     def predict_step(
         self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0
-    ) -> list[dict[str, Tensor] | Streamed]:
+    ) -> list[dict[str, Tensor] | StreamedPrediction]:
         return predict_large_apart(self, batch)
 
     def streams(self, size: Sequence[int]) -> bool:

@@ -13,7 +13,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch.utils.data import Sampler
 
-from datamodules.samplers.sharded import rank_and_world
+from datamodules.samplers.ranks import rank_and_world
 
 
 class PairDraw(NamedTuple):

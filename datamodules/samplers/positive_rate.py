@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from datamodules.samplers.order import Order, positive_of
-from datamodules.samplers.sharded import rank_and_world
+from datamodules.samplers.ranks import rank_and_world
 
 
 class PositiveRate(Order):

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch.utils.data import Sampler
 
 from datamodules.samplers.order import Order
+from datamodules.samplers.ranks import rank_and_world
 
 
 class Draw(NamedTuple):
@@ -19,13 +19,6 @@ class Draw(NamedTuple):
 
     index: int
     seed: int
-
-
-def rank_and_world() -> tuple[int, int]:
-    """This process's rank and the number of ranks; (0, 1) outside distributed training."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
 
 
 class TrainingSampler(Sampler[Draw]):

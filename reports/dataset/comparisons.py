@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from datamodules.base import BaseDataModule
+from datamodules.plain import BaseData
 from evaluation.folds import read_folds
 from exploration.copies import KINDS, Copies, across, contradictions, split_groups
 from exploration.facts import ImageFacts
@@ -181,7 +181,7 @@ def add_shift(report: Report, shift: Shift, reference: str = "reference") -> Non
         )
 
 
-def add_folds(report: Report, data: BaseDataModule, facts: list[ImageFacts], copies: Copies) -> None:
+def add_folds(report: Report, data: BaseData, facts: list[ImageFacts], copies: Copies) -> None:
     """What is in each fold, and what lies in two."""
     report.section("Folds")
     if data.folds is None or not Path(data.folds).is_file():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from datamodules.base import BaseDataModule
+from datamodules.plain import BaseData
 from exploration.copies import Copies, copies_table, find_copies
 from exploration.facts import Examiner, ImageFacts, class_names, gather, prepare_targets, rows_with_split
 from exploration.statistics import images_table
@@ -40,7 +40,7 @@ class Exploration:
 
 
 def explore(
-    data: BaseDataModule,
+    data: BaseData,
     output: Path | str,
     title: str,
     limit: int | None = None,
@@ -94,7 +94,7 @@ def explore(
 
 
 def _tables(
-    data: BaseDataModule, limit: int | None, report: Report
+    data: BaseData, limit: int | None, report: Report
 ) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
     """The rows to look at, and all rows, of each split; a CSV that does not fit is a finding and is left out."""
     data.prepare_data()
@@ -119,7 +119,7 @@ def _tables(
     return tables, totals
 
 
-def _with_or_without(data: BaseDataModule, attribute: str, find: Any, report: Report) -> pd.DataFrame | None:
+def _with_or_without(data: BaseData, attribute: str, find: Any, report: Report) -> pd.DataFrame | None:
     try:
         return find()
     except (FileNotFoundError, ValueError) as error:
@@ -136,7 +136,7 @@ def _with_or_without(data: BaseDataModule, attribute: str, find: Any, report: Re
 
 
 def _examiner(
-    data: BaseDataModule, tables: dict[str, pd.DataFrame], totals: dict[str, pd.DataFrame], report: Report
+    data: BaseData, tables: dict[str, pd.DataFrame], totals: dict[str, pd.DataFrame], report: Report
 ) -> Examiner:
     targets, unknown = {}, {}
     for split, given in (("train", data.targets), ("test", data.test_targets)):

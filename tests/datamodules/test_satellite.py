@@ -18,9 +18,9 @@ from rasterio.crs import CRS  # noqa: E402
 from rasterio.transform import from_origin  # noqa: E402
 
 from datamodules import SatelliteDataModule  # noqa: E402
+from datamodules.plain.satellite import neighbours, touching  # noqa: E402
 from datamodules.readers import GeoTiffReader, ImageReader, ImageReadError  # noqa: E402
 from datamodules.readers.geotiff import HANDLES  # noqa: E402
-from datamodules.satellite import neighbours, touching  # noqa: E402
 from datamodules.targets import Polygons, RasterMasks  # noqa: E402
 from datamodules.windows import GridWindows, RandomWindows, with_window  # noqa: E402
 from evaluation.cross_validation import CrossValidation  # noqa: E402

@@ -6,8 +6,9 @@ import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from datamodules.lazy_images import LazyImage
 from inference import Inference
-from inference.strips import Scene, StripReader
+from inference.strips import StripReader
 from inference.tiles import read_window
 
 TYPES = {np.uint8: 255, np.uint16: 60000, np.int16: 3000, np.float32: 1}
@@ -24,7 +25,7 @@ def scene_of(array, asked=None):
             asked.append((first, last))
         return array[first:last]
 
-    return Scene(array.shape[:2], read)
+    return LazyImage(array.shape[:2], read)
 
 
 def prepare(window):

@@ -17,7 +17,7 @@ class Sound(NamedTuple):
     dtype: np.dtype
 
 
-class Blank:
+class UnreadableFallback:
     """Reads a row as its decoder does, and gives a black picture where that fails.
 
     The picture is as large as the file's header says; where that cannot be read either, as the first picture that can.

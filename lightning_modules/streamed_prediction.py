@@ -5,8 +5,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from datamodules.lazy_images import LazyImage
 from inference import Inference
-from inference.strips import Scene
 from predictions.entry import PredictionFile
 
 
@@ -32,24 +32,24 @@ class StreamingModule(Protocol):
     def streams(self, size: tuple[int, int]) -> bool: ...
 
 
-class Streamed:
+class StreamedPrediction:
     """The prediction of one large picture: made while it is written, row of tiles after row of tiles.
 
     `predict_step` returns it in place of arrays for pictures above `inference.stream_above` pixels.
 
     Args:
         module: whose network predicts.
-        inputs: its inputs for the picture, without the batch axis; the first is the picture: a `Scene`, or a tensor
+        inputs: its inputs for the picture, without the batch axis; the first is the picture: a `LazyImage`, or a tensor
             `(C, H, W)` in the file's own type and range.
     """
 
-    def __init__(self, module: StreamingModule, inputs: list[Scene | Tensor]) -> None:
+    def __init__(self, module: StreamingModule, inputs: list[LazyImage | Tensor]) -> None:
         self.module, self.image, self.side = module, inputs[0], inputs[1:]
 
     @property
     def unreadable(self) -> str:
         """Why the picture could not be read whole; empty where it was."""
-        return self.image.unreadable if isinstance(self.image, Scene) else ""
+        return self.image.unreadable if isinstance(self.image, LazyImage) else ""
 
     @torch.inference_mode()
     def write(self, file: PredictionFile) -> None:
@@ -63,7 +63,7 @@ class Streamed:
         side = [value.to(device).unsqueeze(0) for value in self.side]
 
         def rows(first: int, last: int) -> Tensor:
-            return (image.rows(first, last) if isinstance(image, Scene) else image[:, first:last]).to(device)
+            return (image.rows(first, last) if isinstance(image, LazyImage) else image[:, first:last]).to(device)
 
         def forward(batch: Tensor) -> dict[str, Tensor]:
             return module.probabilities(batch, *(value.expand(len(batch), *[-1] * (value.dim() - 1)) for value in side))
@@ -71,7 +71,7 @@ class Streamed:
         def out(name: str, final: Tensor) -> None:
             file.add_rows(name, final[0].cpu().numpy(), unit=module.activations[name] in ("sigmoid", "softmax"))
 
-        size = image.size if isinstance(image, Scene) else tuple(image.shape[1:])
+        size = image.size if isinstance(image, LazyImage) else tuple(image.shape[1:])
         # Lightning sets the precision around a step, and this runs after it.
         with module.trainer.precision_plugin.predict_step_context():
             levels = module.inference.stream(forward, size, rows, module.normalise, out)
@@ -96,15 +96,15 @@ class Streamed:
                 file.add(name, value.cpu().numpy())
 
 
-def predict_large_apart(module: StreamingModule, batch: dict[str, Any]) -> list[dict[str, Tensor] | Streamed]:
+def predict_large_apart(module: StreamingModule, batch: dict[str, Any]) -> list[dict[str, Tensor] | StreamedPrediction]:
     """The predictions of an evaluation batch, those of large pictures yet to be made."""
-    sizes = [image.size if isinstance(image, Scene) else image.shape[1:] for image in batch["image"]]
+    sizes = [image.size if isinstance(image, LazyImage) else image.shape[1:] for image in batch["image"]]
     large = [module.streams(size) for size in sizes]
     if not any(large):
         return module.predict_all(batch, tta=True)
     module.check_inputs(batch)
-    results: list[dict[str, Tensor] | Streamed] = [
-        Streamed(module, [batch[name][index] for name in module.inputs]) for index in range(len(large))
+    results: list[dict[str, Tensor] | StreamedPrediction] = [
+        StreamedPrediction(module, [batch[name][index] for name in module.inputs]) for index in range(len(large))
     ]
     others = [index for index, streamed in enumerate(large) if not streamed]
     if others:

@@ -1,0 +1,258 @@
+"""Medical images: DICOM files, nested or flat, with or without an ending."""
+
+import os
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from datamodules.dicom_neighbours import STACK_TAGS, Slice, neighbours_of, slice_of
+from datamodules.plain.base import BaseData
+from datamodules.readers.dicom import DicomReader
+from datamodules.readers.dicom_elements import element_of, frame_count, place_of
+from datamodules.readers.dicom_errors import DicomReadError, quiet
+from datamodules.readers.dicom_files import read_header
+from datamodules.table import ID, find_images
+from evaluation.cross_validation import CrossValidation
+from files.paths import confined
+from preprocessing.series import slice_places
+
+ENDINGS = (".dcm", ".dicom", ".dic", ".ima")  # a UID is full of dots: 1.2.840.113 has no ending
+PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "NumberOfFrames", "SeriesInstanceUID", "SOPInstanceUID")
+GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")  # an enhanced file has its place there
+TAGS = (
+    "PatientID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "Modality",
+    "ViewPosition",
+    "PatientSex",
+    "PatientAge",
+    "PixelSpacing",
+)
+
+
+class DicomData(BaseData):
+    """DICOM files found by glob patterns; what their headers say stands in the table.
+
+    Columns beside the usual ones: each of `tags`; `series` (SeriesInstanceUID, or the folder where files have none) and
+    `position` (mm along the slices' normal, NaN without one). So `cv.group: PatientID` keeps a patient in one fold, and
+    a tag that is a number can be one of `features`. Hidden files and DICOMDIR are passed over; any other file that
+    matches and is no DICOM file with a picture is an error.
+
+    The other arguments are those of its base.
+
+    Args:
+        tags: DICOM keywords to read into the table as text, several values joined by a backslash; empty where a file
+            has none.
+        image_ids: what names an image: its `file` without `.dcm`, its SOPInstanceUID (`sop`), or the `folder` it lies
+            in. With `{image_id}` in a pattern that is taken.
+        frames: each frame of a multi-frame file is an image, `<id>_0`, `<id>_1` …; else such files are an error.
+        skip_unreadable: leave training files out whose header cannot be read, with a warning that names them all; an
+            error unless given. A test file must get a row: see `unreadable`.
+    """
+
+    default_reader = DicomReader
+
+    def __init__(
+        self,
+        *args: Any,
+        tags: list[str] | None = None,
+        image_ids: Literal["file", "sop", "folder"] = "file",
+        frames: bool = False,
+        skip_unreadable: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.tags, self.image_ids, self.frames = list(TAGS) if tags is None else tags, image_ids, frames
+        self.skip_unreadable = skip_unreadable
+        self._facts: dict[str, list[dict[str, Any]]] = {}
+
+    def find(self, root: str, pattern: str, source: str) -> pd.DataFrame:
+        confined(root, pattern)
+        named: dict[str, str] = {}
+        if ID in pattern:
+            named = {path: name for name, path in find_images(root, pattern, source)[["image_id", "path"]].to_numpy()}
+            files = sorted(named)
+        else:
+            files = sorted(str(path) for path in Path(root).glob(pattern) if path.is_file())
+        files = [path for path in files if _wanted(Path(path).relative_to(root))]
+        if not files:
+            what = "is not there" if not Path(root).is_dir() else f"has no file that matches {pattern!r}"
+            raise FileNotFoundError(f"no images: {Path(root)} {what}; check data.root and data.images")
+        absent = self.unreadable == "empty" and source != "train"
+        files = self._read_headers(files, skip=self.skip_unreadable and source == "train", absent=absent)
+        rows = []
+        for path in files:
+            frames = self._facts[path]
+            if len(frames) > 1 and not self.frames:
+                raise DicomReadError(
+                    f"{path}: NumberOfFrames is {len(frames)}; set data.frames: true to make each frame an image",
+                    path,
+                    "NumberOfFrames",
+                    len(frames),
+                )
+            for number, facts in enumerate(frames):
+                name = named[path] if named else self._name(path, facts)
+                own = {"image_id": f"{name}_{number}", "frame": number} if self.frames else {"image_id": name}
+                told = {key: value for key, value in facts.items() if not key.startswith("_")}
+                rows.append(own | {"path": path, "weight": 1.0, "source": source} | told)
+        table = pd.DataFrame(rows)
+        twice = table[table["image_id"].duplicated(keep=False)]
+        if len(twice):
+            one, other = twice[twice["image_id"] == twice["image_id"].iloc[0]]["path"].tolist()[:2]
+            raise ValueError(
+                f"two files have the id {twice['image_id'].iloc[0]!r}: {one} and {other}; choose data.image_ids: "
+                "file, sop or folder"
+            )
+        if self._neighbours():
+            table["slices"] = self._slices(table)
+        return table.sort_values("image_id", ignore_index=True)
+
+    def _neighbours(self) -> int:
+        return getattr(self.reader, "neighbours", 0)
+
+    def _slices(self, table: pd.DataFrame) -> list[list[tuple[str, int | None]]]:
+        """Files and frames around each row; a file that cannot be read stands alone."""
+        frames = table["frame"].tolist() if self.frames else [None] * len(table)
+        slices: list[Slice | None] = []
+        for path, frame in zip(table["path"], frames, strict=True):
+            known = self._facts[path][frame or 0].get("_slice")
+            slices.append(known if known is None else known._replace(frame=frame))
+        found = iter(neighbours_of([one for one in slices if one], self.reader.neighbours, self.reader.stride))
+        return [
+            next(found) if one else [(path, frame)]
+            for one, path, frame in zip(slices, table["path"], frames, strict=True)
+        ]
+
+    def _name(self, path: str, facts: dict[str, Any]) -> str:
+        if self.image_ids == "sop":
+            if not facts["_sop"]:
+                raise DicomReadError(f"{path}: SOPInstanceUID is empty; choose data.image_ids: file", path)
+            return facts["_sop"]
+        if self.image_ids == "folder":
+            return Path(path).parent.name
+        name = Path(path).name
+        ending = next((ending for ending in ENDINGS if name.lower().endswith(ending)), "")
+        return name[: len(name) - len(ending)]
+
+    def _read_headers(self, files: Sequence[str], skip: bool, absent: bool = False) -> list[str]:
+        """Read the headers that are not known yet, several at a time; the files that have one.
+
+        Those that cannot be read are an error, left out (`skip`), or go on with nothing known about them (`absent`).
+        """
+        from pydicom.datadict import tag_for_keyword
+
+        unknown = [tag for tag in self.tags if tag_for_keyword(tag) is None]
+        if unknown:
+            raise ValueError(f"data.tags: {unknown[0]!r} is no DICOM keyword; it is written as in PatientID")
+        new = [path for path in files if path not in self._facts or "_absent" in self._facts[path][0]]
+        # Parsing holds the interpreter lock, waiting for a disk or a network does not.
+        with quiet(), ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:
+            found = dict(zip(new, pool.map(lambda path: self._facts_or_error(path, skip or absent), new), strict=True))
+        if absent:
+            blank = dict.fromkeys(self.tags, "") | {"position": float("nan"), "_sop": "", "_absent": True}
+            found = {
+                path: [blank | {"series": str(Path(path).parent)}] if isinstance(facts, DicomReadError) else facts
+                for path, facts in found.items()
+            }
+        broken = {path: facts for path, facts in found.items() if isinstance(facts, DicomReadError)}
+        self._facts |= {path: facts for path, facts in found.items() if path not in broken}
+        if broken:
+            listed = "\n  ".join(str(error) for error in broken.values())
+            warnings.warn(
+                f"data.skip_unreadable leaves {len(broken)} of {len(files)} files out:\n  {listed}", stacklevel=2
+            )
+        if len(broken) == len(files):
+            raise next(iter(broken.values()))
+        return [path for path in files if path in self._facts and path not in broken]
+
+    def _facts_or_error(self, path: str, skip: bool) -> list[dict[str, Any]] | DicomReadError:
+        try:
+            return facts_of(path, self.tags, stacked=self._neighbours() > 0)
+        except DicomReadError as error:
+            if not skip:
+                raise
+            return error
+
+    def fold_table(self, cv: CrossValidation) -> pd.DataFrame:
+        table = super().fold_table(cv)
+        for column in [cv.group] if isinstance(cv.group, str) else list(cv.group or []):
+            if column in self.tags and (table[column] == "").any():
+                empty = table.loc[table[column] == "", "path"].tolist()
+                raise ValueError(
+                    f"cv.group is {column}, which is empty in {len(empty)} of {len(table)} files, {empty[0]} first; "
+                    "group by series, or by a column of data.metadata"
+                )
+        if self._neighbours() and cv.group is None:
+            warnings.warn(
+                "the reader gives neighbour slices, and cv.group is not set: slices of one series in two folds let "
+                "validation see what was trained on; set cv.group: series (or PatientID)",
+                stacklevel=2,
+            )
+        return table
+
+    def leaks(self, table: pd.DataFrame) -> list[str]:
+        found = super().leaks(table)
+        for column, what in (("PatientID", "patients"), ("series", "series")):
+            if column in table and table["given"].nunique() > 1:
+                sides = table[table[column] != ""].groupby(column)["given"].nunique()
+                if (sides > 1).any():
+                    found.append(f"{int((sides > 1).sum())} {what} have images on both sides")
+        return found
+
+
+def facts_of(path: str, tags: Sequence[str], stacked: bool = False) -> list[dict[str, Any]]:
+    """What the header says about each frame: `tags` as text, `series`, `position`, and its own id as `_sop`.
+
+    Args:
+        path: the file.
+        tags: DICOM keywords.
+        stacked: also say which stack it belongs to: `_slice`, a `Slice`.
+
+    Raises:
+        DicomReadError: no DICOM file, or one without a picture.
+    """
+    header = read_header(path, [*tags, *PLACE, *GROUPS, *(STACK_TAGS if stacked else ())])
+    if header.get("Rows") is None or header.get("Columns") is None:
+        kind = getattr(getattr(header, "file_meta", {}).get("MediaStorageSOPClassUID"), "name", "kind unknown")
+        raise DicomReadError(
+            f"{path}: Rows is None; the file has no picture ({kind}); narrow data.images so that it does not match",
+            path,
+            "Rows",
+        )
+    try:
+        told = {tag: _text(element_of(header, tag)) for tag in tags}
+        series = str(header.get("SeriesInstanceUID") or "").strip() or str(Path(path).parent)
+        told |= {"series": series, "_sop": str(header.get("SOPInstanceUID") or "").strip()}
+        facts = [told | {"position": _position(header, path, frame)} for frame in range(frame_count(header, path))]
+        if stacked:
+            facts = [own | {"_slice": slice_of(header, path, frame, series)} for frame, own in enumerate(facts)]
+    except DicomReadError:
+        raise
+    except Exception as error:
+        raise DicomReadError(f"{path}: its header is damaged: {error}", path) from error
+    return facts
+
+
+def _wanted(path: Path) -> bool:
+    return not any(part.startswith(".") for part in path.parts) and path.stem.upper() != "DICOMDIR"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str | int | float) or not hasattr(value, "__iter__"):
+        return str(value).strip()
+    return "\\".join(str(part).strip() for part in value)
+
+
+def _position(header: Any, path: str, frame: int) -> float:
+    try:
+        position, orientation = place_of(header, path, frame)
+        return float(slice_places(position, orientation)[0])
+    except ValueError:  # most X-rays have no place in space
+        return float("nan")

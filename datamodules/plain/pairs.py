@@ -1,0 +1,33 @@
+"""Images with the one class by which they are paired."""
+
+from typing import Any
+
+import numpy as np
+
+from datamodules.plain.base import BaseData
+from datamodules.table import rows_of
+from datamodules.targets import Labels
+
+
+class PairData(BaseData):
+    """Images of which one target of kind `single` gives each a class.
+
+    Its arguments are those of its base, and `reader` may be any.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        labels = [target for target in self.targets if isinstance(target, Labels) and target.kind == "single"]
+        if len(labels) != 1:
+            raise ValueError(
+                f"data.targets has {len(labels)} targets Labels of kind single, expected one: the class by which "
+                "images are paired"
+            )
+        self.pair_target = labels[0]
+
+    def classes(self, split: str) -> np.ndarray:
+        """Class number of each image of `train` or `val`."""
+        self.prepare_targets()
+        decoder = self._decoder(self.targets, external=split == "train")
+        name = self.pair_target.name
+        return np.array([int(decoder.truth(row)[name]) for row in rows_of(self.split_table(split))])

@@ -1,0 +1,95 @@
+"""Slices of volumes as pictures in folders, whose paths say what they are."""
+
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from datamodules.plain.base import BaseData
+from files.paths import confined
+from preprocessing.series import gaps
+
+
+class SliceData(BaseData):
+    """Pictures whose id is put together from their path: UW-Madison's
+    `case123/case123_day20/scans/slice_0001_266_266_1.50_1.50.png` is `case123_day20_slice_0001`.
+
+    What the path says besides (the case for the folds, the spacing of pixels as a feature) are columns of the table.
+    With `datamodules.readers.StackReader` the slices around each one are its channels; gaps in their numbers are warned
+    about.
+
+    The other arguments are those of its base.
+
+    Args:
+        path_pattern: regular expression that fits the end of every path, with named groups; each is a column.
+        ids: the image id, with groups in braces: `{case}_{day}_slice_{slice}`. A group `slice` is the number of the
+            slice in its volume, and the rest of the id names the volume.
+    """
+
+    def __init__(self, *args: Any, path_pattern: str, ids: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.path_pattern, self.ids = path_pattern, ids
+        lacking = sorted(set(re.findall(r"\{(\w*)\}", ids)) - set(re.compile(path_pattern).groupindex))
+        if lacking:
+            raise ValueError(f"data.ids: {ids!r} names {lacking}, which is no group of data.path_pattern")
+
+    def find(self, root: str, pattern: str, source: str) -> pd.DataFrame:
+        confined(root, pattern)
+        rows = []
+        for path in sorted(path for path in Path(root).glob(pattern) if path.is_file()):
+            found = re.search(f"(?:{self.path_pattern})$", path.as_posix())
+            if found is None:
+                raise ValueError(f"data.path_pattern: {self.path_pattern!r} does not fit {path}")
+            parts = found.groupdict()
+            image_id = self.ids.format(**parts)
+            row = {"image_id": image_id, "path": str(path), "weight": 1.0, "source": source, "folder": path.parent.name}
+            rows.append(row | parts)
+        if not rows:
+            what = "is not there" if not Path(root).is_dir() else f"has no file that matches {pattern!r}"
+            raise FileNotFoundError(f"no images: {Path(root)} {what}; check data.root and data.images")
+        table = pd.DataFrame(rows)
+        twice = table[table["image_id"].duplicated(keep=False)]
+        if len(twice):
+            one, other = twice[twice["image_id"] == twice["image_id"].iloc[0]]["path"].tolist()[:2]
+            raise ValueError(f"two files have the id {twice['image_id'].iloc[0]!r}: {one} and {other}; see data.ids")
+        if hasattr(self.reader, "neighbours"):
+            table["slices"] = self._neighbours(table)
+        return table.sort_values("image_id", ignore_index=True)
+
+    def _neighbours(self, table: pd.DataFrame) -> list[list[str]]:
+        """Files of the slices around each one, from low to high, the ends repeated."""
+        if "slice" not in table:
+            raise ValueError("data.path_pattern has no group `slice`, so the neighbours of a slice are not known")
+        wrong = table[~table["slice"].fillna("").str.fullmatch(r"\d+")]
+        if len(wrong):
+            raise ValueError(
+                f"{wrong['path'].iloc[0]}: the group `slice` of data.path_pattern is {wrong['slice'].iloc[0]!r}, "
+                "expected a number"
+            )
+        columns = re.findall(r"\{(\w*)\}", self.ids)
+        volumes = [self.ids.format(**row | {"slice": ""}) for row in table[columns].to_dict("records")]
+        numbers, paths = table["slice"].astype(int).to_numpy(), table["path"].to_numpy()
+        offsets = np.arange(-self.reader.neighbours, self.reader.neighbours + 1) * self.reader.stride
+        found: list[list[str]] = [[] for _ in volumes]
+        uneven = []
+        for members in pd.Series(volumes).groupby(volumes, sort=False).indices.values():
+            order = members[np.argsort(numbers[members], kind="stable")]
+            inside = numbers[order]
+            twice = np.flatnonzero(np.diff(inside) == 0)
+            if len(twice):
+                one, other = paths[order[twice[0] : twice[0] + 2]]
+                raise ValueError(f"two files of one volume have the number {inside[twice[0]]}: {one} and {other}")
+            uneven += [f"{paths[order[g.after]]} is followed by {inside[g.after + 1]}" for g in gaps(inside)]
+            for rank, member in enumerate(order):
+                found[member] = paths[order[np.clip(rank + offsets, 0, len(order) - 1)]].tolist()
+        if uneven and self.reader.neighbours:
+            listed = "; ".join(uneven[:3]) + (" …" if len(uneven) > 3 else "")
+            warnings.warn(
+                f"reader.neighbours: {len(uneven)} gaps in the numbers of slices; neighbours lie further apart there: "
+                f"{listed}",
+                stacklevel=2,
+            )
+        return found
