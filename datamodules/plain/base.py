@@ -191,7 +191,7 @@ class BaseData:
         source = UnreadableFallback(self._decoder([]), rows) if lenient else self.reader
         return {row.image_id: source.size(row) for row in rows}
 
-    # --- what is predicted ----------------------------------------------------------------------------------------------
+    # --- what is predicted --------------------------------------------------------------------------------------------
 
     def predict_splits(self) -> list[str]:
         """Names of the splits that `predict` predicts, in the order of its loaders."""

@@ -11,6 +11,8 @@ import yaml
 from docstring_parser import Docstring, DocstringStyle, parse
 from jsonargparse import ArgumentParser
 
+PARTS = ("datamodules.plain", "datamodules.loading")  # modules of classes that no config names
+
 
 def docstring(value: Any) -> Docstring:
     """The docstring of a class or function, taken apart; its own, not an inherited one."""
@@ -57,13 +59,20 @@ def names(value: Any) -> list[str]:
     return [name.removeprefix("it.") for name in added if "." not in name.removeprefix("it.")]
 
 
+def is_part(kind: Any) -> bool:
+    """Whether a class is described where one stands on top of it: of a datamodule, what works without torch."""
+    return kind.__module__.startswith(PARTS)
+
+
 def parameter(value: Any, name: str) -> tuple[inspect.Parameter | None, Any]:
-    """The signature's entry of an argument, and the class (it or a base) whose constructor takes it."""
-    for owner in inspect.getmro(value) if inspect.isclass(value) else [value]:
-        called = owner.__dict__.get("__init__") if inspect.isclass(owner) else owner
+    """The signature's entry of an argument, and the class (it or a base) that is described with it."""
+    owner = value
+    for base in inspect.getmro(value) if inspect.isclass(value) else [value]:
+        owner = owner if is_part(base) else base
+        called = base.__dict__.get("__init__") if inspect.isclass(base) else base
         found = inspect.signature(called).parameters.get(name) if callable(called) else None
         if found is not None:
-            makers = {field.name: field.default_factory for field in fields(owner)} if is_dataclass(owner) else {}
+            makers = {field.name: field.default_factory for field in fields(base)} if is_dataclass(base) else {}
             made = makers.get(name, MISSING)
             return (found if made is MISSING else found.replace(default=made())), owner
     return None, value
@@ -72,10 +81,11 @@ def parameter(value: Any, name: str) -> tuple[inspect.Parameter | None, Any]:
 def arguments(value: Any) -> list[str]:
     """A bullet for each argument; those that a base class takes and documents by name only."""
     own, inherited = [], {}
+    parts = [base for base in inspect.getmro(value) if is_part(base)] if inspect.isclass(value) else []
+    described = {item.arg_name: item.description for part in [*parts, value] for item in docstring(part).params}
     for name in names(value):
         entry, owner = parameter(value, name)
-        described = {item.arg_name: item.description for item in docstring(value).params}
-        if name in described or owner is value:
+        if owner is value or name in {item.arg_name for item in docstring(value).params}:
             own.append(bullet(name, entry, described.get(name)))
         else:
             inherited.setdefault(owner, []).append(name)

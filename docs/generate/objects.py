@@ -117,7 +117,9 @@ def config_types() -> tuple[type, ...]:
 def argument_types(kind: type) -> list[type]:
     """Our classes in the annotations of a class's constructor."""
     ours = {package.partition(".")[0] for package in packages()}
-    hints = [entry.annotation for entry in inspect.signature(kind).parameters.values()]
+    makers = [kind, *(base for base in inspect.getmro(kind)[1:] if "__init__" in vars(base))]
+    ours_alone = [maker for maker in makers if maker is kind or maker.__module__.partition(".")[0] in ours]
+    hints = [entry.annotation for maker in ours_alone for entry in inspect.signature(maker).parameters.values()]
     return [part for hint in hints for part in parts(hint) if part.__module__.partition(".")[0] in ours]
 
 

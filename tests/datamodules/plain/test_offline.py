@@ -1,0 +1,49 @@
+"""The `data` part of a config without loaders."""
+
+import inspect
+
+import pytest
+from jsonargparse import ArgumentParser
+
+import datamodules
+from datamodules import plain
+from datamodules.plain import offline_data
+from datamodules.plain.offline import loader_arguments
+
+
+def arguments_of(kind):
+    added = ArgumentParser().add_class_arguments(kind, "it", fail_untyped=False)
+    return {name.removeprefix("it.") for name in added}
+
+
+@pytest.mark.parametrize("name", datamodules.__all__)
+def test_a_datamodule_takes_what_its_plain_class_takes_and_what_loaders_take(name):
+    kind, below = getattr(datamodules, name), getattr(plain, name.removesuffix("Module"))
+    assert issubclass(kind, below)
+    assert arguments_of(kind) == arguments_of(below) | loader_arguments()
+    assert not arguments_of(below) & loader_arguments()
+    everything = dict.fromkeys(arguments_of(kind))
+    for path in (f"datamodules.{name}", f"{kind.__module__}.{name}", name):
+        found = offline_data({"class_path": path, "init_args": everything})
+        assert found["class_path"] == f"datamodules.plain.{below.__name__}"
+        assert set(found["init_args"]) == arguments_of(below)
+
+
+@pytest.mark.parametrize("name", datamodules.__all__)
+def test_what_a_datamodule_adds_is_of_loaders(name):
+    """Tables, truth and folds must be those of the plain class, or training and scores would look at different rows."""
+    kind = getattr(datamodules, name)
+    tables = {one for one, value in inspect.getmembers(plain.BaseData, callable) if not one.startswith("__")}
+    for owner in inspect.getmro(kind):
+        if owner.__module__.startswith("datamodules.") and not owner.__module__.startswith("datamodules.plain."):
+            assert set(vars(owner)) & (tables - {"prepare_data"}) == set(), owner
+
+
+def test_other_classes_and_unknown_arguments_are_left_to_the_class():
+    for data in (
+        {"class_path": "mine.ImageDataModule", "init_args": {"root": "x", "batch_size": 2}},
+        {"class_path": "datamodules.mine.MyDataModule"},
+        {"class_path": "datamodules.ImageDataModule", "init_args": {"root": "x", "batch_sise": 2}},
+    ):
+        assert offline_data(data) == data
+    assert offline_data({"class_path": "datamodules.ImageDataModule"})["init_args"] == {}
