@@ -27,12 +27,13 @@ from datamodules.readers import ImageReader
 from datamodules.table import rows_of
 from datamodules.targets import MaskFiles
 from evaluation.cross_validation import CrossValidation
-from evaluation.folds import make_folds, write_folds
+from evaluation.folds import write_folds
 
 data = ImageData(
     "data", "images/*.png", [MaskFiles("masks/{{image_id}}.png", "mask")], reader=ImageReader("gray"), folds="folds.csv"
 )
-write_folds(make_folds(data.fold_table(CrossValidation(k=2)), CrossValidation(k=2)), "folds.csv")
+folds = data.fold_table(CrossValidation(stratify="area")).assign(fold=[0, 0, 1, 1], group=["a", "b", "c", "d"])
+write_folds(folds[["image_id", "fold", "group"]], "folds.csv")
 assert len(data.table()) == 4 and set(data.sizes("val").values()) == {{(8, 9)}}
 assert len(data.split_table("train")) == 2
 assert {{data.truth(row)["mask"].shape for row in rows_of(data.table())}} == {{(1, 8, 9)}}
