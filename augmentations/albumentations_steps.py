@@ -8,6 +8,7 @@ import numpy as np
 
 from augmentations.base import floats_of, masks_of
 from augmentations.truth_planes import Planes, as_floats, flags, is_unmixed, packed, unpacked
+from compat.albumentations import is_about_channels
 from masks.void import VOID, is_class_map
 
 Arrays = dict[str, np.ndarray]
@@ -87,7 +88,7 @@ class Albumentations:
         try:
             return compose(image=image, **given)
         except TypeError as error:
-            if "channel" not in str(error):
+            if not is_about_channels(error):
                 raise
             raise TypeError(
                 f"{error} The image has {image.shape[2]}: take a transform that knows them (augmentations.Colour with "

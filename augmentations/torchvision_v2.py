@@ -12,6 +12,7 @@ from torchvision.transforms.v2 import functional
 from augmentations.base import floats_of, masks_of
 from augmentations.pixel_map import follow, pixel_numbers, refuse_floats
 from augmentations.truth_planes import as_floats, flags, is_unmixed
+from compat.torchvision import apply_policy, refuses_masks
 
 POLICIES = (v2.AutoAugment, v2.RandAugment, v2.TrivialAugmentWide)
 LARGEST = 2**24  # pixels that float32, in which torchvision moves masks, can number
@@ -88,13 +89,13 @@ def apply_v2(
         if not spatial:
             picture = transform(picture)
         elif policy:
-            picture, numbers = _apply_policy(transform, picture, numbers)
+            picture, numbers = apply_policy(transform, picture, numbers)
         elif floats:
             picture, numbers, maps = transform(picture, numbers, _maps(arrays, floats, size))
         else:
             picture, numbers = transform(picture, numbers)
     except TypeError as error:
-        if "Mask" not in str(error):
+        if not refuses_masks(error):
             raise
         raise ValueError(
             f"{name}: {error}; name the policy in data.augmentation itself, not inside another transform, and masks "
@@ -133,23 +134,3 @@ def _interpolated(
         found[name], start = part if before.ndim == 3 else part[0], start + count
     valid = moved["valid"] & is_unmixed(maps[-2:]) if "valid" in moved else is_unmixed(maps[-2:])
     return found if valid.all() and "valid" not in moved else found | {"valid": valid}
-
-
-def _apply_policy(transform: Any, picture: tv_tensors.Image, numbers: tv_tensors.Mask) -> tuple[Any, Any]:
-    """A policy on the picture; what it moves, it moves again in the numbers of its pixels."""
-    apply = transform._apply_image_or_video_transform
-    moves: list[tuple[str, float]] = []
-
-    def noted(image: Any, transform_id: str, magnitude: float, **settings: Any) -> Any:
-        if transform_id.startswith(("Shear", "Translate", "Rotate")):
-            moves.append((transform_id, magnitude))
-        return apply(image, transform_id, magnitude, **settings)
-
-    transform._apply_image_or_video_transform = noted
-    try:
-        picture = transform(picture)
-    finally:
-        del transform._apply_image_or_video_transform
-    for name, magnitude in moves:
-        numbers = apply(numbers, name, magnitude, interpolation="nearest", fill={tv_tensors.Mask: 0})
-    return picture, numbers

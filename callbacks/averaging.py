@@ -6,6 +6,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from compat.lightning import average_of, swap_with_average, take_average
 
 
 class ExponentialMovingAverage(WeightAveraging):
@@ -31,35 +34,31 @@ class ExponentialMovingAverage(WeightAveraging):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Lightning copies the network before it goes to its device, and would fetch all weights from there each step.
         # The count of averages stays on the CPU, where asking for it makes nobody wait.
-        self._average_model.module.to(pl_module.device)
+        average_of(self).module.to(pl_module.device)
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         return step_idx is not None and step_idx >= self.start_step and step_idx % self.every == 0
 
-    @torch.no_grad()
     def _average(self, averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
-        decay = min(self.decay, (1 + int(count)) / (10 + int(count)))
-        if averaged[0].is_floating_point():
-            torch._foreach_lerp_(averaged, current, 1 - decay)
-        else:
-            torch._foreach_copy_(averaged, current)
+        move_towards(averaged, current, min(self.decay, (1 + int(count)) / (10 + int(count))))
 
     @property
     def _started(self) -> bool:
-        return self._average_model is not None and int(self._average_model.n_averaged) > 0
+        average = average_of(self)
+        return average is not None and int(average.n_averaged) > 0
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._swapped = self._started
         if self._swapped:
-            self._swap_models(pl_module)
+            swap_with_average(self, pl_module)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._swapped:
-            self._swap_models(pl_module)
+            swap_with_average(self, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._started:
-            self._copy_average_to_current(pl_module)
+            take_average(self, pl_module)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -70,5 +69,15 @@ class ExponentialMovingAverage(WeightAveraging):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        if self._average_model is not None:
+        if average_of(self) is not None:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
+
+
+@torch.no_grad()
+def move_towards(averaged: list[Tensor], current: list[Tensor], decay: float) -> None:
+    """Keep `decay` of each average and take the rest from the current value, in place; whole numbers are copied."""
+    if averaged[0].is_floating_point():
+        get_ema_multi_avg_fn(decay)(averaged, current, 0)
+    else:  # such as the batches that a norm has seen
+        for average, value in zip(averaged, current, strict=True):
+            average.copy_(value)

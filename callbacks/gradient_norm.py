@@ -4,6 +4,8 @@ import pytorch_lightning as pl
 import torch
 from torch.optim import Optimizer
 
+from compat.lightning import logs_this_step
+
 
 class GradientNorm(pl.Callback):
     """Log `gradient_norm`, the length of the gradient of all trained parameters before it is clipped.
@@ -23,7 +25,7 @@ class GradientNorm(pl.Callback):
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
-        if not trainer._logger_connector.should_update_logs:
+        if not logs_this_step(trainer):
             return
         gradients = [value.grad for value in pl_module.parameters() if value.grad is not None]
         pl_module.log("gradient_norm", torch.nn.utils.get_total_norm(gradients, self.norm), batch_size=1)

@@ -10,12 +10,13 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.apply_func import move_data_to_device
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from augmentations import Augmentation
 from augmentations.base import on_batch
-from callbacks.averaging import ExponentialMovingAverage
+from callbacks.averaging import ExponentialMovingAverage, move_towards
+from compat.lightning import average_of
+from compat.torch import is_batch_norm
 from datamodules.collate import collate_training
 from datamodules.dataset import TrainingDataset
 from datamodules.loaders import make_loader, worker_count
@@ -84,13 +85,8 @@ class MeanTeacher(ExponentialMovingAverage):
         self.drawn = 0  # unlabelled batches so far
         self._batches: Iterator[dict[str, Any]] | None = None
 
-    @torch.no_grad()
     def _average(self, averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
-        decay = min(1 - 1 / (int(count) + 1), self.decay)
-        if averaged[0].is_floating_point():
-            torch._foreach_lerp_(averaged, current, 1 - decay)
-        else:
-            torch._foreach_copy_(averaged, current)
+        move_towards(averaged, current, min(1 - 1 / (int(count) + 1), self.decay))
 
     # --- the images ---------------------------------------------------------------------------------------------------
 
@@ -103,10 +99,11 @@ class MeanTeacher(ExponentialMovingAverage):
             raise ValueError(f"MeanTeacher: outputs names {unknown}, but model.outputs are {pl_module.names}")
         if trainer.datamodule.windows is not None:
             raise ValueError("MeanTeacher: unlabelled images are read whole, data.windows cuts them; leave one out")
-        for part in self._average_model.modules():
-            if isinstance(part, _BatchNorm):
+        teacher = average_of(self)
+        for part in teacher.modules():
+            if is_batch_norm(part):
                 part.momentum = 0.0  # uses the batch's statistics, keeps the averaged ones
-        self._average_model.train()
+        teacher.train()
 
     def loader(self, data: Any) -> DataLoader:
         """Training batches without truth."""
@@ -155,7 +152,7 @@ class MeanTeacher(ExponentialMovingAverage):
         weights = {name: 1.0 for name in student.names} if self.outputs is None else self.outputs
         first, second = self.views(student, batch, rank)
         with torch.no_grad():
-            taught = self._average_model.module(*student.network_inputs(second))
+            taught = average_of(self).module(*student.network_inputs(second))
         said = student(*student.network_inputs(first))
         parts = []
         for name, weight in weights.items():

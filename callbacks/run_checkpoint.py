@@ -3,6 +3,8 @@
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from compat.lightning import checkpoint_due, save_last
+
 
 class RunCheckpoint(ModelCheckpoint):
     """Lightning's ModelCheckpoint whose `last` is of the last validation.
@@ -12,15 +14,13 @@ class RunCheckpoint(ModelCheckpoint):
     """
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        due = not self._should_skip_saving_checkpoint(trainer) and not self._should_save_on_train_epoch_end(trainer)
+        due = checkpoint_due(self, trainer, epoch_end=False)
         super().on_validation_end(trainer, pl_module)
-        self._keep_last(trainer, due)
+        if due and self.save_last:
+            save_last(self, trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        due = not self._should_skip_saving_checkpoint(trainer) and self._should_save_on_train_epoch_end(trainer)
+        due = checkpoint_due(self, trainer, epoch_end=True)
         super().on_train_epoch_end(trainer, pl_module)
-        self._keep_last(trainer, due)
-
-    def _keep_last(self, trainer: pl.Trainer, due: bool) -> None:
-        if due and self.save_last and self._last_global_step_saved != trainer.global_step:
-            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+        if due and self.save_last:
+            save_last(self, trainer)

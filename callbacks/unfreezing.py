@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
-from pytorch_lightning.strategies import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
 
 if TYPE_CHECKING:
     from networks.freeze import Frozen
@@ -37,8 +37,8 @@ class Unfreezing(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         from networks.freeze import find  # imports timm, a second that --help need not wait for
 
-        strategy = trainer.strategy
-        if isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.get("find_unused_parameters"):
+        wrapped = trainer.strategy.model
+        if isinstance(wrapped, DistributedDataParallel) and not wrapped.find_unused_parameters:
             raise ValueError(
                 "Unfreezing under DDP: gradients of frozen parts would be waited for; set trainer.strategy to "
                 "ddp_find_unused_parameters_true"

@@ -5,7 +5,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.apply_func import move_data_to_device
-from pytorch_lightning.trainer.connectors.logger_connector.result import _ResultCollection
+
+from compat.lightning import accumulates, nothing_logged
 
 
 class WorstBatch(pl.Callback):
@@ -55,7 +56,7 @@ class WorstBatch(pl.Callback):
         self.seen += 1
         if self.seen == self.every:
             self.due, self.worst, self.seen = self.worst, None, 0
-        if self.due is not None and not trainer.fit_loop._should_accumulate():
+        if self.due is not None and not accumulates(trainer):
             _, number, kept = self.due
             self.due = None
             extra_step(trainer, pl_module, move_data_to_device(kept, pl_module.device), number)
@@ -87,7 +88,8 @@ def extra_step(trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batc
         batch_idx: number of the batch in its epoch; augmentation on the device follows from it.
     """
     strategy, epoch = trainer.strategy, trainer.current_epoch
-    optimizer = strategy._lightning_optimizers[0]
+    optimizers = module.optimizers()
+    optimizer = optimizers[0] if isinstance(optimizers, list) else optimizers
 
     def closure() -> torch.Tensor:
         found = strategy.training_step(batch, batch_idx)
@@ -96,13 +98,11 @@ def extra_step(trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batc
         strategy.backward(loss, optimizer)
         return loss.detach()
 
-    loop, parts = trainer.fit_loop.epoch_loop, getattr(module, "loss_parts", None)
-    logged, loop._results = loop._results, _ResultCollection(training=True)
-    loop._results.batch = batch
+    parts = getattr(module, "loss_parts", None)
     try:
-        module.optimizer_step(epoch, batch_idx, optimizer, closure)
-        module.optimizer_zero_grad(epoch, batch_idx, optimizer)
+        with nothing_logged(trainer, batch):
+            module.optimizer_step(epoch, batch_idx, optimizer, closure)
+            module.optimizer_zero_grad(epoch, batch_idx, optimizer)
     finally:
-        loop._results = logged
         if parts is not None:
             module.loss_parts = parts

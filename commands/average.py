@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric.utilities.apply_func import move_data_to_device
-from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor, nn
 
 from augmentations.base import on_batch
 from commands.command_line.config import read_config
+from compat.torch import is_batch_norm
 from experiments.averaging import average, rank_of, write
 from experiments.loading import build_module
 from experiments.run_folder import RunFolder
@@ -99,10 +99,10 @@ def with_statistics(
     return {name: value.cpu() for name, value in module.state_dict().items()}
 
 
-def norms_of(module: BaseModule) -> list[_BatchNorm]:
+def norms_of(module: BaseModule) -> list[nn.Module]:
     """Batch norms with statistics that training moves; those of frozen parts keep theirs."""
     module.network.train()
-    found = [part for part in module.network.modules() if isinstance(part, _BatchNorm) and part.training]
+    found = [part for part in module.network.modules() if is_batch_norm(part) and part.training]
     module.eval()
     return [norm for norm in found if norm.running_mean is not None]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from compat.jsonargparse_messages import innermost
+from compat.jsonargparse import innermost
 from experiments.proposals import Tried
 from experiments.run_folder import RunFolder, write_json
 from experiments.space import Axis

@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from augmentations import Augmentation
 from augmentations.base import blanked_batch
+from compat.lightning import logs_this_step
 from inference import Inference
 from lightning_modules.checkpointing import checkpoint_activations
 from lightning_modules.depth import KEY, PictureDepth
@@ -261,7 +262,7 @@ class BaseModule(pl.LightningModule):
         """Log the loss of a training batch of `size` images and its parts; a task that steps by itself calls it too."""
         self.loss_parts = parts
         # Lightning takes 0.3 ms to log a value, so one that neither file nor bar will show is left out.
-        written = self.trainer._logger_connector.should_update_logs
+        written = logs_this_step(self.trainer)
         if written or (batch_idx + 1) % SHOWN_EVERY == 0 or self.trainer.is_last_batch:
             self.log("train/loss", total.detach(), prog_bar=True, batch_size=size)
         if len(parts) > 1 and written:

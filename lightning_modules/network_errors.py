@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
+from compat.torch import needs_more_values
+
 
 @contextmanager
 def explained(network: nn.Module, inputs: Sequence[Tensor]) -> Iterator[None]:
@@ -17,7 +19,7 @@ def explained(network: nn.Module, inputs: Sequence[Tensor]) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
+        if not needs_more_values(error):
             raise
         raise ValueError(
             f"a batch norm of the network sees a single value per channel in a batch of {len(inputs[0])}: set "

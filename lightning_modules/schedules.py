@@ -14,6 +14,8 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
+from compat.torch import lacks_length
+
 Scheduler = LRScheduler | ReduceLROnPlateau
 
 
@@ -95,7 +97,7 @@ def make_scheduler(
     try:
         scheduler = make(optimizer)
     except ValueError as error:
-        if "total_steps" not in str(error):
+        if not lacks_length(error):
             raise
         steps = trainer.estimated_stepping_batches
         if steps == float("inf"):
@@ -168,7 +170,7 @@ def stretch_one_cycle(scheduler: OneCycleLR, make: Callable[..., Scheduler], tot
         warnings.simplefilter("ignore")
         fresh.step()
     # The trainer, its callbacks and the checkpoint hold the old object.
-    scheduler.__dict__.update({key: value for key, value in vars(fresh).items() if key != "optimizer"})
+    scheduler.load_state_dict(fresh.state_dict())
     print(f"OneCycleLR: the run has {total} steps now, {before} before; the cycle goes on at step {done} of {total}")
 
 

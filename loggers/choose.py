@@ -6,7 +6,7 @@ from jsonargparse import ArgumentParser, Namespace
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
-from compat.jsonargparse_messages import innermost
+from compat.jsonargparse import innermost
 from loggers.safe_logger import SafeLogger
 from loggers.wandb_mode import settle_wandb_mode
 

@@ -1,63 +1,14 @@
-"""Encoders of segmentation_models_pytorch, and what would work where a decoder cannot take one."""
+"""Encoders of segmentation_models_pytorch."""
 
 import difflib
-import re
 
 import segmentation_models_pytorch as smp
 import timm
 import torch
 from torch import nn
 
+from compat.smp import OWN_SIZE, what_would_work
 from networks.first_layer import set_in_channels
-
-OWN_SIZE = (
-    "this encoder takes images of its own size alone; take one of any size (tu-convnext_…, tu-pvt_v2_…, tu-caformer_…, "
-    "tu-nextvit_…, mit_b…), or a network of smp: with dict_kwargs: {img_size: 256} it is built for that size, to which "
-    "data.augmentation and model.inference.tile or size bring the images (of maxvit the name says the size)"
-)
-# What smp and timm say, and what they leave unsaid: what would work instead.
-ADVICE: tuple[tuple[str, str], ...] = (
-    (
-        r"do(es)? not support dilated mode|unexpected keyword argument 'output_stride'",
-        "the decoder widens the encoder's last stages by dilation (DeepLabV3, DeepLabV3Plus, PAN with output stride "
-        "16 or 8); resnet…, se_resnext…, efficientnet-b…, tu-convnext_… allow it. With this encoder take Unet, FPN, "
-        "Linknet or MAnet, or PAN with encoder_output_stride 32",
-    ),
-    (
-        r"Unsupported model downsampling pattern",
-        "the decoder wants features at 1/4, 1/8, 1/16 and 1/32 of the image (and perhaps at 1/2); for a plain ViT "
-        "(vit, deit, dinov3) take segmentation_models_pytorch.DPT with dict_kwargs: {dynamic_img_size: true}",
-    ),
-    (
-        r"doesn't match model \(|must be divisible by window|multiple of the window",
-        OWN_SIZE,
-    ),
-    (
-        r"Wrong input shape height=",
-        "set model.inference.stride to 32 (sides are then padded, and predictions cropped back) and crop the training "
-        "images to multiples of 32, or take a decoder of any size: Unet, networks.ConcatLinknet",
-    ),
-    (
-        r"Output size is too small",
-        "PAN pools the last features three times: sides of 128 or more with encoder_output_stride 16, 256 with 32",
-    ),
-    (r"Only Timm encoders are supported for DPT", "for example tu-vit_base_patch16_224.augreg_in21k"),
-    (r"`mit_b\d` is not supported|encoder_name=mit_b", "take mit_b… with Unet, FPN, PAN or DeepLabV3Plus"),
-    (
-        r"Expected more than 1 value per channel when training",
-        "a batch of one image, and a batch norm over one pixel of it: data.batch_size 2 or more, "
-        "or networks.to_group_norm around the network",
-    ),
-)
-
-
-def what_would_work(error: BaseException) -> str | None:
-    """Advice for an error by which smp or timm refuse an encoder or an image size.
-
-    None for any other error, and for one that has its advice already.
-    """
-    text = str(error)
-    return next((advice for pattern, advice in ADVICE if re.search(pattern, text) and advice not in text), None)
 
 
 def build_encoder(

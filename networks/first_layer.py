@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from compat.smp import tell_encoders
+
 
 def spread(known: int, channels: int, copies: list[int] | None = None) -> Tensor:
     """How the weights of `known` channels are spread over new ones, `(known, channels)`.
@@ -113,9 +115,5 @@ def set_in_channels(network: nn.Module, channels: int, copies: list[int] | None 
     weight = repack(old.weight.data, channels, copies)
     before, old.in_channels = old.in_channels, channels
     old.weight = nn.Parameter(weight, requires_grad=old.weight.requires_grad)
-    for module in network.modules():  # smp's encoders pass the image on as their first feature map, and say so
-        if hasattr(module, "_in_channels") and hasattr(module, "_out_channels"):
-            module._in_channels = channels
-            if module._out_channels[0] == before:
-                module._out_channels = [channels, *list(module._out_channels)[1:]]
+    tell_encoders(network, before, channels)
     return network

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from timm.layers import BatchNormAct2d, FrozenBatchNormAct2d, GroupNormAct
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.ops import FrozenBatchNorm2d
+
+from compat.torch import is_batch_norm
 
 
 def to_group_norm(network: nn.Module, groups: int = 32) -> nn.Module:
@@ -32,7 +33,7 @@ def to_group_norm(network: nn.Module, groups: int = 32) -> nn.Module:
     if groups < 1:
         raise ValueError(f"groups is {groups}, expected 1 or more")
 
-    def group_norm(norm: _BatchNorm, name: str) -> nn.Module:
+    def group_norm(norm: nn.Module, name: str) -> nn.Module:
         channels = norm.num_features
         number = next(number for number in range(min(groups, channels), 0, -1) if channels % number == 0)
         if isinstance(norm, BatchNormAct2d):
@@ -63,7 +64,7 @@ def to_frozen_batch_norm(network: nn.Module) -> nn.Module:
         ValueError: a batch norm of another kind than 2-D, or without statistics; no batch norm in the network.
     """
 
-    def frozen(norm: _BatchNorm, name: str) -> nn.Module:
+    def frozen(norm: nn.Module, name: str) -> nn.Module:
         if not isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm) or norm.running_mean is None:
             kind = type(norm).__name__ + ("" if norm.running_mean is not None else " without running statistics")
             raise ValueError(
@@ -81,13 +82,13 @@ def to_frozen_batch_norm(network: nn.Module) -> nn.Module:
     return _replace(network, frozen)
 
 
-def _replace(network: nn.Module, make: Callable[[_BatchNorm, str], nn.Module]) -> nn.Module:
-    if isinstance(network, _BatchNorm):
+def _replace(network: nn.Module, make: Callable[[nn.Module, str], nn.Module]) -> nn.Module:
+    if is_batch_norm(network):
         return make(network, "the network")
     made: dict[int, nn.Module] = {}
     for path, parent in list(network.named_modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, _BatchNorm):
+            if is_batch_norm(child):
                 # One norm in two places stays one.
                 if id(child) not in made:
                     made[id(child)] = make(child, f"{path}.{name}".lstrip("."))

@@ -7,7 +7,7 @@ import yaml
 from jsonargparse import ActionConfigFile
 
 from commands.command_line.training import Parser, add_experiment_arguments
-from compat.jsonargparse_messages import own_words
+from compat.jsonargparse import own_words
 from datamodules import BaseDataModule
 from experiments.arguments import check_order, config_files, experiment_name, without_configs
 from experiments.configuration import OfflineConfig, experiment_folder

@@ -1,14 +1,12 @@
 """What a command that ends with an error prints: the cause first."""
 
 import os
-import re
 import traceback
 from pathlib import Path
 
+from compat.torch import worker_error
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-WORKER = re.compile(r"Caught (\w+) in DataLoader worker process \d+\.\nOriginal Traceback")
 
 
 def told(error: BaseException) -> str | None:
@@ -18,16 +16,11 @@ def told(error: BaseException) -> str | None:
     """
     if traceback_wanted():
         return None
-    message, worker = str(error), WORKER.match(str(error))
+    message, worker = str(error), worker_error(str(error))
     frame = traceback.extract_tb(error.__traceback__)[-1]
     file, number, code = frame.filename, frame.lineno, frame.line or ""
     if worker is not None:  # a loader's worker sends its traceback as text, with the error behind it
-        places = list(re.finditer(r'^  File "(.+)", line (\d+), in .+\n(.*)$', message, re.MULTILINE))
-        start = re.search(rf"^(?:\w+\.)*{worker[1]}: ", message[places[-1].end() :], re.MULTILINE) if places else None
-        if start is None:
-            return None
-        file, number, code = places[-1].groups()
-        message = message[places[-1].end() + start.end() :].strip()
+        file, number, code, message = worker
     path = Path(file).resolve()
     if not message or not code.strip().startswith("raise ") or REPOSITORY not in path.parents:
         return None

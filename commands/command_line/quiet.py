@@ -4,30 +4,25 @@ import logging
 import warnings
 from pathlib import Path
 
+from compat import jsonargparse, lightning
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-# Advertisements; hardware that is not looked for; a path that the next line gives again.
-SAID_FOR_NOTHING = ("💡 Tip", "TPU available: False", "Restoring states from the checkpoint path")
-WARNED_FOR_NOTHING = (
-    r"(?s).*isinstance\(treespec, LeafSpec\).* is deprecated",  # Lightning's own use of what torch has deprecated
-    "Total length of `DataLoader` across ranks is zero",  # all is predicted already
-    "(?s).*does not round-trip",  # of jsonargparse: a tuple becomes a list in YAML, which every library here takes too
-)
 
 
 class NoAdvertisements(logging.Filter):
-    """Drops the messages that begin as `SAID_FOR_NOTHING`."""
+    """Drops the messages that begin as `compat.lightning.IGNORED_LOG_PREFIXES`."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith(SAID_FOR_NOTHING)
+        return not record.getMessage().startswith(lightning.IGNORED_LOG_PREFIXES)
 
 
 def quiet() -> None:
     """Call once a process, before Lightning builds its Trainer."""
-    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_utilities.core.rank_zero"):
+    for name in lightning.LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(one, NoAdvertisements) for one in logger.filters):
             logger.addFilter(NoAdvertisements())
-    for message in WARNED_FOR_NOTHING:
+    for message in (*lightning.IGNORED_WARNINGS, *jsonargparse.IGNORED_WARNINGS):
         warnings.filterwarnings("ignore", message)
 
 

@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -26,7 +26,7 @@ from callbacks import (
 from callbacks.snapshots import main_checkpoint
 from commands.command_line.quiet import quiet
 from compat.former_keys import accept_former_keys
-from compat.jsonargparse_messages import cause_first, own_words
+from compat.jsonargparse import cause_first, flags_of, integers_first, own_words
 from datamodules import BaseDataModule
 from evaluation.cross_validation import CrossValidation
 from evaluation.interval import bootstrap_interval
@@ -66,26 +66,14 @@ class Parser(LightningArgumentParser):
     def add_lightning_class_args(self, lightning_class: Any, nested_key: str, *args: Any, **kwargs: Any) -> list[str]:
         added = super().add_lightning_class_args(lightning_class, nested_key, *args, **kwargs)
         if lightning_class is pl.Trainer:
-            # 1 is one batch and 1.0 all of them. `typing` takes `int | float` and `float | int` for the same, and where
-            # a library has asked for the second one first, the signature of Trainer shows floats first: 1 became 1.0.
-            for action in self._actions:
-                if getattr(action, "_typehint", None) == float | int | None:
-                    action._typehint = Union[int, float, None]  # noqa: UP007 (only `typing` keeps the order)
+            integers_first(self)
         return added
 
     def error(self, message: str, ex: Exception | None = None) -> None:
         if not self.exit_on_error:  # a nested attempt of jsonargparse's own, which it may recover from
             super().error(message, ex)
-        print(cause_first(message, self._options()), file=sys.stderr)
+        print(cause_first(message, flags_of(self)), file=sys.stderr)
         raise SystemExit(2)
-
-    def _options(self) -> list[str]:
-        """The flags of this parser and of its verb's."""
-        verbs = [
-            parser for action in self._actions for parser in (getattr(action, "_name_parser_map", None) or {}).values()
-        ]
-        actions = [action for parser in (self, *verbs) for action in parser._actions]
-        return [option.lstrip("-") for action in actions for option in action.option_strings if option.startswith("--")]
 
 
 class CompetitionCLI(LightningCLI):
@@ -118,6 +106,7 @@ class CompetitionCLI(LightningCLI):
         return {self.verb: LightningCLI.subcommands()[self.verb]}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        self.verb_parser = parser  # the only one, as there is one verb
         add_experiment_arguments(parser)
         parser.add_argument(
             "--overwrite", type=bool, default=False, help="Let fit replace the run that is already in the run folder."
@@ -149,9 +138,9 @@ class CompetitionCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = parser.parse_args(args)
-
-    def _parse_ckpt_path(self) -> None:
-        """Do nothing: the stock method lets a checkpoint's settings override flags and config without a word."""
+        # Taken out before LightningCLI sees it: a checkpoint's settings would override flags and config without a word.
+        config = self.config[self.verb]
+        self.checkpoint_wanted, config.ckpt_path = config.ckpt_path, None
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.verb]
@@ -170,8 +159,10 @@ class CompetitionCLI(LightningCLI):
         # What is saved repeats the run; the checkpoint to start from and the folder belong to this call alone.
         saved = config.clone()
         saved.ckpt_path, saved.run_folder, saved.overwrite, saved.stages = None, None, False, None
-        self.text = self._parser(self.verb).dump(saved, skip_none=False)
+        self.text = self.verb_parser.dump(saved, skip_none=False)
         self.model_config = yaml.safe_load(self.text)["model"]
+        if self.verb == "predict":
+            config.return_predictions = False  # they are on disk; keeping them would fill the memory
         # Built apart, each on its own: one whose library is missing must not end the run.
         self.loggers = given = config.trainer.logger
         config.trainer.logger = given if isinstance(given, bool) else None
@@ -184,7 +175,7 @@ class CompetitionCLI(LightningCLI):
 
     def _find_checkpoint(self, config: Namespace) -> Path | None:
         """Turn `best`, `last` or a path into a file; every verb but fit takes the best unless told otherwise."""
-        name = config.ckpt_path if self.verb == "fit" else config.ckpt_path or "best"
+        name = self.checkpoint_wanted if self.verb == "fit" else self.checkpoint_wanted or "best"
         checkpoint = None if name is None else self.run.checkpoint(str(name))
         self.checkpoint_name = str(name) if name in ("best", "last") else str(Path(str(name)).resolve())
         config.ckpt_path = None if checkpoint is None else str(checkpoint)
@@ -198,13 +189,12 @@ class CompetitionCLI(LightningCLI):
         config = self.config_init[self.verb].trainer
         off = config.logger is False or config.fast_dev_run
         loggers = [] if off else [MetricsCSV(self.run.path, self.verb), *make_loggers(self.loggers)]
-        return super().instantiate_trainer(**{"logger": loggers or False, **kwargs})
-
-    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[pl.Callback]) -> pl.Trainer:
-        given = config.get("callbacks") or []
+        given = config.callbacks or []
+        given = given if isinstance(given, list) else [given]
         bar = [] if any(isinstance(callback, ProgressBar) for callback in given) else [TQDMProgressBar(refresh_rate=5)]
-        bar = bar if config.get("enable_progress_bar") is not False else []
-        return super()._instantiate_trainer(config, [*bar, *callbacks, *self._own_callbacks()])
+        bar = bar if config.enable_progress_bar is not False else []
+        callbacks = [*given, *bar, *self._own_callbacks()]  # LightningCLI adds the checkpoint's, which runs last
+        return super().instantiate_trainer(**{"logger": loggers or False, "callbacks": callbacks, **kwargs})
 
     def _own_callbacks(self) -> list[pl.Callback]:
         config = self.config_init[self.verb]
@@ -253,12 +243,6 @@ class CompetitionCLI(LightningCLI):
         if self.datamodule.fold != "all":
             before = read_checkpoint(self.checkpoint).get("folds_hash")
             check_folds(before, None if before is None else self.datamodule.folds_hash(), self.datamodule.folds)
-
-    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        settings = super()._prepare_subcommand_kwargs(subcommand)
-        if subcommand == "predict":
-            settings["return_predictions"] = False  # they are on disk; keeping them would fill the memory
-        return settings
 
 
 def add_experiment_arguments(parser: LightningArgumentParser) -> None:

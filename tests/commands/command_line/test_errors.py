@@ -11,7 +11,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from commands.command_line.errors import told
-from compat.jsonargparse_messages import cause_first
+from compat.jsonargparse import cause_first
 from datamodules.dataset import EvaluationDataset
 from datamodules.decoder import Decoder
 from datamodules.readers import ImageReader

@@ -1,4 +1,7 @@
-"""What jsonargparse says of a wrong config, cause first."""
+"""Private parts of jsonargparse, as they are in 4.53, and what it says of a wrong config, cause first.
+
+`pyproject.toml` keeps it below 4.54.
+"""
 
 import difflib
 import inspect
@@ -7,6 +10,33 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from typing import TYPE_CHECKING, Union
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+# A tuple becomes a list in YAML, which every library here takes too.
+IGNORED_WARNINGS = ("(?s).*does not round-trip",)
+
+
+def integers_first(parser: "ArgumentParser") -> None:
+    """Let `1` be an integer for arguments of numbers: of `trainer.limit_val_batches` 1 is one batch, 1.0 all of them.
+
+    `typing` takes `int | float` and `float | int` for the same, and where a library has asked for the second one first,
+    a signature shows floats first. The type of an argument has no public name once it is added.
+    """
+    for action in parser._actions:
+        if getattr(action, "_typehint", None) == float | int | None:
+            action._typehint = Union[int, float, None]  # noqa: UP007 (only `typing` keeps the order)
+
+
+def flags_of(parser: "ArgumentParser") -> list[str]:
+    """The flags of a parser and of its subcommands, without dashes; argparse lists them nowhere in public."""
+    children = [
+        child for action in parser._actions for child in (getattr(action, "_name_parser_map", None) or {}).values()
+    ]
+    actions = [action for one in (parser, *children) for action in one._actions]
+    return [option.lstrip("-") for action in actions for option in action.option_strings if option.startswith("--")]
 
 from jsonargparse import ArgumentParser
 
