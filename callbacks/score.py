@@ -1,7 +1,5 @@
 """The competition's own score, in every validation."""
 
-import csv
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from torch import Tensor
 
 from callbacks.gathered_metric import GatheredMetric
 from evaluation.panels import Gallery, as_map, write_panel
+from files.writing import write_csv
 from submissions.competition import Competition
 
 
@@ -119,11 +118,7 @@ def write_scores(path: Path, competition: Competition) -> None:
     """One row per image, worst first, those without a score last: `image_id` and a column per metric."""
     columns = {name: metric.scores() for name, metric in competition.metrics().items()}
     first = next(iter(columns.values()))
-    temporary = path.with_suffix(".tmp")
-    with open(temporary, "w", newline="") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(["image_id", *columns])
-        sign = 1 if competition.metric.higher_is_better else -1
-        for image_id in sorted(first, key=lambda name: (np.isnan(first[name]), sign * first[name], name)):
-            writer.writerow([image_id, *(f"{scores[image_id]:.6f}" for scores in columns.values())])
-    os.replace(temporary, path)
+    sign = 1 if competition.metric.higher_is_better else -1
+    order = sorted(first, key=lambda name: (np.isnan(first[name]), sign * first[name], name))
+    rows = ([name, *(f"{scores[name]:.6f}" for scores in columns.values())] for name in order)
+    write_csv(path, ["image_id", *columns], rows)

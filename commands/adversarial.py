@@ -14,8 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from commands.command_line.training import Parser
-from files.png import replace
 from files.tables import comma_hint, read_csv
+from files.writing import write_frame
 from predictions.store import PredictionStore
 
 MODELS = {
@@ -121,8 +121,7 @@ def main(arguments: list[str]) -> None:
         raise SystemExit(f"error: {error}") from error
     table = pd.DataFrame({"image_id": ids, "weight": np.round(found.weights, 6)})
     output = Path(chosen.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    replace(output, table.to_csv(index=False).encode())
+    write_frame(output, table)
     print(f"train against test: AUC {found.auc:.3f}  [{found.low:.3f}, {found.high:.3f}], out of fold")
     if found.low <= 0.5:
         print(f"nothing tells them apart: the weights in {output} would only add noise")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from commands.command_line.config import read_config
 from experiments.stored_predictions import out_of_fold
-from files.png import replace
+from files.writing import write_frame
 
 
 def suspects(labels: np.ndarray, probabilities: np.ndarray, threshold: float = 0.8, scaled: bool = False) -> np.ndarray:
@@ -72,9 +72,8 @@ def main(arguments: list[str]) -> None:
         }
     ).sort_values("distance", ascending=False, kind="stable")
     weights = pd.DataFrame({"image_id": [case.image_id for case in cases], "weight": np.where(found.any(1), 0.0, 1.0)})
-    folder.mkdir(parents=True, exist_ok=True)
     for file, content in (("suspects.csv", table), ("weights.csv", weights)):
-        replace(folder / file, content.to_csv(index=False).encode())
+        write_frame(folder / file, content)
     images = int(found.any(1).sum())
     print(f"{len(table)} labels of {images} of {len(cases)} images are suspect: {folder / 'suspects.csv'}, worst first")
     print(f"without them:  python cli.py fit … --data.weights {folder / 'weights.csv'}")

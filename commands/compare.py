@@ -11,7 +11,7 @@ from evaluation.interval import paired_interval
 from experiments.differences import MISSING, differences, short
 from experiments.summaries import Summary, summarise
 from experiments.tables import as_text
-from files.tables import write_csv
+from files.writing import write_csv
 
 COLUMNS = ("experiment", "score", "spread", "folds", "best_epochs", "time", "parameters", "from")
 

@@ -28,7 +28,7 @@ from experiments.run_facts import best_epoch, training_seconds
 from experiments.stored_predictions import out_of_fold
 from experiments.tables import as_text
 from files.paths import text_hash
-from files.tables import write_csv
+from files.writing import write_csv
 from postprocessing.search import Case
 from predictions.store import PredictionStore
 

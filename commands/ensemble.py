@@ -1,6 +1,5 @@
 """The verb `ensemble`: predictions of several experiments become those of one."""
 
-import os
 import shutil
 from contextlib import suppress
 from dataclasses import asdict
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 
 from commands.command_line.config import read_config
 from datamodules.table import rows_of
@@ -28,6 +26,7 @@ from experiments.fold_stores import Missing, check_folds_there
 from experiments.run_folder import RunFolder
 from experiments.yaml_files import read_yaml
 from files.paths import file_hash, text_hash
+from files.writing import write_yaml
 from predictions.store import PredictionStore
 
 RUN = "ensemble"  # the one run of the experiment that the verb writes: search, score and submit find it as a fold
@@ -261,9 +260,7 @@ class Ensemble:
             "experiment": self.output.name,
             "runs": str(self.output.parent),
         }
-        temporary = run.config.with_suffix(".tmp")
-        temporary.write_text(yaml.safe_dump(content, sort_keys=False))
-        os.replace(temporary, run.config)
+        write_yaml(run.config, content)
 
 
 def config_of(members: list[Member]) -> Path:

@@ -1,7 +1,6 @@
 """The verb `features`: what a network makes of every image before its head, computed once."""
 
 import hashlib
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from experiments.configuration import OfflineConfig
 from experiments.loading import load
 from experiments.run_folder import RunFolder
 from files.paths import text_hash
-from files.png import replace
+from files.writing import write_array, write_frame
 from networks import ImageClassifier
 from predictions.store import PredictionStore
 from preprocessing.sources import checkpoint_mark, look
@@ -145,10 +144,8 @@ def write_features(config: OfflineConfig, run: Path | None) -> Path:
         store.write(row.image_id, {"features": extractor(image)}, dtype="float32")
     store.finish(look({name: inputs[name] for name in left}, {}))
     matrix = np.stack([store.read(row.image_id)["features"] for row in rows])
-    content = io.BytesIO()
-    np.save(content, matrix)
-    replace(folder / "features.npy", content.getvalue())
-    replace(folder / "ids.csv", pd.DataFrame({"image_id": ids}).to_csv(index=False).encode())
+    write_array(folder / "features.npy", matrix)
+    write_frame(folder / "ids.csv", pd.DataFrame({"image_id": ids}))
     print(f"{folder / 'features.npy'}: {matrix.shape[0]} images, {matrix.shape[1]} features; their ids: ids.csv")
     return folder
 

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import yaml
 from tqdm import tqdm
 
 from commands.command_line.config import read_config
@@ -24,8 +23,10 @@ from experiments.arguments import config_files
 from experiments.configuration import OfflineConfig
 from experiments.conversion import Job, converted, kind_of
 from experiments.yaml_files import read_yaml
+from files.atomic import atomic_path
 from files.paths import confined, text_hash
-from files.png import replace, write_png
+from files.png import write_png
+from files.writing import write_frame, write_json, write_text, write_yaml
 from preprocessing.base import Preprocess
 
 FORMAT = 1  # raise it when what is written changes
@@ -87,7 +88,7 @@ def prepare(config: OfflineConfig, arguments: list[str]) -> None:
         lines |= work.yaml_lines()
     write_failures(output / "failed.csv", failures)
     copied = copy_files(data.root, tables, output)
-    print_end(write_yaml(data, output, lines), steps, copied, arguments)
+    print_end(write_overlay(data, output, lines), steps, copied, arguments)
     if failures:
         raise SystemExit(
             f"error: {len(failures)} images failed and are left out, the first is {failures[0]['image_id']!r}: "
@@ -106,10 +107,9 @@ def check_output(output: Path, root: Path) -> None:
     if output.is_dir() and any(output.iterdir()) and not mark.is_file():
         raise SystemExit(f"error: --output {output} holds files that `prepare` has not made; give an empty folder")
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        replace(mark, json.dumps({"format": FORMAT, "root": str(root)}, indent=1).encode() + b"\n")
+        write_json(mark, {"format": FORMAT, "root": str(root)})
     except OSError as error:
-        raise SystemExit(f"error: cannot write to --output {output}: {error.strerror}") from None
+        raise SystemExit(f"error: --output {output}: {error}") from None
 
 
 def prefix_of(split: str) -> str:
@@ -240,7 +240,7 @@ class Split:
         return entries
 
     def _write_journal(self, entries: dict[str, dict[str, Any]]) -> None:
-        replace(self.journal, "".join(json.dumps(entry) + "\n" for entry in entries.values()).encode())
+        write_text(self.journal, "".join(json.dumps(entry) + "\n" for entry in entries.values()))
 
     def _remove(self, stale: dict[str, dict[str, Any]]) -> None:
         """Delete what earlier runs wrote and this one does not stand for: images that are gone, or have failed."""
@@ -259,7 +259,7 @@ class Split:
             if masks[image_id] not in entry["files"]:
                 full = np.ones((entry["facts"]["prepared_height"], entry["facts"]["prepared_width"]), np.uint8)
                 path = confined(self.output, masks[image_id])
-                entry["files"][masks[image_id]] = write_png(path, full)
+                entry["files"][masks[image_id]] = write_png(path, full, durable=False)
 
     def _write_table(self) -> None:
         """`<prefix>table.csv`: what is known about each image that was written, with its size before and after."""
@@ -268,8 +268,8 @@ class Split:
         facts = [self.entries[image_id]["facts"] for image_id in table["image_id"]]
         columns = ["height", "width", "prepared_height", "prepared_width", "channels", "dtype"]
         sizes = pd.DataFrame(facts, columns=columns, index=table.index)
-        text = pd.concat([table.drop(columns=columns, errors="ignore"), sizes], axis=1).to_csv(index=False)
-        replace(self.output / f"{self.prefix}table.csv", text.encode())
+        known = pd.concat([table.drop(columns=columns, errors="ignore"), sizes], axis=1)
+        write_frame(self.output / f"{self.prefix}table.csv", known)
 
     def yaml_lines(self) -> dict[str, Any]:
         """Arguments of `data` that read what was written."""
@@ -338,7 +338,7 @@ def write_failures(path: Path, failures: list[dict[str, str]]) -> None:
         path.unlink(missing_ok=True)
         return
     frame = pd.DataFrame(failures, columns=["image_id", "split", "path", "error"]).sort_values(["split", "image_id"])
-    replace(path, frame.to_csv(index=False).encode())
+    write_frame(path, frame)
 
 
 def copy_files(root: str, names: list[str | None], output: Path) -> list[str]:
@@ -348,10 +348,8 @@ def copy_files(root: str, names: list[str | None], output: Path) -> list[str]:
         if not (Path(root) / name).is_file():
             continue
         source, goal = confined(root, name), confined(output, name)
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        temporary = goal.with_name(goal.name + ".tmp")
-        shutil.copyfile(source, temporary)
-        os.replace(temporary, goal)
+        with atomic_path(goal) as temporary:
+            shutil.copyfile(source, temporary)
         copied.append(name)
     return copied
 
@@ -371,7 +369,7 @@ def as_yaml(thing: Any) -> dict[str, Any]:
     return {"class_path": path, **({"init_args": arguments} if arguments else {})}
 
 
-def write_yaml(data: BaseDataModule, output: Path, lines: dict[str, Any]) -> Path:
+def write_overlay(data: BaseDataModule, output: Path, lines: dict[str, Any]) -> Path:
     """Write `data.yaml`, an overlay of the config that reads what was written."""
     path = output / "data.yaml"
     earlier = read_yaml(path)["data"]["init_args"] if path.is_file() else {}  # other splits
@@ -381,7 +379,7 @@ def write_yaml(data: BaseDataModule, output: Path, lines: dict[str, Any]) -> Pat
     order = ["root", "images", "val_images", "test_images", "reader", "preprocessing", "targets", "test_targets"]
     lines = {key: lines[key] for key in [*order, *lines] if key in lines}
     content = {"data": {"class_path": "datamodules.ImageDataModule", "init_args": lines}}
-    replace(path, yaml.safe_dump(content, sort_keys=False, width=100).encode())
+    write_yaml(path, content)
     return path
 
 

@@ -1,10 +1,6 @@
 """`pseudo`: labels for unlabelled images by trained runs, for each fold by the run that did not see it."""
 
-import csv
-import json
-import os
 import re
-import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +9,6 @@ from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from callbacks.prediction_writer import split_folder
 from commands.command_line.config import read_config
@@ -25,6 +20,8 @@ from experiments.labelling import confidence, labels_of
 from experiments.run_folder import RunFolder, fold_name
 from experiments.stored_predictions import mean_of_folds
 from experiments.teachers import PSEUDO, check_teacher, config_of, round_of
+from files.atomic import atomic_folder
+from files.writing import write_arrays, write_csv, write_json, write_yaml
 from predictions.store import PredictionStore
 from preprocessing.hashes import pixel_hash
 
@@ -39,18 +36,13 @@ def main(arguments: list[str]) -> None:
         raise SystemExit(f"error: {folder} is there; --overwrite true replaces it, --output and --round write another")
     try:
         teachers = teachers_of(config.runs, options.round)
-        temporary = folder.with_name(folder.name + ".tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        entries = write_labels(config, teachers, temporary)
-        write_overlays(config, teachers[0][1], folder, temporary)
+        manifest = {"round": options.round, "on": options.on, "hi": options.hi, "lo": options.lo, "soft": options.soft}
+        with atomic_folder(folder) as temporary:
+            entries = write_labels(config, teachers, temporary)
+            write_overlays(config, teachers[0][1], folder, temporary)
+            write_json(temporary / "manifest.json", manifest | {"folds": entries})
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f"error: {error}") from error
-    manifest = {"round": options.round, "on": options.on, "hi": options.hi, "lo": options.lo, "soft": options.soft}
-    (temporary / "manifest.json").write_text(json.dumps(manifest | {"folds": entries}, indent=1) + "\n")
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(temporary, folder)
     for fold, entry in entries.items():
         print(f"labels for fold {fold}: {entry['images']} of {entry['of']} images, by {', '.join(entry['teachers'])}")
     name = f"{config.experiment.name}_{options.mode}{options.round}"
@@ -157,7 +149,7 @@ def write_labels(
                 derive(data.targets, dict(arrays))  # says now what training would miss
                 checked = True
             file = f"{name}/{quote(image_id, safe='').replace('.', '%2E')}.npz"
-            np.savez_compressed(folder / file, **arrays)
+            write_arrays(folder / file, arrays, compressed=True, durable=False)
             own = {"labels": file, "confidence": f"{sure:.6f}", "weight": options.weight, "source": "pseudo"}
             rows.append(wanted[image_id] | own)
         if not rows:
@@ -165,7 +157,7 @@ def write_labels(
                 f"no image of {options.on!r} is left for fold {fold}: nothing lies beyond --hi {options.hi} or --lo "
                 f"{options.lo}, or no confidence reaches --min_confidence {options.min_confidence}"
             )
-        write_rows(folder / f"{name}.csv", rows)
+        write_csv(folder / f"{name}.csv", list(rows[0]), (row.values() for row in rows))
         facts = {"table": f"{name}.csv", "folds_hash": known, "teachers": [str(run.path) for run in runs]}
         entries[str(fold)] = facts | {"images": len(rows), "of": of}
     return entries
@@ -192,14 +184,6 @@ def without_copies(config: OfflineConfig, table: pd.DataFrame) -> pd.DataFrame:
             stacklevel=2,
         )
     return table[kept].reset_index(drop=True)
-
-
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """A table of labels."""
-    with open(path, "w", newline="") as handle:
-        writer = csv.DictWriter(handle, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 # --- overlays --------------------------------------------------------------------------------------------------------
@@ -251,4 +235,4 @@ def write_overlays(config: OfflineConfig, run: RunFolder, folder: Path, temporar
     stage: dict[str, Any] = {"data": {"init_args": changed}}
     stages = [{"name": "pseudo", **stage}, {"name": "real", "from": "best"}]
     for mode, content in (("joint", stage), ("pretrain", {"stages": stages})):
-        (temporary / f"{mode}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        write_yaml(temporary / f"{mode}.yaml", content)

@@ -22,6 +22,7 @@ from experiments.curves import read_metrics, smoothed
 from experiments.fold_stores import open_store
 from experiments.run_folder import RunFolder
 from experiments.stored_predictions import out_of_fold, test_predictions
+from files.writing import write_frame
 from predictions.store import PredictionStore, read_mean
 from reports.experiment.quantities import NAMES, quantities
 from reports.experiment.reliability import Reliability, channels_of
@@ -104,7 +105,7 @@ def write(config: OfflineConfig, output: Path) -> Report:
     tested, draw = look_at_test(config)
     sets = {"truth": seen.truth, "out of fold": seen.predicted, "test": tested}
     outliers = add_sanity(report, sets)
-    outliers.to_csv(output / "outliers.csv", index=False)
+    write_frame(output / "outliers.csv", outliers)
     show_outliers(report, outliers, config, cases, draw)
     if cases:
         add_images(report, chosen_images(config, cases))

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from experiments.arguments import check_order, config_files, experiment_name, flags_for_offline, setting
 from experiments.members import is_current
-from experiments.run_folder import RunFolder, fold_name, fold_runs, write_json
+from experiments.run_folder import RunFolder, fold_name, fold_runs
 from files.paths import file_hash, text_hash
 from files.texts import read_json
+from files.writing import write_json
 
 CLI = Path(__file__).resolve().parents[1] / "cli.py"
 

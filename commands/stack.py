@@ -1,12 +1,10 @@
 """The verb `stack`: a second-level model over the out-of-fold predictions of experiments becomes an experiment."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 
 from commands.command_line.config import read_config
 from commands.ensemble import check_members
@@ -25,6 +23,7 @@ from experiments.stack_objects import ObjectProblem
 from experiments.stack_scores import scores_of
 from experiments.yaml_files import read_yaml
 from files.paths import text_hash
+from files.writing import write_yaml
 from postprocessing.step import as_config
 from predictions.store import PredictionStore
 
@@ -200,9 +199,7 @@ class Stack:
             # Of the outputs that steps over all images change, the stack has none.
             own = {"dataset_postprocess": [], "postprocess": [as_config(step) for step in problem.postprocess]}
             content["competition"] = content["competition"] | own
-        temporary = run.config.with_suffix(".tmp")
-        temporary.write_text(yaml.safe_dump(content, sort_keys=False))
-        os.replace(temporary, run.config)
+        write_yaml(run.config, content)
 
 
 def config_of(members: list[Member]) -> Path:

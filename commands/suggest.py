@@ -1,6 +1,5 @@
 """The verb `suggest`: which images to annotate next; rounds of new labels."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from datamodules.table import rows_of
 from experiments.configuration import OfflineConfig
 from exploration.rounds import import_labels, read_rounds
 from exploration.suggest import centred, describe, read_descriptors, suggest, uncertainty
+from files.writing import write_frame
 from predictions.store import PredictionStore
 
 
@@ -94,10 +94,7 @@ def write_suggestion(config: OfflineConfig, rounds: Path) -> None:
         for rank, (index, gain) in enumerate(zip(picked, gains, strict=True), 1)
     ]
     columns = ["rank", "image_id", "path", "uncertainty", "share_covered"]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(output.name + ".tmp")
-    pd.DataFrame(records, columns=columns).to_csv(temporary, index=False)
-    os.replace(temporary, output)
+    write_frame(output, pd.DataFrame(records, columns=columns))
     print(f"{output}: {len(picked)} of {len(ids)} images to annotate, by {len(stores)} models")
     print(f"then annotate, and:  python cli.py suggest … --import FOLDER_OF_LABELS --round {next_round(known)}")
 

@@ -34,7 +34,7 @@ from experiments.study import Study, clear
 from experiments.tables import as_text
 from experiments.trials import TRIALS, run_trials
 from files.paths import file_hash
-from files.tables import write_csv
+from files.writing import write_csv
 
 REFUSED = ("--overwrite", "--ckpt_path", "--run_folder", "--trainer.devices")
 

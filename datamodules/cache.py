@@ -2,7 +2,6 @@
 
 import hashlib
 import inspect
-import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -18,8 +17,10 @@ from datamodules.decoder import Arrays, Decoder
 from datamodules.table import rows_of
 from datamodules.targets.boxes import ARRAYS, cut_lists
 from datamodules.windows import Window, crop
+from files.atomic import atomic_path
 from files.paths import file_hash, text_hash
 from files.texts import read_json
+from files.writing import write_json
 
 FORMAT = 2  # raise it when the layout of a shard changes, or what a decoder makes of what reader and targets read
 BITS = "bits"
@@ -135,15 +136,9 @@ class _Chunks(Dataset):
             content = bytearray()
             entries, size = self._fill(chunk, content.extend)
             return shard, entries, bytes(content), size
-        temporary = self.folder / f"{shard}.{os.getpid()}.tmp"
-        try:
-            with open(temporary, "wb") as handle:
-                entries, size = self._fill(chunk, handle.write)
-            os.replace(temporary, self.folder / f"{shard}.bin")
-            temporary.write_text(json.dumps(entries))
-            os.replace(temporary, self.folder / f"{shard}.json")
-        finally:
-            temporary.unlink(missing_ok=True)
+        with atomic_path(self.folder / f"{shard}.bin") as temporary, open(temporary, "wb") as handle:
+            entries, size = self._fill(chunk, handle.write)
+        write_json(self.folder / f"{shard}.json", entries, indent=None)
         return shard, entries, None, size
 
     def _fill(self, chunk: list[tuple[str, Any]], write: Callable) -> tuple[dict[str, list[Field]], int]:

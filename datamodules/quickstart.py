@@ -1,15 +1,14 @@
 """A small nuclei competition, generated, in the Data Science Bowl's own layout."""
 
-import csv
-import os
-import shutil
-import tempfile
 from abc import ABC, abstractmethod
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from files.atomic import atomic_folder
+from files.png import write_png
+from files.writing import write_csv
 from masks import rle
 
 
@@ -36,17 +35,8 @@ class Nuclei(Generator):
         self.train, self.test, self.seed = train, test, seed
 
     def write(self, root: Path) -> None:
-        root = Path(root)
-        root.parent.mkdir(parents=True, exist_ok=True)
-        # Under another name until it is whole: half a data set would look like a small one.
-        temporary = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
-        try:
+        with atomic_folder(root) as temporary:  # half a data set would look like a small one
             self._write(temporary)
-            os.chmod(temporary, 0o755)
-            os.replace(temporary, root)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
 
     def _write(self, root: Path) -> None:
         tables: dict[str, list[tuple]] = {
@@ -60,23 +50,20 @@ class Nuclei(Generator):
             image_id = random.bytes(16).hex()
             test = number >= self.train
             folder = root / ("stage1_test" if test else "stage1_train") / image_id
-            (folder / "images").mkdir(parents=True)
             alpha = np.full((*labels.shape, 1), 255, np.uint8)
-            picture = np.concatenate([image[..., ::-1], alpha], axis=2)
-            cv2.imwrite(str(folder / "images" / f"{image_id}.png"), picture)
+            picture = np.concatenate([image, alpha], axis=2)
+            write_png(folder / "images" / f"{image_id}.png", picture, durable=False)
             texts = rle.encode_instances(labels)
             if test:
                 tables["stage1_sample_submission"].append((image_id, "1 1"))
                 tables["stage1_solution"] += [(image_id, text, *labels.shape) for text in texts.values()]
                 continue
             tables["stage1_train_labels"] += [(image_id, text) for text in texts.values()]
-            (folder / "masks").mkdir()
             for instance in texts:
                 mask = ((labels == instance) * 255).astype(np.uint8)
-                cv2.imwrite(str(folder / "masks" / f"{image_id}_{instance:03d}.png"), mask)
-        for name, rows in tables.items():
-            with open(root / f"{name}.csv", "w", newline="") as handle:
-                csv.writer(handle).writerows(rows)
+                write_png(folder / "masks" / f"{image_id}_{instance:03d}.png", mask, durable=False)
+        for name, (header, *rows) in tables.items():
+            write_csv(root / f"{name}.csv", header, rows)
 
 
 def draw_nuclei(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

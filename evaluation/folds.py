@@ -1,6 +1,5 @@
 """Folds: made once, in a file; groups and duplicates are never split."""
 
-import os
 import warnings
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from evaluation.cross_validation import CrossValidation
 from evaluation.divide import TRAIN_ONLY, divide
 from files.paths import text_hash
 from files.tables import read_csv
+from files.writing import write_frame
 from preprocessing.duplicates import connected_groups
 
 
@@ -84,11 +84,7 @@ def join_groups(table: pd.DataFrame, columns: list[str]) -> pd.Series:
 
 def write_folds(folds: pd.DataFrame, path: Path) -> None:
     """Write the folds file, at once."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    folds.to_csv(temporary, index=False)
-    os.replace(temporary, path)
+    write_frame(path, folds)
 
 
 def read_folds(path: Path | str) -> pd.DataFrame:

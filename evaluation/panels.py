@@ -1,12 +1,12 @@
 """Pictures of predictions beside the truth, for people to look at."""
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from files.png import write_png
 from masks.void import VOID, is_class_map
 
 COLUMNS = ("image", "truth", "prediction", "errors")
@@ -142,13 +142,7 @@ def draw_panel(rows: list[Row], title: str = "") -> np.ndarray:
 
 def write_panel(path: Path, rows: list[Row], title: str = "") -> None:
     """Draw rows into a PNG file, at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    done, content = cv2.imencode(".png", draw_panel(rows, title)[..., ::-1])
-    if not done:
-        raise OSError(f"panel {path} cannot be encoded")
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(content.tobytes())
-    os.replace(temporary, path)
+    write_png(path, draw_panel(rows, title))
 
 
 def _rgb(image: np.ndarray) -> np.ndarray:

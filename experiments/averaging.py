@@ -1,12 +1,12 @@
 """One checkpoint from several: the mean of their weights."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from files.atomic import atomic_path
 from lightning_modules.depth import KEY
 from lightning_modules.weights import read_checkpoint
 
@@ -64,7 +64,6 @@ def check_alike(state: dict[str, Tensor], other: dict[str, Tensor], first: Path,
 
 def write(content: dict[str, Any], path: Path) -> Path:
     """Save a checkpoint by a temporary name, so that nobody reads half of it."""
-    temporary = path.with_suffix(".tmp")
-    torch.save(content, temporary)
-    os.replace(temporary, path)
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
     return path

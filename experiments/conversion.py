@@ -1,6 +1,5 @@
 """One image of a config as plain files, in this process or in several."""
 
-import io
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -14,7 +13,8 @@ from datamodules.decoder import Decoder
 from datamodules.readers.images import read_picture
 from datamodules.targets import Target
 from files.paths import confined
-from files.png import replace, write_png
+from files.png import write_png
+from files.writing import write_array
 from preprocessing.base import Preprocess
 
 Kind = Literal["binary", "classes", "labels", "array"]
@@ -67,8 +67,11 @@ class Job:
         files = {}
         for name, array in contents.items():
             path = confined(self.output, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            files[name] = write_png(path, array) if path.suffix == ".png" else replace(path, npy(array))
+            files[name] = (
+                write_png(path, array, durable=False)
+                if path.suffix == ".png"
+                else write_array(path, array, durable=False)
+            )
         if facts["deep_colour"]:
             error = self._lost(row, contents)
             if error:
@@ -149,13 +152,6 @@ def storable(array: np.ndarray, name: str, kind: Kind) -> np.ndarray:
     return plane.astype(np.uint16 if high > 255 else np.uint8)
 
 
-def npy(array: np.ndarray) -> bytes:
-    """The bytes of a `.npy` file."""
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
-    return buffer.getvalue()
-
-
 def kind_of(target: Target, name: str, array: np.ndarray, form: str) -> Kind:
     """How an array of a target is stored so that a target reads the same again."""
     if name == "valid":
@@ -183,10 +179,7 @@ def converted(job: Job, rows: list[Any], processes: int) -> Iterator[dict[str, A
         finally:
             pool.shutdown(cancel_futures=True)
     except OSError as error:
-        raise SystemExit(
-            f"error: cannot write {error.filename or job.output}: {error.strerror}; what is done stays, the same "
-            "command goes on"
-        ) from error
+        raise SystemExit(f"error: {error}; what is done stays, the same command goes on") from error
     except BrokenProcessPool:
         raise SystemExit(
             "error: a worker was killed, most often for want of memory; the same command goes on where it "

@@ -1,7 +1,6 @@
 """Curves of a run and of a search as PNG files."""
 
 import csv
-import os
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 
+from files.atomic import atomic_path
 from postprocessing.search import SearchResult
 
 Series = dict[str, list[tuple[int, float]]]
@@ -128,6 +128,5 @@ def _grid(count: int) -> tuple[Any, list]:
 
 
 def _save(figure: Any, output: Path) -> None:
-    temporary = Path(output).with_suffix(".tmp")
-    figure.savefig(temporary, format="png")
-    os.replace(temporary, output)
+    with atomic_path(output) as temporary:
+        figure.savefig(temporary, format="png")

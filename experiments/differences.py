@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
+from files.writing import to_yaml_line
 
 # What every run has of its own, and what follows from its place.
 OWN = ("experiment", "runs", "run_folder", "overwrite", "ckpt_path", "weights_only", "stages")
@@ -67,4 +67,4 @@ def _text(value: Any) -> str:
         return f"[{', '.join(_text(entry) for entry in value)}]"
     if isinstance(value, str):
         return value
-    return yaml.safe_dump(value, default_flow_style=True, width=1e9).split("\n")[0]
+    return to_yaml_line(value)

@@ -8,9 +8,10 @@ from typing import Protocol
 import numpy as np
 
 from experiments.arguments import config_files
-from experiments.run_folder import RunFolder, write_json
+from experiments.run_folder import RunFolder
 from files.paths import file_hash, text_hash
 from files.texts import read_json
+from files.writing import write_json
 from predictions.store import PredictionStore
 
 

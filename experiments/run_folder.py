@@ -1,13 +1,12 @@
 """Where a run keeps its files, and how later verbs find them."""
 
-import json
-import os
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from files.texts import read_json
+from files.writing import write_json
 from preprocessing.sources import find_checkpoint
 
 
@@ -66,14 +65,6 @@ class RunFolder:
     def read_facts(self) -> dict[str, Any]:
         """What `write_facts` wrote, or nothing."""
         return read_json(self.facts) if self.facts.is_file() else {}
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file by a temporary name, so that nobody reads half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(temporary, path)
 
 
 def fold_name(fold: int | str) -> str:

@@ -1,13 +1,12 @@
 """Write what a run needs to be repeated, when a fit starts."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 
 from experiments.run_folder import RunFolder
-from files.png import replace
+from files.writing import write_bytes, write_text
 
 GO_ON = "the same command with --ckpt_path last goes on from the last checkpoint"
 
@@ -37,12 +36,9 @@ class SaveRun(pl.Callback):
             old = (*self.run.checkpoints.glob("*.ckpt"), self.run.path / "metrics.csv", self.run.path / "scores.csv")
             for path in old if self.anew else ():
                 path.unlink(missing_ok=True)
-            self.run.path.mkdir(parents=True, exist_ok=True)
-            temporary = self.run.path / "config.yaml.tmp"
-            temporary.write_text(self.config)
-            os.replace(temporary, self.run.config)
+            write_text(self.run.config, self.config)
             if isinstance(trainer.datamodule.fold, int):
-                replace(self.run.folds, Path(trainer.datamodule.folds).read_bytes())
+                write_bytes(self.run.folds, Path(trainer.datamodule.folds).read_bytes())
             self.run.write_facts(**self.start_facts, folds_hash=self.folds_hash, state="started")
 
     def on_save_checkpoint(

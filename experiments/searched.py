@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import Namespace
 
 from compat.former_keys import accept_former_keys
 from experiments.differences import differences, short
-from experiments.run_folder import RunFolder, write_json
+from experiments.run_folder import RunFolder
 from experiments.yaml_files import read_yaml
-from files.png import replace
 from files.texts import read_json
+from files.writing import write_json, write_yaml
 from postprocessing.search import SearchResult
 from predictions.store import PredictionStore
 
@@ -60,7 +59,7 @@ def write_searched(experiment: Path, found: SearchResult, origin: Origin, runs: 
     record |= {"folds": folds_of(runs), "before": found.before, "cross_fitted": found.cross_fitted}
     path.unlink(missing_ok=True)  # never beside the record of another one
     write_json(path.with_suffix(".json"), record | {"in_sample": found.in_sample})
-    replace(path, yaml.safe_dump(overlay, sort_keys=False).encode())
+    write_yaml(path, overlay)
     return path
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from files.writing import to_yaml_line
+
 Path = tuple[str | int, ...]
 GRID_POINTS = 5  # of a range that does not say how many
 
@@ -93,11 +95,7 @@ class Axis:
             return self.domain.names[self.domain.options.index(value)]
         if isinstance(value, float):
             return f"{value:.6g}"
-        return (
-            value
-            if isinstance(value, str)
-            else yaml.safe_dump(value, default_flow_style=True, width=1000).split("\n")[0]
-        )
+        return value if isinstance(value, str) else to_yaml_line(value)
 
 
 def parse_axis(text: str) -> Axis:

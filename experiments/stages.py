@@ -1,7 +1,6 @@
 """A run as a chain: each stage starts from the former one's weights and changes some keys of the config."""
 
 import copy
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +11,11 @@ import yaml
 
 from experiments.arguments import config_files, experiment_name, setting
 from experiments.processes import children_end_with_us, launch
-from experiments.run_folder import RunFolder, fold_name, write_json
+from experiments.run_folder import RunFolder, fold_name
 from experiments.yaml_files import read_yaml
 from files.paths import file_hash, text_hash
 from files.texts import read_json
+from files.writing import to_yaml, write_json, write_yaml
 
 FIXED = ("stages", "experiment", "runs", "run_folder", "ckpt_path", "overwrite", "cv", "competition")
 FIXED_DATA = ("root", "images", "val_images", "folds", "fold")
@@ -180,7 +180,7 @@ def _run_stage(
     overwrite: bool,
 ) -> None:
     """Train one stage unless it is done."""
-    settings = text_hash(yaml.safe_dump([stage.name, stage.start, stage.overlay]))
+    settings = text_hash(to_yaml([stage.name, stage.start, stage.overlay], sort_keys=True))
     known = record.read()
     if known.get("state") == "finished":
         if known["settings"] != settings:
@@ -223,10 +223,7 @@ def write_overlay(stage: Stage, weights: str | None) -> Path:
         model = overlay.get("model") or {}
         overlay["model"] = model | {"init_args": (model.get("init_args") or {}) | {"init_from": weights}}
     path = stage.run.path / "stage.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(yaml.safe_dump(overlay, sort_keys=False))
-    os.replace(temporary, path)
+    write_yaml(path, overlay)
     return path
 
 

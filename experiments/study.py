@@ -2,21 +2,18 @@
 
 import csv
 import math
-import os
 import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from compat.jsonargparse import innermost
 from experiments.proposals import Tried
-from experiments.run_folder import RunFolder, write_json
+from experiments.run_folder import RunFolder
 from experiments.space import Axis
-from files.tables import write_csv
 from files.texts import read_json
+from files.writing import write_csv, write_json, write_text, write_yaml
 
 
 @dataclass
@@ -133,9 +130,8 @@ class Study:
         write_csv(self.folder / "trials.csv", self.columns(), [self.row(trial) for trial in self.trials])
         best = self.best()
         if best is not None:
-            temporary = self.folder / "best.yaml.tmp"
-            temporary.write_text(f"# trial {best.number}: {best.score:.6g}\n{best.overlay.read_text()}")
-            os.replace(temporary, self.folder / "best.yaml")
+            text = f"# trial {best.number}: {best.score:.6g}\n{best.overlay.read_text()}"
+            write_text(self.folder / "best.yaml", text)
 
     def columns(self) -> list[str]:
         """The header of the table."""
@@ -152,9 +148,7 @@ class Study:
 
 def write_overlay(trial: Trial, content: dict[str, Any]) -> None:
     """Write the second config of a trial."""
-    temporary = trial.overlay.with_suffix(".tmp")
-    temporary.write_text(yaml.safe_dump(content, sort_keys=False))
-    os.replace(temporary, trial.overlay)
+    write_yaml(trial.overlay, content)
 
 
 def clear(trial: Trial) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from experiments.fold_stores import Missing, check_folds_there
 from experiments.run_facts import best_epoch, training_seconds
@@ -18,6 +17,7 @@ from experiments.study import best_score
 from experiments.yaml_files import read_yaml
 from files.paths import file_hash
 from files.texts import read_json
+from files.writing import to_yaml
 from predictions.store import PredictionStore
 from preprocessing.sources import find_checkpoint
 
@@ -56,7 +56,7 @@ class Summary:
     @property
     def metric(self) -> str:
         """The metric's class and its arguments, as text: scores of two that differ cannot be compared."""
-        return yaml.safe_dump(self.config["competition"]["metric"], sort_keys=True)
+        return to_yaml(self.config["competition"]["metric"], sort_keys=True)
 
     @property
     def higher_is_better(self) -> bool:

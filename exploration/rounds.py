@@ -1,6 +1,5 @@
 """Which image was annotated in which round: a CSV that grows."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import pandas as pd
 
 from datamodules.readers.images import read_picture
 from files.tables import read_csv
+from files.writing import write_frame
 
 COLUMNS = ["image_id", "round"]
 
@@ -85,10 +85,7 @@ def import_labels(
         )
     rounds = {image_id: 0 for image_id in labelled} | before | dict.fromkeys(seen, number)
     table = pd.DataFrame(sorted(rounds.items()), columns=COLUMNS)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    table.to_csv(temporary, index=False)
-    os.replace(temporary, path)
+    write_frame(path, table)
     return table
 
 

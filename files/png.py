@@ -6,14 +6,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from files.writing import write_bytes
 
-def write_png(path: Path | str, image: np.ndarray, bgr: bool = False) -> int:
-    """Write a PNG without loss, by a temporary name and a rename; returns its size in bytes.
+
+def write_png(path: Path | str, image: np.ndarray, bgr: bool = False, durable: bool = True) -> int:
+    """Write a PNG without loss, at once; returns its size in bytes.
 
     Args:
-        path: the file; its folder must be there.
+        path: the file.
         image: `(H, W)` or `(H, W, C)` with 1, 3 or 4 channels, uint8 or uint16, RGB(A).
         bgr: the channels are in OpenCV's own order.
+        durable: as in `files.atomic.atomic_path`.
 
     Raises:
         ValueError: a type or number of channels that PNG does not have.
@@ -30,7 +33,7 @@ def write_png(path: Path | str, image: np.ndarray, bgr: bool = False) -> int:
     ):
         raise ValueError(f"PNG holds 1, 3 or 4 channels of 8 or 16 bits, not {image.dtype} {image.shape}")
     _, content = cv2.imencode(".png", image if bgr else _other_order(image))
-    return replace(path, content.tobytes())
+    return write_bytes(path, content.tobytes(), durable)
 
 
 def read_png(path: Path | str, bgr: bool = False) -> np.ndarray:
@@ -48,18 +51,6 @@ def read_png(path: Path | str, bgr: bool = False) -> np.ndarray:
         raise ValueError(f"{path} is no picture that can be read")
     image = image if image.ndim == 3 else image[..., None]
     return image if bgr else _other_order(image)
-
-
-def replace(path: Path | str, content: bytes) -> int:
-    """Write a file by a temporary name, so that nobody finds half of it; returns its size in bytes."""
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "wb") as handle:
-            handle.write(content)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return len(content)
 
 
 def _other_order(image: np.ndarray) -> np.ndarray:

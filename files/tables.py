@@ -7,10 +7,10 @@ import multiprocessing
 import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -265,12 +265,3 @@ def _read_cudf(path: Path | str, columns: int) -> "pd.DataFrame":
     if columns != frame.shape[1]:
         raise ValueError(f"{path}: cudf finds {frame.shape[1]} columns, the header has {columns}; take another engine")
     return frame
-
-
-def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Write a table at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", newline="") as handle:
-        csv.writer(handle).writerows([header, *rows])
-    os.replace(temporary, path)

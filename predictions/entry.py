@@ -3,8 +3,6 @@
 import contextlib
 import io
 import json
-import os
-import tempfile
 import zipfile
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from files.atomic import beside, publish
 from predictions.quantiser import STEPS, Stored, stored_as, to_steps
 
 STRIP_ROWS = 256
@@ -30,10 +29,8 @@ class PredictionFile:
     def __init__(self, path: Path, image_id: str, dtype: Stored = "uint8") -> None:
         self.path, self.image_id, self.dtype = path, image_id, dtype
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(suffix=".tmp", dir=path.parent)
-        self.temporary = Path(name)
-        self._file = os.fdopen(handle, "wb")
-        self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+        self.temporary = beside(path)
+        self._zip = zipfile.ZipFile(self.temporary, "x", zipfile.ZIP_DEFLATED, compresslevel=1)
         self._header: dict[str, dict[str, Any]] = {}
         self._discarded = False
         self._waiting: dict[str, list[np.ndarray]] = {}  # rows of maps that do not fill a strip yet
@@ -105,7 +102,6 @@ class PredictionFile:
         finally:
             with contextlib.suppress(OSError):  # the disk may be full
                 self._zip.close()
-                self._file.close()
             self.temporary.unlink(missing_ok=True)
 
     def _finish(self) -> None:
@@ -114,8 +110,7 @@ class PredictionFile:
                 self._add_strip(name, np.concatenate(waiting, axis=1))
         self._zip.writestr("header.json", json.dumps({"image_id": self.image_id, "arrays": self._header}))
         self._zip.close()
-        self._file.close()
-        os.replace(self.temporary, self.path)
+        publish(self.temporary, self.path, durable=False)  # thousands of them; a damaged one is found and made again
 
     def _add_strip(self, name: str, part: np.ndarray) -> None:
         buffer = io.BytesIO()

@@ -15,6 +15,7 @@ import numpy as np
 
 from files.paths import text_hash
 from files.texts import read_json
+from files.writing import write_json
 from predictions.entry import STRIP_ROWS, PredictionFile
 from predictions.quantiser import Stored, restored
 from preprocessing.sources import (
@@ -310,10 +311,7 @@ class PredictionStore:
         return self.path / (quote(image_id, safe="").replace(".", "%2E") + ".npz")
 
     def _write_manifest(self, content: dict) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
-        temporary = self.path / "manifest.json.new"
-        temporary.write_text(json.dumps(content))
-        os.replace(temporary, self.manifest_path)
+        write_json(self.manifest_path, content, indent=None)
 
 
 def read_finite(store: PredictionStore, image_id: str, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:

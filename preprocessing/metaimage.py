@@ -3,13 +3,14 @@
 Written from the format's description (itk.org/Wiki/MetaIO/Documentation); needs nothing but NumPy.
 """
 
-import os
 import zlib
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from files.writing import write_bytes
 
 TYPES = {
     "MET_CHAR": np.int8,
@@ -164,8 +165,8 @@ def write_metaimage(path: Path | str, array: np.ndarray, affine: np.ndarray, com
     }
     text = "".join(f"{key} = {value}\n" for key, value in fields.items()).encode()
     if not local:
-        _replace(raw, content)  # the header last: with it the volume is there
-    _replace(path, text + (content if local else b""))
+        write_bytes(raw, content)  # the header last: with it the volume is there
+    write_bytes(path, text + (content if local else b""))
 
 
 def _content(path: Path | str, header: MetaImageHeader) -> bytes:
@@ -174,15 +175,6 @@ def _content(path: Path | str, header: MetaImageHeader) -> bytes:
         skip = int(header.fields.get("HeaderSize", 0))
         handle.seek(header.begin if file == Path(path) else max(0, skip))
         return handle.read()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _axes(fields: dict[str, str], path: Path | str) -> int:

@@ -1,6 +1,5 @@
 """What predictions were made from, and whether it is the same still: a checkpoint, the files of each image."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from files.paths import file_hash, text_hash
 from files.texts import read_json
+from files.writing import write_json
 
 GONE = ""  # hash of a file that is not there
 
@@ -228,6 +228,4 @@ def read_seen(path: Path) -> tuple[dict[str, Seen], dict[str, int]]:
 
 def write_seen(path: Path, images: Mapping[str, Seen], folders: Mapping[str, int]) -> None:
     """Write the inputs of all images, and `folders_of` them, at once."""
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(json.dumps({"folders": folders, "images": list(images.items())}))
-    os.replace(temporary, path)
+    write_json(path, {"folders": folders, "images": list(images.items())}, indent=None)

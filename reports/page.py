@@ -1,6 +1,5 @@
 """One HTML page without outside resources: sections, tables, charts, pictures, findings."""
 
-import os
 import re
 from dataclasses import dataclass, field
 from html import escape
@@ -10,6 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from files.writing import write_bytes, write_text
 from reports.pictures import embedded
 
 STYLE = """
@@ -138,9 +138,7 @@ class Report:
     def write(self, name: str, content: bytes) -> None:
         """Write a file beside the page, at once."""
         if self.folder is not None:
-            temporary = self.folder / f"{name}.tmp"
-            temporary.write_bytes(content)
-            os.replace(temporary, self.folder / name)
+            write_bytes(self.folder / name, content)
 
     def html(self) -> str:
         """The whole page."""
@@ -173,9 +171,7 @@ class Report:
 
     def save(self, path: Path) -> None:
         """Write the page, at once."""
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(self.html())
-        os.replace(temporary, path)
+        write_text(path, self.html())
 
 
 def anchor(title: str) -> str:

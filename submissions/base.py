@@ -1,7 +1,6 @@
 """The base of every submission format."""
 
 import csv
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from files.atomic import atomic_path
 from files.tables import read_csv
 
 if TYPE_CHECKING:
@@ -130,10 +130,8 @@ class Submission(ABC):
                 f"predictions and {sample or 'ids'} disagree: {len(missing)} ids without a prediction "
                 f"{missing[:3]}, {len(extra)} predictions without an id {extra[:3]}; predict this test set"
             )
-        output.parent.mkdir(parents=True, exist_ok=True)
-        temporary = output.with_name(output.name + ".tmp")
-        try:
-            with open(temporary, "w", newline="") as handle:
+        with atomic_path(output) as temporary:
+            with open(temporary, "w", newline="", encoding="utf-8") as handle:
                 writer = csv.writer(handle, lineterminator="\n")
                 writer.writerow(self.columns)
                 for key in order:
@@ -145,9 +143,6 @@ class Submission(ABC):
                     "ragged outlines make most runs: add postprocessing.MinimumArea or Smooth to the chain"
                 )
             self.validate(temporary, sample, sizes)
-            os.replace(temporary, output)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def validate(self, path: Path, sample: Path | None = None, sizes: Sizes | None = None) -> None:
         """Check a file as the competition would.

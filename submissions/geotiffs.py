@@ -1,6 +1,5 @@
 """Predictions on the map: a GeoTIFF and a GeoJSON per image, with an index."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from files.atomic import atomic_path
+from files.writing import write_json
 from submissions.base import Submission
 
 if TYPE_CHECKING:
@@ -69,17 +70,11 @@ class GeoTiffs(Submission):
                 bands = np.where(source.dataset_mask() > 0, bands, np.asarray(self.nodata).astype(bands.dtype))
             place = {"crs": source.crs, "transform": source.transform}
         folder = self.folder if self._new is None else self._new
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{image_id}.tif"
-        temporary = path.with_suffix(".tmp.tif")
         profile = {"driver": "GTiff", "count": len(bands), "height": bands.shape[1], "width": bands.shape[2]}
         profile |= {"dtype": bands.dtype, "nodata": self.nodata, "compress": "deflate"} | place
-        try:
-            with rasterio.open(temporary, "w", **profile) as target:
-                target.write(bands)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with atomic_path(path) as temporary, rasterio.open(temporary, "w", **profile) as target:
+            target.write(bands)
         if self.polygons:
             self._write_polygons(path.with_suffix(".geojson"), bands, place)
         return [(image_id, f"{self.folder.name}/{path.name}")]
@@ -108,9 +103,7 @@ class GeoTiffs(Submission):
                     geometry = transform_geom(place["crs"], "OGC:CRS84", geometry)
                 properties = {"value": int(value)} | ({"channel": channel} if len(bands) > 1 else {})
                 features.append({"type": "Feature", "properties": properties, "geometry": geometry})
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-        os.replace(temporary, path)
+        write_json(path, {"type": "FeatureCollection", "features": features}, indent=None)
 
     def image(self, texts: list[tuple[str, ...]], size: tuple[int, int]) -> dict[str, np.ndarray]:
         import rasterio

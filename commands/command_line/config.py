@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import ActionConfigFile
 
 from commands.command_line.training import Parser, add_experiment_arguments
@@ -15,6 +14,7 @@ from experiments.fold_stores import add_missing, check_folds_there
 from experiments.run_folder import fold_runs
 from experiments.searched import check_searched, origin_of
 from experiments.yaml_files import read_yaml
+from files.writing import to_yaml
 
 # An untyped rest would build the network, and `LightningCLI(run=False)` refuses a saved config.
 KEPT = ("experiment", "runs", "run_folder", "data", "competition", "cv")
@@ -32,7 +32,7 @@ def kept_text(path: Path) -> str:
     if not path.is_file():
         raise SystemExit(f"error: no config file {path}")
     content = read_yaml(path)
-    return yaml.safe_dump({key: value for key, value in content.items() if key in KEPT}, sort_keys=False)
+    return to_yaml({key: value for key, value in content.items() if key in KEPT})
 
 
 def read_config(

@@ -37,6 +37,7 @@ from experiments.save_run import SaveRun, check_folds
 from experiments.stages import run_stages, stages_given
 from files.paths import file_hash, text_hash
 from files.texts import read_text
+from files.writing import to_yaml
 from inference.coarse import CoarseMasks
 from lightning_modules import BaseModule
 from lightning_modules.weights import check_whole, read_checkpoint, without_hub
@@ -273,7 +274,7 @@ def with_present_keys(arguments: list[str]) -> list[str]:
     for file in config_files(arguments):
         content = yaml.safe_load(read_text(file)) if file.is_file() else None
         if isinstance(content, dict) and (present := accept_former_keys(content)) != content:
-            text = yaml.safe_dump(present, sort_keys=False)
+            text = to_yaml(present)
             found = [text if part == str(file) else part.replace(f"={file}", f"={text}") for part in found]
     return found
 

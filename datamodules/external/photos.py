@@ -1,8 +1,6 @@
 """Photographs from photo sites: only with a licence, only as the camera wrote them."""
 
-import csv
 import logging
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ from datamodules.readers import ImageReadError, Reader
 from datamodules.targets import Target
 from files.paths import confined
 from files.tables import read_csv
+from files.writing import write_csv
 
 LOG = logging.getLogger(__name__)
 MODEL, SOFTWARE = 0x0110, 0x0131  # EXIF tags of the main directory
@@ -164,7 +163,4 @@ def _long_first(text: str) -> str:
 
 def write_report(path: Path, dropped: list[tuple[str, str]]) -> None:
     """`file,reason` of every photograph that was left out."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", newline="") as handle:
-        csv.writer(handle).writerows([("file", "reason"), *dropped])
-    os.replace(temporary, path)
+    write_csv(path, ("file", "reason"), dropped)

@@ -1,7 +1,6 @@
 """Repeated K-fold of a second-level model: every row is predicted by models that saw neither it nor its group."""
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from ensembling.stacking.models import Model, Target
 from evaluation.cross_validation import CrossValidation
 from evaluation.folds import make_folds
 from files.paths import text_hash
+from files.writing import write_arrays
 
 Predicted = dict[str, np.ndarray]
 OUT_OF_FOLD = "val"
@@ -157,15 +157,7 @@ class Repeats:
         return self.folder / f"{number:05}.npz"
 
     def _write(self, number: int, key: str, predicted: Predicted) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f"{number:05}.tmp"
-        try:
-            with open(temporary, "wb") as handle:
-                np.savez(handle, key=key, **{f"={name}": one for name, one in predicted.items()})
-            os.replace(temporary, self._file(number))
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_arrays(self._file(number), {"key": key} | {f"={name}": one for name, one in predicted.items()})
 
 
 def fingerprint(table: Table, target: Target, others: dict[str, Table], model: Model) -> str:

@@ -1,6 +1,5 @@
 """The report of a dataset: what to know before the first training."""
 
-import os
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -13,6 +12,7 @@ from datamodules.plain import BaseData
 from exploration.copies import Copies, copies_table, find_copies
 from exploration.facts import Examiner, ImageFacts, class_names, gather, prepare_targets, rows_with_split
 from exploration.statistics import images_table
+from files.writing import write_frame
 from reports.dataset.comparisons import add_copies, add_folds, add_shifts
 from reports.dataset.images import Viewer, add_broken, add_intensities, add_samples, add_sizes
 from reports.dataset.targets import add_truth
@@ -75,8 +75,8 @@ def explore(
     copies = find_copies(facts, correlation)
     images = images_table(facts)
     groups = copies_table(facts, copies)
-    _write_csv(images, output / "images.csv")
-    _write_csv(groups, output / "duplicates.csv")
+    write_frame(output / "images.csv", images)
+    write_frame(output / "duplicates.csv", groups)
     report.lead = _lead(tables, totals, limit)
     names = channel_names(data.reader)
     viewer = Viewer(examiner, rows, names)
@@ -162,9 +162,3 @@ def _lead(tables: dict[str, pd.DataFrame], totals: dict[str, pd.DataFrame], limi
             f" <b>Only {' and '.join(parts)} images, evenly spread, were looked at</b>; others may hold more copies."
         )
     return text
-
-
-def _write_csv(table: pd.DataFrame, path: Path) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    table.to_csv(temporary, index=False)
-    os.replace(temporary, path)
