@@ -38,8 +38,6 @@ def flags_of(parser: "ArgumentParser") -> list[str]:
     actions = [action for one in (parser, *children) for action in one._actions]
     return [option.lstrip("-") for action in actions for option in action.option_strings if option.startswith("--")]
 
-from jsonargparse import ArgumentParser
-
 
 @contextmanager
 def own_words() -> Iterator[None]:
@@ -123,6 +121,8 @@ def _nearest(message: str, options: list[str]) -> str | None:
 
 def _arguments(kind: type) -> list[str]:
     """The arguments of a class's constructor, and those of its bases that it hands on to."""
+    from jsonargparse import ArgumentParser  # here: every start of the command line reads this file
+
     added = ArgumentParser().add_class_arguments(kind, "it", fail_untyped=False)
     return [name.removeprefix("it.") for name in added]
 

@@ -90,7 +90,6 @@ def resample_onto(
     kind = volume.dtype
     if kind in (np.bool_, np.float16):  # scipy takes neither
         volume = volume.astype(np.uint8 if kind.kind == "b" else np.float32)
-    from scipy.ndimage import affine_transform  # half a second, which readers of other files need not wait for
 
     # Integers are rounded by scipy itself.
     sides = tuple(int(side) for side in sides)
