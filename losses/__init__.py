@@ -1,7 +1,7 @@
-"""One loss a file, and the formula that combines them.
+"""One loss per file, and the formula that combines them.
 
 The file `losses/<name>.py` with the class `<Name>Loss` (`dice_score.py` → `DiceScoreLoss`) is the loss `<name>` of the
-formula; adding a file is all it takes to add a loss. Every loss is an `nn.Module` called with
+formula; to add a loss, add a file. Every loss is an `nn.Module` called with
 `(logits, target, weight=None)`.
 """
 

@@ -1,4 +1,4 @@
-"""Active contours: short outlines around the right region."""
+"""Active contour loss: a short outline around the right region."""
 
 import torch
 from torch import Tensor, nn
@@ -7,14 +7,14 @@ from losses.inputs import Logits, check
 
 
 class ActiveContourLoss(nn.Module):
-    """Length + λ · region (Chen et al., CVPR 2019), mean over classes. SIIM, 3rd place, saw no gain from it.
+    """Length + λ · region (Chen et al., CVPR 2019), mean over classes. SIIM, 3rd place, found no gain.
 
     Length is the mean of √(Δ² + ε) over pixels, with Δ the forward differences of the probability u along each axis;
-    region is mean(u (v − 1)²) + mean((1 − u) v²) with the truth v: what is claimed outside, and what is missed inside.
+    region is mean(u (v − 1)²) + mean((1 − u) v²) with the target v: false positives plus false negatives.
 
     Args:
-        lam: λ; 1 in the paper.
-        epsilon: keeps the root's slope finite where the probability is flat.
+        lam: weight λ of the region term; 1 in the paper.
+        epsilon: constant ε under the square root; keeps its gradient finite where the probability is flat.
 
     Example:
         >>> import torch
@@ -45,13 +45,13 @@ class ActiveContourLoss(nn.Module):
         length = (squares + self.epsilon).sqrt()
         if weight is None:
             return length.mean()
-        weight = weight.expand_as(u)  # a difference counts where both of its pixels do
+        weight = weight.expand_as(u)  # a difference is valid where both of its pixels are
         counted = torch.stack([_shifted(weight, axis) for axis in (None, *axes)]).amin(0)
         return (length * counted).sum() / counted.sum().clamp_min(1e-12)
 
 
 def _shifted(values: Tensor, moved: int | None) -> Tensor:
-    """All but the last pixel of every axis; of the moved axis all but the first."""
+    """Every axis without its last pixel; the moved axis without its first."""
     for axis in range(2, values.dim()):
         values = values.narrow(axis, int(axis == moved), values.shape[axis] - 1)
     return values

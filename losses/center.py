@@ -8,16 +8,16 @@ from losses.inputs import Logits
 
 
 class CenterLoss(nn.Module):
-    """½ · mean ‖x − c_y‖² over the batch (Wen et al. 2016): embeddings of a class gather around their centre.
+    """½ · mean ‖x − c_y‖² over the batch (Wen et al. 2016): pulls the embeddings of a class to their centre.
 
-    It is added to a softmax loss with a small factor: `cross_entropy(label) + 0.003 * center(embedding, label, …)`.
-    After each training step the centres move by the paper's rule, c ← c − lr · Σ(c − x) / (1 + count), over all ranks;
-    the optimizer does not touch them, so neither its rate nor its decay nor the factor matters.
+    Add it to a softmax loss with a small factor: `cross_entropy(label) + 0.003 * center(embedding, label, …)`. After
+    each training step the centres move by the paper's rule, c ← c − lr · Σ(c − x) / (1 + count), over all ranks. The
+    optimizer does not update them: its learning rate, its weight decay and the factor have no effect on them.
 
     Args:
-        classes: how many there are.
-        embedding_dim: D of the embeddings `(N, D)`.
-        lr: how far a centre moves towards its samples; 0.5 in the paper.
+        classes: number of classes.
+        embedding_dim: size D of the embeddings `(N, D)`.
+        lr: learning rate of the centres; 0.5 in the paper.
 
     Example:
         >>> import torch

@@ -11,17 +11,17 @@ class DiceLoss(nn.Module):
     """1 − (2 Σpy + s) / (Σp + Σy + s), mean over classes (Milletari et al. 2016, V-Net).
 
     Args:
-        per_image: one Dice per image, then their weighted mean; else one over the whole batch (selim_sef).
-        empty: `penalise` counts classes without truth too, so that false positives cost; `ignore` leaves them out
-            (smp does, over the whole batch: an all-empty batch then costs nothing whatever is predicted).
-        smooth: s; keeps empty classes finite.
-        log: −log of the coefficient instead of one minus it (Carvana, 5th place).
+        per_image: whether to average one Dice per image instead of computing one over the batch (selim_sef).
+        empty: handling of classes with an empty target: `penalise` includes them, so that false positives cost;
+            `ignore` leaves them out (as smp over the batch: a batch of empty targets then costs 0 for any prediction).
+        smooth: smoothing constant s; keeps empty classes finite.
+        log: whether to take −log of the coefficient instead of 1 − coefficient (Carvana, 5th place).
 
     Example:
         >>> import torch
         >>> from losses.dice import DiceLoss
         >>> target = torch.tensor([[[[1, 1], [0, 0]]], [[[0, 0], [0, 0]]]])  # (N, C, H, W); the second image is empty
-        >>> logits = torch.full((2, 1, 2, 2), 20.0)  # everything predicted
+        >>> logits = torch.full((2, 1, 2, 2), 20.0)  # all pixels predicted as positive
         >>> round(DiceLoss()(logits, target).item(), 3)  # over the batch: 1 - (2 * 2 + 1) / (8 + 2 + 1)
         0.545
         >>> round(DiceLoss(per_image=True, empty="ignore")(logits, target).item(), 3)  # 1 - (2 * 2 + 1) / (4 + 2 + 1)
@@ -37,7 +37,7 @@ class DiceLoss(nn.Module):
     ) -> None:
         super().__init__()
         if empty not in ("penalise", "ignore"):
-            raise ValueError(f"dice: empty is 'penalise' or 'ignore', got {empty!r}")
+            raise ValueError(f"dice: empty is {empty!r}, expected 'penalise' or 'ignore'")
         self.per_image, self.empty, self.smooth, self.log = per_image, empty, smooth, log
 
     def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""The soft Dice coefficient, for formulas written with it."""
+"""The soft Dice coefficient, for formulas that use it directly."""
 
 from torch import Tensor, nn
 
@@ -7,11 +7,11 @@ from losses.inputs import Logits
 
 
 class DiceScoreLoss(nn.Module):
-    """The coefficient itself, 1 when perfect or nothing counts: `1 + bce - dice_score`, `bce - log(dice_score)`.
+    """Soft Dice, 1 if perfect or all pixels are ignored: `1 + bce - dice_score`, `bce - log(dice_score)`.
 
     Args:
-        per_image: one coefficient per image, then their mean; else one over the whole batch.
-        smooth: keeps empty classes finite.
+        per_image: whether to average one coefficient per image instead of computing one over the batch.
+        smooth: smoothing constant; keeps empty classes finite.
 
     Example:
         >>> import torch

@@ -12,8 +12,8 @@ class FocalLoss(nn.Module):
     Sigmoid per channel, or softmax when the target holds class numbers.
 
     Args:
-        gamma: how much easy pixels are discounted; 0 is plain cross-entropy, 2 the paper's choice.
-        alpha: weight of the positives, 1 − alpha of the negatives; None weighs both the same (HPA, 3rd place).
+        gamma: focusing exponent γ; 0 is plain cross-entropy, 2 the paper's choice.
+        alpha: weight of the positives; negatives have 1 − alpha. None weights both the same (HPA, 3rd place).
 
     Example:
         >>> import torch
@@ -29,23 +29,23 @@ class FocalLoss(nn.Module):
 
     def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:
         inputs = check(logits, target, weight)
-        view, truth = inputs.logits, inputs.target
+        view, y = inputs.logits, inputs.target
         if inputs.index is not None:
-            cross = -(truth * view.log_softmax)
+            cross = -(y * view.log_softmax)
             loss = cross * self._discount(1 - view.softmax)
-            return inputs.mean(loss) * truth.shape[1]
+            return inputs.mean(loss) * y.shape[1]
         if inputs.hard:
-            # The probability of the truth is exp(−cross-entropy): one exponential more than plain cross-entropy.
+            # The probability of the target is exp(−cross-entropy): one exponential more than plain cross-entropy.
             cross = inputs.cross_entropy
             loss = analytic.focal(cross, self.gamma)
-            return inputs.mean(loss if self.alpha is None else loss * (1 - self.alpha + (2 * self.alpha - 1) * truth))
+            return inputs.mean(loss if self.alpha is None else loss * (1 - self.alpha + (2 * self.alpha - 1) * y))
         p, log_p = view.sigmoid, view.log_sigmoid
-        positive = truth * log_p * self._discount(1 - p)
-        negative = (1 - truth) * (log_p - view.value) * self._discount(p)
+        positive = y * log_p * self._discount(1 - p)
+        negative = (1 - y) * (log_p - view.value) * self._discount(p)
         if self.alpha is not None:
             positive, negative = positive * self.alpha, negative * (1 - self.alpha)
         return -inputs.mean(positive + negative)
 
     def _discount(self, share: Tensor) -> Tensor:
-        # Below a power of 1 the slope is infinite where p is exactly 0 or 1 in floating point.
+        # Below a power of 1 the gradient is infinite where p is exactly 0 or 1 in floating point.
         return (share if self.gamma >= 1 else share.clamp_min(1e-12)) ** self.gamma

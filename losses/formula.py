@@ -30,7 +30,7 @@ Outputs = Mapping[str, Tensor | list[Tensor]]
 
 
 def known_losses() -> list[str]:
-    """Names of all losses: the files of this folder.
+    """Names of all losses, which are the files of this folder.
 
     Example:
         >>> from losses import known_losses
@@ -47,30 +47,28 @@ def loss_class(name: str) -> type[nn.Module]:
 
 
 class FormulaError(ValueError):
-    """A mistake in a loss formula; shows where."""
+    """A mistake in a loss formula; the message shows where."""
 
 
 class LossFormula(nn.Module):
     """A weighted sum of losses over named outputs, parsed once from text.
 
-    `name(output[, target], key=value)` is the loss of `losses/name.py` between that output and the target of the same
-    name unless another is given; a bare `name`, or one with keys only, takes the main output (the first). Numbers,
-    `+ - * /`, `log(…)`, and `side`, the image's side length in pixels, combine them.
+    `name(output[, target], key=value)` is the loss of `losses/name.py` between an output and a target (default: the
+    target of the same name). A bare `name`, or one with keys only, uses the main output (the first). Numbers,
+    `+ - * /`, `log(…)` and `side`, the height of the image in pixels, combine the losses.
 
-    A network with deep supervision returns an output at several levels, from fine to coarse; the loss of each is taken
-    against the target at its size, and they are averaged with weights 1, 1/2, 1/4, … (nnU-Net). `dice(mask,
-    levels=[1, 0.4, 0])` gives others, one a level; only their ratios count, and a level of weight 0 is not computed.
-    An output of one level may be a whole fraction of its target's size too, as of a network that predicts at a quarter
-    of the image: the target is resized likewise.
+    A network with deep supervision returns an output at several levels, from fine to coarse. Each is compared with the
+    target resized to it, and the losses are averaged with weights 1, 1/2, 1/4, … (nnU-Net). `dice(mask, levels=[1, 0.4,
+    0])` sets other weights, one per level: only ratios matter, and a level of weight 0 is not computed. An output of
+    one level may also be smaller than its target by an integer factor: the target is resized.
 
     Args:
         text: the formula.
-        terms: losses under names of your own, for example a library's; called as `(logits, target)`, see
+        terms: additional losses by name, for example of a library; called as `(logits, target)`, see
             `losses.library.library_loss`.
 
     Raises:
-        FormulaError: unknown names (with the nearest known one), wrong keys, anything but the grammar above; a formula
-            in which no loss is left; another number of `levels` than the output has.
+        FormulaError: unknown name, wrong key, syntax error, no loss, or a number of `levels` that is not the output's.
 
     Example:
         >>> import torch
@@ -90,7 +88,7 @@ class LossFormula(nn.Module):
         self.text = text
         self.named_terms = nn.ModuleDict(dict(terms or {}))
         self.losses = nn.ModuleList()
-        # Indexed by an attribute of the tree's nodes, which survives the deep copy that averages weights.
+        # Indexed by an attribute of the syntax tree's nodes, which survives the deep copy of weight averaging.
         self._calls: list[tuple[int, str | None, str | None, bool, list[float] | None]] = []
         try:
             tree = ast.parse(text.strip(), mode="eval").body
@@ -103,44 +101,44 @@ class LossFormula(nn.Module):
         for name, node, _ in self._summands:
             factor = _factor(node)
             if factor == 0:
-                raise FormulaError(f"loss formula: the term {name!r} has weight 0 and counts nothing; take it out")
+                raise FormulaError(f"loss formula: the term {name!r} has weight 0 and no effect; remove it")
             if not math.isfinite(factor):
-                raise FormulaError(f"loss formula: the weight of the term {name!r} is no finite number")
+                raise FormulaError(f"loss formula: the weight of the term {name!r} is not finite")
         names = self.terms_text()
         twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:  # their values would be logged under one name
-            raise FormulaError(f"loss formula: the term {twice!r} comes twice; give it its weight once: 2 * {twice}")
+        if twice is not None:  # both would be logged under one name
+            raise FormulaError(
+                f"loss formula: the term {twice!r} is repeated; write it once with a weight: 2 * {twice}"
+            )
         for _, node, _ in self._summands:
             self._compile(node)
         if not self._calls:
-            raise FormulaError(
-                f"loss formula: no loss is left in {text!r}; it needs a term with a weight that is not 0"
-            )
+            raise FormulaError(f"loss formula: {text!r} contains no loss, expected at least one term")
         called = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         unused = [name for name in self.named_terms if name not in called]
         if unused:
             raise FormulaError(
-                f"loss formula: {text!r} does not name {unused[0]!r} of model.loss_terms; add it to model.loss, or "
-                "take it out of loss_terms"
+                f"loss formula: {text!r} does not use {unused[0]!r} of model.loss_terms; add it to model.loss, or "
+                "remove it from loss_terms"
             )
 
     def terms_text(self) -> list[str]:
-        """The summands as they are logged."""
+        """The text of each summand, under which it is logged."""
         return [text for text, _, _ in self._summands]
 
     def forward(
         self, outputs: Outputs | Tensor, targets: Mapping[str, Any] | Tensor, weight: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The total and its parts.
+        """The total loss and its summands.
 
         Args:
-            outputs: logits by name, each `(N, C, *spatial)` or `(N, C)`, or a list of such from fine to coarse (deep
+            outputs: logits by name, each `(N, C, *spatial)` or `(N, C)`, or a list of these from fine to coarse (deep
                 supervision; averaged with weights 2^-k); or one tensor.
-            targets: truth by name, or one tensor. Its entry `valid` `(N, *spatial)`, if any, says which pixels count.
+            targets: targets by name, or one tensor. The optional entry `valid` `(N, *spatial)` marks the valid pixels.
             weight: `(N,)` per image, or broadcastable to each output.
 
         Returns:
-            The total, and the value of each summand under its own text; they sum to the total.
+            The total, and the value of each summand by its text; they sum to the total.
         """
         outputs = {"output": outputs} if isinstance(outputs, Tensor) else outputs
         if isinstance(targets, Tensor):
@@ -181,7 +179,7 @@ class LossFormula(nn.Module):
             self._compile(node.operand)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "log":
             if len(node.args) != 1 or node.keywords:
-                raise self._error(node, "log takes one value")
+                raise self._error(node, "log takes exactly one argument")
             self._compile(node.args[0])
         elif isinstance(node, ast.Name) and node.id == "side":
             return
@@ -190,10 +188,10 @@ class LossFormula(nn.Module):
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             names = [self._name(argument) for argument in node.args]
             if len(names) > 2:
-                raise self._error(node, f"{node.func.id} takes an output and a target, got {len(names)} names")
+                raise self._error(node, f"{node.func.id} takes an output and a target, got {len(names)} arguments")
             self._add_loss(node, node.func.id, names, {str(k.arg): self._option(k.value) for k in node.keywords})
         else:
-            raise self._error(node, f"{ast.unparse(node)!r} is not part of the grammar (names, numbers, + - * /, log)")
+            raise self._error(node, f"{ast.unparse(node)!r} is not allowed, only names, numbers, + - * / and log")
 
     def _name(self, node: ast.expr) -> str:
         if not isinstance(node, ast.Name):
@@ -209,7 +207,7 @@ class LossFormula(nn.Module):
             raise self._error(node, f"expected a number, a word or a list, found {ast.unparse(node)!r}") from None
 
     def _level_weights(self, node: ast.expr, levels: Any) -> list[float] | None:
-        """The weights of levels that a term names; None where it names none."""
+        """The level weights of a term; None if it sets none."""
         if levels is None:
             return None
         sound = isinstance(levels, list | tuple) and all(
@@ -223,20 +221,22 @@ class LossFormula(nn.Module):
         weights = self._level_weights(node, options.pop("levels", None))
         if name in self.named_terms:
             if options:
-                raise self._error(node, f"{name} comes from loss_terms, its options are set there")
+                raise self._error(node, f"{name} is defined in loss_terms; set its options there")
             self.losses.append(self.named_terms[name])
         else:
             known = known_losses()
             if name not in known:
                 near = difflib.get_close_matches(name, [*known, *self.named_terms], n=1)
-                hint = f", did you mean {near[0]!r}?" if near else ""
+                hint = f", did you mean {near[0]!r}?" if near else "."
                 raise self._error(node, f"no loss {name!r}{hint} Known: {', '.join([*known, *self.named_terms])}")
             kind = loss_class(name)
             options = accept_former_arguments(kind.__name__, options)
             accepted = list(inspect.signature(kind).parameters)
             wrong = [key for key in options if key not in accepted]
             if wrong:
-                raise self._error(node, f"{name} has no option {wrong[0]!r}, only {', '.join(accepted) or 'none'}")
+                raise self._error(
+                    node, f"{name} has no option {wrong[0]!r}, available: {', '.join(accepted) or 'none'}"
+                )
             self.losses.append(kind(**options))
         output = names[0] if names else None
         target = names[1] if len(names) > 1 else output
@@ -245,16 +245,16 @@ class LossFormula(nn.Module):
 
 
 class _WithGradient(torch.autograd.Function):
-    """Takes the gradient of a formula together with its value.
+    """Computes the gradient of a formula together with its value.
 
-    Then one number per logit waits for the backward pass of the network, instead of every intermediate of every loss.
+    Memory until the network's backward pass is then one value per logit instead of every intermediate of every loss.
     """
 
     @staticmethod
     def forward(ctx: Any, evaluate: Callable, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
         logits, parameters = tensors[:count], tensors[count:]
         with torch.enable_grad():
-            # Half types are raised first: under a gradient scaler their tiny gradients would vanish before it acts.
+            # Half precision is cast to float32 first: tiny gradients would vanish before the gradient scaler acts.
             half = (torch.float16, torch.bfloat16)
             leaves = [value.detach().float() if value.dtype in half else value.detach() for value in logits]
             for leaf, value in zip(leaves, logits, strict=True):
@@ -282,7 +282,7 @@ class _WithGradient(torch.autograd.Function):
 
 
 class _Call:
-    """One evaluation of a formula; holds the views of the logits that its losses share."""
+    """One evaluation of a formula; holds the logits with the activations that its losses share."""
 
     def __init__(
         self, formula: LossFormula, outputs: Outputs, targets: Mapping[str, Any], weight: Tensor | None
@@ -308,39 +308,39 @@ class _Call:
         return torch.log(torch.as_tensor(self.value(node.args[0])))
 
     def side(self) -> int:
-        """Height of the image, or of the first spatial output where there is none."""
+        """Height of the image, or of the first spatial output if there is no image."""
         tensors = [levels_of(value)[0] for value in self.outputs.values()]
         if isinstance(self.targets.get("image"), Tensor):
             tensors.insert(0, self.targets["image"])
         spatial = [tensor.shape[-2] for tensor in tensors if tensor.dim() >= 4]
         if not spatial:
-            raise ValueError("loss formula: `side` needs a spatial output or an image")
+            raise ValueError("loss formula: `side` needs a spatial output or an image, found neither")
         return spatial[0]
 
     def loss(self, node: ast.expr) -> Tensor:
-        number, output, target, foreign, given = self.formula._calls[node.call]
+        number, output, target_name, foreign, given = self.formula._calls[node.call]
         module = self.formula.losses[number]
         name = output or self.main
         if name not in self.outputs:
-            raise self.formula._error(node, f"no output {name!r}, the network has {', '.join(self.outputs)}")
-        truth = self.targets.get(target or self.main)
+            raise self.formula._error(node, f"no output {name!r}; the network has {', '.join(self.outputs)}")
+        target = self.targets.get(target_name or self.main)
         needed = getattr(module, "needs_target", True)
-        if needed and not isinstance(truth, Tensor):
+        if needed and not isinstance(target, Tensor):
             have = ", ".join(key for key, value in self.targets.items() if isinstance(value, Tensor))
-            raise self.formula._error(node, f"no target {target or self.main!r}, the batch has {have}")
+            raise self.formula._error(node, f"no target {target_name or self.main!r}; the batch has {have}")
         value = self.outputs[name]
         levels = levels_of(value)
         shares = [2.0**-level for level in range(len(levels))] if given is None else given
         if len(shares) != len(levels):
             raise self.formula._error(
-                node, f"levels has {len(shares)} weights, the output {name!r} {len(levels)} levels"
+                node, f"levels has {len(shares)} weights, but the output {name!r} has {len(levels)} levels"
             )
         counted = [level for level, share in enumerate(shares) if share]
         losses = []
         for level in counted:
             logits = levels[level]
-            coarse = needed and (len(levels) > 1 or is_whole_fraction(logits, truth))
-            resized = self.resized(target or self.main, logits) if coarse else truth
+            coarse = needed and (len(levels) > 1 or is_whole_fraction(logits, target))
+            resized = self.resized(target_name or self.main, logits) if coarse else target
             weight = self.weights(logits)
             if foreign:
                 term = node.func.id if isinstance(node, ast.Call) else node.id
@@ -352,14 +352,14 @@ class _Call:
         return sum(weighted) / sum(shares)
 
     def resized(self, name: str, logits: Tensor) -> Tensor:
-        """A target at the size of an output; the same tensor for every loss that asks, so that they share work."""
+        """A target resized to an output; the same tensor for every loss, so that they share its checked inputs."""
         key = name, logits.shape[2:]
         if key not in self.targets_of:
             self.targets_of[key] = resize_target(self.targets[name], logits)
         return self.targets_of[key]
 
     def weights(self, logits: Tensor) -> Tensor | None:
-        """Image weights times valid pixels, for one output; the same tensor for every loss that asks."""
+        """Image weights times valid pixels, for one output; the same tensor for every loss."""
         valid = self.targets.get("valid")
         if not isinstance(valid, Tensor) or logits.dim() < 3:
             return self.weight
@@ -380,7 +380,7 @@ def _summands(node: ast.expr, sign: int) -> list[tuple[ast.expr, int]]:
 
 
 def _factor(node: ast.expr) -> float:
-    """The literal number that a summand is multiplied by: what else stands in it counts as 1."""
+    """The product of the literal numbers of a summand; everything else in it is taken as 1."""
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
         return float(node.value)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):

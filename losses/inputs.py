@@ -1,4 +1,4 @@
-"""What every loss does to its inputs first: shared activations, types, shapes, weights."""
+"""Shared input handling of the losses: activations, types, shapes, weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,15 +12,15 @@ from masks.void import VOID
 
 
 class Logits:
-    """Logits of one output with their activations, each computed once however many losses want it.
+    """Logits of one output with their activations, each computed once and shared by all losses.
 
     Args:
-        value: `(N, C, *spatial)` or `(N, C)`; half types are raised to float32, float64 is left.
+        value: logits `(N, C, *spatial)` or `(N, C)`; half precision is cast to float32, float64 is kept.
     """
 
     def __init__(self, value: Tensor) -> None:
         self.value = value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
-        self.checked: list[tuple[Tensor, Tensor | None, int, Inputs]] = []  # what losses have asked for so far
+        self.checked: list[tuple[Tensor, Tensor | None, int, Inputs]] = []  # inputs checked so far
         self._kept: dict[str, Tensor] = {}
 
     def _once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
@@ -48,17 +48,17 @@ class Logits:
 
 @dataclass
 class Inputs:
-    """Inputs of a loss, checked; shared by the losses between the same logits, target and weight, so left as they are.
+    """Checked inputs of a loss; read-only, because losses of the same logits, target and weight share them.
 
-    What does not count cannot be seen: where the weight of a pixel is 0, its logits and its target are 0.
+    Ignored pixels are hidden: where the weight of a pixel is 0, its logits and its target are 0.
 
     Args:
         logits: shared view of the logits.
-        target: `(N, C, *spatial)` in the logits' type; class numbers as one-hot.
-        weight: with the target's axes, broadcastable to it; None when all count the same. Pixels of the ignored class
-            weigh 0.
-        index: class numbers `(N, *spatial)` int64 of a multi-class target, with ignored ones as 0; else None.
-        hard: whether the truth is 0 or 1 for sure, because it came as integers.
+        target: `(N, C, *spatial)` of the logits' type; class numbers as one-hot.
+        weight: weights with the target's number of axes, broadcastable to it; None for equal weights. Pixels of the
+            ignored class have weight 0.
+        index: class numbers `(N, *spatial)` int64 of a multi-class target, 0 where ignored; else None.
+        hard: whether the target is known to be 0 or 1, because it was given as integers.
     """
 
     logits: Logits
@@ -70,7 +70,7 @@ class Inputs:
 
     @property
     def cross_entropy(self) -> Tensor:
-        """Binary cross-entropy of each pixel and channel; shared by all losses between these logits and this truth."""
+        """Binary cross-entropy of each pixel and channel; shared by all losses of these logits and this target."""
         if self._cross_entropy is None:
             self._cross_entropy = analytic.cross_entropy(self.logits.value, self.target, self.logits.sigmoid)
         return self._cross_entropy
@@ -81,25 +81,25 @@ class Inputs:
         return self.logits.sigmoid if self.index is None else self.logits.softmax
 
     def mean(self, values: Tensor) -> Tensor:
-        """Weighted mean of values shaped like the target; 0 when nothing counts."""
+        """Weighted mean of values of the target's shape; 0 if all pixels are ignored."""
         if self.weight is None:
             return values.mean()
         weight = self.weight.expand_as(values)
         return (values * weight).sum() / weight.sum().clamp_min(1e-12)
 
     def of_images(self) -> Tensor | None:
-        """Weight of each image, `(N,)`: that of its weightiest pixel, 0 where none counts; None for equal ones."""
+        """Weight of each image, `(N,)`: the largest of its pixels; None for equal weights."""
         return None if self.weight is None else self.weight.flatten(1).amax(1).expand(len(self.target))
 
     def mean_of_images(self, values: Tensor) -> Tensor:
-        """Weighted mean of values `(N, …)` over images, and plain over the rest; 0 when nothing counts."""
+        """Mean of values `(N, …)`, weighted over images, plain over other axes; 0 if all images are ignored."""
         weight = self.of_images()
         if weight is None:
             return values.mean()
         return (values.flatten(1).mean(1) * weight).sum() / weight.sum().clamp_min(1e-12)
 
     def unless_void(self, loss: Tensor) -> Tensor:
-        """A loss that is 0 when nothing counts, whatever its formula says of nothing."""
+        """The loss, or 0 if all pixels are ignored, where its formula may give another value."""
         return loss if self.weight is None else torch.where(self.weight.amax() > 0, loss, torch.zeros_like(loss))
 
 
@@ -108,14 +108,14 @@ def check(logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None,
 
     Args:
         logits: `(N, C, *spatial)` or `(N, C)`.
-        target: the logits' shape with values in 0..1 of any type, or integer class numbers `(N, *spatial)` when there
-            is more than one channel.
+        target: values in [0, 1] of any type and the logits' shape, or integer class numbers `(N, *spatial)` if there is
+            more than one channel.
         weight: `(N,)` per image, or broadcastable to the target; 0 = ignored.
-        ignore: class number of pixels that do not count. 255 is a class like any other where whole images have more
-            than 255 of them.
+        ignore: class number of ignored pixels. For labels of images, 255 is an ordinary class if there are more than
+            255 classes.
 
     Raises:
-        ValueError: shapes that do not match, with both.
+        ValueError: the shapes do not match.
     """
     view = logits if isinstance(logits, Logits) else Logits(logits)
     for known, own, number, inputs in view.checked:
@@ -136,7 +136,7 @@ def _check(view: Logits, target: Tensor, weight: Tensor | None, ignore: int) -> 
     if target.shape != shape:
         index = f" or class numbers {(shape[0], *shape[2:])}" if len(shape) > 1 and shape[1] > 1 else ""
         raise ValueError(
-            f"the target must have the logits' shape{index}. Got: logits {tuple(shape)}, target {tuple(target.shape)}"
+            f"expected a target of the logits' shape{index}. Got: logits {tuple(shape)}, target {tuple(target.shape)}"
         )
     target = target.to(view.value.dtype)
     if counted is not None:
@@ -158,12 +158,12 @@ def _multiclass(view: Logits, target: Tensor, weight: Tensor | None, counted: Te
 
 
 def _one_hot(index: Tensor, value: Tensor) -> Tensor:
-    """Class numbers `(N, *spatial)` as `(N, C, *spatial)` in the type of the logits."""
+    """Class numbers `(N, *spatial)` as one-hot `(N, C, *spatial)` of the logits' type."""
     return F.one_hot(index, value.shape[1]).movedim(-1, 1).to(value.dtype)
 
 
 def _counted(weight: Tensor | None) -> Tensor | None:
-    """Which pixels count, bool `(N, 1, *spatial)`; None for weights of whole images, where times 0 is enough."""
+    """Valid pixels, bool `(N, 1, *spatial)`; None for weights of whole images, where multiplying by 0 is enough."""
     if weight is None or weight.dim() < 3 or all(side == 1 for side in weight.shape[2:]):
         return None
     counted = weight > 0
@@ -171,25 +171,25 @@ def _counted(weight: Tensor | None) -> Tensor | None:
 
 
 def shaped_weight(weight: Tensor, value: Tensor) -> Tensor:
-    """A weight `(N,)`, or broadcastable to the logits, with as many axes as these.
+    """A weight `(N,)`, or broadcastable to the logits, reshaped to the logits' number of axes.
 
     Raises:
-        ValueError: another shape, with both.
+        ValueError: the weight has another shape.
     """
     if weight.dim() == 1 and value.dim() > 1:
         weight = weight.reshape(-1, *[1] * (value.dim() - 1))
-    # by hand: `torch.broadcast_shapes` takes a tenth of a millisecond, every step
+    # Not `torch.broadcast_shapes`: it takes 0.1 ms in every step.
     pairs = zip(reversed(weight.shape), reversed(value.shape), strict=False)
     if weight.dim() > value.dim() or any(own not in (1, side) for own, side in pairs):
         raise ValueError(
-            f"the weight must be (N,) or broadcastable to the logits. Got: weight {tuple(weight.shape)}, "
+            f"expected a weight (N,) or broadcastable to the logits. Got: weight {tuple(weight.shape)}, "
             f"logits {tuple(value.shape)}"
         )
     return weight.reshape(*[1] * (value.dim() - weight.dim()), *weight.shape)
 
 
 def overlap(inputs: Inputs, per_image: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Soft intersection, sum of probabilities and sum of truth per class: `(C,)`, or `(N, C)` per image."""
+    """Soft intersection, sum of probabilities and sum of the target per class: `(C,)`, or `(N, C)` per image."""
     axes = tuple(range(2, inputs.target.dim())) if per_image else (0, *range(2, inputs.target.dim()))
     probabilities, target = inputs.probabilities, inputs.target
     if inputs.weight is not None:

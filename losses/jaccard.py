@@ -9,15 +9,15 @@ class JaccardLoss(nn.Module):
     """1 − (Σpy + s) / (Σp + Σy − Σpy + s), mean over classes.
 
     Args:
-        per_image: one per image, then their weighted mean; else one over the whole batch.
-        smooth: s; keeps empty classes finite.
-        log: −log of the coefficient instead of one minus it (TernausNet).
+        per_image: whether to average one coefficient per image instead of computing one over the batch.
+        smooth: smoothing constant s; keeps empty classes finite.
+        log: whether to take −log of the coefficient instead of 1 − coefficient (TernausNet).
 
     Example:
         >>> import torch
         >>> from losses.jaccard import JaccardLoss
         >>> target = torch.tensor([[[[1, 1], [0, 0]]]])
-        >>> logits = torch.full((1, 1, 2, 2), 20.0)  # everything predicted
+        >>> logits = torch.full((1, 1, 2, 2), 20.0)  # all pixels predicted as positive
         >>> round(JaccardLoss(smooth=0.0)(logits, target).item(), 3)  # 2 of 4 pixels
         0.5
     """

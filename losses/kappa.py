@@ -7,14 +7,14 @@ from losses.inputs import Logits, check
 
 
 class KappaLoss(nn.Module):
-    """−κ of grades 0 … K − 1 over the batch, from −1 (perfect) by 0 (chance) to +1 (reversed).
+    """−κ of grades 0 … K − 1 over the batch, from −1 (perfect) via 0 (chance) to +1 (reversed).
 
-    κ = 1 − Σ W O / Σ W E with W = (i − j)² / (K − 1)², O the weighted counts of (predicted, true), E those of chance.
-    Predictions are softmax probabilities to a power, scaled to a sum of 1 (BloodAxe, APTOS 2019, 10th place, who adds a
-    focal loss: `focal(label) + kappa(label)`; de la Torre et al. 2018). It needs batches with several grades.
+    κ = 1 − Σ W O / Σ W E with W = (i − j)² / (K − 1)², O the weighted counts of (predicted, target) and E the counts
+    expected by chance. Predictions are powers of the softmax probabilities, scaled to a sum of 1 (BloodAxe, APTOS 2019,
+    10th place, with a focal loss: `focal(label) + kappa(label)`; de la Torre et al. 2018). Batches need several grades.
 
     Args:
-        power: of the probabilities; 2 sharpens them, as the source does.
+        power: exponent of the probabilities; 2, the source's choice, sharpens them.
 
     Example:
         >>> import torch
@@ -33,16 +33,16 @@ class KappaLoss(nn.Module):
         inputs = check(logits, target, weight)
         grades = inputs.target.shape[1]
         if grades < 2:
-            raise ValueError("kappa: one logit per grade is wanted, got 1; see smooth_l1 for a regression of the grade")
+            raise ValueError("kappa: expected one logit per grade, got 1; use smooth_l1 for regression of the grade")
         p = inputs.logits.softmax**self.power
         p = (p / p.sum(1, keepdim=True)).movedim(1, -1).reshape(-1, grades)
-        truth = inputs.target
+        y = inputs.target
         if inputs.weight is not None:
-            truth = truth * inputs.weight
-        truth = truth.movedim(1, -1).reshape(-1, grades)
+            y = y * inputs.weight
+        y = y.movedim(1, -1).reshape(-1, grades)
         numbers = torch.arange(grades, device=p.device, dtype=p.dtype)
         costs = (numbers[:, None] - numbers[None]) ** 2 / (grades - 1) ** 2
-        counted = truth.sum(1, keepdim=True)
-        observed = (costs * (p.T @ truth)).sum()
-        chance = (costs * torch.outer((p * counted).sum(0), truth.sum(0))).sum() / counted.sum().clamp_min(1e-12)
+        counted = y.sum(1, keepdim=True)
+        observed = (costs * (p.T @ y)).sum()
+        chance = (costs * torch.outer((p * counted).sum(0), y.sum(0))).sum() / counted.sum().clamp_min(1e-12)
         return inputs.unless_void(observed / chance.clamp_min(1e-7) - 1)

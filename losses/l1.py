@@ -12,8 +12,8 @@ class L1Loss(nn.Module):
     """Mean of |x − y| on the raw output.
 
     Args:
-        positives: count only where the truth is above 0. For a size or grade that negatives do not have: the
-            malignancy of what is no nodule (Data Science Bowl 2017, 2nd place, let them count as 0).
+        positives: whether to use only targets above 0. For a size or grade that negatives do not have, as the
+            malignancy of a nodule (Data Science Bowl 2017, 2nd place, took 0 for what is no nodule).
 
     Example:
         >>> import torch

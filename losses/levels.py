@@ -1,16 +1,16 @@
-"""Outputs at several sizes, and targets at theirs."""
+"""Outputs at several resolutions, and targets resized to them."""
 
 from torch import Tensor
 from torch.nn import functional as F
 
 
 def levels_of(value: Tensor | list[Tensor] | tuple[Tensor, ...]) -> list[Tensor] | tuple[Tensor, ...]:
-    """An output from fine to coarse; most have one level."""
+    """The levels of an output, from fine to coarse; most outputs have one."""
     return value if isinstance(value, list | tuple) else [value]
 
 
 def resize_target(target: Tensor, logits: Tensor) -> Tensor:
-    """A target at the size of a coarser output, nearest pixel."""
+    """A target resized to a coarser output by nearest neighbour."""
     size = logits.shape[2:]
     if target.shape[-len(size) :] == size:
         return target
@@ -21,7 +21,7 @@ def resize_target(target: Tensor, logits: Tensor) -> Tensor:
 
 
 def is_whole_fraction(logits: Tensor, target: Tensor) -> bool:
-    """Whether an output of one level is so many times smaller than its map; any other size is a mistake."""
+    """Whether the target's size is a multiple of the output's; any other size is a mistake."""
     sides = logits.shape[2:]
     if not sides or logits.dim() - target.dim() not in (0, 1):
         return False

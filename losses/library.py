@@ -1,4 +1,4 @@
-"""Losses of other libraries in the formula: what they are called with, and weights that most of them do not know."""
+"""Losses of other libraries in the formula: how they are called, and how pixel weights, which few support, apply."""
 
 import inspect
 
@@ -8,29 +8,35 @@ from torch import Tensor, nn
 from losses.inputs import Logits, shaped_weight
 from masks.void import VOID
 
-IDS = (torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32)  # class numbers are int64, or bytes of a file
-MEANS = ("mean", "none")  # what a formula takes of "none" is its mean
+IDS = (
+    torch.int8,
+    torch.int16,
+    torch.int32,
+    torch.uint16,
+    torch.uint32,
+)  # class numbers are int64, or uint8 from a file
+MEANS = ("mean", "none")  # a formula takes the mean of "none"
 
 
 def library_loss(name: str, module: nn.Module, logits: Tensor, target: Tensor | None, weight: Tensor | None) -> Tensor:
-    """The loss that a library's class finds, weighted.
+    """The weighted loss of a library's class.
 
-    The target is cast to what such classes take: to the logits' type, or to int64 where it holds class numbers
-    `(N, *spatial)`; MONAI's `to_onehot_y` gets those as `(N, 1, *spatial)`. Where all pixels weigh the same, that is
-    all. Else images of weight 0 are taken out of the batch, and what does not count cannot be seen: logits and target
-    are 0 there, or the target is the class's own `ignore_index`. Its values are weighted where `reduction="none"` gives
-    one for each pixel (or image). A class without this leaves pixels out by an `ignore_index`.
+    The target is cast to the logits' type, or to int64 if it holds class numbers `(N, *spatial)`; MONAI's `to_onehot_y`
+    gets those as `(N, 1, *spatial)`. If all pixels have the same weight, nothing else changes. Otherwise images of
+    weight 0 are dropped from the batch, and ignored pixels are hidden: logits and target are 0 there, or the target is
+    the class's `ignore_index`. If `reduction="none"` gives one value per pixel (or image), these values are weighted. A
+    class without it ignores pixels by its `ignore_index`.
 
     Args:
-        name: of the term.
-        module: called as `(logits, target)`; one whose `forward` takes a `weight`, as the losses of this folder do, as
-            `(logits, target, weight=weight)` with all as it is.
+        name: name of the term.
+        module: loss called as `(logits, target)`; if its `forward` takes a `weight`, as the losses of this folder do,
+            it is called as `(logits, target, weight=weight)` with unchanged inputs.
         logits: `(N, C, *spatial)` or `(N, C)`.
-        target: of any type; None for a class that needs none, which is called as it is.
+        target: target of any type; None for a class that needs none.
         weight: `(N,)` per image, or broadcastable to the logits; 0 = ignored.
 
     Raises:
-        ValueError: the batch has other weights than the class can take; says what to do.
+        ValueError: the class cannot apply the weights of the batch.
     """
     value = Logits(logits).value
     if "weight" in inspect.signature(module.forward).parameters:
@@ -64,15 +70,15 @@ def library_loss(name: str, module: nn.Module, logits: Tensor, target: Tensor | 
     kind = f"{type(module).__module__.partition('.')[0]}.{type(module).__name__}"
     share = 100 * float((weights < weights.amax()).float().mean())
     raise ValueError(
-        f"model.loss_terms: {name!r} ({kind}) takes all pixels alike: reduction='none' gives no value for each, "
-        f"and it has no ignore_index. But of this batch {share:.3g} % count less than the rest, or not at all (void in "
-        "targets or images, data.weights, external rows, what a rotation uncovers). Set its ignore_index: 255, if its "
-        "class takes one, or take a loss of losses/ in its place"
+        f"model.loss_terms: {name!r} ({kind}) cannot weight pixels: reduction='none' gives no value per pixel, and it "
+        f"has no ignore_index. But {share:.3g} % of this batch are ignored or have a lower weight (void in targets or "
+        "images, data.weights, external rows, borders exposed by a rotation). Set ignore_index: 255, if the class "
+        "takes it, or use a loss of losses/ instead"
     )
 
 
 def _class_numbers(value: Tensor, target: Tensor) -> bool:
-    """Whether a target holds a whole number for each pixel, or image, of several channels."""
+    """Whether a target holds class numbers: one integer per pixel, or image, for several channels."""
     shape = (value.shape[0], *value.shape[2:])
     return not target.is_floating_point() and value.dim() > 1 and value.shape[1] > 1 and target.shape == shape
 
@@ -83,7 +89,7 @@ def _called(module: nn.Module, value: Tensor, target: Tensor, numbers: bool) -> 
 
 
 def _each(module: nn.Module, value: Tensor, target: Tensor, numbers: bool) -> Tensor | None:
-    """What the class gives before it takes the mean or the sum; None where it cannot be asked."""
+    """The values before reduction to mean or sum; None if the class has no `reduction`."""
     kept = getattr(module, "reduction", None)
     if kept not in (*MEANS, "sum"):
         return None
@@ -95,7 +101,7 @@ def _each(module: nn.Module, value: Tensor, target: Tensor, numbers: bool) -> Te
 
 
 def _weighted(module: nn.Module, found: Tensor, weights: Tensor, target: Tensor, numbers: bool) -> Tensor | None:
-    """The weighted mean, or sum, of one value for each pixel (or image); None where the values are others."""
+    """The weighted mean, or sum, of one value per pixel (or image); None for values of another shape."""
     if not found.dim() or len(found) != len(weights):
         return None
     if found.dim() == weights.dim() - 1:
@@ -113,6 +119,6 @@ def _weighted(module: nn.Module, found: Tensor, weights: Tensor, target: Tensor,
     if module.reduction == "sum":
         return total
     if numbers and isinstance(module, nn.CrossEntropyLoss | nn.NLLLoss) and module.weight is not None:
-        # torch divides by the weights of the true classes.
+        # torch divides by the weights of the target classes.
         by_pixel = by_pixel * module.weight[torch.where(by_pixel.squeeze(1) > 0, target, 0)].unsqueeze(1)
     return total / by_pixel.expand_as(found).sum().clamp_min(1e-12)

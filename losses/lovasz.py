@@ -11,13 +11,14 @@ BINS = 2**14
 
 
 class LovaszLoss(nn.Module):
-    """Surrogate that optimises intersection over union itself (Berman et al. 2018, https://arxiv.org/abs/1705.08790).
+    """Surrogate that optimises intersection over union directly (Berman et al. 2018, https://arxiv.org/abs/1705.08790).
 
-    Class numbers as target: Lovász-softmax, mean over the classes present. Masks as target: each channel by itself.
+    For targets of class numbers: Lovász-softmax, mean over the classes present. For masks: each channel separately.
 
     Args:
-        symmetric: mean of L(x, y) and L(−x, 1 − y), so that the background counts as much (selim_sef; HPA, 1st place).
-        per_image: one loss per image, then their weighted mean; else over the whole batch.
+        symmetric: whether to average L(x, y) and L(−x, 1 − y), so that the background has the same weight as the
+            foreground (selim_sef; HPA, 1st place).
+        per_image: whether to average one loss per image instead of computing one over the batch.
         form: `hinge` on the logits, or `sigmoid` on probabilities; for masks only.
 
     Example:
@@ -34,7 +35,7 @@ class LovaszLoss(nn.Module):
     ) -> None:
         super().__init__()
         if form not in ("hinge", "sigmoid"):
-            raise ValueError(f"lovasz: form is 'hinge' or 'sigmoid', got {form!r}")
+            raise ValueError(f"lovasz: form is {form!r}, expected 'hinge' or 'sigmoid'")
         self.symmetric, self.per_image, self.form = symmetric, per_image, form
 
     def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -45,44 +46,44 @@ class LovaszLoss(nn.Module):
         return torch.stack(losses).mean()
 
     def _errors(self, inputs: Inputs, inverted: bool) -> Tensor:
-        truth = 1 - inputs.target if inverted else inputs.target
+        target = 1 - inputs.target if inverted else inputs.target
         if inputs.index is not None:
-            errors = (truth - inputs.logits.softmax).abs()
+            errors = (target - inputs.logits.softmax).abs()
         elif self.form == "hinge":
             value = -inputs.logits.value if inverted else inputs.logits.value
-            errors = (1 - value * (2 * truth - 1)).relu()
+            errors = (1 - value * (2 * target - 1)).relu()
         else:
             errors = (inputs.target - inputs.logits.sigmoid).abs()
-        if inputs.weight is not None:  # ignored pixels have error 0 and truth 0, which changes nothing
-            keep = (inputs.weight > 0).to(truth.dtype).expand_as(truth)
-            errors, truth = errors * keep, truth * keep
-        groups = (truth.shape[0], truth.shape[1], -1)
-        errors, truth = errors.reshape(groups), truth.reshape(groups)
+        if inputs.weight is not None:  # error 0 and target 0: ignored pixels change nothing
+            keep = (inputs.weight > 0).to(target.dtype).expand_as(target)
+            errors, target = errors * keep, target * keep
+        groups = (target.shape[0], target.shape[1], -1)
+        errors, target = errors.reshape(groups), target.reshape(groups)
         if not self.per_image:
-            errors, truth = (part.transpose(0, 1).flatten(1)[None] for part in (errors, truth))
-        losses = _lovasz(errors, truth, inputs.hard)
+            errors, target = (part.transpose(0, 1).flatten(1)[None] for part in (errors, target))
+        losses = _lovasz(errors, target, inputs.hard)
         if inputs.index is not None:
-            present = (truth.sum(-1) > 0).to(losses.dtype)
+            present = (target.sum(-1) > 0).to(losses.dtype)
             losses = (losses * present).sum(-1, keepdim=True) / present.sum(-1, keepdim=True).clamp_min(1)
         return inputs.mean_of_images(losses) if self.per_image else losses.mean()
 
 
-def _lovasz(errors: Tensor, truth: Tensor, hard: bool) -> Tensor:
+def _lovasz(errors: Tensor, target: Tensor, hard: bool) -> Tensor:
     """Lovász extension along the last axis."""
-    return _sorted(errors, truth) if errors.shape[-1] < BINS or not hard else _binned(errors, truth)
+    return _sorted(errors, target) if errors.shape[-1] < BINS or not hard else _binned(errors, target)
 
 
-def _binned(errors: Tensor, truth: Tensor) -> Tensor:
-    """The same without a sort: pixels whose errors fall into one of 2^14 bins share their step of the Jaccard index.
+def _binned(errors: Tensor, target: Tensor) -> Tensor:
+    """The same without sorting: pixels with errors in the same one of 2^14 bins share a step of the Jaccard index.
 
-    Within a bin errors differ by at most max / 2^14 and steps hardly at all, so the value is that of the sort to about
-    1e-8, and closer to the exact one than a float32 sum over millions of sorted pixels. No truth at all (the largest
-    error alone counts) is taken as it is. The truth is 0 or 1.
+    Within a bin errors differ by at most max / 2^14 and steps hardly at all, so the value equals that of sorting to
+    about 1e-8, and is more accurate than a float32 sum over millions of sorted pixels. If the target, of 0 and 1, is
+    empty, the loss is the largest error, computed exactly.
     """
-    rows, mask = errors.flatten(0, -2), truth.flatten(0, -2)
+    rows, mask = errors.flatten(0, -2), target.flatten(0, -2)
     with torch.no_grad():
         top = rows.amax(-1, keepdim=True).clamp_min(1e-30)
-        # Bin 0 holds the largest errors; bin BINS those of 0, whose step is of no account. Even places: background.
+        # Bin 0 holds the largest errors, bin BINS errors of 0, whose step has no effect. Even indices: background.
         places = (rows * (-BINS / top)).add_(BINS).floor_().mul_(2).add_(mask).to(torch.int32)
         width = 2 * (BINS + 1)
         if len(rows) > 1:
@@ -99,7 +100,7 @@ def _binned(errors: Tensor, truth: Tensor) -> Tensor:
         before = jaccard(found - inside, invented - outside)
         after = jaccard(found, invented)
         first, second = jaccard(found, invented - outside), jaccard(found - inside, invented)
-        # The step of a bin, divided between truth and background as the mean over both orders of the two.
+        # The step of a bin, split between foreground and background: the mean over both orders of the two.
         step_inside = (first - before + after - second) / (2 * inside.clamp_min(1e-7))
         step_outside = (second - before + after - first) / (2 * outside.clamp_min(1e-7))
         table = torch.stack([step_outside, step_inside], dim=-1).to(rows.dtype).flatten()
@@ -109,12 +110,12 @@ def _binned(errors: Tensor, truth: Tensor) -> Tensor:
     return losses.view(errors.shape[:-1])
 
 
-def _sorted(errors: Tensor, truth: Tensor) -> Tensor:
+def _sorted(errors: Tensor, target: Tensor) -> Tensor:
     ordered, order = errors.sort(dim=-1, descending=True)
-    truth = truth.gather(-1, order)
-    total = truth.sum(-1, keepdim=True)
-    intersection = total - truth.cumsum(-1)
-    union = total + (1 - truth).cumsum(-1)
+    target = target.gather(-1, order)
+    total = target.sum(-1, keepdim=True)
+    intersection = total - target.cumsum(-1)
+    union = total + (1 - target).cumsum(-1)
     jaccard = 1 - intersection / union.clamp_min(1e-7)
     steps = torch.cat([jaccard[..., :1], jaccard[..., 1:] - jaccard[..., :-1]], dim=-1)
     return (ordered * steps.detach()).sum(-1)

@@ -5,23 +5,23 @@ from torch.nn import functional as F
 
 from losses.inputs import Logits, check
 
-NOWHERE = -1e9  # finite, so that a sample without positives or negatives has a gradient: 0
+NOWHERE = -1e9  # finite, so that the gradient of a sample without positives or negatives is 0, not NaN
 
 
 class LsepLoss(nn.Module):
-    """log(1 + Σ exp(f_v − f_u)) over classes v that are not there and u that are (Li et al. 2017).
+    """log(1 + Σ exp(f_v − f_u)) over absent classes v and present classes u (Li et al. 2017).
 
-    arxiv.org/abs/1704.03135. Per sample, then the mean (HPA 2018, 8th place, summed the batch inside the logarithm;
-    this is the paper's). It ranks classes only: thresholds must be tuned per class. A sample with no class, or with all
-    of them, costs 0.
+    arxiv.org/abs/1704.03135. Mean over samples, as in the paper (HPA 2018, 8th place, summed the batch inside the
+    logarithm). It only ranks classes: thresholds must be tuned per class. The loss of a sample with no class, or with
+    all classes, is 0.
 
     Example:
         >>> import torch
         >>> from losses.lsep import LsepLoss
         >>> scores = torch.tensor([[3.0, 1.0, -1.0]])  # (N, C)
-        >>> round(LsepLoss()(scores, torch.tensor([[1, 0, 0]])).item(), 3)  # the class that is there ranks first
+        >>> round(LsepLoss()(scores, torch.tensor([[1, 0, 0]])).item(), 3)  # the present class ranks first
         0.143
-        >>> round(LsepLoss()(scores, torch.tensor([[0, 0, 1]])).item(), 3)  # and last
+        >>> round(LsepLoss()(scores, torch.tensor([[0, 0, 1]])).item(), 3)  # ranks last
         4.143
     """
 

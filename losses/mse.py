@@ -11,7 +11,7 @@ class MseLoss(nn.Module):
     """Mean of (p − y)², also for soft labels.
 
     Args:
-        on: `probability` compares the activated output, `logit` the raw one (regression).
+        on: values compared with the target: `probability` after the activation, `logit` before it (regression).
 
     Example:
         >>> import torch
@@ -25,7 +25,7 @@ class MseLoss(nn.Module):
     def __init__(self, on: Literal["probability", "logit"] = "probability") -> None:
         super().__init__()
         if on not in ("probability", "logit"):
-            raise ValueError(f"mse: on is 'probability' or 'logit', got {on!r}")
+            raise ValueError(f"mse: on is {on!r}, expected 'probability' or 'logit'")
         self.on = on
 
     def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:

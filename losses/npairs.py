@@ -1,4 +1,4 @@
-"""N-pairs."""
+"""N-pairs loss."""
 
 import torch
 from torch import Tensor, nn
@@ -8,17 +8,17 @@ from losses.inputs import Logits
 
 
 class NpairsLoss(nn.Module):
-    """Softmax over the products of anchors with everyone's partners (Sohn 2016), as TensorFlow's `npairs_loss`.
+    """Softmax over the products of anchors with all positives (Sohn 2016), as TensorFlow's `npairs_loss`.
 
-    The samples of a class are taken two by two: the first is anchor, the second its partner. An anchor's truth is
-    spread evenly over the partners of its own class. Plus l2 / 4 · (mean ‖anchor‖² + mean ‖partner‖²), because products
-    grow with the norms. Needs two samples of a class in the batch: `data.sampler` with classes.
+    The samples of a class are paired: the first is the anchor, the second its positive. The target of an anchor is
+    spread evenly over the positives of its class. Plus l2 / 4 · (mean ‖anchor‖² + mean ‖positive‖²), because products
+    grow with the norms. Batches need two samples of a class: `data.sampler` with classes.
 
     Args:
-        l2: factor of the norms; 0.002 in TensorFlow.
+        l2: weight of the squared norms; 0.002 in TensorFlow.
 
     Raises:
-        ValueError: a training batch in which no class comes twice.
+        ValueError: no class has two samples in a training batch.
 
     Example:
         >>> import torch
@@ -26,7 +26,7 @@ class NpairsLoss(nn.Module):
         >>> embeddings = torch.tensor([[3.0, 0.0], [3.0, 0.0], [0.0, 3.0], [0.0, 3.0]])  # (N, D), two of each class
         >>> labels = torch.tensor([0, 0, 1, 1])
         >>> loss = NpairsLoss(l2=0.0)
-        >>> bool(loss(embeddings, labels) < loss(embeddings[[0, 2, 1, 3]], labels))  # partners alike or not
+        >>> bool(loss(embeddings, labels) < loss(embeddings[[0, 2, 1, 3]], labels))  # similar or dissimilar positives
         True
     """
 
@@ -40,19 +40,20 @@ class NpairsLoss(nn.Module):
         if not len(first):
             if self.training and len(labels):
                 raise ValueError(
-                    f"npairs: no class comes twice in a batch of {len(labels)}; set a sampler with samples per class"
+                    f"npairs: no class has two samples in a batch of {len(labels)}; set a sampler with several samples "
+                    "per class"
                 )
             return features.sum() * 0
         anchors, partners = features[first], features[second]
         same = (labels[first][:, None] == labels[second][None]).to(features.dtype)
-        truth = same / same.sum(1, keepdim=True)
-        loss = -(truth * (anchors @ partners.T).log_softmax(1)).sum(1)
+        y = same / same.sum(1, keepdim=True)
+        loss = -(y * (anchors @ partners.T).log_softmax(1)).sum(1)
         norms = anchors.square().sum(1).mean() + partners.square().sum(1).mean()
         return weighted_mean(loss, weights[first]) + self.l2 / 4 * norms
 
 
 def pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Places of the samples of each class two by two; an odd one is left over."""
+    """Indices of the first and second sample of each pair within a class; an odd sample is left out."""
     order = labels.argsort(stable=True)
     ordered = labels[order]
     starts = torch.cat([ordered.new_ones(1, dtype=torch.bool), ordered[1:] != ordered[:-1]])[: len(ordered)]

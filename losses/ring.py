@@ -9,12 +9,12 @@ from losses.inputs import Logits
 class RingLoss(nn.Module):
     """½ · mean (‖x‖ − R)² of embeddings, with a learnt R (Zheng et al. 2018, arxiv.org/abs/1803.00130).
 
-    Norms become alike, so that a softmax loss must work by angles: `cross_entropy(label) + 0.01 * ring(embedding)`. It
-    needs no target.
+    It equalizes the norms, so that a softmax loss depends on angles: `cross_entropy(label) + 0.01 * ring(embedding)`.
+    It needs no target.
 
     Args:
-        radius: R at the start; the mean norm of the first batch unless given.
-        lr: learning rate of R; the optimizer's own unless given.
+        radius: initial R (default: the mean norm of the first batch).
+        lr: learning rate of R (default: that of the optimizer).
 
     Example:
         >>> import torch
@@ -35,7 +35,7 @@ class RingLoss(nn.Module):
     def forward(self, logits: Tensor | Logits, target: Tensor | None = None, weight: Tensor | None = None) -> Tensor:
         value = logits.value if isinstance(logits, Logits) else Logits(logits).value
         if value.dim() != 2:
-            raise ValueError(f"ring wants embeddings (N, D), got {tuple(value.shape)}")
+            raise ValueError(f"ring: expected embeddings (N, D), got {tuple(value.shape)}")
         if weight is not None:
             weight = weight.reshape(len(value), -1).amax(1).to(value.dtype)
             value, weight = value[weight > 0], weight[weight > 0]

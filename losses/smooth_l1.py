@@ -10,7 +10,7 @@ class SmoothL1Loss(nn.Module):
     """Quadratic below `beta`, linear above, on the raw output (APTOS 2019, 1st place).
 
     Args:
-        beta: where the quadratic part ends; towards 0 it becomes L1.
+        beta: error at which the loss turns from quadratic to linear; 0 is L1.
 
     Example:
         >>> import torch

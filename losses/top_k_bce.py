@@ -8,10 +8,10 @@ from losses.inputs import Logits, check
 class TopKBceLoss(nn.Module):
     """Mean of the largest cross-entropies of the batch (Wu et al. 2016; nnU-Net's `TopKLoss`).
 
-    With class numbers as target it is the softmax cross-entropy of the hardest pixels.
+    For targets of class numbers it is the softmax cross-entropy of the hardest pixels.
 
     Args:
-        share: of the pixels that count, in (0, 1]; nnU-Net takes 0.1.
+        share: fraction of the valid pixels, in (0, 1]; 0.1 in nnU-Net.
 
     Example:
         >>> import torch
@@ -19,7 +19,7 @@ class TopKBceLoss(nn.Module):
         >>> from losses.top_k_bce import TopKBceLoss
         >>> logits = torch.full((1, 1, 10, 10), -4.0)
         >>> target = torch.zeros(1, 1, 10, 10)
-        >>> target[..., :1] = 1  # a tenth of the pixels is missed, the rest is easy
+        >>> target[..., :1] = 1  # a tenth of the pixels is missed, the rest are easy
         >>> round(TopKBceLoss(share=0.1)(logits, target).item(), 3), round(BceLoss()(logits, target).item(), 3)
         (4.018, 0.418)
     """
@@ -27,7 +27,7 @@ class TopKBceLoss(nn.Module):
     def __init__(self, share: float = 0.1) -> None:
         super().__init__()
         if not 0 < share <= 1:
-            raise ValueError(f"top_k_bce: share is in (0, 1], got {share}")
+            raise ValueError(f"top_k_bce: share is {share}, expected a fraction in (0, 1]")
         self.share = share
 
     def forward(self, logits: Tensor | Logits, target: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Batch-hard triplets."""
+"""Batch-hard triplet loss."""
 
 import torch
 from torch import Tensor, nn
@@ -9,17 +9,17 @@ from losses.inputs import Logits
 
 
 class TripletLoss(nn.Module):
-    """max(0, m + d(a, p) − d(a, n)) with each anchor's farthest partner and nearest stranger (Hermans et al. 2017).
+    """max(0, m + d(a, p) − d(a, n)) with each anchor's farthest positive and nearest negative (Hermans et al. 2017).
 
-    d is the Euclidean distance of embeddings `(N, D)`; arxiv.org/abs/1703.07737. Needs two samples of a class in the
-    batch: `data.sampler` with classes. Other miners: `pytorch_metric_learning` through `model.loss_terms`.
+    d is the Euclidean distance of embeddings `(N, D)`; arxiv.org/abs/1703.07737. Batches need two samples of a class:
+    `data.sampler` with classes. Other miners: `pytorch_metric_learning` through `model.loss_terms`.
 
     Args:
-        margin: m; None takes the paper's soft margin log(1 + exp(d(a, p) − d(a, n))).
-        normalise: bring embeddings to length 1 first.
+        margin: margin m; None is the paper's soft margin log(1 + exp(d(a, p) − d(a, n))).
+        normalise: whether to scale embeddings to length 1 first.
 
     Raises:
-        ValueError: a training batch in which no anchor has a partner and a stranger.
+        ValueError: no anchor has a positive and a negative in a training batch.
 
     Example:
         >>> import torch
@@ -43,11 +43,11 @@ class TripletLoss(nn.Module):
         if not anchors.any():
             if self.training and len(labels):
                 raise ValueError(
-                    f"triplet: no sample of a batch of {len(labels)} has one of its own class and one of another "
-                    "beside it; set a sampler with samples per class"
+                    f"triplet: no sample in a batch of {len(labels)} has both another of its class and one of another "
+                    "class; set a sampler with several samples per class"
                 )
             return features.sum() * 0
-        with torch.no_grad():  # all pairs only to choose; the gradient needs two of each row
+        with torch.no_grad():  # all pairs only to mine; the gradient needs two per row
             every = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
             farthest = every.masked_fill(~partner, -torch.inf).argmax(1)[anchors]
             nearest = every.masked_fill(same, torch.inf).argmin(1)[anchors]
@@ -58,5 +58,5 @@ class TripletLoss(nn.Module):
 
 
 def _distance(one: Tensor, other: Tensor) -> Tensor:
-    """Of each row; kept off 0, where the slope of the root is infinite."""
+    """Distance of each pair of rows; clamped above 0, where the gradient of the square root is infinite."""
     return (one - other).square().sum(-1).clamp_min(1e-12).sqrt()

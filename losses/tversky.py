@@ -9,11 +9,11 @@ class TverskyLoss(nn.Module):
     """(1 − TP / (TP + α FP + β FN))^γ, mean over classes (Salehi et al. 2017; Abraham & Khan 2019 for γ).
 
     Args:
-        alpha: cost of false positives; α = β = 0.5 is Dice.
-        beta: cost of false negatives; above α it favours recall.
-        gamma: exponent; below 1 it stresses classes that are nearly right, above 1 those that are not.
-        per_image: one per image, then their weighted mean; else one over the whole batch.
-        smooth: keeps empty classes finite.
+        alpha: weight of false positives; α = β = 0.5 is Dice.
+        beta: weight of false negatives; β > α favours recall.
+        gamma: exponent γ; below 1 it focuses on classes that are nearly right, above 1 on the others.
+        per_image: whether to average one loss per image instead of computing one over the batch.
+        smooth: smoothing constant; keeps empty classes finite.
 
     Example:
         >>> import torch
@@ -37,6 +37,6 @@ class TverskyLoss(nn.Module):
         false_positive, false_negative = predicted - inside, true - inside
         below = inside + self.alpha * false_positive + self.beta * false_negative + self.smooth
         loss = 1 - (inside + self.smooth) / below.clamp_min(1e-7)
-        # A power below 1 has an infinite slope at 0.
+        # The gradient of a power below 1 is infinite at 0.
         loss = loss.clamp_min(1e-7) ** self.gamma if self.gamma != 1 else loss
         return inputs.unless_void(inputs.mean_of_images(loss) if self.per_image else loss.mean())

@@ -57,7 +57,7 @@ def test_edges_cost_more_than_the_same_mistake_elsewhere():
 
 
 def test_kernel_must_be_odd():
-    with pytest.raises(ValueError, match="odd number of pixels or auto, got 4"):
+    with pytest.raises(ValueError, match="kernel is 4, expected an odd number"):
         BoundaryWeightedLoss(kernel=4)
 
 

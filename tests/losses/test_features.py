@@ -74,7 +74,7 @@ def test_shapes_are_named(name):
 
 def test_class_numbers_are_checked():
     for name in ("arcface", "center"):
-        with pytest.raises(ValueError, match="class number 3, but the loss has classes=3"):
+        with pytest.raises(ValueError, match="label is 3, expected 0 … 2: the loss has classes=3"):
             BUILD[name]()(torch.zeros(2, 4), torch.tensor([0, 3]))
         with pytest.raises(ValueError, match="embedding_dim is 4, the embeddings have 5"):
             BUILD[name]()(torch.zeros(2, 5), torch.tensor([0, 1]))

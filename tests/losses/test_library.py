@@ -168,7 +168,7 @@ def test_nothing_that_counts_costs_nothing(name):
 def test_a_class_that_sees_everything_is_refused_such_a_batch(name):
     build, kind = BLIND[name]
     logits, target, valid, _ = drawn(kind)
-    told = rf"model.loss_terms: 'mine' \(\w+\.{type(build()).__name__}\) takes all pixels alike.*ignore_index: 255"
+    told = rf"model.loss_terms: 'mine' \(\w+\.{type(build()).__name__}\) cannot weight pixels.*ignore_index: 255"
     with pytest.raises(ValueError, match=told):
         evaluated(build(), logits, target, torch.ones(3), valid=valid)
     if name not in ("monai hausdorff", "monai dice"):  # those have a value for each image
