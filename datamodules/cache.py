@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from datamodules.decoder import Arrays, Decoder
+from datamodules.parallel import in_processes
 from datamodules.table import rows_of
 from datamodules.targets.boxes import ARRAYS, cut_lists
 from datamodules.windows import Window, crop
@@ -93,10 +93,9 @@ class DecodedCache:
     def _decode(self, missing: list[tuple[str, Any]], show: bool) -> None:
         step = max(8, len(missing) // 256)  # 256 shards at most: each holds a file open
         chunks = [missing[start : start + step] for start in range(0, len(missing), step)]
-        build = _Chunks(chunks, self.decoder, self.folder)
-        loader = DataLoader(build, batch_size=None, num_workers=self.workers if len(chunks) > 1 else 0)
+        shards = in_processes(_Shards(self.decoder, self.folder), chunks, self.workers)
         with tqdm(total=len(missing), desc="decoding", unit=" images", disable=not show) as bar:
-            for number, (shard, entries, content, size) in enumerate(loader):
+            for number, (shard, entries, content, size) in enumerate(shards):
                 if number == 0:
                     self._check_room(size * len(chunks), size, len(missing))
                 if content is not None:
@@ -120,17 +119,13 @@ class DecodedCache:
             )
 
 
-class _Chunks(Dataset):
+class _Shards:
     """Decodes some rows into one shard: a file with its index beside it, or bytes."""
 
-    def __init__(self, chunks: list[list[tuple[str, Any]]], decoder: Decoder, folder: Path | None) -> None:
-        self.chunks, self.decoder, self.folder = chunks, decoder, folder
+    def __init__(self, decoder: Decoder, folder: Path | None) -> None:
+        self.decoder, self.folder = decoder, folder
 
-    def __len__(self) -> int:
-        return len(self.chunks)
-
-    def __getitem__(self, number: int) -> tuple[str, dict[str, list[Field]], bytes | None, int]:
-        chunk = self.chunks[number]
+    def __call__(self, chunk: list[tuple[str, Any]]) -> tuple[str, dict[str, list[Field]], bytes | None, int]:
         shard = text_hash(" ".join(key for key, _ in chunk))
         if self.folder is None:
             content = bytearray()

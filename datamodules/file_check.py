@@ -1,14 +1,14 @@
 """Every file is looked at before training: faults are told all at once, and not hours later."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from datamodules.decoder import Decoder
+from datamodules.parallel import in_processes
 from datamodules.targets import MaskFiles, MaskVolumes, RasterMasks
 from datamodules.windows import with_window
 from masks.void import VOID, Arrays, foreground
@@ -16,29 +16,6 @@ from masks.void import VOID, Arrays, foreground
 FEW = 64  # rows that are looked at sooner than processes are started
 SHOWN = 20
 STRIP = 2048  # rows of a scene that are looked at at once
-
-
-class FileCheck(Dataset):
-    """What is wrong with each row: empty text where nothing is.
-
-    Args:
-        rows: of the table.
-        decoder: would read them.
-        by_windows: whether it would read parts of them alone.
-    """
-
-    def __init__(self, rows: list[Any], decoder: Decoder, by_windows: bool) -> None:
-        self.rows, self.decoder, self.by_windows = rows, decoder, by_windows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> str:
-        try:
-            self.decoder.check(self.rows[index], self.by_windows)
-        except (ValueError, OSError) as error:
-            return str(error)
-        return ""
 
 
 def check_classes(rows: list[Any], decoder: Decoder) -> None:
@@ -118,15 +95,18 @@ def find_faults(rows: list[Any], decoder: Decoder, by_windows: bool, workers: in
     Returns:
         What is wrong, a text for each row that has a fault; each names its file.
     """
-    generator = torch.Generator()  # what training draws shall not depend on whether files were looked at
-    found = DataLoader(
-        FileCheck(rows, decoder, by_windows),
-        batch_size=None,
-        num_workers=workers if len(rows) > FEW else 0,
-        generator=generator,
-    )
+    found = in_processes(partial(fault_of, decoder, by_windows), rows, workers if len(rows) > FEW else 0, at_once=8)
     bar = tqdm(found, "looking at files", len(rows), unit=" images", disable=not show, delay=5, leave=False)
     return [fault for fault in bar if fault]
+
+
+def fault_of(decoder: Decoder, by_windows: bool, row: Any) -> str:
+    """What is wrong with a row; empty text where nothing is."""
+    try:
+        decoder.check(row, by_windows)
+    except (ValueError, OSError) as error:
+        return str(error)
+    return ""
 
 
 def refuse(faults: list[str], count: int) -> None:

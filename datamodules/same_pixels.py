@@ -3,15 +3,15 @@
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pandas as pd
-import torch
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from datamodules.decoder import Decoder
 from datamodules.file_check import FEW
+from datamodules.parallel import in_processes
 from datamodules.readers import Pixels, Reader
 from datamodules.samplers import rank_and_world
 from datamodules.table import rows_of
@@ -19,29 +19,6 @@ from datamodules.table import rows_of
 FULL = {"uint8": 255, "uint16": 65535}
 DARK = 4  # a range so many times as large as what the type holds is no range of that type
 Found = tuple[str, Pixels]  # a file and what its image is made of
-
-
-class PixelLook(Dataset):
-    """The file of each row and what its image is made of; None where its reader, or a fault, does not tell.
-
-    Args:
-        rows: of the table.
-        decoder: would read them.
-    """
-
-    def __init__(self, rows: list[Any], decoder: Decoder) -> None:
-        self.rows, self.decoder = rows, decoder
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Found | None:
-        row = self.rows[index]
-        try:
-            pixels = self.decoder.pixels(row)
-        except (ValueError, OSError):
-            return None  # whoever reads it says why
-        return None if pixels is None else (str(row.path), pixels)
 
 
 def check_pixels(
@@ -83,11 +60,18 @@ def look(rows: list[Any], decoder: Decoder, workers: int, show: bool) -> list[Fo
     readers = [decoder.reader, *(reader for reader, _ in decoder.others.values())]
     if all(type(reader).pixels is Reader.pixels for reader in readers):
         return []
-    generator = torch.Generator()  # what training draws shall not depend on whether files were looked at
-    several = workers if len(rows) > FEW else 0
-    found = DataLoader(PixelLook(rows, decoder), batch_size=None, num_workers=several, generator=generator)
+    found = in_processes(partial(pixels_of, decoder), rows, workers if len(rows) > FEW else 0, at_once=16)
     bar = tqdm(found, "looking at headers", len(rows), unit=" images", disable=not show, delay=5, leave=False)
     return [one for one in bar if one is not None]
+
+
+def pixels_of(decoder: Decoder, row: Any) -> Found | None:
+    """The file of a row and what its image is made of; None where its reader, or a fault, does not tell."""
+    try:
+        pixels = decoder.pixels(row)
+    except (ValueError, OSError):
+        return None  # whoever reads it says why
+    return None if pixels is None else (str(row.path), pixels)
 
 
 def refuse_mixed(found: Sequence[Found]) -> None:

@@ -4,6 +4,7 @@ import os
 import traceback
 from pathlib import Path
 
+from compat.futures import place_in_process
 from compat.torch import worker_error
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -21,6 +22,7 @@ def told(error: BaseException) -> str | None:
     file, number, code = frame.filename, frame.lineno, frame.line or ""
     if worker is not None:  # a loader's worker sends its traceback as text, with the error behind it
         file, number, code, message = worker
+    file, number, code = place_in_process(error) or (file, number, code)
     path = Path(file).resolve()
     if not message or not code.strip().startswith("raise ") or REPOSITORY not in path.parents:
         return None

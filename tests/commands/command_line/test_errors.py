@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from commands.command_line.errors import told
 from compat.jsonargparse import cause_first
 from datamodules.dataset import EvaluationDataset
 from datamodules.decoder import Decoder
+from datamodules.parallel import in_processes
 from datamodules.readers import ImageReader
 from datamodules.table import find_images
 from files.paths import confined
@@ -70,6 +72,15 @@ def test_the_cause_in_a_loaders_worker(tmp_path, workers):
     first, second = text_of(lambda: list(loader)).splitlines()
     assert first.startswith(f"error: {tmp_path}/a.png is damaged: ")
     assert second.startswith("  raised in datamodules/readers/images_pillow.py, line ")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_cause_in_a_process_that_reads_files(tmp_path, workers):
+    items = ["../x.png", "../y.png"]
+    first, second = text_of(lambda: list(in_processes(partial(confined, "data"), items, workers))).splitlines()
+    assert first == "error: '../x.png' leads out of data; ids and paths must be relative, without '..'"
+    assert second.startswith("  raised in files/paths.py, line ")
+    assert text_of(lambda: list(in_processes(int, ["x", "y"], workers))) is None
 
 
 def test_on_the_command_line(tmp_path):

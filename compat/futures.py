@@ -1,0 +1,12 @@
+"""What `concurrent.futures` of Python 3.11 to 3.14 says of an error in a process: its traceback as text, as the cause."""
+
+import re
+
+PLACE = re.compile(r'^  File "(.+)", line (\d+), in .+\n(.*)$', re.MULTILINE)
+
+
+def place_in_process(error: BaseException) -> tuple[str, int, str] | None:
+    """File, line and code that raised an error in a process of a pool; None for what was raised in this one."""
+    text = str(error.__cause__)
+    found = PLACE.findall(text) if text.startswith('\n"""\nTraceback') else []
+    return (found[-1][0], int(found[-1][1]), found[-1][2]) if found else None
