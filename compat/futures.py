@@ -1,4 +1,4 @@
-"""What `concurrent.futures` of Python 3.11 to 3.14 says of an error in a process: its traceback as text, as the cause."""
+"""What `concurrent.futures` of Python 3.11 says of an error in a process: its traceback as text, as the cause."""
 
 import re
 
