@@ -9,7 +9,8 @@ from tqdm import tqdm
 
 from datamodules.decoder import Decoder
 from datamodules.parallel import in_processes
-from datamodules.targets import MaskFiles, MaskVolumes, RasterMasks
+from datamodules.targets import RasterMasks
+from datamodules.targets.mask_files import NumberedMasks
 from datamodules.windows import with_window
 from masks.void import VOID, Arrays, foreground
 
@@ -28,7 +29,7 @@ def check_classes(rows: list[Any], decoder: Decoder) -> None:
         ValueError: names the first file and what to set.
     """
     for target in decoder.targets:
-        if not isinstance(target, MaskFiles | MaskVolumes | RasterMasks) or not rows:
+        if not isinstance(target, NumberedMasks | RasterMasks) or not rows:
             continue
         parts = ((row, arrays) for row in rows for arrays in _parts(target, row, decoder.size(row)))
         ignored = None
@@ -40,7 +41,7 @@ def check_classes(rows: list[Any], decoder: Decoder) -> None:
             _refuse_empty(target, ignored, target.files(rows[0])[0], len(rows))
 
 
-def _parts(target: MaskFiles | MaskVolumes | RasterMasks, row: Any, size: tuple[int, ...]) -> Iterator[Arrays]:
+def _parts(target: NumberedMasks | RasterMasks, row: Any, size: tuple[int, ...]) -> Iterator[Arrays]:
     """The truth of a row, of a target that reads windows strip by strip: a scene may be larger than memory."""
     if not target.windowed:
         yield target.read(row, size)
@@ -50,7 +51,7 @@ def _parts(target: MaskFiles | MaskVolumes | RasterMasks, row: Any, size: tuple[
         yield target.read(with_window(row, part), part[2:])
 
 
-def _refuse_empty(target: MaskFiles | MaskVolumes | RasterMasks, ignored: Path | None, first: Path, count: int) -> None:
+def _refuse_empty(target: NumberedMasks | RasterMasks, ignored: Path | None, first: Path, count: int) -> None:
     """Raise for a set of masks without any class.
 
     Args:

@@ -4,16 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from datamodules.readers.arrays import open_array
-from datamodules.targets.base import Target, missing_files
+from datamodules.targets.base import FilePerImage
 from datamodules.targets.mask_files import as_numbers, as_truth
-from files.paths import confined
 from masks.void import VOID, is_class_map
 
 
-class ArrayFiles(Target):
+class ArrayFiles(FilePerImage):
     """An array from a `.npy` file per image, as it is, and `valid` where some pixels do not count.
 
     It may hold masks `(K, H, W)`, class numbers, ids or a map of numbers `(H, W)`, in which NaN and infinity do not
@@ -29,22 +27,13 @@ class ArrayFiles(Target):
     """
 
     windowed = True
+    what = "array"
 
     def __init__(self, pattern: str, name: str = "mask", classes: int | None = None, ignore: int | None = None) -> None:
         self.pattern, self.name, self.classes, self.ignore = pattern, name, classes, ignore
 
-    def _path(self, image_id: str) -> Path:
-        return confined(self.root, self.pattern.format(image_id=image_id))
-
-    def prepare(self, table: pd.DataFrame, root: Path) -> None:
-        super().prepare(table, root)
-        missing_files({image_id: self._path(image_id) for image_id in table["image_id"]}, "array")
-
-    def files(self, row: Any) -> list[Path]:
-        return [self._path(row.image_id)]
-
     def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
-        path = self._path(row.image_id)
+        path = self.path(row.image_id)
         array = open_array(path)
         window = getattr(row, "window", None)
         if window is not None:

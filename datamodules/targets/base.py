@@ -1,10 +1,13 @@
 """The base of every target."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+from files.paths import confined
 
 if TYPE_CHECKING:
     from datamodules.readers import Reader
@@ -69,18 +72,37 @@ class Target:
         return {}
 
 
-def missing_files(paths: dict[str, Path], what: str) -> None:
-    """Raise one error for all files that are not there.
+class FilePerImage(Target, ABC):
+    """A target that reads one file per image, at `pattern` under `data.root`, with `{image_id}` in it."""
 
-    Args:
-        paths: image id -> file.
-        what: what they are, for the message.
-    """
-    missing = [(image_id, path) for image_id, path in paths.items() if not path.is_file()]
-    if missing:
-        image_id, path = missing[0]
-        others = ", ".join(repr(name) for name, _ in missing[1:20]) + (", …" if len(missing) > 20 else "")
-        raise FileNotFoundError(
-            f"{len(missing)} images have no {what}; the first is {image_id!r}: no file {path}. Check the target's "
-            "pattern, or list the images that have one in data.train_ids" + (f"\n  and {others}" if others else "")
-        )
+    pattern: str
+    what: str = "mask"  # what the file is, for messages
+    folders: bool = False  # whether a folder, of a series of slices, may stand in a file's place
+
+    def path(self, image_id: str) -> Path:
+        """The file of an image."""
+        return confined(self.root, self.pattern.format(image_id=image_id))
+
+    def prepare(self, table: pd.DataFrame, root: Path) -> None:
+        super().prepare(table, root)
+        paths = {image_id: self.path(image_id) for image_id in table["image_id"]}
+        there = Path.exists if self.folders else Path.is_file
+        missing = [(image_id, path) for image_id, path in paths.items() if not there(path)]
+        if missing:
+            _refuse(missing, self.what)
+
+    def files(self, row: Any) -> list[Path]:
+        return [self.path(row.image_id)]
+
+    @abstractmethod
+    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]: ...
+
+
+def _refuse(missing: list[tuple[str, Path]], what: str) -> None:
+    """Raise one error for all files that are not there."""
+    image_id, path = missing[0]
+    others = ", ".join(repr(name) for name, _ in missing[1:20]) + (", …" if len(missing) > 20 else "")
+    raise FileNotFoundError(
+        f"{len(missing)} images have no {what}; the first is {image_id!r}: no file {path}. Check the target's "
+        "pattern, or list the images that have one in data.train_ids" + (f"\n  and {others}" if others else "")
+    )

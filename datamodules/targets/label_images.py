@@ -4,15 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from datamodules.readers.images import read_picture
 from datamodules.readers.lossy import lossy
-from datamodules.targets.base import Target, missing_files
-from files.paths import confined
+from datamodules.targets.base import FilePerImage
 
 
-class LabelImages(Target):
+class LabelImages(FilePerImage):
     """`instances` from pictures whose pixels are instance ids, 0 = background; `valid` where some do not count.
 
     Compression that loses (JPEG) changes ids: such files are refused.
@@ -23,21 +21,13 @@ class LabelImages(Target):
         ignore: number of pixels that do not count: 255, the contour around Pascal VOC's objects. None: each is an id.
     """
 
+    what = "label image"
+
     def __init__(self, pattern: str, name: str = "instances", ignore: int | None = None) -> None:
         self.pattern, self.name, self.ignore = pattern, name, ignore
 
-    def _path(self, image_id: str) -> Path:
-        return confined(self.root, self.pattern.format(image_id=image_id))
-
-    def prepare(self, table: pd.DataFrame, root: Path) -> None:
-        super().prepare(table, root)
-        missing_files({image_id: self._path(image_id) for image_id in table["image_id"]}, "label image")
-
-    def files(self, row: Any) -> list[Path]:
-        return [self._path(row.image_id)]
-
     def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
-        path = self._path(row.image_id)
+        path = self.path(row.image_id)
         labels = read_picture(path, "unchanged")
         if labels.shape[2] != 1:
             raise ValueError(f"label image {path} has {labels.shape[2]} channels, expected 1")

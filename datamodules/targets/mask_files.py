@@ -5,19 +5,51 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from datamodules.readers.images import read_picture
 from datamodules.readers.lossy import lossy
-from datamodules.targets.base import Target, missing_files
-from files.paths import confined
+from datamodules.targets.base import FilePerImage
 from masks.void import VOID
 
 WHITE = (1, 255, 65535)  # what stands for 1 in a binary mask
 MIDDLE = 64, 192  # values of a compressed mask that are neither black nor white
 
 
-class MaskFiles(Target):
+class NumberedMasks(FilePerImage):
+    """Masks in a file per image that holds numbers: those of classes, or others that stand for them.
+
+    Args:
+        pattern: path under `data.root` with `{image_id}` in it.
+        name: name of the array.
+        classes: number of classes; None for binary masks.
+        ignore: value in the file of what does not count. Unless given, 255 among class numbers, and nothing in binary
+            masks, where 255 is white.
+        values: for files with other numbers, or more of them than wanted: which become class 1, 2, …; a list entry
+            joins several (`[5, 1, [2, 3]]`: liver, spleen, both kidneys). All other numbers are class 0.
+    """
+
+    def __init__(
+        self,
+        pattern: str,
+        name: str = "mask",
+        classes: int | None = None,
+        ignore: int | None = None,
+        values: list[int | list[int]] | None = None,
+    ) -> None:
+        check_settings(type(self).__name__, classes, ignore, values)
+        self.pattern, self.name, self.ignore, self.values = pattern, name, ignore, values
+        self.classes = len(values) + 1 if values is not None else classes
+
+    def numbers(self, found: np.ndarray, path: Path) -> np.ndarray:
+        """What a file holds as class numbers of its shape, 255 where it does not count."""
+        return as_numbers(found, path, self.classes, self.ignore, self.values)
+
+    def truth(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
+        """The arrays of the target from class numbers `(*spatial)`."""
+        return as_truth(numbers, self.name, self.classes)
+
+
+class MaskFiles(NumberedMasks):
     """`mask` from picture files, and `valid` where some pixels do not count.
 
     Compression that loses (JPEG) changes values: such files are refused, but for masks of one class in white, whose
@@ -35,30 +67,8 @@ class MaskFiles(Target):
             joins several (`[5, 1, [2, 3]]`: liver, spleen, both kidneys). All other numbers are class 0.
     """
 
-    def __init__(
-        self,
-        pattern: str,
-        name: str = "mask",
-        classes: int | None = None,
-        ignore: int | None = None,
-        values: list[int | list[int]] | None = None,
-    ) -> None:
-        check_settings("MaskFiles", classes, ignore, values)
-        self.pattern, self.name, self.ignore, self.values = pattern, name, ignore, values
-        self.classes = len(values) + 1 if values is not None else classes
-
-    def _path(self, image_id: str) -> Path:
-        return confined(self.root, self.pattern.format(image_id=image_id))
-
-    def prepare(self, table: pd.DataFrame, root: Path) -> None:
-        super().prepare(table, root)
-        missing_files({image_id: self._path(image_id) for image_id in table["image_id"]}, "mask")
-
-    def files(self, row: Any) -> list[Path]:
-        return [self._path(row.image_id)]
-
     def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
-        path = self._path(row.image_id)
+        path = self.path(row.image_id)
         found = read_plane(path)
         if found.shape != size:
             raise ValueError(
@@ -68,7 +78,7 @@ class MaskFiles(Target):
         found = cut_at_half(found, path, self.classes, self.ignore, self.values)
         if found.dtype == bool and self.values is not None and 1 not in np.hstack(self.values):
             found = found * np.uint8(255)  # 1 bit: white, by whichever name
-        return as_truth(as_numbers(found, path, self.classes, self.ignore, self.values), self.name, self.classes)
+        return self.truth(self.numbers(found, path))
 
 
 def check_settings(

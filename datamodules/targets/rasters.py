@@ -5,18 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from datamodules.readers.base import ImageReadError
 from datamodules.readers.geotiff import HANDLES
 from datamodules.readers.geotiff_data import alpha_bands, data_mask, held
 from datamodules.readers.lossy import lossy
-from datamodules.targets.base import Target, missing_files
+from datamodules.targets.base import FilePerImage
 from datamodules.targets.mask_files import WHITE, as_numbers, as_truth
 from files.paths import confined
 
 
-class RasterMasks(Target):
+class RasterMasks(FilePerImage):
     """`mask` from a raster on the image's grid, or on any other grid of the map (then warped, nearest neighbour), and
     `valid` where some pixels do not count.
 
@@ -41,7 +40,7 @@ class RasterMasks(Target):
     ) -> None:
         self.pattern, self.name, self.classes, self.ignore, self.band = pattern, name, classes, ignore, band
 
-    def _path(self, image_id: str) -> Path:
+    def path(self, image_id: str) -> Path:
         path = confined(self.root, self.pattern.replace("{image_id}", image_id))
         if "*" not in self.pattern:
             return path
@@ -51,15 +50,8 @@ class RasterMasks(Target):
             raise ValueError(f"image {image_id!r} has {len(found)} masks: {found[0]}, {found[1]}")
         return found[0] if found else path
 
-    def prepare(self, table: pd.DataFrame, root: Path) -> None:
-        super().prepare(table, root)
-        missing_files({image_id: self._path(image_id) for image_id in table["image_id"]}, "mask")
-
-    def files(self, row: Any) -> list[Path]:
-        return [self._path(row.image_id)]
-
     def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
-        path = self._path(row.image_id)
+        path = self.path(row.image_id)
         found, void = self._pixels(row, path, tuple(size))
         return as_truth(as_numbers(found, path, self.classes, self.ignore, void=void), self.name, self.classes)
 

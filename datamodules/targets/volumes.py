@@ -4,18 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from datamodules.readers.volumes import VolumeReader, files_of, read_grid, read_volume, source_of
-from datamodules.targets.base import Target
-from datamodules.targets.mask_files import as_numbers, as_truth, check_settings
-from files.paths import confined
+from datamodules.targets.mask_files import NumberedMasks
 from preprocessing.orientation import axis_codes, orientation_to
 
 TOLERANCE = 0.1  # voxels; headers of float32 and tools that write both files differ by thousandths
 
 
-class MaskVolumes(Target):
+class MaskVolumes(NumberedMasks):
     """`mask` from volumes in any format that `VolumeReader` knows, turned and resampled exactly as the image; `valid`
     where some voxels do not count.
 
@@ -33,36 +30,15 @@ class MaskVolumes(Target):
             joins several (`[5, 1, [2, 3]]`: liver, spleen, both kidneys). All other numbers are class 0.
     """
 
-    def __init__(
-        self,
-        pattern: str,
-        name: str = "mask",
-        classes: int | None = None,
-        ignore: int | None = None,
-        values: list[int | list[int]] | None = None,
-    ) -> None:
-        check_settings("MaskVolumes", classes, ignore, values)
-        self.pattern, self.name, self.ignore, self.values = pattern, name, ignore, values
-        self.classes = len(values) + 1 if values is not None else classes
-        self._reader: VolumeReader | None = None
+    what = "label volume"
+    folders = True
+    _reader: VolumeReader | None = None
 
     def follow(self, reader: VolumeReader) -> None:
         self._reader = reader
 
-    def _path(self, image_id: str) -> Path:
-        return confined(self.root, self.pattern.format(image_id=image_id))
-
-    def prepare(self, table: pd.DataFrame, root: Path) -> None:
-        super().prepare(table, root)
-        missing = [image_id for image_id in table["image_id"] if not self._path(image_id).exists()]
-        if missing:
-            raise FileNotFoundError(
-                f"{len(missing)} images have no label volume; the first is {missing[0]!r}: no file "
-                f"{self._path(missing[0])}"
-            )
-
     def files(self, row: Any) -> list[Path]:
-        return files_of(self._path(row.image_id))
+        return files_of(self.path(row.image_id))
 
     def read(self, row: Any, size: tuple[int, ...]) -> dict[str, np.ndarray]:
         """The mask of a row.
@@ -73,7 +49,7 @@ class MaskVolumes(Target):
         """
         if self._reader is None:
             raise ValueError("MaskVolumes does not know the reader of the images; use datamodules.VolumeDataModule")
-        path = self._path(row.image_id)
+        path = self.path(row.image_id)
         labels, affine = read_volume(path)
         if labels.shape[3] != 1:
             raise ValueError(f"label volume {path} has {labels.shape[3]} channels, expected 1")
@@ -90,11 +66,11 @@ class MaskVolumes(Target):
                 f"grids{far}: {labels.shape} with affine {np.round(affine, 4).tolist()} against {image_size} with "
                 f"affine {np.round(image_affine, 4).tolist()}; resample one onto the other"
             )
-        numbers = as_numbers(labels, path, self.classes, self.ignore, self.values)
+        numbers = self.numbers(labels, path)
         numbers, _ = self._reader.placed(numbers, image_affine, order=0)
         if numbers.shape != tuple(size):
             raise ValueError(f"label volume {path} is {numbers.shape}, its image {row.image_id!r} is {tuple(size)}")
-        return as_truth(np.ascontiguousarray(numbers), self.name, self.classes)
+        return self.truth(np.ascontiguousarray(numbers))
 
 
 def _turned(labels: np.ndarray, affine: np.ndarray, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
