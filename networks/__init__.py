@@ -1,4 +1,4 @@
-"""What smp, timm, torchvision and MONAI lack. Every other network comes by its own class_path."""
+"""Networks missing from smp, timm, torchvision and MONAI. Set any other network by its own class_path."""
 
 from networks.albunet import AlbuNet
 from networks.bn_inception import BnInception

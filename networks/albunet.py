@@ -1,4 +1,4 @@
-"""AlbuNet34: TernausNet's decoder over a ResNet."""
+"""AlbuNet34: TernausNet's decoder on a ResNet."""
 
 import re
 
@@ -10,10 +10,10 @@ from networks.encoders import build_encoder
 
 
 def from_published(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names of a published checkpoint -> names of `AlbuNet`.
+    """Rename the parameters of a published checkpoint to those of `AlbuNet`.
 
-    The published network holds its encoder twice: as `encoder` and, from the first step on, as `conv1` to `conv5`;
-    the second is left out, and so is the head of the ImageNet classifier. For `model.init_from`:
+    The published network has its encoder twice: as `encoder` and as `conv1` to `conv5`. The second is dropped, as is
+    the head of the ImageNet classifier. For `model.init_from`:
     `torch.save(from_published(torch.load("best_model.pth", weights_only=True)), "albunet.pth")`.
 
     Args:
@@ -31,22 +31,22 @@ def from_published(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 class AlbuNet(nn.Module):
-    """A U-Net of a ResNet after TernausNet: `(N, C, H, W)` of any size -> logits `(N, classes, H, W)`.
+    """A U-Net with a ResNet encoder, after TernausNet: `(N, C, H, W)` of any size -> logits `(N, classes, H, W)`.
 
-    By Alexander Buslaev; SIIM-ACR's 1st place (sneddy) had its best single network with it. Unlike U-Nets elsewhere
-    the encoder's first pooling is 2 × 2, its last features are pooled once more (to 1/64 of the image) before the
-    decoder, the features at 1/2 are not used, and the decoder has no batch norm.
+    By Alexander Buslaev; the best single network of SIIM-ACR's 1st place (sneddy). Unlike in other U-Nets, the
+    encoder's first pooling is 2 × 2, its last features are pooled once more (to 1/64 of the image) before the decoder,
+    the features at 1/2 are not used, and the decoder has no batch norm.
 
     Args:
-        encoder_name: a ResNet or ResNeXt of smp.
-        encoder_weights: `imagenet` or another of smp's names; None for random ones.
-        in_channels: channels of the image.
-        classes: channels of the mask.
-        num_filters: the decoder's channels are 1, 2, 4 and 8 times as many.
-        transpose: upsample by transposed convolutions; else bilinear, as the winner.
+        encoder_name: ResNet or ResNeXt of smp.
+        encoder_weights: name of smp's pretrained weights, such as `imagenet`; None for random weights.
+        in_channels: number of channels of the image.
+        classes: number of channels of the mask.
+        num_filters: base width; the decoder has 1, 2, 4 and 8 times as many channels.
+        transpose: whether to upsample by transposed convolutions instead of bilinearly, as the winner did.
 
     Raises:
-        ValueError: an encoder that is no ResNet.
+        ValueError: the encoder is not a ResNet.
     """
 
     def __init__(
@@ -62,8 +62,9 @@ class AlbuNet(nn.Module):
         self.encoder = build_encoder(encoder_name, in_channels, encoder_weights)
         if not isinstance(getattr(self.encoder, "maxpool", None), nn.MaxPool2d):
             raise ValueError(
-                f"encoder_name is {encoder_name!r}, but AlbuNet replaces the first pooling of a ResNet: take resnet18, "
-                "resnet34, resnet50, …, resnext50_32x4d, …; networks.SelimUnet has a like decoder for any encoder"
+                f"encoder_name is {encoder_name!r}, but AlbuNet needs a ResNet, whose first pooling it replaces: use "
+                "resnet18, resnet34, resnet50, …, resnext50_32x4d, …, or networks.SelimUnet, which has a similar "
+                "decoder for any encoder"
             )
         self.encoder.maxpool = nn.MaxPool2d(2, 2)
         self.pool = nn.MaxPool2d(2, 2, ceil_mode=True)

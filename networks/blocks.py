@@ -1,4 +1,4 @@
-"""What the decoders of this folder share."""
+"""Building blocks of the decoders in this folder."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ from torch.nn import functional as F
 def conv_relu(
     in_channels: int, out_channels: int, kernel: int = 3, dilation: int = 1, norm: bool = False
 ) -> nn.Sequential:
-    """Convolution, batch norm where asked for, ReLU; of odd kernels the size of `(N, C, H, W)` stays.
+    """Convolution, batch norm if `norm`, ReLU; odd kernels keep the height and width.
 
-    Weights as He et al. 2015 (https://arxiv.org/abs/1502.01852): without norms, deep decoders need them.
+    Weights are initialized as in He et al. 2015 (https://arxiv.org/abs/1502.01852), for deep decoders without norms.
     """
     padding = dilation * (kernel // 2)
     conv = nn.Conv2d(in_channels, out_channels, kernel, padding=padding, dilation=dilation, bias=not norm)
@@ -26,7 +26,7 @@ def conv_relu(
 def fit(features: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
     """Crop `(N, C, H, W)` to this height and width, or repeat its last row and column.
 
-    A side of 7 is halved to 4 (or 3) and doubled to 8 (or 6): one too many or too few for its skip connection.
+    A side of 7 is halved to 4 (or 3) and doubled to 8 (or 6): one pixel off its skip connection.
     """
     height, width = size
     features = features[..., :height, :width]
@@ -37,28 +37,29 @@ def fit(features: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
 def unet_decoder(
     encoder_channels: Sequence[int], decoder_channels: Sequence[int], attention: str | None = None, norm: bool = True
 ) -> UnetDecoder:
-    """smp's decoder of the U-Net, without the weights that it never uses.
+    """smp's U-Net decoder without its unused weights.
 
-    Its last block has no skip connection to weigh, but an attention for one; data-parallel training refuses that.
+    Its last block has no skip connection, but attention weights for one; distributed training rejects unused weights.
 
     Args:
-        encoder_channels: of the features, from the image on.
-        decoder_channels: of the blocks, from coarse to fine.
+        encoder_channels: channels of the encoder's features, starting with the image.
+        decoder_channels: channels of the blocks, from coarse to fine.
         attention: `scse` (https://arxiv.org/abs/1808.08127), or None.
-        norm: batch norm in the blocks.
+        norm: whether blocks have batch norm.
 
     Raises:
-        ValueError: not one block for each halving of the image; fewer than 16 channels with `scse`.
+        ValueError: the number of blocks is not the number of halvings of the image, or a block has fewer than 16
+            channels with `scse`.
     """
     if len(decoder_channels) != len(encoder_channels) - 1:
         raise ValueError(
-            f"decoder_channels has {len(decoder_channels)} values, expected {len(encoder_channels) - 1}, one for each "
+            f"decoder_channels has {len(decoder_channels)} values, expected {len(encoder_channels) - 1}, one per "
             "halving of the image"
         )
     if attention is not None and min(decoder_channels) < 16:
         raise ValueError(
-            f"decoder_channels is {list(decoder_channels)}, but decoder_attention_type {attention!r} squeezes channels "
-            "to a 16th: take 16 or more everywhere"
+            f"decoder_channels is {list(decoder_channels)}, expected 16 or more each: decoder_attention_type "
+            f"{attention!r} reduces channels to a 16th"
         )
     decoder = UnetDecoder(
         encoder_channels,

@@ -1,4 +1,4 @@
-"""BN-Inception, which neither timm nor smp has (HPA 2018, iNaturalist, TSN)."""
+"""BN-Inception, missing from timm and smp (HPA 2018, iNaturalist, TSN)."""
 
 from typing import Literal
 
@@ -12,30 +12,30 @@ from networks.pooling import pooling as make_pooling
 
 
 class BnInception(nn.Module):
-    """BN-Inception (Ioffe & Szegedy 2015) of the package pretrainedmodels, with this project's poolings and heads.
+    """BN-Inception (Ioffe & Szegedy 2015) of the package pretrainedmodels, with the poolings and heads of this project.
 
     `(N, C, H, W)` -> logits `(N, classes)`; 11.3 M parameters, 10.3 M without the classifier.
 
-    The ImageNet weights were trained on BGR images of 0..255 minus their mean. Their first layer is turned to RGB here;
-    set `model.input_range: 1`, `mean: [128, 117, 104]` and `std: 1` with them.
+    The ImageNet weights were trained on BGR images in [0, 255] minus their mean. Their first layer is converted to RGB;
+    with these weights set `model.input_range: 1`, `mean: [128, 117, 104]` and `std: 1`.
 
     Args:
         classes: as in `ImageClassifier`; 0 returns the features.
-        in_channels: channels of the image; pretrained weights are repacked (`networks.first_layer`).
-        pretrained: take `$WEIGHTS_DIR/bninception.pth` (Cadene's file) where there is one, else its home page.
+        in_channels: number of channels of the image; pretrained weights are adapted (`networks.first_layer`).
+        pretrained: whether to load `$WEIGHTS_DIR/bninception.pth` (Cadene's file) or, if missing, download it.
         pooling: `avg`, `max`, `catavgmax` or `gem`.
-        dropout: share of features dropped before each linear layer; a list has one per layer.
-        head: sizes of fully connected layers before the last.
-        head_norm: batch norm before each layer of the head.
+        dropout: dropout rate before each linear layer, in [0, 1); a list has one per layer.
+        head: sizes of the fully connected layers before the last.
+        head_norm: whether the head has batch norm before each layer.
         channel_copies: as in `ImageClassifier`.
 
     Raises:
-        ImportError: pretrainedmodels is not installed; says how.
-        ValueError: weights that do not fit (lists where), or an image whose sides are no multiples of 32.
-        OSError: pretrained weights are nowhere to be had.
+        ImportError: pretrainedmodels is not installed.
+        ValueError: the weights do not fit the network, or a side of the image is not a multiple of 32.
+        OSError: no pretrained weights were found.
     """
 
-    # The layers that take the last feature map of each size: of 1/2, 1/4, 1/8 and 1/16.
+    # Layers whose input is the last feature map of a size: 1/2, 1/4, 1/8 and 1/16.
     TAKERS = ("pool1_3x3_s2", "pool2_3x3_s2", "inception_3c_3x3_reduce", "inception_4e_3x3_reduce")
     CHANNELS = (64, 192, 320, 608, 1024)
 
@@ -78,8 +78,8 @@ class BnInception(nn.Module):
             except Exception as error:
                 tried = ", ".join(map(str, places("bninception"))) or "$WEIGHTS_DIR (not set)"
                 raise OSError(
-                    f"no weights of bninception: {tried} hold none, and {what} could not be fetched ({error}); put the "
-                    "file there, or set pretrained: false"
+                    f"no weights of bninception: searched {tried}, and {what} could not be downloaded ({error}); put "
+                    "the file there, or set pretrained: false"
                 ) from error
         state = {key: value for key, value in state.items() if not key.startswith("last_linear.")}
         counts = {key: value for key, value in expected.items() if key.endswith("num_batches_tracked")}
@@ -91,7 +91,7 @@ class BnInception(nn.Module):
         self.encoder.load_state_dict(state)
 
     def pyramid(self, image: Tensor) -> list[Tensor]:
-        """Feature maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image's size, with `CHANNELS` channels."""
+        """Feature maps with `CHANNELS` channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image's size."""
         found: list[Tensor] = []
         takers = [self.encoder.get_submodule(name) for name in self.TAKERS]
         self._check(image)
@@ -104,16 +104,16 @@ class BnInception(nn.Module):
         return [*found, last]
 
     def features(self, image: Tensor) -> Tensor:
-        """Pooled features `(N, num_features)`: 1024, or twice that for `catavgmax`."""
+        """Pooled features `(N, num_features)`: 1024, or 2048 for `catavgmax`."""
         self._check(image)
         return self.pool(self.encoder.features(image))
 
     def _check(self, image: Tensor) -> None:
-        """Its pooled and its strided branches round odd sides differently."""
+        """Check the size: pooled and strided branches round odd sides differently."""
         if any(side % 32 for side in image.shape[2:]):
             raise ValueError(
-                f"BnInception: the image has {tuple(image.shape[2:])} pixels, expected multiples of 32; crop to one in "
-                "data.augmentation, and leave model.inference.stride at 32, which pads"
+                f"BnInception: the image has {tuple(image.shape[2:])} pixels, expected multiples of 32; crop to a "
+                "multiple in data.augmentation, and leave model.inference.stride at 32, which pads"
             )
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:

@@ -1,4 +1,4 @@
-"""The 3-D network that found nodules in the Data Science Bowl 2017 (2nd place)."""
+"""The 3-D nodule detector of the Data Science Bowl 2017 (2nd place)."""
 
 from collections import OrderedDict
 
@@ -7,9 +7,9 @@ from torch.nn import functional as F
 
 
 class C3D(nn.Module):
-    """C3D (Tran et al. 2015) with the receptive field of a nodule and a bottleneck of 64, as Julian de Wit trained it.
+    """C3D (Tran et al. 2015) with the receptive field of a nodule and a bottleneck of 64, as trained by Julian de Wit.
 
-    | layer | 32 x 32 x 32 becomes |
+    | layer | output for 32 x 32 x 32 |
     |---|---|
     | average pool 2, 1, 1 | 16 x 32 x 32 |
     | conv 64, max pool 1, 2, 2 | 16 x 16 x 16 |
@@ -17,24 +17,24 @@ class C3D(nn.Module):
     | conv 256 twice, max pool 2 | 4 x 4 x 4 |
     | conv 512 twice, max pool 2 | 2 x 2 x 2 |
     | conv 64 of 2 x 2 x 2 without padding: the features | 1 x 1 x 1 |
-    | a conv of 1 x 1 x 1 per output | 1 x 1 x 1 |
+    | one conv of 1 x 1 x 1 per output | 1 x 1 x 1 |
 
     His training: `bce(nodule) + l1(malignancy)`, SGD with Nesterov momentum 0.9, learning rate 1e-3 for six epochs and
-    1e-4 for six more, batches of 16 cubes at 1 mm a voxel, 20 negative ones for each nodule. Negatives counted with a
-    malignancy of 0; `l1(malignancy, positives=true)` leaves them out.
+    1e-4 for six more, batches of 16 cubes at 1 mm per voxel, 20 negatives per nodule. Negatives had a malignancy of 0;
+    `l1(malignancy, positives=true)` leaves them out.
 
-    There is no batch norm. Weights begin as in his code, uniform after Glorot: He's leave the features a hundred times
-    as large, since each maximum raises them, and the loss jumps at his learning rate.
+    There is no batch norm. Weights are initialized as in his code, Glorot uniform: with He's the features are a hundred
+    times as large, because max pooling raises them, and the loss diverges at his learning rate.
 
     Args:
-        in_channels: channels of the volume, 1 for CT.
-        outputs: numbers by output; each has a convolution of its own over the features.
-        bottleneck: features; 64.
-        dropout: share of feature maps dropped after pools 2 to 4; his code had it switched off.
+        in_channels: number of channels of the volume, 1 for CT.
+        outputs: number of values of each output, by name; each output has its own convolution over the features.
+        bottleneck: number of features.
+        dropout: rate of feature maps dropped after pools 2 to 4, in [0, 1); 0 in his code.
     """
 
-    STRIDE = 16  # voxels from one place of the output grid to the next
-    CUBE = 32  # side of what one place is trained on
+    STRIDE = 16  # voxels between neighbouring positions of the output grid
+    CUBE = 32  # side of the training cube of one position, in voxels
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class C3D(nn.Module):
     ) -> None:
         super().__init__()
         if not outputs:
-            raise ValueError("C3D: outputs is {}, expected at least one, as {nodule: 1}")
+            raise ValueError("C3D: outputs is {}, expected at least one, such as {nodule: 1}")
         groups = [([64], (1, 2, 2)), ([128], 2), ([256, 256], 2), ([512, 512], 2)]
         layers: OrderedDict[str, nn.Module] = OrderedDict(shrink=nn.AvgPool3d((2, 1, 1)))
         before = in_channels
@@ -67,28 +67,28 @@ class C3D(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def grid(self, volume: Tensor) -> Tensor:
-        """Features at every place, `(N, 64, D // 16 - 1, H // 16 - 1, W // 16 - 1)`.
+        """Features at every position, `(N, 64, D // 16 - 1, H // 16 - 1, W // 16 - 1)`.
 
         Raises:
-            ValueError: a side below 32 voxels.
+            ValueError: a side has fewer than 32 voxels.
         """
         if min(volume.shape[2:]) < self.CUBE:
             raise ValueError(
-                f"C3D: the volume has {tuple(volume.shape[2:])} voxels, expected {self.CUBE} along each axis or more; "
-                "set the size of data.windows, or pad"
+                f"C3D: the volume has {tuple(volume.shape[2:])} voxels, expected {self.CUBE} or more along each axis; "
+                "increase the size of data.windows, or pad"
             )
         return F.relu(self.bottleneck(self.trunk(volume)))
 
     def features(self, volume: Tensor) -> Tensor:
-        """The bottleneck of cubes, `(N, 64)`; the mean over the places of larger volumes."""
+        """Bottleneck features `(N, 64)`; for volumes larger than a cube their mean over positions."""
         return self.grid(volume).flatten(2).mean(2)
 
     def forward(self, volume: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Volumes `(N, C, D, H, W)` -> logits of each output.
 
         Returns:
-            A tuple in the order of `outputs` (a tensor for one): `(N, K)` of cubes with 32 voxels a side, which are
-            labelled as a whole, and `(N, K, d, h, w)` of anything larger.
+            A tuple in the order of `outputs` (a tensor if there is one): `(N, K)` for cubes of 32 voxels per side,
+            `(N, K, d, h, w)` for larger volumes.
         """
         features = self.grid(volume)
         single = features.shape[2:] == (1, 1, 1)

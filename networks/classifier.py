@@ -1,4 +1,4 @@
-"""Image classifiers of timm behind one constructor."""
+"""Image classifiers with any timm encoder."""
 
 from typing import Literal
 
@@ -12,35 +12,35 @@ from networks.pooling import pooling as make_pooling
 class ImageClassifier(nn.Module):
     """A timm encoder, a pooling and a head: `(N, C, H, W)` -> logits `(N, classes)`.
 
-    timm's own entry points take `**kwargs`, so that a config could not say what they accept.
+    timm's own entry points take `**kwargs`, which a config cannot check.
 
     Args:
         encoder: name of a timm model: `resnet34`, `efficientnet_b0`, `convnext_tiny`, …; old names (`xception`,
-            `senet154`, `se_resnext50_32x4d`) are translated to the ones with the same weights, which is said.
-        classes: number of logits; several outputs by name, `{label: 28, grade: 4}`, are returned as a tuple in this
-            order; 0 returns features, for metric learning.
-        in_channels: channels of the image; pretrained first layers are repacked so that an image equal in all channels
-            gives the same responses.
-        pretrained: load weights: from `$WEIGHTS_DIR/<encoder>.safetensors` (`.pth`, `.pt`, `.bin`, or a folder) where
-            there is one, else from timm's hub or cache.
-        pooling: `native`, as the encoder was trained (the mean of most; the class token of ViTs), or over its last
-            feature map `avg`, `max`, `catavgmax` (both, side by side) or `gem` (generalised mean, its power learnt).
-        dropout: share of features that are dropped before each linear layer of the head; a list has one per layer.
-        drop_path: stochastic depth, in encoders that have it.
-        head: sizes of fully connected layers before the last one: `[1024, 512]` (see `networks.heads`).
-        head_norm: batch norm before each layer of the head.
-        channel_copies: for each channel of the image the one of red, green, blue (0, 1, 2) whose pretrained weights it
-            copies undivided: `[0, 1, 2, 1]` lets the yellow of RGBY start as green. Only pretrained weights are copied.
-        image_size: side, or `[height, width]`, that a ViT or Swin is built for, where it is not the one of its weights
-            (their position embeddings are resampled). Others take any size and do not know it.
-        embedding: size of a linear layer with batch norm after the pooling: the embedding of metric learning, which
-            the head then stands on. None has no such layer.
-        return_features: return the features under the head as the last output, for losses over both:
+            `senet154`, `se_resnext50_32x4d`) are translated, with a warning, to those with the same weights.
+        classes: number of logits, or by name for several outputs, `{label: 28, grade: 4}`, returned as a tuple in this
+            order. 0 returns features, for metric learning.
+        in_channels: number of channels of the image; a pretrained first layer is adapted so that an image with equal
+            channels gives the same responses.
+        pretrained: whether to load weights from `$WEIGHTS_DIR/<encoder>.safetensors` (`.pth`, `.pt`, `.bin`, or a
+            folder) or, if missing, from timm's hub or cache.
+        pooling: `native`, as in the encoder's training (mostly the mean; the class token of ViTs), or `avg`, `max`,
+            `catavgmax` (both, concatenated) or `gem` (generalised mean of learnt power) over the last feature map.
+        dropout: dropout rate before each linear layer of the head, in [0, 1); a list has one per layer.
+        drop_path: stochastic depth rate, for encoders that support it.
+        head: sizes of the fully connected layers before the last: `[1024, 512]` (see `networks.heads`).
+        head_norm: whether the head has batch norm before each layer.
+        channel_copies: index of the pretrained channel (0 red, 1 green, 2 blue) whose weights each image channel
+            copies, undivided: `[0, 1, 2, 1]` starts the yellow of RGBY as green. Random weights are not copied.
+        image_size: side, or `[height, width]`, for which a ViT or Swin is built (default: that of its weights; position
+            embeddings are resampled). Encoders of any image size do not take it.
+        embedding: size of the embedding for metric learning: a linear layer with batch norm between pooling and head.
+            None for no such layer.
+        return_features: whether to return the input of the head as the last output, for losses on both:
             `cross_entropy(label) + 0.003 * center(features, label, …)`.
 
     Raises:
-        ValueError: timm has no such model (names the nearest ones), a setting that it does not take, weights that do
-            not fit (lists where), or an image of a size that it does not take.
+        ValueError: timm has no such model or does not accept a setting, the weights do not fit, or the encoder does not
+            support the size of an image.
     """
 
     def __init__(
@@ -74,17 +74,17 @@ class ImageClassifier(nn.Module):
         self.pool = pool
         pooled = self.encoder.head_hidden_size * times
         self.neck = EmbeddingNeck(pooled, embedding) if embedding is not None else None
-        self.num_features = pooled if embedding is None else embedding  # of what `features` returns
+        self.num_features = pooled if embedding is None else embedding  # size of what `features` returns
         self.head = None if classes == 0 else ClassifierHead(self.num_features, classes, head, dropout, head_norm)
         if self.head is None and (head or head_norm or dropout):
-            raise ValueError("classes is 0, so there is no head; leave head, head_norm and dropout out")
+            raise ValueError("classes is 0, so there is no head; remove head, head_norm and dropout")
         self.return_features = return_features and self.head is not None
 
     def features(self, image: Tensor) -> Tensor:
         """Pooled features `(N, num_features)`, or the embedding."""
         try:
             pooled = self.encoder(image)
-        except AssertionError as error:  # encoders of one size assert it
+        except AssertionError as error:  # from encoders of a fixed image size
             raise ValueError(self._size_text(image, error)) from error
         if self.pool is not None:
             pooled = self.pool(self._places(pooled))
@@ -100,7 +100,7 @@ class ImageClassifier(nn.Module):
         return (*logits, features) if isinstance(logits, tuple) else (logits, features)
 
     def _places(self, features: Tensor) -> Tensor:
-        """The last feature map with its channels second: `(N, C, h, w)`, or `(N, C, tokens)` without class tokens."""
+        """The last feature map, channels second: `(N, C, h, w)`, or `(N, C, tokens)` without class tokens."""
         if features.ndim == 3:
             return features[:, getattr(self.encoder, "num_prefix_tokens", 0) :].transpose(1, 2)
         return features.movedim(-1, 1) if getattr(self.encoder, "output_fmt", "NCHW") == "NHWC" else features
@@ -110,7 +110,7 @@ class ImageClassifier(nn.Module):
         built = built or tuple(self.encoder.pretrained_cfg["input_size"][1:])
         size, cause = tuple(image.shape[-2:]), str(error).rstrip(".")
         return (
-            f"encoder {self.name} was built for images of {built[0]} x {built[1]} pixels and does not take "
-            f"{size[0]} x {size[1]} ({cause}); set image_size: [{size[0]}, {size[1]}] of the network where its windows "
-            f"divide that, or bring the images to {built[0]} x {built[1]} (data.augmentation and model.inference.size)"
+            f"the image has {size[0]} x {size[1]} pixels, but encoder {self.name} was built for {built[0]} x "
+            f"{built[1]} ({cause}); set the network's image_size: [{size[0]}, {size[1]}] if its windows divide that, "
+            f"or resize images to {built[0]} x {built[1]} (data.augmentation and model.inference.size)"
         )

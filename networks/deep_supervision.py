@@ -1,4 +1,4 @@
-"""Deep supervision of library networks, as the loss formula takes it."""
+"""Deep supervision of library networks, as the loss formula expects it."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ from torch import Tensor, nn
 
 
 def unstack_deep_supervision(network: nn.Module) -> nn.Module:
-    """Let a network that stacks its deep supervision return it as a list from fine to coarse.
+    """Make a network return its stacked deep supervision outputs as a list from fine to coarse.
 
     MONAI's DynUNet with `deep_supervision: true` returns `(N, levels, classes, *spatial)` in training, all levels
-    at the image's size, and `(N, classes, *spatial)` in evaluation. In YAML it stands around the network:
+    at the image's size, and `(N, classes, *spatial)` in evaluation. In YAML it wraps the network:
     `{class_path: networks.unstack_deep_supervision, init_args: {network:
     {class_path: monai.networks.nets.DynUNet, …}}}`.
 
     Args:
-        network: the network; its weights keep their names.
+        network: network, changed in place; its weights keep their names.
 
     Returns:
         The network.

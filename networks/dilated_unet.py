@@ -1,4 +1,4 @@
-"""U-Net with a stack of dilated convolutions as its bottleneck."""
+"""U-Net with a stack of dilated convolutions as bottleneck."""
 
 from segmentation_models_pytorch.base import SegmentationHead
 from torch import Tensor, nn
@@ -8,16 +8,16 @@ from networks.encoders import build_encoder
 
 
 class DilatedStack(nn.Module):
-    """3 × 3 convolutions one after the other, each of a higher dilation; the sum of all their outputs.
+    """Sum of the outputs of successive 3 × 3 convolutions with increasing dilation.
 
-    `(N, in_channels, H, W)` -> `(N, channels, H, W)`. A pixel sees 1 + 2 · Σ rates of its neighbours in a row; with the
-    winner's rates 127, at 1/8 of the image 1016 pixels.
+    `(N, in_channels, H, W)` -> `(N, channels, H, W)`. The receptive field is 1 + 2 · Σ rates pixels: 127 with the
+    winner's rates, which is 1016 pixels of the image at 1/8.
 
     Args:
-        in_channels: of the features.
-        channels: of each convolution.
+        in_channels: number of channels of the features.
+        channels: number of channels of each convolution.
         rates: dilation of each convolution, in order.
-        norm: batch norm after each.
+        norm: whether a batch norm follows each convolution.
     """
 
     def __init__(self, in_channels: int, channels: int, rates: list[int], norm: bool = True) -> None:
@@ -37,26 +37,27 @@ class DilatedStack(nn.Module):
 
 
 class DilatedUnet(nn.Module):
-    """U-Net of any encoder over a `DilatedStack`: `(N, C, H, W)` of any size -> logits `(N, classes, H, W)`.
+    """U-Net of any encoder with a `DilatedStack`: `(N, C, H, W)` of any size -> logits `(N, classes, H, W)`.
 
-    Carvana's 3rd place (lyakaap): the rates 1, 2, 4, 8, 16, 32 in a row, their outputs added, beat the same ones side
-    by side (as in DeepLab's ASPP) and a plain bottleneck: Dice 0.9905 -> 0.9918 at 256². Theirs stood at 1/8 of the
-    image (`encoder_depth: 3`), in a network without batch norm because a batch was one image.
+    Carvana's 3rd place (lyakaap): the rates 1, 2, 4, 8, 16, 32 in series with summed outputs were better than in
+    parallel (as in DeepLab's ASPP) and than a plain bottleneck: Dice 0.9905 -> 0.9918 at 256². The bottleneck was at
+    1/8 of the image (`encoder_depth: 3`), in a network without batch norm because a batch was one image.
 
     Args:
-        encoder_name: encoder of smp, or of timm with `tu-` before it.
-        encoder_weights: `imagenet` or another of smp's names, True for timm's; None for random ones.
-        encoder_depth: how often the image is halved before the bottleneck, 3 to 5.
-        in_channels: channels of the image.
-        classes: channels of the mask.
+        encoder_name: encoder of smp, or of timm with the prefix `tu-`.
+        encoder_weights: name of smp's weights, such as `imagenet`, or True for timm's; None for random weights.
+        encoder_depth: number of halvings of the image before the bottleneck, 3 to 5.
+        in_channels: number of channels of the image.
+        classes: number of channels of the mask.
         rates: dilation of each convolution of the bottleneck.
-        bottleneck_channels: of each; 352 is the winner's.
-        decoder_channels: of the decoder from coarse to fine, one for each halving; None for the last of smp's 256, 128,
-            64, 32, 16.
-        norm: batch norm in bottleneck and decoder; False as the winner's.
+        bottleneck_channels: number of channels of each of these convolutions; 352 is the winner's.
+        decoder_channels: channels of the decoder from coarse to fine, one per halving (default: the last of smp's 256,
+            128, 64, 32, 16).
+        norm: whether bottleneck and decoder have batch norm; False is the winner's.
 
     Raises:
-        ValueError: an encoder that the decoder cannot take; no rates, or decoder channels of another number.
+        ValueError: the decoder does not support the encoder, there are no rates, or the number of decoder channels is
+            wrong.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class DilatedUnet(nn.Module):
     ) -> None:
         super().__init__()
         if not rates or min(rates) < 1:
-            raise ValueError(f"rates is {rates}, expected one dilation of 1 or more for each convolution")
+            raise ValueError(f"rates is {rates}, expected one dilation of 1 or more per convolution")
         decoder_channels = decoder_channels or [256, 128, 64, 32, 16][-encoder_depth:]
         self.encoder = build_encoder(encoder_name, in_channels, encoder_weights, encoder_depth)
         *skips, deepest = self.encoder.out_channels

@@ -1,4 +1,4 @@
-"""EMANet: attention by expectation and maximisation over a few bases."""
+"""EMANet: expectation-maximisation attention over a few bases."""
 
 from typing import Literal
 
@@ -11,30 +11,31 @@ from networks.encoders import build_encoder
 
 
 class ExpectationMaximisation(nn.Module):
-    """EMA unit: `(N, C, H, W)` -> the same, each pixel beside its reconstruction from a few bases.
+    """EMA unit: `(N, C, H, W)` -> the same shape, each pixel plus its reconstruction from a few bases.
 
-    Attention over K bases instead of over all pairs of pixels (Li et al. 2019, https://arxiv.org/abs/1907.13426). An
-    expectation says how much each base is responsible for each pixel, a maximisation makes the bases the mean of their
-    pixels, with length 1. After the last of them the pixels are put together from the bases: a map of rank K, without
-    the noise. Gradients take the last iteration alone.
+    Attention over K bases instead of over all pairs of pixels (Li et al. 2019, https://arxiv.org/abs/1907.13426). The
+    expectation step estimates the responsibility of each base for each pixel, the maximisation step sets each base to
+    the mean of its pixels, normalized to length 1. At the end the pixels are reconstructed from the bases: a map of
+    rank K, with less noise. Gradients flow through the last iteration only.
 
-    The bases at the start of an image are a moving average over training, the same on all ranks; evaluation leaves it.
+    The initial bases are a moving average over training, the same on all ranks; evaluation does not change it.
 
     Args:
-        channels: of the features.
-        bases: how many, K.
-        iterations: of expectation and maximisation.
-        momentum: share of the moving average that stays at each step.
+        channels: number of channels of the features.
+        bases: number K of bases.
+        iterations: number of expectation-maximisation iterations.
+        momentum: momentum of the moving average, in [0, 1].
 
     Raises:
-        ValueError: no base, no iteration, or a momentum outside 0..1.
+        ValueError: there is no base or no iteration, or the momentum is outside [0, 1].
     """
 
     def __init__(self, channels: int, bases: int = 64, iterations: int = 3, momentum: float = 0.9) -> None:
         super().__init__()
         if bases < 1 or iterations < 1 or not 0 <= momentum <= 1:
             raise ValueError(
-                f"bases is {bases}, iterations {iterations}, momentum {momentum}; expected 1 or more, 1 or more, 0 to 1"
+                f"bases is {bases}, iterations {iterations}, momentum {momentum}; expected at least 1, at least 1, and "
+                "a number in [0, 1]"
             )
         self.iterations, self.momentum = iterations, momentum
         self.register_buffer("bases", F.normalize(torch.randn(bases, channels), dim=1))
@@ -43,7 +44,7 @@ class ExpectationMaximisation(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         pixels = self.enter(features).flatten(2).transpose(1, 2)
-        # Sums over all pixels, and exponentials of them: half types have neither the range nor the digits.
+        # Sums over all pixels, and their exponentials: half precision lacks the range and the digits.
         with torch.autocast(features.device.type, enabled=False):
             pixels = pixels.float() if pixels.dtype in (torch.float16, torch.bfloat16) else pixels
             responsibilities, bases = self.attend(pixels)
@@ -54,7 +55,7 @@ class ExpectationMaximisation(nn.Module):
 
     def attend(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels `(N, P, C)` -> responsibilities `(N, P, K)` that sum to 1 over K, and bases `(N, K, C)`."""
-        # A copy: the moving average changes in place while autograd still holds it.
+        # A copy: the moving average changes in place while autograd still needs it.
         bases = self.bases.to(pixels.dtype, copy=True).expand(len(pixels), -1, -1)
         with torch.no_grad():
             for _ in range(self.iterations - 1):
@@ -63,7 +64,7 @@ class ExpectationMaximisation(nn.Module):
 
     def _iterate(self, pixels: Tensor, bases: Tensor) -> tuple[Tensor, Tensor]:
         responsibilities = torch.softmax(pixels @ bases.transpose(1, 2), dim=-1)
-        # The mean of a base's pixels, brought to length 1: what the sum is divided by falls out.
+        # The mean of a base's pixels, normalized to length 1; the divisor of the mean cancels out.
         return responsibilities, F.normalize(responsibilities.transpose(1, 2) @ pixels, dim=-1)
 
     @torch.no_grad()
@@ -76,13 +77,13 @@ class ExpectationMaximisation(nn.Module):
 
 
 class GlobalAttentionUpsample(nn.Module):
-    """GAU of the Pyramid Attention Network (https://arxiv.org/abs/1805.10180), as SIIM-ACR's 7th place wrote it.
+    """GAU of the Pyramid Attention Network (https://arxiv.org/abs/1805.10180), as in SIIM-ACR's 7th place.
 
-    The coarse features, pooled to one pixel, say which channels of the skip connection count; the two are added.
+    The coarse features, pooled to one pixel, weight the channels of the skip connection; the two are added.
 
     Args:
-        skip_channels: of the skip connection.
-        channels: of the coarse features and the result.
+        skip_channels: number of channels of the skip connection.
+        channels: number of channels of the coarse features and of the result.
     """
 
     def __init__(self, skip_channels: int, channels: int) -> None:
@@ -98,25 +99,25 @@ class GlobalAttentionUpsample(nn.Module):
 class EMANet(nn.Module):
     """Expectation-maximisation attention network: `(N, C, H, W)` of any size -> logits `(N, classes, H, W)`.
 
-    The defaults are SIIM-ACR's 7th place (See): an encoder that halves five times, and three GAUs up to 1/4 of the
-    image. The paper's: `decoder: plain`, `output_stride: 8`, encoder resnet50 or resnet101. Batches of 2 or more: a
-    batch norm of the GAUs sees one pixel an image.
+    The defaults are those of SIIM-ACR's 7th place (See): an encoder that halves five times, and three GAUs up to 1/4 of
+    the image. The paper's are `decoder: plain`, `output_stride: 8`, encoder resnet50 or resnet101. Batches need 2 or
+    more images: batch norm in the GAUs sees one pixel per image.
 
     Args:
-        encoder_name: encoder of smp, or of timm with `tu-` before it.
-        encoder_weights: `imagenet` or another of smp's names, True for timm's; None for random ones.
-        in_channels: channels of the image.
-        classes: channels of the mask.
-        output_stride: how much smaller than the image the encoder's last features are: 32, or 16 or 8 by dilation.
-        channels: to which they are reduced before the EMA unit.
-        bases: bases of the EMA unit.
-        iterations: of expectation and maximisation.
-        momentum: share of the moving average of the bases that stays at each step.
-        decoder: `gau` or `plain` (two convolutions and one bilinear upsampling to the image).
-        decoder_channels: of the decoder; None for 64 of `gau`, 256 of `plain`.
+        encoder_name: encoder of smp, or of timm with the prefix `tu-`.
+        encoder_weights: name of smp's weights, such as `imagenet`, or True for timm's; None for random weights.
+        in_channels: number of channels of the image.
+        classes: number of channels of the mask.
+        output_stride: downsampling factor of the encoder's last features: 32, or 16 or 8 by dilation.
+        channels: number of channels of the EMA unit.
+        bases: number of bases of the EMA unit.
+        iterations: number of expectation-maximisation iterations.
+        momentum: momentum of the moving average of the bases, in [0, 1].
+        decoder: `gau`, or `plain` (two convolutions and one bilinear upsampling to the image).
+        decoder_channels: number of channels of the decoder (default: 64 for `gau`, 256 for `plain`).
 
     Raises:
-        ValueError: an encoder that the network cannot take (most can not be dilated).
+        ValueError: the network does not support the encoder (most cannot be dilated).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""timm encoders with weights from a local file, else from timm's hub."""
+"""timm encoders with weights from a local file or, if missing, from timm's hub."""
 
 import os
 import warnings
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from networks.first_layer import repack_state
 
 ENDINGS = (".safetensors", ".pth", ".pt", ".bin")
-IN_FOLDER = ("model.safetensors", "pytorch_model.bin")  # as a hub lays them out
-# Names of Cadene's collection and of smp, and what timm calls the network with those very weights.
+IN_FOLDER = ("model.safetensors", "pytorch_model.bin")  # file names of a hub
+# Names in Cadene's collection and smp -> timm's names of the networks with the same weights.
 RENAMED = {
     "xception": "legacy_xception",
     "senet154": "legacy_senet154",
@@ -31,14 +31,14 @@ def timm_name(name: str) -> str:
     """timm's name of an encoder; old names are translated with a warning.
 
     Raises:
-        ValueError: timm has no such model; names the nearest ones.
+        ValueError: timm has no such model; the message suggests the nearest ones.
     """
     if name == "bninception":
-        raise ValueError("timm has no model 'bninception'; take network.class_path: networks.BnInception")
+        raise ValueError("timm has no model 'bninception'; use network.class_path: networks.BnInception")
     if name in RENAMED:
-        text = f"encoder {name!r} is taken for timm's {RENAMED[name]!r}"
+        text = f"encoder {name!r} is replaced by timm's {RENAMED[name]!r}"
         if name == "senet154":
-            text += ", the one with the ImageNet weights of 2018; the other one of timm is 'senet154.gluon_in1k'"
+            text += ", which has the ImageNet weights of 2018; timm's other one is 'senet154.gluon_in1k'"
         warnings.warn(text, stacklevel=3)
         return RENAMED[name]
     if name.split(".")[0] not in timm.list_models():
@@ -58,21 +58,21 @@ def make_encoder(
 
     Args:
         name: timm's name, or an old one of `RENAMED`.
-        pretrained: take weights: `$WEIGHTS_DIR/<name>.safetensors` (`.pth`, `.pt`, `.bin`, or a folder `<name>` with
-            `model.safetensors`) where there is one, else timm's hub or its cache. A file may hold a classifier or not.
-        in_channels: channels of the image; the first layer of the weights is repacked for them (`first_layer`).
-        channel_copies: for each channel the one of red, green, blue (0, 1, 2) whose weights it copies.
-        settings: further arguments of `timm.create_model`; those that are None are left out.
+        pretrained: whether to load weights from `$WEIGHTS_DIR/<name>.safetensors` (`.pth`, `.pt`, `.bin`, or a folder
+            `<name>` with `model.safetensors`) or, if missing, from timm's hub or cache. A classifier in it is ignored.
+        in_channels: number of channels of the image; pretrained first layers are adapted (`first_layer`).
+        channel_copies: index of the pretrained channel (0 red, 1 green, 2 blue) whose weights each channel copies.
+        settings: further arguments of `timm.create_model`; None values are dropped.
 
     Raises:
-        ValueError: no such model, settings that it does not take, or a file that does not fit; lists what does not.
-        OSError: no file, and the hub cannot be reached.
+        ValueError: there is no such model, it does not accept a setting, or the file does not fit it.
+        OSError: there is no file, and the hub cannot be reached.
     """
     name = timm_name(name)
     settings = {key: value for key, value in settings.items() if value is not None}
     if channel_copies is not None and len(channel_copies) != in_channels:
         raise ValueError(
-            f"channel_copies is {channel_copies}, expected {in_channels} numbers, one per channel of the image"
+            f"channel_copies is {channel_copies}, expected {in_channels} indices, one per channel of the image"
         )
     network = create(name, in_chans=in_channels, **settings)
     if pretrained:
@@ -86,28 +86,28 @@ def make_encoder(
 
 
 def create(name: str, **settings: Any) -> nn.Module:
-    """`timm.create_model` without a classifier, unless `features_only`; a wrong setting is named."""
+    """`timm.create_model` without a classifier, unless `features_only`; the error names a wrong setting."""
     if not settings.get("features_only"):
         settings = {"num_classes": 0} | settings
     try:
         return timm.create_model(name, **settings)
     except TypeError as error:
         given = sorted(set(settings) - {"num_classes", "in_chans", "pretrained"})
-        raise ValueError(f"encoder {name} does not take one of {given}: {error}; leave it out") from error
+        raise ValueError(f"encoder {name} does not accept one of {given}: {error}; remove it") from error
 
 
 def pretrained_state(name: str, settings: dict[str, Any]) -> dict[str, Tensor]:
-    """Weights for three channels, under the names of the network that `settings` make."""
+    """Weights for three channels, named as in the network built with `settings`."""
     path = find_file(name)
     if path is None:
         try:
             return create(name, pretrained=True, **settings).state_dict()
         except ValueError:
             raise
-        except Exception as error:  # each hub client has errors of its own
+        except Exception as error:  # each hub client raises its own errors
             raise OSError(
                 f"no weights of {name}: {', '.join(map(str, places(name))) or '$WEIGHTS_DIR (not set)'} "
-                f"hold none, and timm's hub gave none ({(str(error) or repr(error)).splitlines()[0]}). Put the file "
+                f"hold none, and timm's hub failed ({(str(error) or repr(error)).splitlines()[0]}). Put the file "
                 "there, or set pretrained: false"
             ) from error
     whole = {key: value for key, value in settings.items() if key not in ("features_only", "out_indices")}
@@ -118,23 +118,23 @@ def pretrained_state(name: str, settings: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def fitted_file(name: str, path: Path, settings: dict[str, Any]) -> dict[str, Tensor]:
-    """The weights of a file under timm's present names, without classifier.
+    """The weights of a file without the classifier, named as in the current timm.
 
     Raises:
-        ValueError: lists what does not fit.
+        ValueError: the weights do not fit; the message lists the differences.
     """
     network = create(name, **settings)
     expected, state = network.state_dict(), read_state(path)
     classifier = network.pretrained_cfg.get("classifier") or ()
     heads = tuple(f"{head}." for head in ([classifier] if isinstance(classifier, str) else classifier))
     bare = {key: value for key, value in state.items() if not key.startswith(heads) or key in expected}
-    # Files from before torch 1.0 do not count batches; nothing but a momentum of None looks at the number.
+    # Files from before torch 1.0 lack the counts of batches; only a momentum of None uses them.
     counts = {key: value for key, value in expected.items() if key.endswith("num_batches_tracked")}
     bare = counts | bare
     wrong = misfits(bare, expected)
     if not wrong:
         return bare
-    try:  # a file as its authors left it, whose names timm translates; with its own classifier, so that it is checked
+    try:  # an original file, whose names timm translates; with its classifier, so that this is checked too
         made = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(path)}, **settings)
     except Exception:
         raise ValueError(misfit_text(str(path), wrong)) from None
@@ -145,7 +145,7 @@ def fitted_file(name: str, path: Path, settings: dict[str, Any]) -> dict[str, Te
 
 
 def misfits(state: dict[str, Tensor], expected: dict[str, Tensor]) -> list[str]:
-    """What is missing, unknown or of another shape, a line each."""
+    """Missing and unknown weights, and those of another shape, one line each."""
     wrong = [f"missing {key}" for key in expected if key not in state]
     wrong += [f"unknown {key}" for key in state if key not in expected]
     wrong += [
@@ -158,11 +158,11 @@ def misfits(state: dict[str, Tensor], expected: dict[str, Tensor]) -> list[str]:
 
 def misfit_text(what: str, wrong: list[str]) -> str:
     shown = "\n  ".join(wrong[:20])
-    return f"{what} do not fit the encoder in {len(wrong)} places:\n  {shown}"
+    return f"{what}: {len(wrong)} weights do not fit the encoder:\n  {shown}"
 
 
 def places(name: str) -> list[Path]:
-    """Where a file of weights may lie; none without `$WEIGHTS_DIR`."""
+    """Paths where weights are searched for; none without `$WEIGHTS_DIR`."""
     if "WEIGHTS_DIR" not in os.environ:
         return []
     folder = Path(os.environ["WEIGHTS_DIR"])
@@ -172,7 +172,7 @@ def places(name: str) -> list[Path]:
 
 
 def find_file(name: str) -> Path | None:
-    """The first of `places` that is there."""
+    """The first of `places` that exists."""
     return next((place for place in places(name) if place.is_file()), None)
 
 
@@ -180,7 +180,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """Tensors by name; never runs code from the file.
 
     Raises:
-        ValueError: damaged, or something else.
+        ValueError: the file is damaged or not a state dict.
     """
     try:
         if path.suffix == ".safetensors":
@@ -193,5 +193,6 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except Exception as error:
         cause = (str(error) or repr(error)).splitlines()[0]
         raise ValueError(
-            f"weights {path} are damaged or no state dict ({path.stat().st_size} bytes): {cause}; copy the file again"
+            f"weights {path} are damaged or not a state dict ({path.stat().st_size} bytes): {cause}; copy the "
+            "file again"
         ) from error

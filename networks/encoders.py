@@ -14,24 +14,24 @@ from networks.first_layer import set_in_channels
 def build_encoder(
     name: str, in_channels: int, weights: str | bool | None, depth: int = 5, output_stride: int = 32
 ) -> nn.Module:
-    """An smp encoder: `(N, C, H, W)` -> features at 1, 1/2, … of the image, with their `out_channels`.
+    """An smp encoder: `(N, C, H, W)` -> features at 1, 1/2, … of the image, with `out_channels` channels.
 
-    It is tried on an image of 64 × 96, because the decoders here take any size.
+    It is tested on an image of 64 × 96, because the decoders here support any size.
 
     Args:
-        name: of smp (`resnet34`), or of timm with `tu-` before it (`tu-convnext_tiny`). Transformers have no features
-            at 1/2: they come with 0 channels.
-        in_channels: channels of the image; pretrained first layers are repacked for them.
-        weights: of smp's encoders a name (`imagenet`), of timm's True; None or False for random ones.
-        depth: how often the image is halved.
-        output_stride: 16 or 8 widen the last stages by dilation instead of halving the image.
+        name: name in smp (`resnet34`), or in timm with the prefix `tu-` (`tu-convnext_tiny`). Transformers have no
+            features at 1/2: these have 0 channels.
+        in_channels: number of channels of the image; pretrained first layers are adapted.
+        weights: name of smp's weights (`imagenet`), or True for timm's; None or False for random weights.
+        depth: number of halvings of the image.
+        output_stride: downsampling factor of the last features; 16 or 8 use dilation instead of halving.
 
     Raises:
-        ValueError: no such encoder (names the nearest), or one that the decoder cannot take (says what would work).
+        ValueError: there is no such encoder, or the decoder does not support it; the message suggests what works.
     """
     check_name(name)
     try:
-        # smp too repacks the first layer, but keeps its mean response for whole multiples of three channels alone.
+        # smp adapts the first layer too, but keeps its mean response only for multiples of three channels.
         channels = 3 if weights else in_channels
         encoder = smp.encoders.get_encoder(
             name, in_channels=channels, depth=depth, weights=weights or None, output_stride=output_stride
@@ -48,23 +48,23 @@ def build_encoder(
         with torch.no_grad():
             encoder.eval()(torch.zeros(1, in_channels, 64, 96))
     except (AssertionError, RuntimeError) as error:
-        raise ValueError(f"encoder_name {name!r} does not take an image of 64 × 96 ({error}): {OWN_SIZE}") from error
+        raise ValueError(f"encoder_name {name!r} fails on an image of 64 × 96 ({error}): {OWN_SIZE}") from error
     return encoder.train(training)
 
 
 def check_name(name: str) -> None:
-    """Raise when neither smp nor timm (`tu-…`) has an encoder of this name.
+    """Check that smp or timm (`tu-…`) has an encoder of this name.
 
     Raises:
-        ValueError: names the nearest ones.
+        ValueError: there is no such encoder; the message suggests the nearest ones.
     """
     prefix = "tu-" if name.startswith("tu-") else ""
     bare = name.removeprefix("tu-").split(".")[0] if prefix else name
     known = timm.list_models() if prefix else smp.encoders.get_encoder_names()
-    if bare in known or ":" in bare:  # `hf_hub:…` is looked up by timm
+    if bare in known or ":" in bare:  # timm resolves `hf_hub:…`
         return
     near = [prefix + other for other in difflib.get_close_matches(bare, known, n=3)]
     if not prefix and timm.is_model(bare):
         near = [f"tu-{bare}"]
-    hint = f"did you mean {', '.join(near)}?" if near else "names of timm's encoders begin with tu-"
-    raise ValueError(f"encoder_name is {name!r}, which is no encoder of {'timm' if prefix else 'smp'}; {hint}")
+    hint = f"did you mean {', '.join(near)}?" if near else "names of timm's encoders start with tu-"
+    raise ValueError(f"encoder_name is {name!r}, which is not an encoder of {'timm' if prefix else 'smp'}; {hint}")

@@ -1,4 +1,4 @@
-"""First layers for images with more, or fewer, channels than the weights were trained on."""
+"""Pretrained first layers for images with more or fewer channels."""
 
 import torch
 from torch import Tensor, nn
@@ -7,27 +7,27 @@ from compat.smp import tell_encoders
 
 
 def spread(known: int, channels: int, copies: list[int] | None = None) -> Tensor:
-    """How the weights of `known` channels are spread over new ones, `(known, channels)`.
+    """Matrix `(known, channels)` that distributes the weights of pretrained channels to new ones.
 
-    Without `copies` new channel i takes channel i mod known, divided by how many take it; a channel that none takes
-    (there are fewer new than known) is spread over all. So the rows sum to 1: an image that is equal in all channels
-    gives the responses that the pretrained layer gives, to which its norms and all layers after it are fitted.
+    Without `copies`, new channel i gets channel i mod known, divided by the number of channels that get it; a channel
+    that none gets (there are fewer new ones) is spread over all. The rows sum to 1, so an image with equal channels
+    gives the responses of the pretrained layer, which its norms and all later layers expect.
 
     Args:
-        known: channels that the weights know, 3 as a rule.
-        channels: channels of the images.
-        copies: for each new channel the known one that it copies, undivided: `[0, 1, 2, 1]` lets the yellow of RGBY
-            start as green (HPA 2018).
+        known: number of channels of the pretrained weights, usually 3.
+        channels: number of channels of the images.
+        copies: index of the pretrained channel that each new channel copies, undivided: `[0, 1, 2, 1]` starts the
+            yellow of RGBY as green (HPA 2018).
 
     Raises:
-        ValueError: another number of copies than channels, or a copy of a channel that is not there.
+        ValueError: `copies` does not have one index per channel, or an index is out of range.
     """
     matrix = torch.zeros(known, channels)
     if copies is not None:
         if len(copies) != channels or not all(0 <= copy < known for copy in copies):
             raise ValueError(
-                f"channel_copies is {copies}, expected {channels} numbers (one per channel of the image) in "
-                f"0..{known - 1} (the channels that the weights know)"
+                f"channel_copies is {copies}, expected {channels} indices (one per channel of the image) in "
+                f"0..{known - 1} (the pretrained channels)"
             )
         matrix[torch.tensor(copies), torch.arange(channels)] = 1
         return matrix
@@ -40,12 +40,12 @@ def repack(weight: Tensor, channels: int, copies: list[int] | None = None) -> Te
     """Weights of a first convolution for another number of channels.
 
     Args:
-        weight: `(O, known, *kernel)`.
-        channels: of the images.
+        weight: pretrained weights `(O, known, *kernel)`.
+        channels: number of channels of the images.
         copies: as in `spread`.
 
     Returns:
-        `(O, channels, *kernel)` in the type of the weights. With `copies` they are equal to the last bit.
+        Weights `(O, channels, *kernel)` of the same type. With `copies` they are bit-identical.
     """
     if copies is not None:
         spread(weight.shape[1], channels, copies)
@@ -63,55 +63,57 @@ def repack_state(
     copies: list[int] | None = None,
     known: int = 3,
 ) -> dict[str, Tensor]:
-    """A state dict whose first convolutions are repacked for a network with another number of channels.
+    """A state dict with first convolutions repacked for another number of channels.
 
     Args:
         state: weights of a network for `known` channels.
-        expected: the state dict of the network that is to take them.
-        channels: of the images.
+        expected: state dict of the network that loads them.
+        channels: number of channels of the images.
         copies: as in `spread`.
-        known: channels that the weights were trained on.
+        known: number of channels of the pretrained weights.
     """
     stems = [
         name
         for name, value in expected.items()
         if name in state and value.ndim >= 4 and value.shape == _with_inputs(state[name], known, channels)
     ]
-    if channels == known:  # nothing to fit; copies may still change the order (BGR), in the first layer alone
+    if channels == known:  # nothing to adapt; copies may still reorder (BGR), in the first layer only
         stems = stems[:1] if copies is not None else []
     return dict(state) | {name: repack(state[name], channels, copies) for name in stems}
 
 
 def _with_inputs(weight: Tensor, known: int, channels: int) -> tuple[int, ...] | None:
-    """Shape of a weight that takes `known` channels, were it for `channels`; None where it takes others."""
+    """Shape of a weight for `known` input channels changed to `channels`; None for other weights."""
     shape = tuple(weight.shape)
     return (shape[0], channels, *shape[2:]) if len(shape) >= 4 and shape[1] == known else None
 
 
 def set_in_channels(network: nn.Module, channels: int, copies: list[int] | None = None) -> nn.Module:
-    """Let any network (an encoder of smp, timm, torchvision) take images of another number of channels.
+    """Adapt any network (of smp, timm, torchvision) to images of another number of channels.
 
-    The weights of the first convolution, in the order of the modules, are repacked. From YAML it stands around the
-    network: `class_path: networks.set_in_channels`, `init_args: {network: {class_path: …Unet, init_args: {in_channels:
-    3, …}}, channels: 4, copies: [0, 1, 2, 1]}`.
+    The weights of the first convolution, in module order, are repacked. In YAML it wraps the network: `class_path:
+    networks.set_in_channels`, `init_args: {network: {class_path: …Unet, init_args: {in_channels: 3, …}}, channels: 4,
+    copies: [0, 1, 2, 1]}`.
 
     Args:
-        network: for three channels; changed in place.
-        channels: of the images.
+        network: network for three channels, changed in place.
+        channels: number of channels of the images.
         copies: as in `spread`.
 
     Returns:
         The network.
 
     Raises:
-        ValueError: it has no convolution, or its first one is grouped.
+        ValueError: the network has no convolution, or its first one is grouped.
     """
     found = next(((name, m) for name, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.Conv3d)), None)
     if found is None:
-        raise ValueError(f"{type(network).__name__} has no convolution whose channels could be set")
+        raise ValueError(f"{type(network).__name__} has no convolution, so its input channels cannot be set")
     name, old = found
     if old.groups != 1:
-        raise ValueError(f"the first convolution of {type(network).__name__}, {name}, has {old.groups} groups, not 1")
+        raise ValueError(
+            f"the first convolution of {type(network).__name__}, {name}, has {old.groups} groups, expected 1"
+        )
     weight = repack(old.weight.data, channels, copies)
     before, old.in_channels = old.in_channels, channels
     old.weight = nn.Parameter(weight, requires_grad=old.weight.requires_grad)

@@ -1,4 +1,4 @@
-"""Parts of a network that stay as they are while the rest is trained."""
+"""Freezing parts of a network while the rest is trained."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 class StaysInEval:
-    """What `train()` of a frozen module becomes: its batch norms keep their statistics, its dropout stays off.
+    """Replacement for `train()` of a frozen module: batch norms keep their statistics, dropout stays off.
 
     Args:
         module: the frozen module.
@@ -21,18 +21,18 @@ class StaysInEval:
 
 @dataclass
 class Frozen:
-    """What one call of `freeze` has changed, so that it can be undone.
+    """The changes of one call of `freeze`, which can be undone.
 
     Args:
-        parts: modules that stay in evaluation mode.
-        parameters: parameters that got no gradient any more.
+        parts: modules kept in evaluation mode.
+        parameters: parameters whose gradient was switched off.
     """
 
     parts: list[nn.Module]
     parameters: list[nn.Parameter]
 
     def undo(self, training: bool) -> None:
-        """Train these parts again; `training` is the mode they take. What was frozen before stays frozen."""
+        """Unfreeze these parts and set them to `training` mode. Parts frozen before stay frozen."""
         for parameter in self.parameters:
             parameter.requires_grad_(True)
         for part in self.parts:
@@ -41,22 +41,21 @@ class Frozen:
 
 
 def freeze(network: nn.Module, names: list[str], but: list[str] | None = None) -> Frozen:
-    """Freeze parts of a network by name: no gradient, and evaluation mode whatever `train()` is called.
+    """Freeze parts of a network by name: no gradients, and evaluation mode even after `train()`.
 
-    Parameters and buffers of these parts stay as they are to the last bit, so features that were computed once equal
-    those of the network in training.
+    Parameters and buffers of these parts stay bit-identical, so features computed once equal those during training.
 
     Args:
-        network: changed in place.
-        names: modules as `named_modules` has them: `encoder`, `encoder.layer1`. An empty name is the whole network.
-        but: modules inside of them that are trained all the same. Then modules without parameters that stand by
-            themselves beside those (dropout before the head) go on as in training.
+        network: network, changed in place.
+        names: names of modules, as in `named_modules`: `encoder`, `encoder.layer1`. An empty name is the whole network.
+        but: names of modules inside of them that are trained. Modules without parameters next to these (dropout before
+            the head) then stay in training mode.
 
     Returns:
-        What was not frozen before.
+        The parts that were not frozen before.
 
     Raises:
-        ValueError: no such module, or one without parameters; names what there is.
+        ValueError: there is no such module, or it has no parameters; the message lists the modules.
     """
     kept = [find(network, name) for name in but or []]
     spared = {parameter for module in kept for parameter in module.parameters()}
@@ -77,28 +76,30 @@ def freeze(network: nn.Module, names: list[str], but: list[str] | None = None) -
 
 
 def freeze_except(network: nn.Module, names: list[str]) -> Frozen:
-    """Freeze everything but these parts: to tune the last layer of a trained network.
+    """Freeze everything but these parts, for example to tune the last layer of a trained network.
 
     Args:
-        network: changed in place.
-        names: modules that are trained, as `named_modules` has them: `head`, `segmentation_head`.
+        network: network, changed in place.
+        names: names of modules to train, as in `named_modules`: `head`, `segmentation_head`.
 
     Returns:
-        What was not frozen before.
+        The parts that were not frozen before.
 
     Raises:
-        ValueError: no such module, or one without parameters (names what there is); no name, or the whole network.
+        ValueError: there is no such module, it has no parameters or is the whole network, or `names` is empty.
     """
     if not names or "" in names:
-        raise ValueError("freeze: all but what? name the parts that are trained; to train everything leave it out")
+        raise ValueError(
+            f"train_only is {names}, expected names of the modules to train; remove it to train everything"
+        )
     return freeze(network, [""], but=names)
 
 
 def find(network: nn.Module, name: str) -> nn.Module:
-    """The module of this name, which has parameters; an empty name is the whole network.
+    """The module of this name; an empty name is the whole network.
 
     Raises:
-        ValueError: no such module, or one without parameters; names what there is.
+        ValueError: there is no such module, or it has no parameters; the message lists the modules.
     """
     known = dict(network.named_modules())
     if name not in known:
@@ -108,12 +109,12 @@ def find(network: nn.Module, name: str) -> nn.Module:
             f"freeze: {type(network).__name__} has no module {name!r}; {parent or 'it'} has {', '.join(inside)}"
         )
     if not any(True for _ in known[name].parameters()):
-        raise ValueError(f"freeze: {name!r} has no parameters, so there is nothing to freeze; leave it out")
+        raise ValueError(f"freeze: {name!r} has no parameters, so there is nothing to freeze; remove it")
     return known[name]
 
 
 def _around(module: nn.Module, kept: list[nn.Module]) -> list[nn.Module]:
-    """The largest modules with parameters inside of this one (or itself) that hold none of the kept ones."""
+    """The largest modules with parameters in this one (or itself) that contain none of the kept ones."""
     if module in kept or not any(True for _ in module.parameters()):
         return []
     if not any(part in kept for part in module.modules()):

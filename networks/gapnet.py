@@ -1,4 +1,4 @@
-"""GAPNet: global averages at several depths of an encoder (HPA 2018, 4th place)."""
+"""GAPNet: global average pooling at several depths of an encoder (HPA 2018, 4th place)."""
 
 import torch
 from timm.layers import SqueezeExcite
@@ -9,25 +9,25 @@ from networks.heads import linear_head
 
 
 class GapNet(nn.Module):
-    """Squeeze-and-excitation and a global average at each tapped depth, side by side, then fully connected layers.
+    """Squeeze-and-excitation and global average pooling at several depths, concatenated, then fully connected layers.
 
-    What the Wienerschnitzelgemeinschaft trained for HPA 2018: ResNet-18 tapped at its first ReLU and after stages 1, 2
-    and 3 (64 + 64 + 128 + 256 = 512 features; stage 4 is not there), then dropout, 256, dropout, 256, dropout, logits.
-    It resembles GapNet-PL (Rumetshofer et al., ICLR 2019), and has nothing to do with the GAPNet for point clouds.
+    The network of the Wienerschnitzelgemeinschaft in HPA 2018: ResNet-18 tapped at its first ReLU and after stages 1, 2
+    and 3 (64 + 64 + 128 + 256 = 512 features; no stage 4), then dropout, 256, dropout, 256, dropout, logits. It
+    resembles GapNet-PL (Rumetshofer et al., ICLR 2019), and is unrelated to the GAPNet for point clouds.
 
     Args:
         classes: number of logits.
-        encoder: any timm model with feature maps.
-        in_channels: channels of the image.
+        encoder: name of a timm model with feature maps.
+        in_channels: number of channels of the image.
         pretrained: as in `ImageClassifier`.
-        taps: depths, 0 being the first feature map, at half the image's size in most encoders.
+        taps: indices of feature maps; 0 is the first, at half the image's size in most encoders.
         hidden: sizes of the fully connected layers before the last.
-        dropout: share that is dropped before each of them and the last.
-        reduction: of the squeeze: channels / hidden channels of the excitation, 16 as in its paper.
+        dropout: dropout rate before each fully connected layer, in [0, 1).
+        reduction: channels / hidden channels of the excitation; 16 as in its paper.
         channel_copies: as in `ImageClassifier`.
 
     Raises:
-        ValueError: no such encoder, or one with fewer feature maps than are tapped.
+        ValueError: there is no such encoder, or it does not have these feature maps.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class GapNet(nn.Module):
     ) -> None:
         super().__init__()
         if not taps or sorted(set(taps)) != list(taps) or taps[0] < 0:
-            raise ValueError(f"GapNet: taps are {taps}, expected depths from 0, each once and in order")
+            raise ValueError(f"GapNet: taps is {taps}, expected increasing indices of feature maps from 0")
         try:
             self.encoder = make_encoder(
                 encoder, pretrained, in_channels, channel_copies, features_only=True, out_indices=tuple(taps)
@@ -58,7 +58,7 @@ class GapNet(nn.Module):
         self.head = linear_head(self.num_features, classes, hidden, dropout)
 
     def features(self, image: Tensor) -> Tensor:
-        """The averages of all taps, `(N, num_features)`, shallowest first."""
+        """Averages of all taps, `(N, num_features)`, shallowest first."""
         maps = self.encoder(image)
         maps = [values.movedim(-1, 1) for values in maps] if self.channels_last else maps
         return torch.cat([excite(values).mean((2, 3)) for excite, values in zip(self.excite, maps, strict=True)], dim=1)

@@ -1,4 +1,4 @@
-"""What stands between pooled features and logits."""
+"""Heads: layers between pooled features and logits."""
 
 from collections import OrderedDict
 
@@ -12,22 +12,22 @@ def linear_head(
     dropout: float | list[float] = 0.0,
     norm: bool = False,
 ) -> nn.Sequential:
-    """Fully connected layers `(N, features)` -> `(N, classes)`; a single one unless `hidden` names more.
+    """Fully connected layers `(N, features)` -> `(N, classes)`; a single one unless `hidden` adds more.
 
     Each layer is [batch norm,] dropout, linear; a ReLU follows all but the last. So `hidden: [1024, 512]` with dropout
-    0.5 is what replaced the last layer in Planet 2017 (3 linear layers), and `hidden: [512]`, `dropout: [0.25, 0.5]`,
-    `norm: true` over `catavgmax` is the head of HPA 2018's 1st place (and of fast.ai): norm, dropout, linear, ReLU,
-    norm, dropout, linear.
+    0.5 replaced the last layer in Planet 2017 (3 linear layers), and `hidden: [512]`, `dropout: [0.25, 0.5]`, `norm:
+    true` after `catavgmax` is the head of HPA 2018's 1st place (and of fast.ai): norm, dropout, linear, ReLU, norm,
+    dropout, linear.
 
     Args:
-        features: how many come in.
-        classes: how many logits leave.
-        hidden: sizes of the layers between.
-        dropout: share that is dropped before each linear layer; a list has one per linear layer.
-        norm: batch norm before each dropout. It needs two samples a batch in training.
+        features: number of input features.
+        classes: number of logits.
+        hidden: sizes of the hidden layers.
+        dropout: dropout rate before each linear layer, in [0, 1); a list has one per linear layer.
+        norm: whether there is batch norm before each dropout. In training it needs two samples per batch.
 
     Raises:
-        ValueError: sizes below 1, a share outside [0, 1), or another number of shares than layers.
+        ValueError: a size is below 1, a rate is outside [0, 1), or the number of rates is not that of layers.
     """
     sizes = [features, *(hidden or []), classes]
     if min(sizes) < 1:
@@ -45,27 +45,27 @@ def linear_head(
 
 
 def dropout_shares(dropout: float | list[float], layers: int) -> list[float]:
-    """A share for each layer.
+    """One dropout rate per layer.
 
     Raises:
-        ValueError: a share outside [0, 1), or another number of shares than layers.
+        ValueError: a rate is outside [0, 1), or the number of rates is not that of layers.
     """
     shares = list(dropout) if isinstance(dropout, list) else [dropout] * layers
     if len(shares) != layers or not all(0 <= share < 1 for share in shares):
-        raise ValueError(f"dropout is {dropout}, expected a share in [0, 1), or one for each of {layers} linear layers")
+        raise ValueError(f"dropout is {dropout}, expected a rate in [0, 1), or one for each of {layers} linear layers")
     return shares
 
 
 class EmbeddingNeck(nn.Sequential):
-    """Linear layer and batch norm: pooled features `(N, F)` -> an embedding `(N, size)` for metric learning.
+    """Linear layer and batch norm: pooled features `(N, F)` -> embedding `(N, size)` for metric learning.
 
-    The linear layer has no bias, which the norm would take away again. HPA 2018's 1st place and the ArcFace paper
-    (option E, arxiv.org/abs/1801.07698) end so.
+    The linear layer has no bias, which the norm would cancel. HPA 2018's 1st place and the ArcFace paper (option E,
+    arxiv.org/abs/1801.07698) use it.
 
     Args:
-        features: F.
-        size: of the embedding; 512 in the paper.
-        dropout: share of the features that is dropped before.
+        features: number F of input features.
+        size: size of the embedding; 512 in the paper.
+        dropout: dropout rate before the linear layer, in [0, 1).
     """
 
     def __init__(self, features: int, size: int = 512, dropout: float = 0.0) -> None:
@@ -76,17 +76,17 @@ class EmbeddingNeck(nn.Sequential):
 
 
 class ClassifierHead(nn.Module):
-    """One head per named output over the same features.
+    """One head per named output on the same features.
 
     Args:
-        features: how many come in.
-        classes: logits of the output, or of several by name: `{label: 28, grade: 4}`.
-        hidden: sizes of the fully connected layers between, in each head.
+        features: number of input features.
+        classes: number of logits, or by name for several outputs: `{label: 28, grade: 4}`.
+        hidden: sizes of the hidden layers of each head.
         dropout: as in `linear_head`.
         norm: as in `linear_head`.
 
     Returns (forward):
-        `(N, classes)`, or a tuple of such in the order of the names.
+        Logits `(N, classes)`, or a tuple of these in the order of the names.
     """
 
     def __init__(

@@ -11,25 +11,24 @@ from networks.encoders import build_encoder
 
 
 class HypercolumnUnet(nn.Module):
-    """U-Net that sees all levels of its decoder in every pixel: `(N, C, H, W)` of any size -> `(N, classes, H, W)`.
+    """U-Net with a head on all levels of its decoder: `(N, C, H, W)` of any size -> `(N, classes, H, W)`.
 
-    All levels are brought to the image's size and laid beside each other (hypercolumns,
-    https://arxiv.org/abs/1411.5752); a 3 × 3 and a 1 × 1 convolution make the mask. TGS Salt's 1st place had them with
-    `scse` and deep supervision.
+    All levels are resized to the image and concatenated (hypercolumns, https://arxiv.org/abs/1411.5752); a 3 × 3 and a
+    1 × 1 convolution predict the mask. TGS Salt's 1st place used it with `scse` and deep supervision.
 
     Args:
-        encoder_name: encoder of smp, or of timm with `tu-` before it.
-        encoder_weights: `imagenet` or another of smp's names, True for timm's; None for random ones.
-        in_channels: channels of the image.
-        classes: channels of the mask.
-        decoder_channels: of the decoder from coarse to fine.
+        encoder_name: encoder of smp, or of timm with the prefix `tu-`.
+        encoder_weights: name of smp's weights, such as `imagenet`, or True for timm's; None for random weights.
+        in_channels: number of channels of the image.
+        classes: number of channels of the mask.
+        decoder_channels: channels of the decoder from coarse to fine.
         decoder_attention_type: `scse`, or None.
-        head_channels: of the 3 × 3 convolution over the hypercolumns.
-        deep_supervision: in training also a mask of each coarser level, at its own size: a list from fine to coarse, of
-            which the loss takes the mean with weights 1, 1/2, 1/4, … In evaluation the mask alone.
+        head_channels: number of channels of the 3 × 3 convolution on the hypercolumns.
+        deep_supervision: whether to also return, in training, a mask of each coarser level at its own size: a list from
+            fine to coarse, whose losses are averaged with weights 1, 1/2, 1/4, …
 
     Raises:
-        ValueError: an encoder that the decoder cannot take.
+        ValueError: the decoder does not support the encoder.
     """
 
     def __init__(
@@ -60,12 +59,12 @@ class HypercolumnUnet(nn.Module):
         return [mask, *(head(level) for head, level in zip(self.coarse_heads, levels[1:], strict=True))]
 
     def levels(self, features: list[Tensor]) -> list[Tensor]:
-        """The outputs of all blocks of the decoder, from fine (the image's size) to coarse (1/16)."""
+        """Outputs of all blocks of the decoder, from fine (the image's size) to coarse (1/16)."""
         *skips, value = features
         found = []
         for index, block in enumerate(self.decoder.blocks):
             skip = skips[-1 - index]
-            # The first of the features is the image itself: it gives its size, and is not joined.
+            # The first of the features is the image itself: only its size is used.
             value = block(value, *skip.shape[-2:], skip_connection=skip if index < len(skips) - 1 else None)
             found.append(value)
         return found[::-1]

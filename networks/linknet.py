@@ -1,4 +1,4 @@
-"""LinkNet that joins skip connections by a convolution instead of adding them."""
+"""LinkNet that concatenates skip connections instead of adding them."""
 
 import torch
 from segmentation_models_pytorch.base import SegmentationHead
@@ -11,13 +11,13 @@ from networks.encoders import build_encoder
 
 
 class ConcatLinknetDecoder(LinknetDecoder):
-    """smp's decoder in which `x + skip` is `conv1x1(cat(x, skip))` with as many channels as before.
+    """smp's decoder with `conv1x1(cat(x, skip))` instead of `x + skip`, with the same number of channels.
 
-    A state dict of smp's decoder fits but for the `merges`, which begin as the addition that they replace: weight
-    `[I, I]`, bias 0. They add 2C² + C parameters for a skip connection of C channels.
+    A state dict of smp's decoder fits except for the `merges`, which are initialized as the addition that they replace:
+    weight `[I, I]`, bias 0. They add 2C² + C parameters per skip connection of C channels.
 
     Args:
-        encoder_channels: of the features, from the image on.
+        encoder_channels: channels of the encoder's features, starting with the image.
     """
 
     def __init__(self, encoder_channels: list[int]) -> None:
@@ -25,7 +25,7 @@ class ConcatLinknetDecoder(LinknetDecoder):
         initialize_decoder(self)
         self.merges = nn.ModuleList()
         for channels in encoder_channels[-2:0:-1]:
-            # The transformers of timm have no features at 1/2 of the image, that is none to be joined.
+            # timm's transformers have no features at 1/2 of the image: 0 channels, nothing to concatenate.
             self.merges.append(nn.Conv2d(2 * channels, channels, 1) if channels else nn.Identity())
             if channels:
                 identity = torch.eye(channels)[:, :, None, None]
@@ -44,19 +44,19 @@ class ConcatLinknetDecoder(LinknetDecoder):
 
 
 class ConcatLinknet(nn.Module):
-    """LinkNet with joined skip connections: `(N, C, H, W)` of any size -> logits `(N, classes, H, W)`.
+    """LinkNet with concatenated skip connections: `(N, C, H, W)` of any size -> logits `(N, classes, H, W)`.
 
-    Kagglers' change to LinkNet (https://arxiv.org/abs/1707.03718): the decoder learns how much of a skip connection it
-    wants. Begins as `segmentation_models_pytorch.Linknet`, whose weights it takes.
+    A common change of Kagglers to LinkNet (https://arxiv.org/abs/1707.03718): the decoder learns the weight of a skip
+    connection. It starts as `segmentation_models_pytorch.Linknet` and loads its weights.
 
     Args:
-        encoder_name: encoder of smp, or of timm with `tu-` before it.
-        encoder_weights: `imagenet` or another of smp's names, True for timm's; None for random ones.
-        in_channels: channels of the image.
-        classes: channels of the mask.
+        encoder_name: encoder of smp, or of timm with the prefix `tu-`.
+        encoder_weights: name of smp's weights, such as `imagenet`, or True for timm's; None for random weights.
+        in_channels: number of channels of the image.
+        classes: number of channels of the mask.
 
     Raises:
-        ValueError: an encoder that the decoder cannot take.
+        ValueError: the decoder does not support the encoder.
     """
 
     def __init__(

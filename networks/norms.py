@@ -1,6 +1,6 @@
-"""Other norms than batch norm, in any network.
+"""Replacements of batch norm in any network.
 
-In YAML they stand around the network:
+In YAML they wrap the network:
 `network: {class_path: networks.to_group_norm, init_args: {network: {class_path: …, init_args: …}, groups: 32}}`.
 """
 
@@ -14,21 +14,21 @@ from compat.torch import is_batch_norm
 
 
 def to_group_norm(network: nn.Module, groups: int = 32) -> nn.Module:
-    """Replace every batch norm of a network, in 1-D, 2-D and 3-D, by a group norm; in place.
+    """Replace every batch norm of a network, 1-D, 2-D or 3-D, by a group norm, in place.
 
     For batches of one or two images, where batch statistics are noise (https://arxiv.org/abs/1803.08494). Weights and
-    biases stay; running statistics are gone, so pretrained networks need some training to recover.
+    biases are kept; running statistics are lost, so pretrained networks need some training to recover.
 
     Args:
-        network: the network, which is changed.
-        groups: of channels; 32 as in the paper. Where they do not divide the channels, the largest smaller number that
-            does is taken.
+        network: network, changed in place.
+        groups: number of groups; 32 as in the paper. A layer whose channels it does not divide gets the largest smaller
+            number that does.
 
     Returns:
         The network.
 
     Raises:
-        ValueError: fewer than 1 group; no batch norm in the network.
+        ValueError: `groups` is below 1, or the network has no batch norm.
     """
     if groups < 1:
         raise ValueError(f"groups is {groups}, expected 1 or more")
@@ -49,19 +49,19 @@ def to_group_norm(network: nn.Module, groups: int = 32) -> nn.Module:
 
 
 def to_frozen_batch_norm(network: nn.Module) -> nn.Module:
-    """Freeze every batch norm of a 2-D network for good, in place: statistics, weights and biases.
+    """Freeze every batch norm of a 2-D network permanently, in place: statistics, weights and biases.
 
-    For fine-tuning on batches of a few images: the statistics of pretraining are better than theirs, and `train()`
-    cannot thaw them. A state dict of the network before, or of one that was never frozen, still loads.
+    For fine-tuning on batches of a few images, whose statistics are worse than those of pretraining; `train()` does not
+    unfreeze them. A state dict from before, or of a network that was never frozen, still loads.
 
     Args:
-        network: the network, which is changed; it has its pretrained weights already.
+        network: network with its pretrained weights, changed in place.
 
     Returns:
         The network.
 
     Raises:
-        ValueError: a batch norm of another kind than 2-D, or without statistics; no batch norm in the network.
+        ValueError: a batch norm is not 2-D or has no statistics, or the network has no batch norm.
     """
 
     def frozen(norm: nn.Module, name: str) -> nn.Module:
@@ -89,12 +89,10 @@ def _replace(network: nn.Module, make: Callable[[nn.Module, str], nn.Module]) ->
     for path, parent in list(network.named_modules()):
         for name, child in list(parent.named_children()):
             if is_batch_norm(child):
-                # One norm in two places stays one.
+                # A norm used in two places is replaced once.
                 if id(child) not in made:
                     made[id(child)] = make(child, f"{path}.{name}".lstrip("."))
                 setattr(parent, name, made[id(child)])
     if not made:
-        raise ValueError(
-            f"{type(network).__name__} has no batch norm to replace: leave the switch out, it changes nothing"
-        )
+        raise ValueError(f"{type(network).__name__} has no batch norm to replace; remove this option, it has no effect")
     return network

@@ -1,4 +1,4 @@
-"""Poolings that make a vector of a feature map of any size."""
+"""Global poolings: feature maps of any size to vectors."""
 
 from typing import Literal
 
@@ -9,10 +9,10 @@ Pooling = Literal["avg", "max", "catavgmax", "gem"]
 
 
 class GlobalPool(nn.Module):
-    """Mean, maximum, or both side by side, over all places of a feature map.
+    """Mean, maximum, or both concatenated, over all positions of a feature map.
 
-    `catavgmax` is what HPA 2018's 1st place fed into two fully connected layers: the mean says how much of a pattern
-    there is, the maximum whether it is there at all.
+    `catavgmax` was the input of two fully connected layers in HPA 2018's 1st place: the mean measures the amount of a
+    pattern, the maximum its presence.
 
     Args:
         kind: `avg`, `max` or `catavgmax` (means first, twice the features).
@@ -23,7 +23,7 @@ class GlobalPool(nn.Module):
         self.kind = kind
 
     def forward(self, features: Tensor) -> Tensor:
-        """`(N, C, *places)` -> `(N, C)`, or `(N, 2 C)` for `catavgmax`."""
+        """`(N, C, *spatial)` -> `(N, C)`, or `(N, 2 C)` for `catavgmax`."""
         places = features.flatten(2)
         if self.kind == "avg":
             return places.mean(2)
@@ -33,24 +33,24 @@ class GlobalPool(nn.Module):
 
 
 class GeneralizedMean(nn.Module):
-    """(mean of x^p)^(1/p) over all places of a feature map, p learnt (Radenović et al. 2018, arxiv.org/abs/1711.02512).
+    """(mean of x^p)^(1/p) over a feature map with a learnt p (Radenović et al. 2018, arxiv.org/abs/1711.02512).
 
-    p = 1 is the mean, a large p the maximum; APTOS 2019's 1st place pooled so. Computed in float32, for which it is
-    written as m · (mean of (x / m)^p)^(1/p) with m the maximum: x^p alone overflows at p = 50 already.
+    p = 1 is the mean, a large p the maximum; APTOS 2019's 1st place used it. It is computed in float32 as m · (mean of
+    (x / m)^p)^(1/p) with the maximum m, because x^p overflows at p = 50.
 
     Args:
-        p: where the power starts; 3, as in the paper.
-        smallest: what smaller (and negative) features are raised to: a power needs positive numbers. 1e-6.
+        p: initial power; 3 as in the paper.
+        smallest: lower bound to which features are clamped, because a power needs positive numbers.
     """
 
     def __init__(self, p: float = 3.0, smallest: float = 1e-6) -> None:
         super().__init__()
         if p <= 0 or smallest <= 0:
-            raise ValueError(f"GeneralizedMean: p and smallest are positive, got {p} and {smallest}")
+            raise ValueError(f"GeneralizedMean: p is {p} and smallest {smallest}, expected positive numbers")
         self.p, self.smallest = nn.Parameter(torch.tensor([float(p)])), smallest
 
     def forward(self, features: Tensor) -> Tensor:
-        """`(N, C, *places)` -> `(N, C)` in the type of the features."""
+        """`(N, C, *spatial)` -> `(N, C)` in the type of the features."""
         with torch.autocast(features.device.type, enabled=False):
             places = features.flatten(2).float().clamp_min(self.smallest)
             largest = places.amax(2, keepdim=True).detach()
@@ -60,7 +60,7 @@ class GeneralizedMean(nn.Module):
 
 
 def pooling(kind: Pooling) -> tuple[nn.Module, int]:
-    """The pooling of this name, and how many features it makes of one channel."""
+    """The pooling of this name, and its number of features per channel."""
     if kind == "gem":
         return GeneralizedMean(), 1
     if kind not in ("avg", "max", "catavgmax"):

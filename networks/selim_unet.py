@@ -11,20 +11,20 @@ from networks.encoders import build_encoder
 class SelimUnet(nn.Module):
     """U-Net of selim_sef: `(N, C, H, W)` of any size -> logits `(N, classes, H, W)`.
 
-    Each step of the decoder: nearest-neighbour upsampling, a 3 × 3 convolution, the skip connection beside it, and a
-    3 × 3 convolution ("bottleneck") over both; ReLU, no batch norm. A last upsampling with its convolution leads to the
-    image's own size. DSB2018's 1st, SpaceNet 4, xView2 and SIIM-ACR's 1st place (sneddy) used it.
+    A decoder step is nearest-neighbour upsampling, a 3 × 3 convolution, concatenation with the skip connection, and a
+    3 × 3 convolution ("bottleneck"); with ReLU, without batch norm. A last upsampling and convolution lead to the size
+    of the image. DSB2018's 1st, SpaceNet 4, xView2 and SIIM-ACR's 1st place (sneddy) used it.
 
     Args:
-        encoder_name: encoder of smp, or of timm with `tu-` before it.
-        encoder_weights: `imagenet` or another of smp's names, True for timm's; None for random ones.
-        in_channels: channels of the image.
-        classes: channels of the mask.
-        decoder_channels: of the decoder at 1/2, 1/4, 1/8 and 1/16 of the image; his for ResNets and DenseNets. For
-            SE-ResNeXts and SENet154 he took 64, 128, 256, 384.
+        encoder_name: encoder of smp, or of timm with the prefix `tu-`.
+        encoder_weights: name of smp's weights, such as `imagenet`, or True for timm's; None for random weights.
+        in_channels: number of channels of the image.
+        classes: number of channels of the mask.
+        decoder_channels: channels of the decoder at 1/2, 1/4, 1/8 and 1/16 of the image; the default is his for ResNets
+            and DenseNets. For SE-ResNeXts and SENet154 he used 64, 128, 256, 384.
 
     Raises:
-        ValueError: an encoder that the decoder cannot take.
+        ValueError: the decoder does not support the encoder.
     """
 
     def __init__(

@@ -1,24 +1,24 @@
-"""Whether two images show the same: one encoder for both, compared feature by feature."""
+"""Siamese network: whether two images show the same class."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Siamese(nn.Module):
-    """`(N, C, H, W)` twice -> logits `(N, 1)` of "the same class"; equal whichever image comes first.
+    """Two images `(N, C, H, W)` -> logits `(N, 1)` of "the same class", independent of their order.
 
-    The kernels of Humpback Whale 2018/19: for each feature |a − b|, (a − b)², a · b and a + b go through one small
-    network, the same for all features, whose answers a last linear layer weighs. Call it with
-    `model.inputs: [image, other]` (`lightning_modules.PairModule` does); `datamodules.PairDataModule` makes the pairs.
+    As in kernels of Humpback Whale 2018/19: |a − b|, (a − b)², a · b and a + b of each feature go through a small
+    network shared by all features, and a linear layer weights the results. Use it with `model.inputs: [image, other]`
+    (set by `lightning_modules.PairModule`) and `datamodules.PairDataModule`, which builds the pairs.
 
     Args:
-        branch: a network with features: `networks.ImageClassifier` with `classes: 0` (there it was max-pooled), or any
-            other that returns `(N, F)` and has an attribute `num_features`.
-        middle: hidden units of the network over a feature; 32 there.
-        features: F, where the branch has no attribute `num_features`.
+        branch: network that returns features `(N, F)`: `networks.ImageClassifier` with `classes: 0` (max-pooled in the
+            kernels), or any other with an attribute `num_features`.
+        middle: number of hidden units of the shared network; 32 in the kernels.
+        features: number F of features, if the branch has no attribute `num_features`.
 
     Raises:
-        ValueError: the number of features is not known.
+        ValueError: the number of features is unknown.
     """
 
     def __init__(self, branch: nn.Module, middle: int = 32, features: int | None = None) -> None:
@@ -26,7 +26,7 @@ class Siamese(nn.Module):
         known = features if features is not None else getattr(branch, "num_features", None)
         if not isinstance(known, int):
             raise ValueError(
-                f"Siamese: {type(branch).__name__} does not say how many features it returns; set features, or take "
+                f"Siamese: {type(branch).__name__} has no attribute num_features; set features, or use "
                 "networks.ImageClassifier with classes: 0 as the branch"
             )
         self.branch, self.num_features = branch, known
@@ -34,37 +34,38 @@ class Siamese(nn.Module):
         self.weigh = nn.Linear(known, 1)
 
     def features(self, image: Tensor) -> Tensor:
-        """What the branch makes of images, `(N, F)`."""
+        """Features `(N, F)` of images."""
         found = self.branch(image)
         if found.ndim != 2 or found.shape[1] != self.num_features:
             raise ValueError(
-                f"Siamese: the branch returned {tuple(found.shape)}, expected (N, {self.num_features}); give it "
+                f"Siamese: the branch returned {tuple(found.shape)}, expected (N, {self.num_features}); set its "
                 "classes: 0"
             )
         return found
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        """Logits `(*, 1)` from features `(*, F)` of two images each; shapes broadcast."""
+        """Logits `(*, 1)` from the features `(*, F)` of two images; shapes broadcast."""
         away = one - other
         parts = torch.stack([away.abs(), away.square(), one * other, one + other], dim=-1)
         return self.weigh(self.each(parts).squeeze(-1))
 
     def forward(self, image: Tensor, other: Tensor) -> Tensor:
-        # One pass for both, so that batch norm sees what the two sides have in common.
+        # One pass for both, so that batch norm has common statistics.
         one, two = self.features(torch.cat([image, other])).chunk(2)
         return self.compare(one, two)
 
     @torch.no_grad()
     def scores(self, features: Tensor, others: Tensor | None = None, pairs: int = 2048) -> Tensor:
-        """Probabilities that images show the same, for every pair.
+        """Probabilities that two images show the same class, for every pair.
 
         Args:
-            features: `(N, F)`.
-            others: `(M, F)` to compare each of the N with; None compares them with one another, each pair once.
-            pairs: compared at a time. They take 4 · pairs · F · `middle` bytes: 0.1 GB for 2048 pairs of 512 features.
+            features: features `(N, F)`.
+            others: features `(M, F)` to compare with; None compares `features` with one another, each pair once.
+            pairs: number of pairs per batch. They need 4 · pairs · F · `middle` bytes: 0.1 GB for 2048 pairs of 512
+                features.
 
         Returns:
-            `(N, M)`, or `(N, N)`.
+            Probabilities `(N, M)`, or `(N, N)`.
         """
         columns = features if others is None else others
         found = features.new_empty(len(features), len(columns))

@@ -1,4 +1,4 @@
-"""U-Net that knows more about an image than its pixels."""
+"""U-Net with tabular features of the image as a second input."""
 
 from typing import Literal
 
@@ -13,31 +13,32 @@ from networks.encoders import build_encoder
 class SideUnet(nn.Module):
     """U-Net with side inputs: image `(N, C, H, W)` of any size, features `(N, F)` -> logits `(N, classes, H, W)`.
 
-    The numbers are laid beside the features of the encoder as constant channels, before the decoder. SpaceNet 4: the
-    angle of the satellite, which of 27 passes it was (one-hot) and the place of the tile. cannab (1st) gave them to
-    every level of the decoder, and let the network tell the angle from the image too, as an image-level output whose
-    value joined them; selim_sef gave them to the bottleneck alone.
+    The side inputs are concatenated to the encoder's features as constant channels, before the decoder. In SpaceNet 4
+    they were the angle of the satellite, its pass (one-hot, 27) and the location of the tile. cannab (1st) added them
+    at every level of the decoder, and also predicted the angle from the image, as an image-level output that joined
+    them; selim_sef added them at the bottleneck only.
 
     For `model.inputs: [image, features]`, `data.features: [nadir, …]`; with `labels`, `model.outputs` has a second
     entry: `[[body, border, separation], nadir]`.
 
     Args:
-        features: how many numbers an image has (the columns of `data.features`).
-        encoder_name: encoder of smp, or of timm with `tu-` before it.
-        encoder_weights: `imagenet` or another of smp's names, True for timm's; None for random ones.
-        in_channels: channels of the image; 9 for SpaceNet 4 (8 bands and the panchromatic one).
-        classes: channels of the mask; 3 for body, border and separation.
-        labels: image-level outputs `(N, labels)` from the pooled last features of the encoder, which join the side
-            inputs; 0 for none.
-        everywhere: join the side inputs at every level of the decoder (cannab), not at the bottleneck alone.
-        feature_scale: what each number is divided by, so that it is of about 1; None for as they are. Degrees beside
-            zeros and ones would drown the image in the first steps.
-        decoder_channels: of the decoder from coarse to fine.
-        decoder_attention_type: `scse` as cannab's, or None.
+        features: number of side inputs per image (the columns of `data.features`).
+        encoder_name: encoder of smp, or of timm with the prefix `tu-`.
+        encoder_weights: name of smp's weights, such as `imagenet`, or True for timm's; None for random weights.
+        in_channels: number of channels of the image; 9 for SpaceNet 4 (8 bands and the panchromatic one).
+        classes: number of channels of the mask; 3 for body, border and separation.
+        labels: number of image-level outputs `(N, labels)`, predicted from the pooled last features of the encoder and
+            added to the side inputs; 0 for none.
+        everywhere: whether to add the side inputs at every level of the decoder (cannab) instead of at the bottleneck
+            only.
+        feature_scale: divisor of each side input, to bring it to about 1 (default: 1). Unscaled degrees would
+            dominate the image in the first steps.
+        decoder_channels: channels of the decoder from coarse to fine.
+        decoder_attention_type: `scse` (cannab's), or None.
 
     Raises:
-        ValueError: an encoder that the decoder cannot take; scales of another number than features, or a zero among
-            them; in `forward` another number of features.
+        ValueError: the decoder does not support the encoder, `feature_scale` has another length than `features` or
+            contains 0, or `forward` gets another number of features.
     """
 
     def __init__(
@@ -57,8 +58,8 @@ class SideUnet(nn.Module):
         scale = feature_scale or [1.0] * features
         if features < 1 or len(scale) != features or 0 in scale:
             raise ValueError(
-                f"features is {features} and feature_scale {feature_scale}, expected 1 or more features and as many "
-                "scales, none of them 0"
+                f"features is {features} and feature_scale {feature_scale}, expected 1 or more features and one scale "
+                "other than 0 for each"
             )
         self.everywhere = everywhere
         self.register_buffer("scale", torch.tensor(scale))
@@ -74,7 +75,7 @@ class SideUnet(nn.Module):
         if features is None or features.shape != (len(image), len(self.scale)):
             found = "no features" if features is None else f"features of shape {tuple(features.shape)}"
             raise ValueError(
-                f"SideUnet takes an image and {len(self.scale)} features, got {found} for {len(image)} images; set "
+                f"SideUnet: expected an image and {len(self.scale)} features, got {found} for {len(image)} images; set "
                 f"model.inputs: [image, features] and {len(self.scale)} columns in data.features"
             )
         maps = self.encoder(image)
@@ -93,6 +94,6 @@ def _label_head(channels: int, labels: int) -> nn.Sequential:
 
 
 def beside(maps: Tensor, numbers: Tensor) -> Tensor:
-    """`(N, C, H, W)` and `(N, F)` -> `(N, C + F, H, W)`, the numbers as constant channels."""
+    """Append `(N, F)` to `(N, C, H, W)` as constant channels: `(N, C + F, H, W)`."""
     constant = numbers.to(maps.dtype)[:, :, None, None].expand(-1, -1, *maps.shape[-2:])
     return torch.cat([maps, constant], dim=1)

@@ -1,4 +1,4 @@
-"""U-Net that learns its upsampling."""
+"""U-Net with learnt upsampling."""
 
 import torch
 from torch import Tensor, nn
@@ -9,13 +9,13 @@ from networks.encoders import build_encoder
 
 
 def bilinear_(weight: Tensor) -> None:
-    """Let a transposed convolution of kernel 4 and stride 2 begin as bilinear upsampling.
+    """Initialize a transposed convolution of kernel 4 and stride 2 as bilinear upsampling.
 
-    As FCN (https://arxiv.org/abs/1411.4038): nothing of a checkerboard at the start. Of fewer output than input
-    channels each begins as the mean of its share of them; of more, each input channel serves several.
+    As in FCN (https://arxiv.org/abs/1411.4038): no checkerboard artefacts at the start. With fewer output than input
+    channels, each output starts as the mean of several inputs; with more, each input is used for several outputs.
 
     Args:
-        weight: `(in_channels, out_channels, 4, 4)`, changed in place.
+        weight: weights `(in_channels, out_channels, 4, 4)`, changed in place.
     """
     line = torch.tensor([0.25, 0.75, 0.75, 0.25])
     into, out = weight.shape[:2]
@@ -31,12 +31,12 @@ def bilinear_(weight: Tensor) -> None:
 
 
 class TransposedUp(nn.Module):
-    """Doubles `(N, C, H, W)` by a transposed convolution, crops it to the skip connection and joins the two.
+    """Upsamples `(N, C, H, W)` twofold by a transposed convolution, crops it and concatenates the skip connection.
 
     Args:
-        in_channels: of the coarse features.
-        skip_channels: of the skip connection; 0 for none.
-        out_channels: of the result.
+        in_channels: number of channels of the coarse features.
+        skip_channels: number of channels of the skip connection; 0 for none.
+        out_channels: number of channels of the result.
     """
 
     def __init__(self, in_channels: int, skip_channels: int, out_channels: int) -> None:
@@ -56,18 +56,18 @@ class TransposedUp(nn.Module):
 class TransposedUnet(nn.Module):
     """U-Net with transposed convolutions: `(N, C, H, W)` of any size -> logits `(N, classes, H, W)`.
 
-    SIIM-ACR's 11th place ("Dies irae"): learned upsampling, a last convolution of 2 × 2, no normalisation in the
-    decoder, BCE + Dice, batches of two. Sides that are no multiple of 32 are cropped after each doubling.
+    SIIM-ACR's 11th place ("Dies irae"): learnt upsampling, a last convolution of 2 × 2, no normalisation in the
+    decoder, BCE + Dice, batches of two. Sides that are not multiples of 32 are cropped after each upsampling.
 
     Args:
-        encoder_name: encoder of smp, or of timm with `tu-` before it.
-        encoder_weights: `imagenet` or another of smp's names, True for timm's; None for random ones.
-        in_channels: channels of the image.
-        classes: channels of the mask.
-        decoder_channels: of the decoder from coarse to fine.
+        encoder_name: encoder of smp, or of timm with the prefix `tu-`.
+        encoder_weights: name of smp's weights, such as `imagenet`, or True for timm's; None for random weights.
+        in_channels: number of channels of the image.
+        classes: number of channels of the mask.
+        decoder_channels: channels of the decoder from coarse to fine.
 
     Raises:
-        ValueError: an encoder that the decoder cannot take.
+        ValueError: the decoder does not support the encoder.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class TransposedUnet(nn.Module):
         self.decoder = nn.ModuleList(
             TransposedUp(coarse, skip, out) for coarse, skip, out in zip(into, skips, decoder_channels, strict=False)
         )
-        # An even kernel: the row and column that it lacks are added below and to the right.
+        # The kernel is even: pad one row below and one column to the right.
         self.head = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(decoder_channels[-1], classes, kernel_size=2))
 
     def forward(self, image: Tensor) -> Tensor:

@@ -1,32 +1,32 @@
-"""The U-Net of the paper."""
+"""The original U-Net."""
 
 import torch
 from torch import Tensor, nn
 
 from networks.blocks import conv_relu, fit
 
-MARGIN = 92  # pixels that unpadded convolutions of five levels eat on each side: 572 -> 388
+MARGIN = 92  # pixels lost on each side by unpadded convolutions of five levels: 572 -> 388
 
 
 class VanillaUnet(nn.Module):
-    """U-Net as Ronneberger et al. 2015 drew it: `(N, C, H, W)` of any size -> logits `(N, classes, H, W)`.
+    """U-Net of Ronneberger et al. 2015: `(N, C, H, W)` of any size -> logits `(N, classes, H, W)`.
 
-    Two 3 × 3 convolutions a level, 64 to 1024 channels, max pooling, transposed convolutions of 2 × 2, skip connections
-    beside them; trained from scratch. https://arxiv.org/abs/1505.04597
+    Two 3 × 3 convolutions per level, 64 to 1024 channels, max pooling, transposed convolutions of 2 × 2, concatenated
+    skip connections; trained from scratch. https://arxiv.org/abs/1505.04597
 
-    Millions of parameters: 31.04 with batch norm, 31.03 without (the paper's; 1 channel and 2 classes make 31.0307).
+    Millions of parameters: 31.04 with batch norm, 31.03 without (the paper's; 31.0307 with 1 channel and 2 classes).
 
     Args:
-        in_channels: channels of the image.
-        classes: channels of the mask.
-        channels: of the levels, from fine to coarse.
-        norm: batch norm after each convolution, which then has no bias. The paper, of 2015, has none; networks this
-            deep train from scratch far more easily with it.
-        valid: convolutions without padding, as in the paper: the image is mirrored by 92 pixels on each side, so that
-            the mask is as large as the image and no pixel of it has seen zeros. Else zeros are padded.
+        in_channels: number of channels of the image.
+        classes: number of channels of the mask.
+        channels: channels of the levels, from fine to coarse.
+        norm: whether batch norm follows each convolution, which then has no bias. The paper has none; with it networks
+            this deep are far easier to train from scratch.
+        valid: whether to use unpadded convolutions, as in the paper, instead of zero padding: the image is mirrored by
+            92 pixels on each side, so that the mask has the size of the image and depends on no zeros.
 
     Raises:
-        ValueError: `valid` with another number of levels than the paper's five.
+        ValueError: `valid` is set and the number of levels is not the paper's five.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class VanillaUnet(nn.Module):
     ) -> None:
         super().__init__()
         if valid and len(channels) != 5:
-            raise ValueError(f"channels has {len(channels)} levels; valid convolutions eat 92 pixels with 5 alone")
+            raise ValueError(f"channels has {len(channels)} levels, expected 5 with valid convolutions")
         self.valid = valid
         finer = [in_channels, *channels[:-1]]
         self.down = nn.ModuleList(_two(into, out, norm, valid) for into, out in zip(finer, channels, strict=True))
@@ -79,11 +79,11 @@ def _centre(features: Tensor, size: torch.Size) -> Tensor:
 
 
 def _mirror(image: Tensor) -> Tensor:
-    """Mirror by 92 pixels and on to the next side that halves four times: 16k + 60, of which 16k - 124 are left."""
+    """Mirror by 92 pixels or more, to a side of 16k + 60, which halves four times and leaves 16k - 124 pixels."""
     for axis in (-2, -1):
         side = image.shape[axis]
         total = 16 * -(-(side + 124) // 16) + 60
         place = torch.arange(total, device=image.device) - MARGIN
-        place = place.remainder(max(1, 2 * (side - 1)))  # there and back, as often as it takes
+        place = place.remainder(max(1, 2 * (side - 1)))  # mirrored repeatedly if needed
         image = image.index_select(axis, torch.minimum(place, 2 * (side - 1) - place).clamp_min(0))
     return image

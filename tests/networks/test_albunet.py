@@ -91,5 +91,5 @@ def test_sides_that_are_no_multiple_of_64():
 
 
 def test_an_encoder_that_is_no_resnet_is_refused():
-    with pytest.raises(ValueError, match="encoder_name is 'tu-convnext_atto', but AlbuNet .* take resnet18"):
+    with pytest.raises(ValueError, match="encoder_name is 'tu-convnext_atto', but AlbuNet .* use resnet18"):
         AlbuNet("tu-convnext_atto")

@@ -53,7 +53,7 @@ def test_weights_of_a_local_file_in_rgb(tmp_path, monkeypatch):
     yellow = BnInception(0, in_channels=4, pretrained=True, channel_copies=[0, 1, 2, 1]).encoder.conv1_7x7_s2.weight
     assert torch.equal(yellow[:, 3], yellow[:, 1])
     torch.save({"last_linear.bias": torch.zeros(3)}, tmp_path / "bninception.pth")
-    with pytest.raises(ValueError, match=r"bninception.pth do not fit the encoder in \d+ places:\n  missing conv1_7x7"):
+    with pytest.raises(ValueError, match=r"bninception.pth: \d+ weights do not fit the encoder:\n  missing conv1_7x7"):
         BnInception(0, pretrained=True)
 
 
@@ -64,7 +64,7 @@ def test_nobody_is_asked_unless_wanted(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", asked)
     monkeypatch.setenv("WEIGHTS_DIR", str(tmp_path))
     BnInception(3)
-    with pytest.raises(OSError, match=r"no weights of bninception: .*bninception.pth.* hold none.*asked a hub"):
+    with pytest.raises(OSError, match=r"no weights of bninception: searched .*bninception.pth.*asked a hub"):
         BnInception(3, pretrained=True)
 
 

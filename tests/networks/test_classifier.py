@@ -78,17 +78,17 @@ def test_embeddings():
     assert network(torch.randn(4, 3, 64, 64)).shape == (4, 32)
     assert network.num_features == 32
     assert ImageClassifier(SMALL, 5, embedding=32)(torch.randn(4, 3, 64, 64)).shape == (4, 5)
-    with pytest.raises(ValueError, match="classes is 0, so there is no head; leave head"):
+    with pytest.raises(ValueError, match="classes is 0, so there is no head; remove head"):
         ImageClassifier(SMALL, 0, head=[5])
 
 
 def test_encoders_of_one_size_say_which():
     network = ImageClassifier("vit_tiny_patch16_224", 3).eval()
-    with pytest.raises(ValueError, match=r"built for images of 224 x 224 .* does not take 96 x 128 .*image_size: \[96"):
+    with pytest.raises(ValueError, match=r"image has 96 x 128 pixels, but .* built for 224 x 224 .*image_size: \[96"):
         network(torch.randn(1, 3, 96, 128))
     other = ImageClassifier("vit_tiny_patch16_224", 3, image_size=[96, 128]).eval()
     assert other(torch.randn(1, 3, 96, 128)).shape == (1, 3)
-    with pytest.raises(ValueError, match=r"encoder resnet18 does not take one of \['img_size'\].*leave it out"):
+    with pytest.raises(ValueError, match=r"encoder resnet18 does not accept one of \['img_size'\].*remove it"):
         ImageClassifier("resnet18", 3, image_size=96)
 
 
@@ -109,5 +109,5 @@ def test_unknown_names_list_the_nearest():
 
 
 def test_copies_without_pretrained_weights_must_fit_all_the_same():
-    with pytest.raises(ValueError, match=r"channel_copies is \[0, 1\], expected 4 numbers"):
+    with pytest.raises(ValueError, match=r"channel_copies is \[0, 1\], expected 4 indices"):
         ImageClassifier(SMALL, 3, in_channels=4, channel_copies=[0, 1])

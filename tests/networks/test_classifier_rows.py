@@ -165,7 +165,7 @@ def test_nodule_row(channels):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("tip", "arguments", "sizes"), HUGE, ids=[row[0] for row in HUGE])
-@pytest.mark.filterwarnings("ignore:encoder .* is taken for timm's")
+@pytest.mark.filterwarnings("ignore:encoder .* is replaced by timm's")
 def test_huge_rows(tip, arguments, sizes):
     torch.manual_seed(0)
     for channels in (1, 4, 9):

@@ -114,7 +114,9 @@ def test_bad_arguments_are_refused(arguments, message):
 
 
 def test_volumes_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match=r"\(32, 33, 32\) voxels, no multiples of the stride \(4, 4, 4\).*inference"):
+    with pytest.raises(
+        ValueError, match=r"\(32, 33, 32\) voxels, expected multiples of the stride \(4, 4, 4\).*inference"
+    ):
         SlidingCubes(Detector(), 16, 4)(torch.randn(1, 1, 32, 33, 32))
-    with pytest.raises(ValueError, match="set `size` to the cube it was trained on"):
+    with pytest.raises(ValueError, match="set `size` to the size of its training cubes"):
         SlidingCubes(Detector(), 20, 4)(torch.randn(1, 1, 20, 20, 20))

@@ -59,5 +59,5 @@ def test_the_winners_place_at_an_eighth_of_the_image():
 def test_wrong_numbers_are_refused():
     with pytest.raises(ValueError, match=r"rates is \[\], expected one dilation"):
         DilatedUnet("resnet18", rates=[])
-    with pytest.raises(ValueError, match="decoder_channels has 3 values, expected 5, one for each halving"):
+    with pytest.raises(ValueError, match="decoder_channels has 3 values, expected 5, one per halving"):
         DilatedUnet("resnet18", decoder_channels=[64, 32, 16])

@@ -129,7 +129,7 @@ def test_the_two_decoders():
 
 def test_wrong_numbers_are_refused():
     for wrong in ({"bases": 0}, {"iterations": 0}, {"momentum": 1.5}):
-        with pytest.raises(ValueError, match="expected 1 or more, 1 or more, 0 to 1"):
+        with pytest.raises(ValueError, match="expected at least 1, at least 1, and a number"):
             ExpectationMaximisation(8, **wrong)
     with pytest.raises(ValueError, match="does not fit this network .*dilat"):
         EMANet("densenet121", output_stride=8)

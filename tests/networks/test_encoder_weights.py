@@ -106,13 +106,13 @@ def test_encoders_with_feature_maps_take_the_same_files(folder):
 
 def test_a_damaged_file_is_named(folder):
     (folder / f"{SMALL}.pth").write_bytes(b"PK\x03\x04 half a file")
-    with pytest.raises(ValueError, match=r"weights .*\.pth are damaged or no state dict \(\d+ bytes\)"):
+    with pytest.raises(ValueError, match=r"weights .*\.pth are damaged or not a state dict \(\d+ bytes\)"):
         make_encoder(SMALL, pretrained=True)
 
 
 def test_what_does_not_fit_is_listed(folder):
     torch.save(timm.create_model("resnet34", num_classes=0).state_dict(), folder / "resnet18.pth")
-    with pytest.raises(ValueError, match=r"resnet18.pth do not fit the encoder in \d+ places:\n  unknown layer1\.2"):
+    with pytest.raises(ValueError, match=r"resnet18.pth: \d+ weights do not fit the encoder:\n  unknown layer1\.2"):
         make_encoder("resnet18", pretrained=True)
     torch.save({"weight": torch.zeros(3)}, folder / "resnet18.pth")
     with pytest.raises(ValueError, match="missing conv1.weight"):
@@ -131,10 +131,10 @@ def test_a_checkpoint_asks_nobody(folder):
 
 
 def test_old_names_are_translated_and_said():
-    with pytest.warns(UserWarning, match="'senet154' is taken for timm's 'legacy_senet154'.*'senet154.gluon_in1k'"):
+    with pytest.warns(UserWarning, match="'senet154' is replaced by timm's 'legacy_senet154'.*'senet154.gluon_in1k'"):
         assert timm_name("senet154") == "legacy_senet154"
     assert timm_name("senet154.gluon_in1k") == "senet154.gluon_in1k"
-    with pytest.warns(UserWarning, match="'xception' is taken for timm's 'legacy_xception'"):
+    with pytest.warns(UserWarning, match="'xception' is replaced by timm's 'legacy_xception'"):
         assert timm_name("xception") == "legacy_xception"
     assert set(RENAMED.values()) <= set(timm.list_models())
     with pytest.raises(ValueError, match="networks.BnInception"):

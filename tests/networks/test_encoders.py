@@ -22,17 +22,17 @@ def test_our_networks_refuse_plain_transformers(network):
 
 
 def test_encoders_of_one_size_are_refused():
-    with pytest.raises(ValueError, match=r"swin_tiny.* does not take an image of 64 × 96 .*tu-convnext.*img_size: 256"):
+    with pytest.raises(ValueError, match=r"swin_tiny.* fails on an image of 64 × 96 .*tu-convnext.*img_size: 256"):
         SelimUnet("tu-swin_tiny_patch4_window7_224")
 
 
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("resnet35", "no encoder of smp; did you mean resnet50, resnet34"),
-        ("tu-resnet35", "no encoder of timm; did you mean tu-resnet50, tu-resnet34"),
-        ("convnext_tiny", r"no encoder of smp; did you mean tu-convnext_tiny\?"),
-        ("qqqq", "no encoder of smp; names of timm's encoders begin with tu-"),
+        ("resnet35", "not an encoder of smp; did you mean resnet50, resnet34"),
+        ("tu-resnet35", "not an encoder of timm; did you mean tu-resnet50, tu-resnet34"),
+        ("convnext_tiny", r"not an encoder of smp; did you mean tu-convnext_tiny\?"),
+        ("qqqq", "not an encoder of smp; names of timm's encoders start with tu-"),
     ],
 )
 def test_unknown_names(name, hint):

@@ -42,7 +42,7 @@ def test_copies_are_equal_to_the_last_bit():
 
 @pytest.mark.parametrize("copies", [[0, 1, 2], [0, 1, 2, 3], [0, 1, 2, -1]])
 def test_bad_copies_are_refused(copies):
-    with pytest.raises(ValueError, match=r"channel_copies is .*, expected 4 numbers .* in 0\.\.2"):
+    with pytest.raises(ValueError, match=r"channel_copies is .*, expected 4 indices .* in 0\.\.2"):
         repack(torch.randn(4, 3, 3, 3), 4, copies)
 
 

@@ -58,7 +58,7 @@ def test_other_encoders_taps_and_channels():
 
 
 def test_bad_taps_are_refused():
-    with pytest.raises(ValueError, match=r"taps are \[2, 1\], expected depths from 0, each once and in order"):
+    with pytest.raises(ValueError, match=r"taps is \[2, 1\], expected increasing indices of feature maps"):
         GapNet(3, taps=[2, 1])
     with pytest.raises(ValueError, match=r"resnet18 has no feature maps at the depths \[0, 7\]"):
         GapNet(3, taps=[0, 7])

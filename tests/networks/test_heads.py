@@ -48,7 +48,7 @@ def test_the_neck_has_unit_variance_in_training():
     ("arguments", "message"),
     [
         ({"hidden": [8], "dropout": [0.5]}, r"dropout is \[0.5\], expected .* one for each of 2 linear layers"),
-        ({"dropout": 1.0}, r"dropout is 1.0, expected a share in \[0, 1\)"),
+        ({"dropout": 1.0}, r"dropout is 1.0, expected a rate in \[0, 1\)"),
         ({"hidden": [0]}, r"the head's layers are \[16, 0, 3\], expected sizes of 1 or more"),
     ],
 )

@@ -71,7 +71,7 @@ def test_sides_that_are_no_multiple_of_32(attention):
 
 
 def test_channels_that_the_decoder_cannot_take():
-    with pytest.raises(ValueError, match=r"decoder_attention_type 'scse' squeezes channels to a 16th: take 16 or more"):
+    with pytest.raises(ValueError, match=r"expected 16 or more each: decoder_attention_type 'scse' reduces channels"):
         HypercolumnUnet(decoder_attention_type="scse", **SMALL)
-    with pytest.raises(ValueError, match="decoder_channels has 4 values, expected 5, one for each halving"):
+    with pytest.raises(ValueError, match="decoder_channels has 4 values, expected 5, one per halving"):
         HypercolumnUnet("resnet18", decoder_channels=(16, 16, 16, 16))

@@ -60,7 +60,7 @@ def test_both_sides_share_their_statistics_in_training():
 
 
 def test_branches_must_say_what_they_return():
-    with pytest.raises(ValueError, match="Flatten does not say how many features"):
+    with pytest.raises(ValueError, match="Flatten has no attribute num_features"):
         Siamese(nn.Flatten())
     assert Siamese(nn.Flatten(), features=12)(*torch.randn(2, 1, 3, 2, 2)).shape == (1, 1)
     with pytest.raises(ValueError, match=r"the branch returned \(2, 5\), expected \(N, 1024\)"):

@@ -67,7 +67,7 @@ def test_scales():
         scaled = network(image, torch.tensor([[25.0, 450.0]]))
         torch.testing.assert_close(scaled, same(image, torch.tensor([[0.5, 0.5]])))
     for wrong in ([1.0], [1.0, 0.0]):
-        with pytest.raises(ValueError, match="as many scales, none of them 0"):
+        with pytest.raises(ValueError, match="one scale other than 0 for each"):
             SideUnet(2, feature_scale=wrong, **SMALL)
 
 
@@ -75,7 +75,7 @@ def test_missing_features_name_the_keys_to_set():
     network = SideUnet(4, **SMALL).eval()
     image = torch.zeros(2, 3, 64, 64)
     with pytest.raises(
-        ValueError, match=r"takes an image and 4 features, got no features .* model.inputs: \[image, feat"
+        ValueError, match=r"expected an image and 4 features, got no features .* model.inputs: \[image, feat"
     ):
         network(image)
     with pytest.raises(ValueError, match=r"got features of shape \(2, 3\) for 2 images; .* 4 columns in data.features"):
