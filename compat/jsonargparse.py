@@ -102,7 +102,8 @@ def _nearest(message: str, options: list[str]) -> str | None:
     missing = re.search(r"module '([\w.]+)' has no attribute '(\w+)'", message)
     if missing:
         module = import_module(missing[1])
-        return _closest(missing[2], [name for name in dir(module) if inspect.isclass(getattr(module, name))])
+        names = {*dir(module), *getattr(module, "__all__", ())}  # some packages import what they export when asked
+        return _closest(missing[2], sorted(name for name in names if inspect.isclass(getattr(module, name, None))))
     wrong = re.search(r"[oO]ption '([\w.]+)'|unrecognized arguments: --([\w.]+)|Key '([\w.]+)' is not", message)
     if not wrong:
         return None

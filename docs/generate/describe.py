@@ -124,9 +124,10 @@ def scalar(default: Any) -> str:
 def snippet(path: str, value: Any) -> str:
     """The YAML of a class with its own arguments at their defaults, ready to be copied."""
     lines = []
+    described = {item.arg_name for item in docstring(value).params}
     for name in names(value):
         entry, owner = parameter(value, name)
-        if entry is None or owner is not value:
+        if entry is None or (owner is not value and name not in described):
             continue
         required = entry.default is entry.empty
         lines.append(f"  {name}:  # required" if required else f"  {name}: {scalar(entry.default)}")

@@ -121,6 +121,7 @@ def test_a_verbs_own_last_word_has_its_traceback_too(tmp_path):
             "Problem with given class_path 'datamodules.ImageDataModule':\n  Option 'bach_size' is not accepted",
             "did you mean 'batch_size'?",
         ),
+        ("module 'datamodules' has no attribute 'ImagDataModule'", "did you mean 'ImageDataModule'?"),
         (
             "Problem with given class_path 'a.B':\n"
             "  Problem with given class_path 'segmentation_models_pytorch.UNet':\n"
