@@ -69,7 +69,7 @@ class Blend:
         shares = normalised(weights, len(entries))[present]
         if not shares.any():  # only members without weight have this image
             shares = np.ones(len(present))
-        given = [entries[number] for number in present]
+        given = [entry for entry in entries if entry is not None]
         result = {}
         for name in self._names(given):
             try:
@@ -114,8 +114,9 @@ class Blend:
             return vote(arrays, self.votes, self.threshold, self.fallback, self.commonest).astype(np.float32)
         if self.rule == "union":
             return union_of_agreeing(arrays, self.agreement, threshold=self.threshold).astype(np.float32)
-        rule = "mean" if self.rule in ("weighted", "rank") else self.rule
-        return average(arrays, rule, weights, self.floor)
+        if self.rule == "weighted" or self.rule == "rank":  # one by one: a type checker follows these
+            return average(arrays, "mean", weights, self.floor)
+        return average(arrays, self.rule, weights, self.floor)
 
     def _names(self, entries: list[Arrays]) -> list[str]:
         if self.outputs is not None:
@@ -146,7 +147,9 @@ def same_size(arrays: list[np.ndarray], name: str) -> list[np.ndarray]:
             raise ValueError(
                 f"members have the shapes {wanted} and {array.shape}; of other classes --heads takes what is common"
             )
-    resize = Resize(list(wanted[-2:]), name) if len(wanted) == 3 else None
+    if all(array.shape == wanted for array in arrays):
+        return arrays
+    resize = Resize(list(wanted[-2:]), name)
     return [array if array.shape == wanted else resize({name: array})[name] for array in arrays]
 
 

@@ -12,7 +12,7 @@ BoxRule = Literal["wbf", "nmw", "nms", "soft_nms", "general"]
 
 
 def general(
-    detections: Sequence[np.ndarray], iou: float = 0.4, weights: Sequence[float] | None = None
+    detections: Sequence[np.ndarray], iou: float = 0.4, weights: Sequence[float] | np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ahrnbom's GeneralEnsemble, as RSNA pneumonia's 1st place used it.
 
@@ -66,7 +66,7 @@ def merge_boxes(
     detections: Sequence[np.ndarray],
     rule: BoxRule,
     iou: float,
-    weights: Sequence[float] | None = None,
+    weights: Sequence[float] | np.ndarray | None = None,
 ) -> np.ndarray:
     """Boxes of all members as one set, float32 `(K, 6)`, best first.
 

@@ -44,6 +44,8 @@ class Ranks:
     def rank(self, array: np.ndarray) -> np.ndarray:
         """Ranks of one image, float32 in 0..1, of the same shape."""
         if array.ndim == 1:
+            if self.sorted is None:
+                raise ValueError(f"no image-level values {array.shape} were added, so none can be ranked")
             columns = zip(self.sorted.T, array.astype(np.float32), strict=True)
             ends = [(np.searchsorted(c, v, "left"), np.searchsorted(c, v, "right")) for c, v in columns]
             return (np.array(ends, np.float32).sum(axis=1) / (2 * len(self.sorted))).astype(np.float32)

@@ -12,7 +12,10 @@ CHUNK = 1 << 16  # values at a time: members and temporaries of a stretch stay i
 
 
 def average(
-    arrays: Sequence[np.ndarray], rule: Average = "mean", weights: Sequence[float] | None = None, floor: float = 1e-3
+    arrays: Sequence[np.ndarray],
+    rule: Average = "mean",
+    weights: Sequence[float] | np.ndarray | None = None,
+    floor: float = 1e-3,
 ) -> np.ndarray:
     """Weighted average, of the values themselves or of a function of them.
 
@@ -73,7 +76,7 @@ def sum_to_one(array: np.ndarray) -> np.ndarray:
     return np.where(total > 0, array / np.where(total > 0, total, 1), 1 / len(array)).astype(np.float32)
 
 
-def normalised(weights: Sequence[float] | None, members: int) -> np.ndarray:
+def normalised(weights: Sequence[float] | np.ndarray | None, members: int) -> np.ndarray:
     """Weights `(M,)` that sum to 1.
 
     Raises:

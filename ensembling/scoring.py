@@ -14,6 +14,7 @@ from ensembling.weights import Found, Scores, Weights, as_whole, describe, find_
 from evaluation.metrics.base import CompetitionMetric
 from postprocessing.shards import Case, evaluators
 from postprocessing.step import Step
+from predictions.quantiser import Stored
 
 MEMORY = 4 << 30  # bytes of predictions and truths that are kept; beyond, images are read anew for each list of weights
 
@@ -29,7 +30,7 @@ class Scoring:
     """
 
     def __init__(
-        self, stream: Stream, truths: dict[str, Callable[[], Arrays]], part: dict[str, int], dtype: str = "uint8"
+        self, stream: Stream, truths: dict[str, Callable[[], Arrays]], part: dict[str, int], dtype: Stored = "uint8"
     ) -> None:
         self.stream, self.dtype, self.members = stream, dtype, len(stream.parts)
         self.cases = [Case(one, partial(flat, stream, one), truths[one]) for one in stream.ids]
@@ -89,7 +90,7 @@ class Blended(Step):
         dtype: of the store; what it does to the values is done here as well.
     """
 
-    def __init__(self, blend: Blend, weights: Weights, members: int, dtype: str) -> None:
+    def __init__(self, blend: Blend, weights: Weights, members: int, dtype: Stored) -> None:
         self.blend, self.weights, self.members, self.dtype = blend, weights, members, dtype
 
     def __call__(self, prediction: Arrays) -> Arrays:

@@ -52,7 +52,7 @@ class Squares:
     def weights(self, without: int | None = None) -> np.ndarray:
         """Best weights `(M,)` over all parts but one."""
         parts = [sums for part, sums in self.sums.items() if part != without]
-        return least_squares(sum(p for p, _ in parts), sum(t for _, t in parts))
+        return least_squares(np.sum([p for p, _ in parts], axis=0), np.sum([t for _, t in parts], axis=0))
 
 
 def as_probabilities(truth: np.ndarray, shape: tuple[int, ...], name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -73,13 +73,14 @@ def _classes(table: pd.DataFrame, cv: "CrossValidation") -> pd.Series:
     numbers = pd.to_numeric(values, errors="coerce")
     wrong = numbers.isna() & ~absent
     if wrong.any():
-        row = table[wrong].iloc[0]
+        image_id, value = table["image_id"][wrong].iloc[0], values[wrong].iloc[0]
         raise ValueError(
-            f"cv.bins wants numbers, image {row['image_id']!r} has {row[cv.stratify]!r} in {cv.stratify!r}"
-            f"{comma_hint(str(row[cv.stratify])) or '; leave cv.bins out for classes'}"
+            f"cv.bins wants numbers, image {image_id!r} has {value!r} in {cv.stratify!r}"
+            f"{comma_hint(str(value)) or '; leave cv.bins out for classes'}"
         )
     counted = (numbers != 0) & ~absent
-    edges = np.unique(np.quantile(numbers[counted], np.linspace(0, 1, bins + 1)[1:-1])) if counted.any() else []
+    between = np.linspace(0, 1, bins + 1)[1:-1]
+    edges = np.unique(np.quantile(numbers[counted], between)) if counted.any() else np.empty(0)
     binned = pd.Series(np.searchsorted(edges, numbers), index=table.index).map("bin {}".format)
     return binned.mask(numbers == 0, "0").mask(absent, NONE)
 
@@ -238,8 +239,8 @@ def _given(table: pd.DataFrame, groups: pd.Series, cv: "CrossValidation") -> np.
         )
     if (folds == TRAIN_ONLY).all():
         raise ValueError(f"cv.given: no image is validated by the column {cv.given!r}")
-    split = folds.groupby(groups).nunique()
-    split = split[split > 1].index.tolist()
+    counts = folds.groupby(groups).nunique()
+    split = counts[counts > 1].index.tolist()
     if split:
         members = table["image_id"][groups == split[0]].head(4).tolist()
         raise ValueError(

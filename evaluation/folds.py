@@ -116,8 +116,8 @@ def read_folds(path: Path | str) -> pd.DataFrame:
     folds["fold"] = folds["fold"].astype(int)
     if len(folds) and (folds["fold"] == TRAIN_ONLY).all():
         raise ValueError(f"{path}: all rows are in fold -1, which is never validated; number a fold 0")
-    split = folds.groupby("group")["fold"].nunique()
-    split = split[split > 1].index.tolist()
+    counts = folds.groupby("group")["fold"].nunique()
+    split = counts[counts > 1].index.tolist()
     if split:
         members = folds[folds["group"] == split[0]]
         pairs = ", ".join(f"{row.image_id} in fold {row.fold}" for row in members.head(4).itertuples())

@@ -57,6 +57,7 @@ def object_overlaps(predicted: np.ndarray, true: np.ndarray) -> Overlaps:
         both = (real > 0) & (found > 0)
         places, shared = np.unique(real[both].astype(np.int64) * columns + found[both], return_counts=True)
         pairs = places // columns - 1, places % columns - 1
-        areas = tuple(np.bincount(one.ravel(), minlength=n)[1:] for one, n in ((real, rows), (found, columns)))
-    union = areas[0][pairs[0]] + areas[1][pairs[1]] - shared
-    return Overlaps(*pairs, shared / union, *areas)
+        areas = np.bincount(real.ravel(), minlength=rows)[1:], np.bincount(found.ravel(), minlength=columns)[1:]
+    (true_places, predicted_places), (true_areas, predicted_areas) = pairs, areas
+    union = true_areas[true_places] + predicted_areas[predicted_places] - shared
+    return Overlaps(true_places, predicted_places, shared / union, true_areas, predicted_areas)

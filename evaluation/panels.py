@@ -130,8 +130,9 @@ def draw_panel(rows: list[Row], title: str = "") -> np.ndarray:
     for row in rows:
         parts.append(_text(np.full((BAR, width, 3), 32, np.uint8), row.caption, 4))
         cells = [row.image, _drawn(row.image, row.truth), _drawn(row.image, row.prediction), _errors(row)]
-        for cell in cells[1:] if row.valid is not None else []:
-            cell[~row.valid] = GRAY
+        if row.valid is not None:
+            for cell in cells[1:]:
+                cell[~row.valid] = GRAY
         line = np.full((row.image.shape[0] + GAP, width, 3), 32, np.uint8)
         for column, cell in enumerate(cells):
             left = column * (side + GAP)
@@ -210,7 +211,7 @@ def _errors(row: Row) -> np.ndarray:
     truth = truth[None] > 0 if truth.ndim == 2 else truth
     prediction = prediction[None] > 0 if prediction.ndim == 2 else prediction
     if len(truth) != len(prediction):  # class numbers against channels: foreground is all they share
-        truth, prediction = truth.any(0, keepdims=True), prediction.any(0, keepdims=True)
+        truth, prediction = np.asarray(truth.any(0))[None], np.asarray(prediction.any(0))[None]
     missed, invented = (truth & ~prediction).any(0), (prediction & ~truth).any(0)
     result[missed], result[invented], result[missed & invented] = MISSED, INVENTED, CONFUSED
     return result
@@ -230,7 +231,7 @@ def _legend(image: np.ndarray, left: int, outlines: bool, classes: bool) -> None
         _text(image, word, left, tuple(map(int, colour)))
 
 
-def _text(image: np.ndarray, text: str, left: int, colour: tuple[int, int, int] = (235, 235, 235)) -> np.ndarray:
+def _text(image: np.ndarray, text: str, left: int, colour: tuple[int, ...] = (235, 235, 235)) -> np.ndarray:
     cv2.putText(image, text, (left, BAR - 5), *FONT, colour, 1, cv2.LINE_AA)
     return image
 

@@ -51,16 +51,16 @@ def read_csv(path: Path | str, engine: CsvEngine | None = None) -> "pd.DataFrame
 
     if not Path(path).is_file():
         raise FileNotFoundError(f"no table {path}")
-    engine = engine or os.environ.get("CSV_ENGINE") or "auto"
-    if engine not in get_args(CsvEngine):
-        raise ValueError(f"CSV engine {engine!r} (CSV_ENGINE) is none of {', '.join(get_args(CsvEngine))}")
+    chosen: str = engine or os.environ.get("CSV_ENGINE") or "auto"
+    if chosen not in get_args(CsvEngine):
+        raise ValueError(f"CSV engine {chosen!r} (CSV_ENGINE) is none of {', '.join(get_args(CsvEngine))}")
     names = _names(path, check=False)
-    if engine == "auto":
-        engine = _fastest(path)
-    frame = _read_polars(path, len(names)) if engine == "polars" else None
+    if chosen == "auto":
+        chosen = _fastest(path)
+    frame = _read_polars(path, len(names)) if chosen == "polars" else None
     if frame is None:
         _names(path)
-        if engine == "cudf":
+        if chosen == "cudf":
             frame = _read_cudf(path, len(names))
         else:
             frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
@@ -83,7 +83,8 @@ def numbers_of(texts: "pd.Series", where: str, empty: bool = False) -> "pd.Serie
     numbers = pd.to_numeric(texts, errors="coerce").astype(float)
     wrong = ~np.isfinite(numbers) & ~((texts == "") & empty)
     if wrong.any():
-        row, text = wrong.idxmax(), texts[wrong.idxmax()]
+        place = int(np.asarray(wrong).argmax())
+        row, text = int(texts.index[place]), texts.iloc[place]
         raise ValueError(f"{where}, row {row + 2}: {text!r} is no number{comma_hint(text)}")
     return numbers
 

@@ -63,7 +63,7 @@ def predict_edges(
             (top - (sides[0] - h) // 2, left - (sides[1] - w) // 2)
             for top, left, h, w in patches[start : start + batch_size]
         ]
-        tiles = [read_window(image, top, left, *sides, padding) for top, left in chosen]
+        tiles = [read_window(image, top, left, sides[0], sides[1], padding) for top, left in chosen]
         for name, value in forward(torch.cat(tiles)).items():
             if value.ndim != 4 or name not in maps:
                 raise ValueError(

@@ -18,7 +18,7 @@ class OneTile:
     def __init__(self, rows: Axis, columns: Axis, dtype: torch.dtype, device: torch.device | None) -> None:
         self.rows, self.columns, self.dtype, self.device = rows, columns, dtype, device
         self.finished = 0
-        self.result: Tensor | None = None
+        self.result: Tensor  # there once the tile is
 
     def add(self, column: int, tile: Tensor) -> None:
         """Take the prediction of the tile, `(N, K, tile height, tile width)`."""

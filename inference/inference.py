@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from inference.strips import StripReader
 from inference.tiles import Axis, Padding, StripMerge, Window, cover_of_axes, plan_axis, read_window, to_bytes
 from inference.tta import Forward, Merging, View, Views, merged_views, symmetries
 from inference.volume_tiles import predict_volume
+
+Setting = TypeVar("Setting", int, int | None)
 
 
 class Inference:
@@ -104,9 +106,9 @@ class Inference:
         if not 0 <= overlap < 1:
             raise ValueError(f"inference.overlap is {overlap}, expected a share of the tile in [0, 1)")
         choices = (("window", window, Window), ("tta", tta, Views), ("padding", padding, Padding))
-        for name, value, kind in (*choices, ("merge", merge, Merging)):
-            if value not in kind.__args__:
-                raise ValueError(f"inference.{name} is {value!r}, expected one of {', '.join(kind.__args__)}")
+        for name, choice, kind in (*choices, ("merge", merge, Merging)):
+            if choice not in get_args(kind):
+                raise ValueError(f"inference.{name} is {choice!r}, expected one of {', '.join(get_args(kind))}")
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ValueError(f"inference.size is {size}, expected [height, width] in pixels")
         if margin and tile is None:
@@ -189,8 +191,8 @@ class Inference:
             return self._volume(forward, image, tta, dtype)
         if self.size is not None and tuple(image.shape[-2:]) != tuple(self.size):
             size = image.shape[-2:]
-            found = self(forward, self._resized(image), tta)
-            return {n: self._restored(v, size, dtype) if v.ndim == 4 else v for n, v in found.items()}
+            whole = self(forward, self._resized(image), tta)
+            return {n: self._restored(v, size, dtype) if v.ndim == 4 else v for n, v in whole.items()}
         views = self.views(2) if tta else symmetries("none", 2)
         rows, columns = self._axes(image.shape[2:])
         if self.crops is not None:
@@ -226,7 +228,8 @@ class Inference:
             for image in images:
                 sizes.append(image.shape[2:])
                 image = self._resized(image)
-                yield self._picture(image, *self._axes(image.shape[2:]), torch.float32)
+                rows, columns = self._axes(image.shape[2:])
+                yield self._picture(image, rows, columns, torch.float32)
 
         def predict(batch: Tensor, numbers: list[int]) -> dict[str, Tensor]:
             return self._merged(lambda seen: forward(seen, numbers), batch, views)
@@ -291,7 +294,7 @@ class Inference:
         if any([strides[axis] for axis in turn.axes] != strides for turn in turns):
             raise ValueError(f"inference.tta {self.tta} exchanges axes, but inference.stride {self.stride} differs")
         every = tuple(
-            turn._replace(scale=scale, shift=tuple(shift), contrast=colour[0], brightness=colour[1])
+            turn._replace(scale=scale, shift=(shift[0], shift[1]), contrast=colour[0], brightness=colour[1])
             for colour in self.intensity or [[1.0, 0.0]]
             for shift in self.shifts or [[0, 0]]
             for scale in self.scales or [1.0]
@@ -335,21 +338,16 @@ class Inference:
             raise ValueError(
                 "inference.coarse_run is for pictures of a dataset, found by their ids, without inference.size"
             )
-        if self._coarse is None:
-            self._coarse = CoarseMasks(self.coarse_run)
-        views = self.views(2) if tta else symmetries("none", 2)
-        strides = self._each("stride", self.stride, 2)
+        tile, coarse = cast(int, self.tile), self._coarse or CoarseMasks(cast(str, self.coarse_run))
+        self._coarse = coarse
+        views, strides = self.views(2) if tta else symmetries("none", 2), self._each("stride", self.stride, 2)
 
         def merged(batch: Tensor) -> dict[str, Tensor]:
             return self._merged(forward, batch, views)
 
-        found = [
-            predict_edges(
-                *(merged, one[None], self._coarse.read(image_id), self.tile, strides, self.min_cover or 2),
-                *(self.window, self.padding, self.batch_size),
-            )
-            for one, image_id in zip(image, image_ids, strict=True)
-        ]
+        settings = (tile, strides, self.min_cover or 2, self.window, self.padding, self.batch_size)
+        pairs = zip(image, image_ids, strict=True)
+        found = [predict_edges(merged, one[None], coarse.read(image_id), *settings) for one, image_id in pairs]
         joined = {name: torch.cat([each[name] for each in found]) for name in found[0]}
         return {name: to_bytes(value) if dtype == torch.uint8 else value for name, value in joined.items()}
 
@@ -393,8 +391,8 @@ class Inference:
             value = F.interpolate(value, size=tuple(size), mode="bilinear", align_corners=False, antialias=True)
         return to_bytes(value) if dtype == torch.uint8 else value
 
-    def _each(self, name: str, value: int | list[int] | None, axes: int) -> list[int | None]:
+    def _each(self, name: str, value: Setting | list[int], axes: int) -> list[Setting]:
         """A setting for each axis."""
         if isinstance(value, list) and len(value) != axes:
             raise ValueError(f"inference.{name} is {value}, but the image has {axes} axes; give one number, or {axes}")
-        return value if isinstance(value, list) else [value] * axes
+        return list(value) if isinstance(value, list) else [value] * axes

@@ -36,9 +36,10 @@ def predict_crops(
         ValueError: an output that is a map.
     """
     levels: dict[str, Merge] = {}
-    sides, places = [axis.tile for axis in axes], random_origins(axes, count)
+    (height, width), places = [axis.tile for axis in axes], random_origins(axes, count)
     for start in range(0, count, batch_size):
-        crops = [read_window(image, *place, *sides, padding) for place in places[start : start + batch_size]]
+        chosen = places[start : start + batch_size]
+        crops = [read_window(image, top, left, height, width, padding) for top, left in chosen]
         for name, value in forward(crops[0] if len(crops) == 1 else torch.cat(crops)).items():
             if value.ndim > 2:
                 raise ValueError(

@@ -196,7 +196,7 @@ class StripMerge:
         self.rows, self.columns, self.dtype, self.device, self.out = rows, columns, dtype, device, out
         self.finished = 0
         self.strip: Tensor | None = None
-        self.result: Tensor | None = None
+        self.result: Tensor  # there from the first tile on, unless `out` takes what it would hold
 
     def add(self, column: int, tile: Tensor) -> None:
         """Add the prediction of a tile of the present row.
@@ -208,23 +208,24 @@ class StripMerge:
         expected = (self.rows.tile, self.columns.tile)
         if tuple(tile.shape[-2:]) != expected:
             raise ValueError(f"StripMerge: a tile's prediction is {tuple(tile.shape[-2:])} pixels, expected {expected}")
-        if self.strip is None:
-            self._allocate(tile)
+        strip = self._allocate(tile) if self.strip is None else self.strip
         row_origin, left = self.rows.origins[self.finished], self.columns.origins[column]
         inside_rows = _inside(row_origin, self.rows)
         inside_columns = _inside(left, self.columns)
         weight = self._row_weights[inside_rows, None] * self._column_weights[column, inside_columns]
-        target = self.strip[..., inside_rows, left + inside_columns.start : left + inside_columns.stop]
+        target = strip[..., inside_rows, left + inside_columns.start : left + inside_columns.stop]
         target.addcmul_(tile[..., inside_rows, inside_columns].float(), weight)
 
     def finish_row(self) -> None:
         """Close the present row of tiles: what no later tile touches is final."""
-        origins, size = self.rows.origins, self.rows.size
+        origins, size, strip = self.rows.origins, self.rows.size, self.strip
+        if strip is None:
+            raise ValueError("StripMerge: a row is finished that has no tile")
         present = origins[self.finished]
         following = origins[self.finished + 1] if self.finished + 1 < len(origins) else present + self.rows.tile
         first, last = max(present, 0), min(following, size)
         if last > first:
-            final = self.strip[..., first - present : last - present, :]
+            final = strip[..., first - present : last - present, :]
             final = to_bytes(final) if self.dtype == torch.uint8 else final
             if self.out is None:
                 self.result[..., first:last, :].copy_(final)
@@ -233,24 +234,25 @@ class StripMerge:
         done = following - present
         kept = self.rows.tile - done
         if kept:
-            source = self.strip[..., done:, :]
+            source = strip[..., done:, :]
             # ranges that overlap must not be copied onto themselves
-            self.strip[..., :kept, :].copy_(source.clone() if kept > done else source)
-        self.strip[..., kept:, :].zero_()
+            strip[..., :kept, :].copy_(source.clone() if kept > done else source)
+        strip[..., kept:, :].zero_()
         self.finished += 1
         if self.finished == len(origins):
             self.strip = None
         else:
-            self._row_weights = self.rows.weights[self.finished].to(self.strip.device)
+            self._row_weights = self.rows.weights[self.finished].to(strip.device)
 
-    def _allocate(self, tile: Tensor) -> None:
+    def _allocate(self, tile: Tensor) -> Tensor:
         leading = tile.shape[:2]
-        self.strip = torch.zeros(*leading, self.rows.tile, self.columns.size, device=tile.device)
+        self.strip = strip = torch.zeros(*leading, self.rows.tile, self.columns.size, device=tile.device)
         device = self.device if self.device is not None else tile.device
         if self.out is None:
             self.result = torch.empty(*leading, self.rows.size, self.columns.size, dtype=self.dtype, device=device)
         self._row_weights = self.rows.weights[self.finished].to(tile.device)
         self._column_weights = self.columns.weights.to(tile.device)
+        return strip
 
 
 def _inside(origin: int, axis: Axis) -> slice:

@@ -54,9 +54,8 @@ class View(NamedTuple):
         image = image * self.contrast if self.contrast != 1 else image
         image = image + self.brightness if self.brightness else image
         if self.shift != (0, 0):
-            image = read_window(
-                image, -self.shift[0], -self.shift[1], *self._shifted(image.shape[-2:], stride), padding
-            )
+            height, width = self._shifted(image.shape[-2:], stride)
+            image = read_window(image, -self.shift[0], -self.shift[1], height, width, padding)
         if self.scale != 1:
             sides = (side * self.scale / step for side, step in zip(image.shape[-2:], stride, strict=True))
             size = [max(1, round(side)) * step for side, step in zip(sides, stride, strict=True)]
@@ -140,7 +139,8 @@ class Merge:
     """
 
     def __init__(self, rule: Merging = "mean") -> None:
-        self.rule, self.count, self.total = rule, 0, None
+        self.rule, self.count = rule, 0
+        self.total: Tensor | None = None
 
     def add(self, value: Tensor, copies: bool = True) -> None:
         """Take in a tensor; it is not changed.
@@ -163,6 +163,8 @@ class Merge:
 
     def result(self) -> Tensor:
         """What the tensors merged to, float32; the buffer is used up."""
+        if self.total is None:
+            raise ValueError("Merge: there is nothing to merge")
         if self.rule == "max":
             return self.total
         mean = self.total.div_(self.count) if self.count > 1 else self.total

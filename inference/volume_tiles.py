@@ -88,7 +88,9 @@ def read_tile(volume: Tensor, origin: Sequence[int], tile: Sequence[int], paddin
             (part.start - first, first + length - part.stop)
             for part, first, length in zip(inside, origin, tile, strict=True)
         ]
-        return F.pad(volume[(..., *inside)], [side for pair in reversed(over) for side in pair])
+        for axis, part in enumerate(inside, 2):
+            volume = volume.narrow(axis, part.start, part.stop - part.start)
+        return F.pad(volume, [side for pair in reversed(over) for side in pair])
     for axis, (first, length, size, part) in enumerate(zip(origin, tile, sizes, inside, strict=True), 2):
         if part.stop - part.start == length:
             volume = volume.narrow(axis, first, length)
@@ -117,16 +119,17 @@ class SlabMerge:
         self.axes, self.dtype, self.device = (depth, rows, columns), dtype, device
         self.finished = 0
         self.slab: Tensor | None = None
-        self.result: Tensor | None = None
+        self.result: Tensor  # there from the first tile on
 
     def add(self, row: int, column: int, tile: Tensor) -> None:
         """Add the prediction of a tile `(N, K, *tile)` of the present slab; it is not changed."""
         depth, rows, columns = self.axes
-        if self.slab is None:
-            self.slab = torch.zeros(*tile.shape[:2], depth.tile, rows.size, columns.size, device=tile.device)
+        slab = self.slab
+        if slab is None:
+            self.slab = slab = torch.zeros(*tile.shape[:2], depth.tile, rows.size, columns.size, device=tile.device)
             sizes = (axis.size for axis in self.axes)
             self.result = torch.empty(*tile.shape[:2], *sizes, dtype=self.dtype, device=self.device)
-        target, inside = self.slab, [slice(None)]
+        target = slab
         weight = depth.weights[self.finished].to(tile.device)[:, None, None]
         for axis, (place, number) in enumerate(((rows, row), (columns, column)), 3):
             origin = place.origins[number]
@@ -134,18 +137,20 @@ class SlabMerge:
             target = target.narrow(axis, origin + part.start, part.stop - part.start)
             along = place.weights[number, part].to(tile.device)
             weight = weight * (along[:, None] if axis == 3 else along)
-            inside.append(part)
-        target.addcmul_(tile[(..., *inside)].float(), weight)
+            tile = tile.narrow(axis, part.start, part.stop - part.start)
+        target.addcmul_(tile.float(), weight)
 
     def finish_slab(self) -> None:
         """Close the present slab: slices that no later tile touches are final."""
-        depth = self.axes[0]
+        depth, slab = self.axes[0], self.slab
+        if slab is None:
+            raise ValueError("SlabMerge: a slab is finished that has no tile")
         present = depth.origins[self.finished]
         last_slab = self.finished + 1 == len(depth.origins)
         following = present + depth.tile if last_slab else depth.origins[self.finished + 1]
         first, last = max(present, 0), min(following, depth.size)
         if last > first:
-            final = self.slab[:, :, first - present : last - present]
+            final = slab[:, :, first - present : last - present]
             self.result[:, :, first:last].copy_(to_bytes(final) if self.dtype == torch.uint8 else final)
         self.finished += 1
         if last_slab:
@@ -154,7 +159,7 @@ class SlabMerge:
         done = following - present
         kept = depth.tile - done
         if kept > 0:
-            source = self.slab[:, :, done:]
+            source = slab[:, :, done:]
             # Ranges that overlap must not be copied onto themselves.
-            self.slab[:, :, :kept].copy_(source.clone() if kept > done else source)
-        self.slab[:, :, max(kept, 0) :].zero_()
+            slab[:, :, :kept].copy_(source.clone() if kept > done else source)
+        slab[:, :, max(kept, 0) :].zero_()

@@ -41,7 +41,7 @@ class ActiveContourLoss(nn.Module):
         if u.dim() == 2 or min(u.shape[2:]) < 2:
             return u.new_zeros(())
         corner = _shifted(u, None)
-        squares = sum((_shifted(u, axis) - corner) ** 2 for axis in axes)
+        squares = torch.as_tensor(sum((_shifted(u, axis) - corner) ** 2 for axis in axes))
         length = (squares + self.epsilon).sqrt()
         if weight is None:
             return length.mean()

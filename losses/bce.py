@@ -27,6 +27,8 @@ class BceLoss(nn.Module):
         0.6151
     """
 
+    pos_weight: Tensor
+
     def __init__(self, balance: bool = False, pos_weight: float | list[float] = 1.0, smoothing: float = 0.0) -> None:
         super().__init__()
         if not 0 <= smoothing < 1:

@@ -29,6 +29,8 @@ class CenterLoss(nn.Module):
         1.25
     """
 
+    centers: Tensor
+
     def __init__(self, classes: int, embedding_dim: int, lr: float = 0.5) -> None:
         super().__init__()
         self.classes, self.lr = classes, lr

@@ -24,6 +24,8 @@ class CrossEntropyLoss(nn.Module):
         0.2395
     """
 
+    class_weight: Tensor | None
+
     def __init__(
         self, smoothing: float = 0.0, class_weight: list[float] | None = None, ignore_index: int = 255
     ) -> None:

@@ -9,7 +9,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -240,7 +240,7 @@ class LossFormula(nn.Module):
             self.losses.append(kind(**options))
         output = names[0] if names else None
         target = names[1] if len(names) > 1 else output
-        node.call = len(self._calls)
+        node.call = len(self._calls)  # type: ignore[attr-defined]  # our own
         self._calls.append((len(self.losses) - 1, output, target, name in self.named_terms, weights))
 
 
@@ -294,9 +294,10 @@ class _Call:
         self.weights_of: dict[torch.Size, Tensor] = {}
 
     def value(self, node: ast.expr) -> Tensor | float:
-        if hasattr(node, "call"):
-            return self.loss(node)
-        if isinstance(node, ast.Constant):
+        call = getattr(node, "call", None)
+        if call is not None:
+            return self.loss(node, call)
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
             return node.value
         if isinstance(node, ast.BinOp):
             return OPERATORS[type(node.op)][1](self.value(node.left), self.value(node.right))
@@ -305,7 +306,7 @@ class _Call:
             return -inner if isinstance(node.op, ast.USub) else inner
         if isinstance(node, ast.Name):
             return float(self.side())
-        return torch.log(torch.as_tensor(self.value(node.args[0])))
+        return torch.log(torch.as_tensor(self.value(cast(ast.Call, node).args[0])))
 
     def side(self) -> int:
         """Height of the image, or of the first spatial output if there is no image."""
@@ -317,8 +318,8 @@ class _Call:
             raise ValueError("loss formula: `side` needs a spatial output or an image, found neither")
         return spatial[0]
 
-    def loss(self, node: ast.expr) -> Tensor:
-        number, output, target_name, foreign, given = self.formula._calls[node.call]
+    def loss(self, node: ast.expr, call: int) -> Tensor:
+        number, output, target_name, foreign, given = self.formula._calls[call]
         module = self.formula.losses[number]
         name = output or self.main
         if name not in self.outputs:
@@ -339,17 +340,17 @@ class _Call:
         losses = []
         for level in counted:
             logits = levels[level]
-            coarse = needed and (len(levels) > 1 or is_whole_fraction(logits, target))
+            coarse = isinstance(target, Tensor) and needed and (len(levels) > 1 or is_whole_fraction(logits, target))
             resized = self.resized(target_name or self.main, logits) if coarse else target
             weight = self.weights(logits)
             if foreign:
-                term = node.func.id if isinstance(node, ast.Call) else node.id
+                term = cast(ast.Name, node.func if isinstance(node, ast.Call) else node).id
                 losses.append(library_loss(term, module, logits, resized if needed else None, weight))
                 continue
             view = self.views.setdefault((name, level), Logits(logits))
             losses.append(module(view, resized, weight=weight))
         weighted = (shares[level] * loss for level, loss in zip(counted, losses, strict=True))
-        return sum(weighted) / sum(shares)
+        return torch.as_tensor(sum(weighted) / sum(shares))
 
     def resized(self, name: str, logits: Tensor) -> Tensor:
         """A target resized to an output; the same tensor for every loss, so that they share its checked inputs."""

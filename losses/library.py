@@ -93,7 +93,7 @@ def _each(module: nn.Module, value: Tensor, target: Tensor, numbers: bool) -> Te
     kept = getattr(module, "reduction", None)
     if kept not in (*MEANS, "sum"):
         return None
-    module.reduction = "none"
+    module.reduction = "none"  # type: ignore[assignment]  # torch types attributes as tensors
     try:
         return _called(module, value, target, numbers)
     finally:

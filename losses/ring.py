@@ -26,6 +26,8 @@ class RingLoss(nn.Module):
 
     needs_target = False
 
+    started: Tensor
+
     def __init__(self, radius: float | None = None, lr: float | None = None) -> None:
         super().__init__()
         self.learning_rate = lr

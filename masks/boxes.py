@@ -83,7 +83,7 @@ def soft_nms(
 
 def weighted_box_fusion(
     detections: Sequence[np.ndarray],
-    weights: Sequence[float] | None = None,
+    weights: Sequence[float] | np.ndarray | None = None,
     iou: float = 0.55,
     least: float = 0.0,
 ) -> np.ndarray:
@@ -102,8 +102,8 @@ def weighted_box_fusion(
         iou: overlap with the fused box; 0.55 as in the paper.
         least: boxes with a score below are left out at the start.
     """
-    weights = _weights(weights, len(detections))
-    boxes = _pooled(detections, weights, least)
+    shares = _weights(weights, len(detections))
+    boxes = _pooled(detections, shares, least)
     members: list[list[np.ndarray]] = []
     fused = np.zeros((0, 6))
     for box in boxes:
@@ -116,13 +116,13 @@ def weighted_box_fusion(
             members[place].append(box)
             fused[place] = _fuse(np.stack(members[place]))
     for row, cluster in zip(fused, members, strict=True):
-        row[4] = min(row[4] * min(len(detections), len(cluster)) / weights.sum(), 1.0)
+        row[4] = min(row[4] * min(len(detections), len(cluster)) / shares.sum(), 1.0)
     return _best_first(fused)
 
 
 def non_maximum_weighted(
     detections: Sequence[np.ndarray],
-    weights: Sequence[float] | None = None,
+    weights: Sequence[float] | np.ndarray | None = None,
     iou: float = 0.55,
     least: float = 0.0,
 ) -> np.ndarray:
@@ -138,8 +138,8 @@ def non_maximum_weighted(
         iou: overlap with the leader; 0.55 as in that package.
         least: boxes with a score below are left out at the start.
     """
-    weights = _weights(weights, len(detections))
-    boxes = _pooled(detections, weights / weights.max(), least)
+    shares = _weights(weights, len(detections))
+    boxes = _pooled(detections, shares / shares.max(), least)
     leaders: list[int] = []
     share = np.zeros((len(boxes), len(boxes)))  # of each box in the corners of each leader
     for number, box in enumerate(boxes):
@@ -211,7 +211,7 @@ def _decay(method: str, iou: float, sigma: float) -> Callable[[np.ndarray], np.n
     raise ValueError(f"soft_nms: no method {method!r}; there are linear and gaussian")
 
 
-def _weights(weights: Sequence[float] | None, detectors: int) -> np.ndarray:
+def _weights(weights: Sequence[float] | np.ndarray | None, detectors: int) -> np.ndarray:
     if not detectors:
         raise ValueError("no detector is given")
     given = np.ones(detectors) if weights is None else np.asarray(weights, np.float64)

@@ -44,7 +44,7 @@ def outlines(labels: np.ndarray, tolerance: float = 0.0) -> list[tuple[int, "Pol
 def rasterised(polygons: list["BaseGeometry"], size: Size) -> np.ndarray:
     """`(H, W)` int32: the first polygon is 1, the second 2; a pixel belongs to the last one that its centre lies in."""
     rings, numbers = rings_of(polygons)
-    return filled(rings, size, numbers)
+    return filled(rings, size, numbers.tolist())
 
 
 def from_wkt(text: str, kinds: tuple[str, ...]) -> "BaseGeometry":

@@ -80,7 +80,8 @@ def contour_pixels(rings: Sequence[np.ndarray], size: tuple[int, int]) -> tuple[
         across = across[kept].astype(np.int64)
         pair = (step[kept], across) if axis == 1 else (across, step[kept])
         found.append((ring[along][edge][kept], *pair))
-    return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
+    owners, rows, columns = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return owners, rows, columns
 
 
 def import_shapely() -> Any:

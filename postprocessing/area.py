@@ -81,7 +81,7 @@ def large_components(mask: np.ndarray, pixels: int) -> np.ndarray:
         sizes = np.bincount(labels.ravel())
     kept = sizes >= pixels
     kept[0] = False
-    return kept.take(labels)
+    return kept.take(np.asarray(labels))
 
 
 def without_small(labels: np.ndarray, pixels: int) -> np.ndarray:

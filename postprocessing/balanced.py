@@ -115,7 +115,7 @@ class _Rows:
         # What a class loses by passing a row on to another, where it loses least, and that row.
         self.losses = np.full((len(classes), len(classes)), np.inf)
         self.losers = np.full((len(classes), len(classes)), -1)
-        for own in classes:
+        for own in classes.tolist():
             self._look_for_losers(own, classes)
         while self.surplus.any():
             chain = self._cheapest_chain()

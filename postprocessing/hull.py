@@ -39,8 +39,8 @@ class ConvexHull(Step):
         if array.dtype == bool:
             hulls = [self._hulls(label(channel, 2)) > 0 for channel in array]
             return prediction | {self.output: np.stack(hulls).reshape(array.shape) | array}
-        hulls = self._hulls(array)
-        return prediction | {self.output: np.where(array > 0, array, hulls).astype(array.dtype)}
+        grown = self._hulls(array)
+        return prediction | {self.output: np.where(array > 0, array, grown).astype(array.dtype)}
 
     def _hulls(self, labels: np.ndarray) -> np.ndarray:
         result = labels.copy()

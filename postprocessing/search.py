@@ -208,10 +208,11 @@ def _first_half(cases: list[Case], seed: int) -> np.ndarray:
         )
     shuffled = list(members.values())
     np.random.default_rng(seed).shuffle(shuffled)
-    first, second = [], []
+    first: list[int] = []
+    second: list[int] = []
     # largest first, each into the smaller half; the sort is stable, so groups of one size stay shuffled
-    for group in sorted(shuffled, key=len, reverse=True):
-        (first if len(first) <= len(second) else second).extend(group)
+    for numbers in sorted(shuffled, key=len, reverse=True):
+        (first if len(first) <= len(second) else second).extend(numbers)
     half = np.zeros(len(cases), bool)
     half[first] = True
     return half

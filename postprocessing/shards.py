@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import NamedTuple
 
 import cv2
@@ -78,6 +79,10 @@ class Compact:
         return self.data.astype(self.dtype, copy=False)
 
 
+def _compact(arrays: Arrays) -> dict[str, Compact]:
+    return {name: Compact(array) for name, array in arrays.items()}
+
+
 def _to_bytes(array: np.ndarray) -> np.ndarray:
     return to_steps(np.nan_to_num(array))
 
@@ -138,16 +143,16 @@ class Shard:
             prediction, truth = case.prediction(), case.truth()
             if not self.making:
                 prediction = without_void(prediction, truth)
-            compact = tuple({name: Compact(array) for name, array in part.items()} for part in (prediction, truth))
+            compact = _compact(prediction), _compact(truth)
             size = sum(array.data.nbytes for part in compact for array in part.values())
             if size > self.memory:
                 return prediction, truth
             self.memory -= size
             self.kept[case.image_id] = compact
-        prediction, truth = self.kept[case.image_id]
+        kept_prediction, kept_truth = self.kept[case.image_id]
         return (
-            {name: array.restore() for name, array in prediction.items()},
-            {name: array.restore() for name, array in truth.items()},
+            {name: array.restore() for name, array in kept_prediction.items()},
+            {name: array.restore() for name, array in kept_truth.items()},
         )
 
 
@@ -241,7 +246,7 @@ def _portable(error: Exception) -> Exception:
         return RuntimeError("\n".join([repr(error), *error.__notes__]))
 
 
-def _receive(worker: multiprocessing.Process, pipe: Connection) -> np.ndarray:
+def _receive(worker: BaseProcess, pipe: Connection) -> np.ndarray:
     try:
         answer = pipe.recv()
     except (EOFError, ConnectionError):

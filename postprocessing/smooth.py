@@ -1,6 +1,6 @@
 """Smoother outlines."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -34,10 +34,10 @@ class Smooth(Step):
     """
 
     def __init__(self, operation: Operation = "open", radius: int = 2, output: str = "mask") -> None:
-        if operation not in Operation.__args__ or radius < 0:
+        if operation not in get_args(Operation) or radius < 0:
             raise ValueError(
                 f"Smooth: operation {operation!r} with radius {radius}, expected one of "
-                f"{', '.join(Operation.__args__)} and 0 or more"
+                f"{', '.join(get_args(Operation))} and 0 or more"
             )
         self.operation, self.radius, self.output = operation, radius, output
 

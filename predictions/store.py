@@ -357,14 +357,14 @@ def read_mean(
 def _read_array(content: zipfile.ZipFile, name: str, entry: dict, window: Window | None) -> np.ndarray:
     shape = entry["shape"]
     strips = range(entry["strips"])
-    spatial = len(shape) >= 2 and window is not None
-    if spatial:
+    window = window if len(shape) >= 2 else None
+    if window is not None:
         top, left, bottom, right = window
         strips = range(top // STRIP_ROWS, max(top // STRIP_ROWS + 1, -(-min(bottom, shape[-2]) // STRIP_ROWS)))
     parts = [np.lib.format.read_array(io.BytesIO(content.read(f"{name}.{strip}.npy"))) for strip in strips]
     array = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-2)
     del parts  # maps of scenes fill a good part of the memory
-    if spatial:
+    if window is not None:
         offset = strips.start * STRIP_ROWS
         array = array[..., top - offset : bottom - offset, left:right]
     return restored(array, entry["scale"])

@@ -24,7 +24,7 @@ def find_blobs(
     min_sigma: float = 1.0,
     max_sigma: float = 15.0,
     threshold: float = 0.1,
-    spacing: Sequence[float] | None = None,
+    spacing: Sequence[float] | np.ndarray | None = None,
     sigma_ratio: float = 1.25,
     overlap: float = 0.5,
 ) -> Blobs:

@@ -55,7 +55,7 @@ class ClassPolygons(Submission):
             )
         written = image_id + self.suffix
         across, down = self._scale(written, mask.shape[1:])
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for name, channel in zip(self.classes, mask, strict=True):
             found = shapely.MultiPolygon([polygon for _, polygon in outlines(channel, self.tolerance)])
             if not found.is_valid:  # simplified outlines of neighbours may cross

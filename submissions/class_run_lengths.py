@@ -54,8 +54,8 @@ class ClassRunLengths(Submission):
                 f"{self.output!r} is {mask.shape}, expected a mask of {len(self.classes)} classes (C, H, W)"
             )
         if self.size is not None:
-            mask = nearest(mask, tuple(self.size))
-        rows = []
+            mask = nearest(mask, (self.size[0], self.size[1]))
+        rows: list[tuple[str, ...]] = []
         for name, channel in zip(self.classes, mask, strict=True):
             text = rle.encode(channel, order=self.order, base=self.base) or self.empty
             written = image_id + self.suffix
@@ -66,7 +66,7 @@ class ClassRunLengths(Submission):
         return super().image_id(self._divided(key))
 
     def image(self, texts: list[tuple[str, ...]], size: tuple[int, int]) -> dict[str, np.ndarray]:
-        shape = size if self.size is None else tuple(self.size)
+        shape = size if self.size is None else (self.size[0], self.size[1])
         mask, seen = np.zeros((len(self.classes), *shape), bool), set()
         for number, row in enumerate(texts):
             _, name = self._divided(row[: self.keys])

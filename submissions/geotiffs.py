@@ -11,7 +11,7 @@ import numpy as np
 
 from files.atomic import atomic_path
 from files.writing import write_json
-from submissions.base import Submission
+from submissions.base import Sizes, Submission
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,8 @@ class GeoTiffs(Submission):
     ) -> None:
         self.output, self.nodata, self.polygons, self.simplify = output, nodata, polygons, simplify
         self.columns = ("image_id", "path")
-        self.folder, self.sources = Path("submission"), {}
+        self.folder = Path("submission")
+        self.sources: dict[str, Path] = {}
         self._new: Path | None = None  # where files wait until all of them are checked
 
     def begin(self, output: Path, table: "pd.DataFrame") -> None:
@@ -118,7 +119,7 @@ class GeoTiffs(Submission):
             raise ValueError(f"{path} is {bands.shape[1:]}, its image {tuple(size)}")
         return {self.output: bands[0] if len(bands) == 1 else bands > 0}
 
-    def read(self, path: Path, sizes: dict[str, tuple[int, int]]) -> dict[str, dict[str, np.ndarray]]:
+    def read(self, path: Path, sizes: Sizes | None) -> dict[str, dict[str, np.ndarray]]:
         self.folder = path.with_suffix("")
         return super().read(path, sizes)
 

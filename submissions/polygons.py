@@ -48,7 +48,7 @@ class Polygons(Submission):
         confidence = prediction.get(self.confidence)
         if confidence is not None and labels.max(initial=0) > len(confidence):
             raise ValueError(f"{len(confidence)} confidences have none for instance {labels.max()}")
-        written = [
+        written: list[tuple[str, ...]] = [
             (
                 image_id + self.suffix,
                 str(number),

@@ -164,7 +164,7 @@ def fingerprint(table: Table, target: Target, others: dict[str, Table], model: M
     """Hash of everything that is learned from and predicted."""
     digest = hashlib.sha256(repr([list(others), table.names, target.kind, target.classes, model]).encode())
     for one in (table, *others.values()):
-        digest.update(np.ascontiguousarray(one.values))
-        digest.update(np.ascontiguousarray(one.owner))
-    digest.update(np.ascontiguousarray(target.values))
+        digest.update(np.ascontiguousarray(one.values).data)
+        digest.update(np.ascontiguousarray(one.owner).data)
+    digest.update(np.ascontiguousarray(target.values).data)
     return digest.hexdigest()[:16]

@@ -57,7 +57,8 @@ def split_objects(
     score = body if border is None else body * (1 - border)
     found, parents = [labels], [np.arange(len(places))]
     for level in levels:
-        parts, parent = np.zeros_like(labels), []
+        parts = np.zeros_like(labels)
+        parent: list[int] = []
         for number, place in enumerate(places):
             inside = labels[place] == number + 1
             seeds = label((score[place] > level) & inside)

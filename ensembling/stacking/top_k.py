@@ -84,7 +84,7 @@ def expand(members: dict[str, np.ndarray], k: int, extra: pd.DataFrame | None = 
     shapes = {name: values.shape for name, values in members.items()}
     if len(set(shapes.values())) != 1:
         raise ValueError(f"members with different classes have no common candidates: {shapes}")
-    mean = np.mean(list(members.values()), axis=0, dtype=np.float64)
+    mean = np.asarray(np.mean(list(members.values()), axis=0, dtype=np.float64))
     if min(values.min(initial=0) for values in members.values()) < 0 or not (mean.sum(axis=1) > 0).all():
         raise ValueError("the probabilities of a member are negative, or all 0; top_k wants probabilities of classes")
     ranks = {name: ranks_of(values) for name, values in members.items()}

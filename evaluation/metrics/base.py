@@ -29,7 +29,7 @@ class CompetitionMetric(ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "image" in vars(cls):
-            cls.image = _over_valid_pixels(cls.image)
+            setattr(cls, "image", _over_valid_pixels(cls.image))  # noqa: B010 - a type checker refuses the assignment
 
     def __init__(self) -> None:
         self.rows: dict[str, np.ndarray] = {}

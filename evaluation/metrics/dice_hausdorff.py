@@ -88,10 +88,9 @@ class DiceHausdorff(CompetitionMetric):
         """The row of a volume of this one slice; `placed` names the one that it belongs to."""
         counted = counts(prediction, truth, self.output, self.truth, None, None)
         predicted, true = masks(prediction[self.output], self.output), masks(truth[self.truth], self.truth)
-        packed = (zlib.compress(np.packbits(mask).tobytes(), 1) for mask in (predicted, true))
         known = not nothing_counts(truth)
         scores = dice(counted, self.empty if known else np.nan)
-        return whole(Slice("", 0, predicted.shape[1:], scores, *packed, known))
+        return whole(Slice("", 0, predicted.shape[1:], scores, _packed(predicted), _packed(true), known))
 
     def placed(self, row: np.ndarray, image_id: str) -> np.ndarray:
         name, number = re.search(self.volume, image_id), re.search(self.number, image_id)
@@ -129,6 +128,10 @@ class DiceHausdorff(CompetitionMetric):
         by_class = units.reshape(len(units), 3, -1)
         near = [mean(column) for column in by_class[:, 2].T]
         return np.stack([by_class[:, 0].sum(0), by_class[:, 1].sum(0), near])
+
+
+def _packed(mask: np.ndarray) -> bytes:
+    return zlib.compress(np.packbits(mask).tobytes(), 1)
 
 
 def _unit(slices: list[Slice]) -> np.ndarray:
@@ -170,7 +173,7 @@ def hausdorff(one: np.ndarray, other: np.ndarray) -> float:
 
 def _extent(mask: np.ndarray) -> list[np.ndarray]:
     axes = range(mask.ndim)
-    return [mask.any(axis=tuple(other for other in axes if other != axis)) for axis in axes]
+    return [np.asarray(mask.any(axis=tuple(other for other in axes if other != axis))) for axis in axes]
 
 
 def _farthest(one: np.ndarray, other: np.ndarray) -> float:

@@ -8,7 +8,9 @@ from evaluation.metrics.base import Arrays, CompetitionMetric
 from evaluation.metrics.labels import flags
 
 
-def fbeta(found: np.ndarray, predicted: np.ndarray, true: np.ndarray, beta: float, empty: float) -> np.ndarray:
+def fbeta(
+    found: np.ndarray, predicted: np.ndarray | int, true: np.ndarray | int, beta: float, empty: float
+) -> np.ndarray:
     """(1 + β²) TP / (β² · true + predicted); `empty` where there is neither truth nor prediction."""
     square = beta * beta
     below = square * true + predicted

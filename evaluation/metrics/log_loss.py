@@ -56,10 +56,10 @@ class LogLoss(CompetitionMetric):
                 )
             right = np.where(true, predicted, 1 - predicted)
         else:
-            true = class_number(truth, self.truth, "truth", len(predicted))
+            number = class_number(truth, self.truth, "truth", len(predicted))
             total = predicted.sum()
-            right = predicted[[true]] / (total if total > 0 else 1)
-            weights = weights[[true]]
+            right = predicted[[number]] / (total if total > 0 else 1)
+            weights = weights[[number]]
         losses = -np.log(np.clip(right, self.clip, 1 - self.clip))
         return np.array([(weights * losses).sum(), weights.sum()])
 

@@ -75,7 +75,7 @@ class RetrievalRecall(_Retrieval):
         self.k = k
 
     def scored(self, right: np.ndarray) -> np.ndarray:
-        return right[:, : self.k].any(1).astype(np.float64)
+        return np.asarray(right[:, : self.k].any(1), np.float64)
 
 
 class RetrievalMeanAveragePrecision(_Retrieval):
