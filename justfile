@@ -19,6 +19,7 @@ slow:
 lint:
     ruff check --fix .
     ruff format .
+    .ci/types
 
 # the site in build/docs, its tutorials run when they have changed
 docs:
