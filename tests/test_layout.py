@@ -136,8 +136,7 @@ def test_rooms_of_plain_arrays_import_neither_torch_nor_lightning(room):
     assert not heavy
 
 
-# Stacking matches names of images by `datamodules`, which brings Lightning along as yet.
-@pytest.mark.parametrize("room", [room for room in PLAIN if room != "ensembling"])
+@pytest.mark.parametrize("room", PLAIN)
 def test_rooms_of_plain_arrays_work_where_torch_is_not_loaded(room):
     """Whatever they import from other rooms and libraries, each in a process of its own."""
     modules = [module for module in sources() if module.split(".")[0] == room]
