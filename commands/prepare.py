@@ -16,6 +16,7 @@ from commands.command_line.config import read_config
 from datamodules import BaseDataModule
 from datamodules.cache import identity, settings_of
 from datamodules.decoder import Decoder
+from datamodules.row import Row
 from datamodules.table import rows_of
 from datamodules.targets import Boxes, Target
 from datamodules.targets.boxes import ARRAYS
@@ -206,7 +207,7 @@ class Split:
         self._write_journal(self.entries)
         self._write_table()
 
-    def _plan(self, rows: list[Any]) -> None:
+    def _plan(self, rows: list[Row]) -> None:
         """How each array of truth is stored, by the first image that can be read; targets without one stay."""
         for row in rows if self.targets else []:
             try:

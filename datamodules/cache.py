@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from datamodules.decoder import Arrays, Decoder
 from datamodules.parallel import in_processes
+from datamodules.row import Row
 from datamodules.table import rows_of
 from datamodules.targets.boxes import ARRAYS, cut_lists
 from datamodules.windows import Window, crop
@@ -52,7 +53,7 @@ class DecodedCache:
         # A memory map would be pickled as all its bytes.
         return self.__dict__ | ({"_shards": {}} if self.folder is not None else {})
 
-    def read(self, row: Any) -> tuple[np.ndarray, Arrays]:
+    def read(self, row: Row) -> tuple[np.ndarray, Arrays]:
         """Image `(H, W, C)` and the arrays of the targets, as fresh arrays that may be written to.
 
         Of a row with a window only that part is copied.

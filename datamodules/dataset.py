@@ -1,6 +1,5 @@
 """Rows of a table as samples."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from augmentations.steps import Steps
 from datamodules.cache import DecodedCache
 from datamodules.decoder import Arrays, Decoder, derive
 from datamodules.lazy_images import LazyImage, LazyImages
+from datamodules.row import Row, row_with
 from datamodules.samplers import Draw
 from datamodules.table import numbers, rows_of
 from datamodules.targets import Target
@@ -54,7 +54,7 @@ class TrainingDataset(Dataset):
     def weigh(self, factors: np.ndarray) -> None:
         """Multiply the weight of each row in the loss."""
         self.rows = [
-            SimpleNamespace(**(vars(row) | {"weight": row.weight * float(factor)}))
+            row_with(vars(row) | {"weight": row.weight * float(factor)})
             for row, factor in zip(self.rows, factors, strict=True)
         ]
 
@@ -120,7 +120,7 @@ class EvaluationDataset(Dataset):
         return to_sample(row, image, derive(self.targets, arrays), self.features[index])
 
 
-def to_sample(row: Any, image: np.ndarray | LazyImage, arrays: Arrays, features: np.ndarray) -> dict[str, Any]:
+def to_sample(row: Row, image: np.ndarray | LazyImage, arrays: Arrays, features: np.ndarray) -> dict[str, Any]:
     """The sample dict of one image; `features` only where there are any."""
     unread = isinstance(image, LazyImage)
     sample: dict[str, Any] = {

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from datamodules.readers import Pixels, Reader
+from datamodules.row import Row
 from datamodules.targets import Target
 from datamodules.targets.boxes import ARRAYS
 from datamodules.windows import crop, whole
@@ -38,7 +39,7 @@ class Decoder:
         self.others = dict(others or {})
         self._last: dict[int, tuple[str, dict[str, Any]]] = {}  # `truth` of one image is asked for strip by strip
 
-    def read(self, row: Any) -> tuple[np.ndarray, Arrays]:
+    def read(self, row: Row) -> tuple[np.ndarray, Arrays]:
         """Image `(H, W, C)` and the arrays of the targets by name; `valid` where some pixels do not count."""
         reader, targets = self._of(row)
         window = getattr(row, "window", None)
@@ -54,7 +55,7 @@ class Decoder:
             parts = [self._window_of(target, row, reader) for target in targets]
         return image, joined(parts, valid, size)
 
-    def truth(self, row: Any) -> Arrays:
+    def truth(self, row: Row) -> Arrays:
         """The arrays of the targets alone, of a whole row or one with a window.
 
         Of the image no more is read than it takes to know which pixels count.
@@ -80,7 +81,7 @@ class Decoder:
         known = self._kept(reader, row, lambda: {"valid": reader.known(whole(row))})["valid"]
         return joined(parts, None if known is None else crop(known, window), size)
 
-    def check(self, row: Any, by_windows: bool = False) -> None:
+    def check(self, row: Row, by_windows: bool = False) -> None:
         """Raise what `read` would raise, with as little work as it takes.
 
         Args:
@@ -98,16 +99,16 @@ class Decoder:
         for target in left:
             target.check(row, size)
 
-    def files(self, row: Any) -> list[Path | str]:
+    def files(self, row: Row) -> list[Path | str]:
         """Every file that `read` opens for a row."""
         reader, targets = self._of(row)
         return [*reader.files(row), *(file for target in targets for file in target.files(row))]
 
-    def size(self, row: Any) -> tuple[int, ...]:
+    def size(self, row: Row) -> tuple[int, ...]:
         """The size of a row's image, from its header."""
         return self._of(row)[0].size(row)
 
-    def pixels(self, row: Any) -> Pixels | None:
+    def pixels(self, row: Row) -> Pixels | None:
         """What a row's image is made of, from its header; None where that does not tell."""
         return self._of(row)[0].pixels(row)
 
@@ -116,20 +117,20 @@ class Decoder:
         others = [part for reader, targets in self.others.values() for part in (reader, *targets)]
         return [self.reader, *self.targets, *self.preprocessing, *others]
 
-    def _window_of(self, target: Target, row: Any, reader: Reader) -> Arrays:
+    def _window_of(self, target: Target, row: Row, reader: Reader) -> Arrays:
         """What a target knows about the window of a row."""
         if target.windowed:
             return target.read(row, row.window[len(row.window) // 2 :])
         full = whole(row)
         return target.read_window(full, reader.size(full), row.window)
 
-    def _kept(self, part: Target | Reader, row: Any, read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def _kept(self, part: Target | Reader, row: Row, read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What a target or reader says of a whole image; kept, as its strips are asked for in turn."""
         if self._last.get(id(part), (None, {}))[0] != row.image_id:
             self._last[id(part)] = row.image_id, read()
         return self._last[id(part)][1]
 
-    def _of(self, row: Any) -> tuple[Reader, list[Target]]:
+    def _of(self, row: Row) -> tuple[Reader, list[Target]]:
         return self.others.get(getattr(row, "source", ""), (self.reader, self.targets))
 
 

@@ -1,11 +1,11 @@
 """Training windows along the edges of masks."""
 
 from collections.abc import Callable
-from typing import Any
 
 import cv2
 import numpy as np
 
+from datamodules.row import Row
 from datamodules.windows import Windows, with_window
 from inference.coarse import CoarseMasks
 from masks.void import foreground
@@ -33,7 +33,7 @@ class EdgeWindows(Windows):
             raise ValueError(f"EdgeWindows: size {size} and min_cover {min_cover}, expected 1 or more each")
         self.size, self.min_cover, self.coarse, self.name, self.threshold = size, min_cover, coarse, name, threshold
 
-    def prepare(self, rows: list[Any], size: Callable[[Any], tuple], read: Callable[[Any], dict]) -> None:
+    def prepare(self, rows: list[Row], size: Callable[[Row], tuple], read: Callable[[Row], dict]) -> None:
         masks = None if self.coarse is None else CoarseMasks(self.coarse)
         self.rows, self.windows = rows, []
         for index, row in enumerate(rows):
@@ -57,6 +57,6 @@ class EdgeWindows(Windows):
     def __len__(self) -> int:
         return len(self.windows)
 
-    def row(self, number: int, random: np.random.Generator) -> tuple[int, Any]:
+    def row(self, number: int, random: np.random.Generator) -> tuple[int, Row]:
         index, window = self.windows[number]
         return index, with_window(self.rows[index], window)

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from datamodules.decoder import Decoder
 from datamodules.parallel import in_processes
+from datamodules.row import Row
 from datamodules.targets import RasterMasks
 from datamodules.targets.mask_files import NumberedMasks
 from datamodules.windows import with_window
@@ -19,7 +19,7 @@ SHOWN = 20
 STRIP = 2048  # rows of a scene that are looked at at once
 
 
-def check_classes(rows: list[Any], decoder: Decoder) -> None:
+def check_classes(rows: list[Row], decoder: Decoder) -> None:
     """Refuse masks of which none holds a class but 0, where some of their values are ignored or not asked for.
 
     Most likely 255 is white, and not what does not count. Files are read as far as the first that has a class, which is
@@ -41,7 +41,7 @@ def check_classes(rows: list[Any], decoder: Decoder) -> None:
             _refuse_empty(target, ignored, target.files(rows[0])[0], len(rows))
 
 
-def _parts(target: NumberedMasks | RasterMasks, row: Any, size: tuple[int, ...]) -> Iterator[Arrays]:
+def _parts(target: NumberedMasks | RasterMasks, row: Row, size: tuple[int, ...]) -> Iterator[Arrays]:
     """The truth of a row, of a target that reads windows strip by strip: a scene may be larger than memory."""
     if not target.windowed:
         yield target.read(row, size)
@@ -81,7 +81,7 @@ def _refuse_empty(target: NumberedMasks | RasterMasks, ignored: Path | None, fir
     )
 
 
-def find_faults(rows: list[Any], decoder: Decoder, by_windows: bool, workers: int, show: bool) -> list[str]:
+def find_faults(rows: list[Row], decoder: Decoder, by_windows: bool, workers: int, show: bool) -> list[str]:
     """Look at the files of every row: are they there, whole, of one size with their truth, does that hold what it may.
 
     Truth is read; of pictures only the header and the end are, unless that end is missing.
@@ -101,7 +101,7 @@ def find_faults(rows: list[Any], decoder: Decoder, by_windows: bool, workers: in
     return [fault for fault in bar if fault]
 
 
-def fault_of(decoder: Decoder, by_windows: bool, row: Any) -> str:
+def fault_of(decoder: Decoder, by_windows: bool, row: Row) -> str:
     """What is wrong with a row; empty text where nothing is."""
     try:
         decoder.check(row, by_windows)

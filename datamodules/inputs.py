@@ -1,10 +1,9 @@
 """What each image is predicted from, by which predictions of other files are told from those of today's."""
 
-from typing import Any
-
 import pandas as pd
 
 from datamodules.readers import ImageReadError, Reader
+from datamodules.row import Row
 from datamodules.table import numbers, rows_of
 from preprocessing.sources import Inputs
 
@@ -24,7 +23,7 @@ def inputs_of(table: pd.DataFrame, reader: Reader, features: list[str]) -> dict[
     }
 
 
-def _files(row: Any, reader: Reader) -> list:
+def _files(row: Row, reader: Reader) -> list:
     try:
         return reader.files(row)
     except (ImageReadError, OSError):  # `predict` says what is wrong with it, or takes it for a black picture

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from datamodules.decoder import Decoder
 from datamodules.readers import ImageReadError
+from datamodules.row import Row
 from datamodules.unreadable import UnreadableFallback
 from datamodules.windows import with_window
 
@@ -48,7 +48,7 @@ class LazyImages:
     ) -> None:
         self.decoder, self.large, self.fallback = decoder, large, fallback
 
-    def open(self, row: Any) -> LazyImage | None:
+    def open(self, row: Row) -> LazyImage | None:
         """The row's picture, unread; None where it is not large, or has no header that can be read."""
         try:
             size = self.decoder.size(row)
@@ -56,7 +56,7 @@ class LazyImages:
             return None  # whoever reads it whole will say why
         return LazyImage(size, partial(self._rows, row)) if self.large(size) else None
 
-    def _rows(self, row: Any, image: LazyImage, first: int, last: int) -> np.ndarray:
+    def _rows(self, row: Row, image: LazyImage, first: int, last: int) -> np.ndarray:
         width = image.size[1]
         if not image.unreadable:
             try:

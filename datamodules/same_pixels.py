@@ -13,6 +13,7 @@ from datamodules.decoder import Decoder
 from datamodules.file_check import FEW
 from datamodules.parallel import in_processes
 from datamodules.readers import Pixels, Reader
+from datamodules.row import Row
 from datamodules.samplers import rank_and_world
 from datamodules.table import rows_of
 
@@ -55,7 +56,7 @@ def check_pixels(
         warn_of_range(*found[0], float(model.input_range))
 
 
-def look(rows: list[Any], decoder: Decoder, workers: int, show: bool) -> list[Found]:
+def look(rows: list[Row], decoder: Decoder, workers: int, show: bool) -> list[Found]:
     """What each image is made of, where its header tells."""
     readers = [decoder.reader, *(reader for reader, _ in decoder.others.values())]
     if all(type(reader).pixels is Reader.pixels for reader in readers):
@@ -65,7 +66,7 @@ def look(rows: list[Any], decoder: Decoder, workers: int, show: bool) -> list[Fo
     return [one for one in bar if one is not None]
 
 
-def pixels_of(decoder: Decoder, row: Any) -> Found | None:
+def pixels_of(decoder: Decoder, row: Row) -> Found | None:
     """The file of a row and what its image is made of; None where its reader, or a fault, does not tell."""
     try:
         pixels = decoder.pixels(row)

@@ -3,12 +3,12 @@
 import re
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 
 from datamodules.matching import matched
+from datamodules.row import Row, row_with
 from files.paths import confined
 from files.tables import comma_hint, read_csv
 
@@ -179,6 +179,6 @@ def numbers(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
     return values.to_numpy(np.float32)
 
 
-def rows_of(table: pd.DataFrame) -> list[SimpleNamespace]:
-    """The rows as plain objects with the columns as attributes, which every start method can hand to a worker."""
-    return [SimpleNamespace(**record) for record in table.to_dict("records")]
+def rows_of(table: pd.DataFrame) -> list[Row]:
+    """The rows as objects with the columns as attributes."""
+    return [row_with({str(name): value for name, value in record.items()}) for record in table.to_dict("records")]

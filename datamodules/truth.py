@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ import pandas as pd
 from datamodules.decoder import Arrays, Decoder, derive
 from datamodules.external.base import ExternalData
 from datamodules.readers import Reader
+from datamodules.row import Row
 from datamodules.targets import Labels, LongLabels, Target
 from masks.void import foreground
 from preprocessing.base import Preprocess
@@ -74,12 +74,12 @@ class Truth:
         others = {data.source: (data.reader or self.reader, []) for data in self.external}
         return Decoder(self.reader, [], self.preprocessing, others)
 
-    def of(self, row: Any) -> Arrays:
+    def of(self, row: Row) -> Arrays:
         """Target arrays of a row at the image's size, as validation sees them."""
         _, arrays = self.decoder(self.targets).read(row)
         return derive(for_evaluation(self.targets), arrays)
 
-    def has_foreground(self, rows: list[Any], key: str) -> list[bool]:
+    def has_foreground(self, rows: list[Row], key: str) -> list[bool]:
         """Which training rows have a mask with something in it.
 
         Args:

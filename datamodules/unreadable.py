@@ -1,11 +1,12 @@
 """Black pictures in the place of files that cannot be read."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from datamodules.decoder import Arrays, Decoder
 from datamodules.readers import ImageReadError
+from datamodules.row import Row
 from datamodules.windows import with_window
 
 
@@ -28,11 +29,11 @@ class UnreadableFallback:
         rows: all rows of the split.
     """
 
-    def __init__(self, decoder: Decoder, rows: list[Any]) -> None:
+    def __init__(self, decoder: Decoder, rows: list[Row]) -> None:
         self.decoder, self.rows = decoder, rows
         self._sound: Sound | None = None
 
-    def read(self, row: Any) -> tuple[np.ndarray, Arrays, str]:
+    def read(self, row: Row) -> tuple[np.ndarray, Arrays, str]:
         """The image `(H, W, C)`, what else the decoder gives, and what is wrong with the file: empty for nothing.
 
         Raises:
@@ -48,7 +49,7 @@ class UnreadableFallback:
         sound = self._first(error)
         return np.zeros((*size, sound.channels), sound.dtype)
 
-    def size(self, row: Any) -> tuple[int, ...]:
+    def size(self, row: Row) -> tuple[int, ...]:
         """The size of the picture that `read` gives.
 
         Raises:
@@ -71,7 +72,7 @@ class UnreadableFallback:
             raise error or ImageReadError("no file of the split can be read")
         return self._sound
 
-    def _look(self, row: Any) -> Sound:
+    def _look(self, row: Row) -> Sound:
         if self.decoder.reader.windowed and not self.decoder.preprocessing:  # it may be larger than memory
             size = self.decoder.size(row)
             pixel = self.decoder.read(with_window(row, (0, 0, 1, 1)))[0]

@@ -7,6 +7,7 @@ import numpy as np
 
 from datamodules.base import BaseDataModule
 from datamodules.plain.volumes import VolumeData, find_volumes
+from datamodules.row import Row
 from datamodules.windows import GridWindows, RandomWindows, Windows, with_window
 from masks.void import foreground
 from preprocessing.patches import balanced_patches, coarse_places, random_patches
@@ -72,18 +73,18 @@ class VolumePatches(Windows):
         if unknown:
             raise ValueError(f"VolumePatches: flips names {unknown}, expected some of {list(AXES)}")
         self.size, self.positive, self.target, self.ignore, self.flips = size, positive, target, ignore, flips or []
-        self.rows: list[Any] = []
+        self.rows: list[Row] = []
         self.filled: list[np.ndarray] = []  # (n, 3) cubes with foreground, per row
         self.padded = False  # whether some volume is smaller than the patch
 
-    def prepare(self, rows: list[Any], size: Callable[[Any], tuple], read: Callable[[Any], dict]) -> None:
+    def prepare(self, rows: list[Row], size: Callable[[Row], tuple], read: Callable[[Row], dict]) -> None:
         self.rows, self.sizes = rows, [tuple(size(row)) for row in rows]
         # A batch stacks the same arrays of every sample, so either all have `valid` or none.
         self.padded = any(side < want for sides in self.sizes for side, want in zip(sides, self.size, strict=True))
         pairs = zip(rows, self.sizes, strict=True)
         self.filled = [self._foreground(row, sides, read) for row, sides in pairs] if self.positive is not None else []
 
-    def _foreground(self, row: Any, sides: tuple[int, ...], read: Callable[[Any], dict]) -> np.ndarray:
+    def _foreground(self, row: Row, sides: tuple[int, ...], read: Callable[[Any], dict]) -> np.ndarray:
         arrays = read(with_window(row, (0, 0, 0, *sides)))
         if self.target not in arrays:
             raise ValueError(
@@ -97,7 +98,7 @@ class VolumePatches(Windows):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def row(self, number: int, random: np.random.Generator) -> tuple[int, Any]:
+    def row(self, number: int, random: np.random.Generator) -> tuple[int, Row]:
         sides = self.sizes[number]
         if self.positive is None:
             window = random_patches(sides, self.size, 1, random)[0]

@@ -2,11 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from datamodules.row import Row, row_with
 from masks.void import foreground
 from preprocessing.patches import Window, balanced_patches, coarse_places, grid_patches, random_patches
 
@@ -19,7 +19,7 @@ class Windows(ABC):
     """
 
     @abstractmethod
-    def prepare(self, rows: list[Any], size: Callable[[Any], tuple], read: Callable[[Any], dict]) -> None:
+    def prepare(self, rows: list[Row], size: Callable[[Row], tuple], read: Callable[[Row], dict]) -> None:
         """Called once before training.
 
         Args:
@@ -33,7 +33,7 @@ class Windows(ABC):
         """Number of windows, before `data.samples_per_image`."""
 
     @abstractmethod
-    def row(self, number: int, random: np.random.Generator) -> tuple[int, Any]:
+    def row(self, number: int, random: np.random.Generator) -> tuple[int, Row]:
         """Index of the training row, and the row with a `window`."""
 
     def finish(
@@ -73,7 +73,7 @@ class RandomWindows(Windows):
         self.places: list[int] = []
         self.filled: list[np.ndarray] = []  # (n, 2) squares with foreground, per row
 
-    def prepare(self, rows: list[Any], size: Callable[[Any], tuple], read: Callable[[Any], dict]) -> None:
+    def prepare(self, rows: list[Row], size: Callable[[Row], tuple], read: Callable[[Row], dict]) -> None:
         self.rows, self.sizes = rows, [tuple(size(row)[:2]) for row in rows]
         areas = [height * width / self.size**2 for height, width in self.sizes]
         draws = [max(1, round(area)) if self.by_area else 1 for area in areas]
@@ -81,7 +81,7 @@ class RandomWindows(Windows):
         pairs = zip(rows, self.sizes, strict=True)
         self.filled = [self._foreground(row, sides, read) for row, sides in pairs] if self.positive is not None else []
 
-    def _foreground(self, row: Any, sides: tuple[int, int], read: Callable[[Any], dict]) -> np.ndarray:
+    def _foreground(self, row: Row, sides: tuple[int, int], read: Callable[[Any], dict]) -> np.ndarray:
         """Squares that hold foreground, found strip by strip so that no scene is ever in memory whole."""
         (height, width), found, strip = sides, [], 16 * self.CELL
         for top in range(0, height, strip):
@@ -100,7 +100,7 @@ class RandomWindows(Windows):
     def __len__(self) -> int:
         return len(self.places)
 
-    def row(self, number: int, random: np.random.Generator) -> tuple[int, Any]:
+    def row(self, number: int, random: np.random.Generator) -> tuple[int, Row]:
         index = self.places[number]
         if self.positive is None:
             window = random_patches(self.sizes[index], self.size, 1, random)[0]
@@ -125,7 +125,7 @@ class GridWindows(Windows):
             )
         self.size, self.overlap = size, overlap
 
-    def prepare(self, rows: list[Any], size: Callable[[Any], tuple], read: Callable[[Any], dict]) -> None:
+    def prepare(self, rows: list[Row], size: Callable[[Row], tuple], read: Callable[[Row], dict]) -> None:
         self.rows = rows
         grids = ((index, grid_patches(size(row)[:2], self.size, self.overlap)) for index, row in enumerate(rows))
         self.windows = [(index, window) for index, windows in grids for window in windows]
@@ -133,19 +133,19 @@ class GridWindows(Windows):
     def __len__(self) -> int:
         return len(self.windows)
 
-    def row(self, number: int, random: np.random.Generator) -> tuple[int, Any]:
+    def row(self, number: int, random: np.random.Generator) -> tuple[int, Row]:
         index, window = self.windows[number]
         return index, with_window(self.rows[index], window)
 
 
-def with_window(row: Any, window: Window) -> Any:
+def with_window(row: Row, window: Window) -> Row:
     """A copy of a table row narrowed to a window of its image."""
-    return SimpleNamespace(**(vars(row) | {"window": tuple(int(number) for number in window)}))
+    return row_with(vars(row) | {"window": tuple(int(number) for number in window)})
 
 
-def whole(row: Any) -> Any:
+def whole(row: Row) -> Row:
     """The row without its window."""
-    return SimpleNamespace(**{name: value for name, value in vars(row).items() if name != "window"})
+    return row_with({name: value for name, value in vars(row).items() if name != "window"})
 
 
 def crop(array: np.ndarray, window: Window, channels: bool = False) -> np.ndarray:

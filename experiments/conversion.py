@@ -11,6 +11,7 @@ import numpy as np
 
 from datamodules.decoder import Decoder
 from datamodules.readers.images import read_picture
+from datamodules.row import Row
 from datamodules.targets import Target
 from files.paths import confined
 from files.png import write_png
@@ -42,7 +43,7 @@ class Job:
     bits: Literal["auto", 8, 16]
     kinds: dict[str, Kind] = field(default_factory=dict)
 
-    def image_folder(self, row: Any) -> str:
+    def image_folder(self, row: Row) -> str:
         """Folder of a row's image; the author's own validation images keep one of their own."""
         return "val_images" if self.prefix == "" and getattr(row, "given", False) else f"{self.prefix}images"
 
@@ -50,7 +51,7 @@ class Job:
         """File of an array of truth, under the output."""
         return f"{self.prefix}masks/{name}/{image_id}.{'npy' if self.kinds[name] == 'array' else 'png'}"
 
-    def convert(self, row: Any) -> dict[str, Any]:
+    def convert(self, row: Row) -> dict[str, Any]:
         """Write the files of a row.
 
         Returns:
@@ -80,7 +81,7 @@ class Job:
                 return {"image_id": row.image_id, "path": str(row.path), "error": error}
         return {"image_id": row.image_id, "files": files, "facts": facts}
 
-    def _contents(self, row: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def _contents(self, row: Row) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         if "/" in row.image_id:
             raise ValueError(f"the id {row.image_id!r} has a '/' in it, and would not come back from a file's name")
         image, arrays = self.decoder.read(row)
@@ -107,7 +108,7 @@ class Job:
             contents[self.mask_file(name, row.image_id)] = storable(array, name, kind)
         return contents, facts
 
-    def _lost(self, row: Any, contents: dict[str, np.ndarray]) -> str | None:
+    def _lost(self, row: Row, contents: dict[str, np.ndarray]) -> str | None:
         """What is wrong where the reader of pictures cannot give 16-bit colour back."""
         name, image = next(iter(contents.items()))
         read = read_picture(self.output / name, "unchanged")
@@ -166,7 +167,7 @@ def kind_of(target: Target, name: str, array: np.ndarray, form: str) -> Kind:
     return "classes" if is_classes and array.dtype == np.int64 else "array"
 
 
-def converted(job: Job, rows: list[Any], processes: int) -> Iterator[dict[str, Any]]:
+def converted(job: Job, rows: list[Row], processes: int) -> Iterator[dict[str, Any]]:
     """Convert rows in several processes; results in the order they are done."""
     try:
         if processes == 1 or len(rows) < 2:
@@ -198,5 +199,5 @@ def _start(job: Job) -> None:
     _JOB = job
 
 
-def _convert(row: Any) -> dict[str, Any]:
+def _convert(row: Row) -> dict[str, Any]:
     return _JOB.convert(row)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from datamodules.decoder import Decoder, derive
 from datamodules.readers import Reader
+from datamodules.row import Row
 from datamodules.table import rows_of
 from datamodules.targets import Target
 from datamodules.targets.boxes import ARRAYS
@@ -120,7 +121,7 @@ class Examiner:
     unknown: dict[str, dict[str, str]]
     pixels: int = 1024
 
-    def picture(self, row: Any) -> tuple[np.ndarray, np.ndarray | None, Any]:
+    def picture(self, row: Row) -> tuple[np.ndarray, np.ndarray | None, Any]:
         """Image `(…, C)`, where it is valid, and the row (with a window, where only the middle was read)."""
         if self.reader.windowed and not hasattr(row, "window"):
             sides = self.reader.size(row)
@@ -132,7 +133,7 @@ class Examiner:
         image = image.view(np.uint8) if image.dtype == bool else image  # statistics know numbers
         return image, arrays.get("valid"), row
 
-    def truth(self, row: Any, split: str, size: tuple[int, ...], valid: np.ndarray | None) -> dict[str, np.ndarray]:
+    def truth(self, row: Row, split: str, size: tuple[int, ...], valid: np.ndarray | None) -> dict[str, np.ndarray]:
         """The arrays that the targets read from files, with nothing where a pixel does not count."""
         parts = []
         for target in self.targets.get(split, []):
@@ -144,7 +145,7 @@ class Examiner:
                 parts.append({name: crop(a, row.window) if a.ndim >= 2 else a for name, a in found.items()})
         return joined(parts, valid, size)
 
-    def facts(self, row: Any, split: str) -> ImageFacts:
+    def facts(self, row: Row, split: str) -> ImageFacts:
         """Everything about one image; what cannot be read is an entry, not an error."""
         facts = ImageFacts(row.image_id, split, str(row.path))
         try:
@@ -163,7 +164,7 @@ class Examiner:
                 facts.truth, facts.truth_error = {}, _told(error)
         return facts
 
-    def _files(self, facts: ImageFacts, row: Any) -> None:
+    def _files(self, facts: ImageFacts, row: Row) -> None:
         files = [Path(file) for file in self.reader.files(row)]
         facts.files, facts.file_bytes = len(files), sum(file.stat().st_size for file in files if file.is_file())
         if files and all(file.is_file() for file in files):
@@ -191,7 +192,7 @@ class Examiner:
         places = np.random.default_rng(seed).integers(len(values), size=min(self.pixels, len(values)))
         facts.pixels = values[places].astype(np.float32)
 
-    def _truth(self, facts: ImageFacts, row: Any, size: tuple[int, ...], valid: np.ndarray | None) -> None:
+    def _truth(self, facts: ImageFacts, row: Row, size: tuple[int, ...], valid: np.ndarray | None) -> None:
         targets = self.targets.get(facts.split, [])
         if not targets:
             return
@@ -282,7 +283,7 @@ def _one(task: tuple[Any, str]) -> ImageFacts:
 
 
 def gather(
-    examiner: Examiner, rows: list[tuple[Any, str]], processes: int | None, show: bool = True
+    examiner: Examiner, rows: list[tuple[Row, str]], processes: int | None, show: bool = True
 ) -> list[ImageFacts]:
     """The facts of every row, in order.
 
@@ -369,6 +370,6 @@ def _blame(prepare: Callable[[pd.DataFrame], None], table: pd.DataFrame, most: i
     return found, None
 
 
-def rows_with_split(tables: dict[str, pd.DataFrame]) -> list[tuple[Any, str]]:
+def rows_with_split(tables: dict[str, pd.DataFrame]) -> list[tuple[Row, str]]:
     """Every row of every split."""
     return [(row, split) for split, table in tables.items() for row in rows_of(table)]

@@ -13,6 +13,7 @@ from datamodules.external.base import ExternalData
 from datamodules.readers import CubeReader, Reader, VolumeReader
 from datamodules.readers.dicom_files import read_header
 from datamodules.readers.volumes import files_of, read_grid, source_of
+from datamodules.row import Row
 from datamodules.targets import Labels, Target
 from datamodules.targets.dicom_seg import Plane, plane_of
 from files.texts import read_xml
@@ -205,7 +206,7 @@ class LidcMask(Target):
     def follow(self, reader: VolumeReader) -> None:
         self._reader = reader
 
-    def read(self, row: Any, size: tuple[int, ...]) -> dict[str, np.ndarray]:
+    def read(self, row: Row, size: tuple[int, ...]) -> dict[str, np.ndarray]:
         if self._reader is None:
             raise ValueError("LidcMask does not know the reader of the images; use datamodules.VolumeDataModule")
         full, affine = read_grid(source_of(row))

@@ -3,13 +3,13 @@
 import json
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from datamodules.external.base import ExternalData
 from datamodules.readers import Reader, VolumeReader
+from datamodules.row import Row
 from datamodules.table import find_images
 from datamodules.targets import Target
 from files.tables import read_csv
@@ -97,7 +97,7 @@ class Nodules(Target):
     def follow(self, reader: VolumeReader) -> None:
         self._reader = reader
 
-    def read(self, row: Any, size: tuple[int, ...]) -> dict[str, np.ndarray]:
+    def read(self, row: Row, size: tuple[int, ...]) -> dict[str, np.ndarray]:
         if self._reader is None:
             raise ValueError("Nodules does not know the reader of the images; use datamodules.VolumeDataModule")
         grid_size, affine = self._reader.grid(row)

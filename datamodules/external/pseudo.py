@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from datamodules.external.base import ExternalData
 from datamodules.readers import Reader
+from datamodules.row import Row
 from datamodules.targets import Target
 from evaluation.folds import folds_hash, read_folds
 from files.tables import read_csv
@@ -22,10 +23,10 @@ SOFT = "_soft"  # after a mask's name: its probabilities in steps of 1/255, whic
 class PseudoArrays(Target):
     """The arrays of a row's label file: truth as files would hold it, and `valid` where the teacher was sure."""
 
-    def files(self, row: Any) -> list[Path]:
+    def files(self, row: Row) -> list[Path]:
         return [Path(row.labels)]
 
-    def read(self, row: Any, size: tuple[int, ...]) -> dict[str, np.ndarray]:
+    def read(self, row: Row, size: tuple[int, ...]) -> dict[str, np.ndarray]:
         with np.load(row.labels, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
         for name, array in arrays.items():

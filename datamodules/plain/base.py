@@ -12,6 +12,7 @@ from datamodules.inputs import inputs_of
 from datamodules.metadata import described, listed, loss_weights
 from datamodules.quickstart import Generator
 from datamodules.readers import ImageReader, Reader
+from datamodules.row import Row
 from datamodules.splits import held_by_author, held_by_folds, shared_pixels, with_given, with_pixels
 from datamodules.table import find_images, pattern_in, rows_of
 from datamodules.targets import Target
@@ -242,12 +243,12 @@ class BaseData:
 
     # --- truth -------------------------------------------------------------------------------------------------------
 
-    def truth(self, row: Any) -> dict[str, np.ndarray]:
+    def truth(self, row: Row) -> dict[str, np.ndarray]:
         """Target arrays of a row at the image's size, as validation sees them."""
         self.prepare_targets()
         return self._truth.of(row)
 
-    def target_arrays(self, row: Any) -> dict[str, np.ndarray]:
+    def target_arrays(self, row: Row) -> dict[str, np.ndarray]:
         """Target arrays of a row as they are read, without the image; what is derived from them is left out."""
         return self._decoder(self.targets).truth(row)
 

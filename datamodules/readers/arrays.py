@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from datamodules.readers.base import ImageReadError, Pixels, Reader
+from datamodules.row import Row
 
 
 class ArrayReader(Reader):
@@ -15,7 +16,7 @@ class ArrayReader(Reader):
 
     windowed = True
 
-    def read(self, row: Any) -> np.ndarray:
+    def read(self, row: Row) -> np.ndarray:
         array = open_array(row.path)
         window = getattr(row, "window", None)
         if window is not None:
@@ -24,10 +25,10 @@ class ArrayReader(Reader):
         array = np.array(array)  # a copy: a memory map keeps its file open
         return array if array.ndim == 3 else array[..., None]
 
-    def size(self, row: Any) -> tuple[int, int]:
+    def size(self, row: Row) -> tuple[int, int]:
         return open_array(row.path).shape[:2]
 
-    def pixels(self, row: Any) -> Pixels:
+    def pixels(self, row: Row) -> Pixels:
         array = open_array(row.path)
         return Pixels(array.dtype.name, array.shape[2] if array.ndim == 3 else 1)
 

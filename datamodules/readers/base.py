@@ -2,9 +2,11 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+
+from datamodules.row import Row
 
 
 class ImageReadError(ValueError):
@@ -34,7 +36,7 @@ class Reader(ABC):
     windowed: bool = False
 
     @abstractmethod
-    def read(self, row: Any) -> np.ndarray:
+    def read(self, row: Row) -> np.ndarray:
         """`(H, W, C)` in the file's own type.
 
         Args:
@@ -44,26 +46,26 @@ class Reader(ABC):
             ImageReadError: names the file.
         """
 
-    def read_with_valid(self, row: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    def read_with_valid(self, row: Row) -> tuple[np.ndarray, np.ndarray | None]:
         """The image, and where it holds data: bool `(H, W)`, or None when every pixel counts."""
         return self.read(row), None
 
-    def known(self, row: Any) -> np.ndarray | None:
+    def known(self, row: Row) -> np.ndarray | None:
         """Where the image holds data, as `read_with_valid` says; a reader may know it with less work."""
         return None if type(self).read_with_valid is Reader.read_with_valid else self.read_with_valid(row)[1]
 
     @abstractmethod
-    def size(self, row: Any) -> tuple[int, int]:
+    def size(self, row: Row) -> tuple[int, int]:
         """`(H, W)`, from the header alone."""
 
-    def pixels(self, row: Any) -> Pixels | None:
+    def pixels(self, row: Row) -> Pixels | None:
         """Type and number of the channels that `read` gives, from headers alone; None where only reading tells.
 
         A set of pictures must agree in both, or the same number means another brightness.
         """
         return None
 
-    def check(self, row: Any) -> None:
+    def check(self, row: Row) -> None:
         """Raise what `read` would raise, as far as a look at the files tells; of every image before training.
 
         Raises:
@@ -76,6 +78,6 @@ class Reader(ABC):
             if path.is_file() and path.stat().st_size == 0:
                 raise ImageReadError(f"{path} is empty (0 bytes)")
 
-    def files(self, row: Any) -> list[Path | str]:
+    def files(self, row: Row) -> list[Path | str]:
         """The files that `read` opens, for the decoded cache to see when one changes."""
         return [row.path]

@@ -8,6 +8,7 @@ import numpy as np
 
 from datamodules.readers.base import ImageReadError
 from datamodules.readers.volumes import Grid, VolumeReader, check_size, read_volume, source_of
+from datamodules.row import Row
 from preprocessing.orientation import orientation_to
 from preprocessing.series import voxel_of
 from preprocessing.spacing import resample_onto, spacing_of
@@ -34,7 +35,7 @@ class CubeReader(VolumeReader):
         self.cube, self.column = cube, column
         self._last: tuple[str, np.ndarray, np.ndarray] | None = None
 
-    def read(self, row: Any) -> np.ndarray:
+    def read(self, row: Row) -> np.ndarray:
         """`(*cube, C)`: uint8 with a `window`, else the volume's own type.
 
         Raises:
@@ -50,14 +51,14 @@ class CubeReader(VolumeReader):
             channels = [volume[..., index] for index in range(volume.shape[3])]
         return self.shown([resample_onto(channel, affine, self.cube, onto) for channel in channels])
 
-    def size(self, row: Any) -> tuple[int, int, int]:
+    def size(self, row: Row) -> tuple[int, int, int]:
         return self.cube[0], self.cube[1], self.cube[2]
 
-    def grid(self, row: Any) -> Grid:
+    def grid(self, row: Row) -> Grid:
         size, affine = self._grid(row)
         return self.size(row), self._placed(row, affine, size)
 
-    def _whole(self, row: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _whole(self, row: Row) -> tuple[np.ndarray, np.ndarray]:
         """The row's volume `(D, H, W, C)` as it lies in its file, and its affine."""
         source = source_of(row)
         if self._last is None or self._last[0] != str(source):
@@ -65,7 +66,7 @@ class CubeReader(VolumeReader):
             self._last = str(source), *read_volume(source)
         return self._last[1:]
 
-    def _placed(self, row: Any, affine: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    def _placed(self, row: Row, affine: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
         """Affine of the cube, in this reader's direction and voxel size, for the grid of the file."""
         place = voxel_of(self._point(row), affine)
         if ((place < -0.5) | (place > np.array(size) - 0.5)).any():
@@ -80,7 +81,7 @@ class CubeReader(VolumeReader):
         onto[:3, 3] = world[:3] - onto[:3, :3] @ ((np.array(self.cube) - 1) / 2)
         return onto
 
-    def _point(self, row: Any) -> np.ndarray:
+    def _point(self, row: Row) -> np.ndarray:
         text = getattr(row, self.column, "")
         try:
             point = np.array(json.loads(text), np.float64)
@@ -93,5 +94,5 @@ class CubeReader(VolumeReader):
             )
         return point
 
-    def restore(self, row: Any, prediction: np.ndarray, order: int = 1) -> np.ndarray:
+    def restore(self, row: Row, prediction: np.ndarray, order: int = 1) -> np.ndarray:
         raise ImageReadError(f"{Path(row.path)}: a cube of it was predicted, which has no voxels of the file's own")

@@ -1,7 +1,7 @@
 """DICOM files as pictures: X-ray, CT, MR, ultrasound, mammography; single and multi-frame, plain and compressed."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ from datamodules.readers.dicom_errors import DicomReadError, explained, wrong
 from datamodules.readers.dicom_files import read_dataset, read_header
 from datamodules.readers.dicom_pixels import stored_values
 from datamodules.readers.dicom_values import colour_values, compact, fill_padding, modality_values, padding_of, voi
+from datamodules.row import Row
 from preprocessing.hounsfield import named_window, to_bits, window
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class DicomReader(Reader):
         )
         self._windows = [_window_of(entry) for entry in windows or []]
 
-    def read(self, row: Any) -> np.ndarray:
+    def read(self, row: Row) -> np.ndarray:
         """`(H, W, C)`: uint8 or uint16 (`voi`), int16 or float32 (`hu`), the stored type (`raw`).
 
         Raises:
@@ -79,7 +80,7 @@ class DicomReader(Reader):
         """
         return self.read_with_valid(row)[0]
 
-    def read_with_valid(self, row: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    def read_with_valid(self, row: Row) -> tuple[np.ndarray, np.ndarray | None]:
         slices = self._slices(row)
         read = {place: self._read(*place) for place in dict.fromkeys(slices)}
         shapes = {image.shape for image, _ in read.values()}
@@ -92,27 +93,27 @@ class DicomReader(Reader):
             image = np.repeat(image, 3, axis=2)
         return image, ~padding if self.void_padding and padding is not None else None
 
-    def known(self, row: Any) -> np.ndarray | None:
+    def known(self, row: Row) -> np.ndarray | None:
         if not self.void_padding:
             return None
         slices = self._slices(row)
         padding = self._read(*slices[len(slices) // 2])[1]
         return None if padding is None else ~padding
 
-    def size(self, row: Any) -> tuple[int, int]:
+    def size(self, row: Row) -> tuple[int, int]:
         header = read_header(row.path, ["Rows", "Columns"])
         return tuple(whole_number(header, keyword, row.path) for keyword in ("Rows", "Columns"))
 
-    def pixels(self, row: Any) -> Pixels | None:
+    def pixels(self, row: Row) -> Pixels | None:
         if self.output != "voi":
             return None
         channels = max(1, len(self._windows)) * (2 * self.neighbours + 1)
         return Pixels(f"uint{self.bits}", 3 if channels == 1 and self.channels == "rgb" else channels)
 
-    def files(self, row: Any) -> list[Path | str]:
+    def files(self, row: Row) -> list[Path | str]:
         return list(dict.fromkeys([row.path, *(path for path, _ in self._slices(row))]))
 
-    def _slices(self, row: Any) -> list[tuple[str, int | None]]:
+    def _slices(self, row: Row) -> list[tuple[str, int | None]]:
         """File and frame of each slice of the stack."""
         if not self.neighbours:
             frame = getattr(row, "frame", None)

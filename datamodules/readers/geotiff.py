@@ -9,6 +9,7 @@ import numpy as np
 
 from datamodules.readers.base import ImageReadError, Pixels, Reader
 from datamodules.readers.geotiff_data import Alpha, alpha_bands, data_mask, has_internal_mask, held, resampled_data
+from datamodules.row import Row
 from datamodules.windows import with_window
 
 if TYPE_CHECKING:
@@ -120,14 +121,14 @@ class GeoTiffReader(Reader):
         self.bands, self.nodata, self.fill, self.valid = bands, nodata, fill, valid
         self.resampling, self.max_pixels, self.alpha = resampling, max_pixels, alpha
 
-    def read(self, row: Any) -> np.ndarray:
+    def read(self, row: Row) -> np.ndarray:
         return self.read_with_valid(row)[0]
 
-    def size(self, row: Any) -> tuple[int, int]:
+    def size(self, row: Row) -> tuple[int, int]:
         main = HANDLES.open(self._paths(row)[0])
         return main.height, main.width
 
-    def pixels(self, row: Any) -> Pixels:
+    def pixels(self, row: Row) -> Pixels:
         paths, kinds = self._paths(row), []
         for path in (*paths, *getattr(row, "extra", ())):
             source = HANDLES.open(path)
@@ -135,10 +136,10 @@ class GeoTiffReader(Reader):
             kinds += [source.dtypes[number - 1] for number in numbers]
         return Pixels(np.result_type(*kinds).name, len(kinds))
 
-    def files(self, row: Any) -> list[Path | str]:
+    def files(self, row: Row) -> list[Path | str]:
         return [*self._paths(row), *getattr(row, "extra", ())]
 
-    def _paths(self, row: Any) -> list[str]:
+    def _paths(self, row: Row) -> list[str]:
         """One path, or one per band; the first defines the grid."""
         path = str(row.path)
         if BAND not in path:
@@ -153,7 +154,7 @@ class GeoTiffReader(Reader):
             raise ImageReadError(f"image {row.image_id!r}: no file for band {', '.join(map(str, missing))} of {path}")
         return paths
 
-    def read_with_valid(self, row: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    def read_with_valid(self, row: Row) -> tuple[np.ndarray, np.ndarray | None]:
         """`(H, W, C)` of the row's window, or of the whole file, and where it has data.
 
         What a window has outside the file is `fill` and does not count.
@@ -200,7 +201,7 @@ class GeoTiffReader(Reader):
         image = np.where(counted.transpose(1, 2, 0), image, self._filling(image, paths[0]))
         return image, counted.any(0) if self.valid == "any" else counted.all(0)
 
-    def known(self, row: Any) -> np.ndarray | None:
+    def known(self, row: Row) -> np.ndarray | None:
         """Where the row's window, or the whole file of any size, has data; pixels are read only where they tell."""
         paths = self._paths(row)
         sources = {path: HANDLES.open(path) for path in (*paths, *getattr(row, "extra", ()))}

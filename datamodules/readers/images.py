@@ -1,7 +1,7 @@
 """Plain pictures: PNG, JPEG, TIFF, GIF and others, with the values of the file."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from datamodules.readers.base import ImageReadError, Pixels, Reader
 from datamodules.readers.images_channels import Channels, Pages
 from datamodules.readers.images_pillow import PillowPicture
 from datamodules.readers.images_tiff import TIFF_MARKS, TiffPicture
+from datamodules.row import Row
 
 LIMIT = 300_000_000
 
@@ -37,16 +38,16 @@ class ImageReader(Reader):
     ) -> None:
         self.channels, self.max_pixels, self.pages = channels, max_pixels, pages
 
-    def read(self, row: Any) -> np.ndarray:
+    def read(self, row: Row) -> np.ndarray:
         return read_picture(row.path, self.channels, self.max_pixels, self.pages)
 
-    def size(self, row: Any) -> tuple[int, int]:
+    def size(self, row: Row) -> tuple[int, int]:
         return picture_size(row.path, self.max_pixels, self.pages)
 
-    def pixels(self, row: Any) -> Pixels:
+    def pixels(self, row: Row) -> Pixels:
         return picture_pixels(row.path, self.channels, self.max_pixels, self.pages)
 
-    def check(self, row: Any) -> None:
+    def check(self, row: Row) -> None:
         check_picture(row.path, self.max_pixels, self.channels, self.pages)
 
 

@@ -1,11 +1,10 @@
 """Microscopy in one file per channel: the Human Protein Atlas's red, green, blue and yellow."""
 
-from typing import Any
-
 import numpy as np
 
 from datamodules.readers.base import ImageReadError, Pixels, Reader
 from datamodules.readers.images import check_picture, picture_pixels, picture_size, read_picture
+from datamodules.row import Row
 
 CHANNEL = "{channel}"
 COLOURS = ("red", "green", "blue", "yellow")  # microtubules, the protein, the nucleus, the endoplasmic reticulum
@@ -35,16 +34,16 @@ class RgbyReader(Reader):
             raise ValueError(f"RgbyReader: planes names {unknown}, channels are {channels}")
         self.channels, self.planes, self.max_pixels = list(channels), planes or {}, max_pixels
 
-    def files(self, row: Any) -> list[str]:
+    def files(self, row: Row) -> list[str]:
         return [str(row.path).replace(CHANNEL, channel) for channel in self.channels]
 
-    def size(self, row: Any) -> tuple[int, int]:
+    def size(self, row: Row) -> tuple[int, int]:
         return picture_size(self.files(row)[0], self.max_pixels)
 
-    def pixels(self, row: Any) -> Pixels:
+    def pixels(self, row: Row) -> Pixels:
         return Pixels(picture_pixels(self.files(row)[0], "unchanged", self.max_pixels).type, len(self.channels))
 
-    def check(self, row: Any) -> None:
+    def check(self, row: Row) -> None:
         found = {}
         for file, name in zip(self.files(row), self.channels, strict=True):
             check_picture(file, self.max_pixels)
@@ -57,7 +56,7 @@ class RgbyReader(Reader):
                 f"image {row.image_id!r}: channel {other} is {found[other]}, {self.channels[0]} is {first}"
             )
 
-    def read(self, row: Any) -> np.ndarray:
+    def read(self, row: Row) -> np.ndarray:
         """`(H, W, C)` in the files' type.
 
         Raises:

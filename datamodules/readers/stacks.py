@@ -1,12 +1,12 @@
 """A slice and those around it as the channels of one picture."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from datamodules.readers.base import ImageReadError, Pixels, Reader
 from datamodules.readers.images import ImageReader
+from datamodules.row import Row
 
 
 class StackReader(Reader):
@@ -26,10 +26,10 @@ class StackReader(Reader):
             raise ValueError(f"StackReader: neighbours {neighbours} and stride {stride}, expected 0 and 1 or more")
         self.neighbours, self.stride, self.reader = neighbours, stride, reader or ImageReader("gray")
 
-    def read(self, row: Any) -> np.ndarray:
+    def read(self, row: Row) -> np.ndarray:
         return self.read_with_valid(row)[0]
 
-    def read_with_valid(self, row: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    def read_with_valid(self, row: Row) -> tuple[np.ndarray, np.ndarray | None]:
         """The stack, and where the slice itself, which the truth is about, holds data."""
         found = [self.reader.read_with_valid(type(row)(**(vars(row) | {"path": path}))) for path in self.files(row)]
         parts = [part for part, _ in found]
@@ -38,20 +38,20 @@ class StackReader(Reader):
             raise ImageReadError(f"{row.path} and the slices around it have several sizes or types: {', '.join(kinds)}")
         return np.concatenate(parts, axis=2), found[len(found) // 2][1]
 
-    def known(self, row: Any) -> np.ndarray | None:
+    def known(self, row: Row) -> np.ndarray | None:
         return self.reader.known(row)
 
-    def size(self, row: Any) -> tuple[int, int]:
+    def size(self, row: Row) -> tuple[int, int]:
         return self.reader.size(row)
 
-    def pixels(self, row: Any) -> Pixels | None:
+    def pixels(self, row: Row) -> Pixels | None:
         one = self.reader.pixels(row)
         return one and Pixels(one.type, one.channels * len(self.files(row)))
 
-    def check(self, row: Any) -> None:
+    def check(self, row: Row) -> None:
         self.reader.check(row)
 
-    def files(self, row: Any) -> list[Path | str]:
+    def files(self, row: Row) -> list[Path | str]:
         if not hasattr(row, "slices"):
             raise ImageReadError(f"{row.path}: its neighbours are not known; StackReader goes with SliceDataModule")
         return row.slices

@@ -12,6 +12,7 @@ from datamodules.readers.dicom_elements import element_of, frame_count, place_of
 from datamodules.readers.dicom_files import read_header
 from datamodules.readers.dicom_series import read_series
 from datamodules.readers.images import picture_size, read_picture
+from datamodules.row import Row
 from preprocessing.hounsfield import window as windowed
 from preprocessing.metaimage import data_file, read_metaimage, read_metaimage_header
 from preprocessing.orientation import axis_codes, orientation_to
@@ -66,7 +67,7 @@ class VolumeReader(Reader):
         self._windows = _windows_of(window)
         self._grids: dict[tuple, Grid] = {}
 
-    def read(self, row: Any) -> np.ndarray:
+    def read(self, row: Row) -> np.ndarray:
         """`(D, H, W, C)`: uint8 with a `window`, else the file's own type (int16 Hounsfield units of CT in DICOM).
 
         Raises:
@@ -96,10 +97,10 @@ class VolumeReader(Reader):
             volume, affine = resample(volume, affine, self.spacing, order)
         return volume, affine
 
-    def size(self, row: Any) -> tuple[int, int, int]:
+    def size(self, row: Row) -> tuple[int, int, int]:
         return self.grid(row)[0]
 
-    def grid(self, row: Any) -> Grid:
+    def grid(self, row: Row) -> Grid:
         """Size and affine of a row's image as `read` returns it, from headers."""
         size, affine = self._grid(row)
         if self.axcodes is not None:
@@ -110,7 +111,7 @@ class VolumeReader(Reader):
             check_size(source_of(row), size, self.max_voxels)
         return size, affine
 
-    def restore(self, row: Any, prediction: np.ndarray, order: Literal[0, 1] = 1) -> np.ndarray:
+    def restore(self, row: Row, prediction: np.ndarray, order: Literal[0, 1] = 1) -> np.ndarray:
         """A prediction at the file's own voxels, in the file's own direction: for submissions.
 
         Args:
@@ -133,10 +134,10 @@ class VolumeReader(Reader):
             prediction = maps.reshape(*prediction.shape[:-3], *sides)
         return prediction if turn is None else np.ascontiguousarray(turn.undo(prediction))
 
-    def files(self, row: Any) -> list[Path | str]:
+    def files(self, row: Row) -> list[Path | str]:
         return files_of(source_of(row))
 
-    def _grid(self, row: Any) -> Grid:
+    def _grid(self, row: Row) -> Grid:
         """Size and affine in the file; headers of a series take a while, so each is read once."""
         source = source_of(row)
         if self.spacing is not None and isinstance(source, Path) and ending_of(source) in TIFF:
@@ -147,7 +148,7 @@ class VolumeReader(Reader):
         return self._grids[key]
 
 
-def source_of(row: Any) -> Path | list[Path]:
+def source_of(row: Row) -> Path | list[Path]:
     """The file or folder of a row, or the files that its `slices` list."""
     slices = getattr(row, "slices", None)
     return [Path(path) for path in slices] if isinstance(slices, list | tuple) else Path(row.path)

@@ -1,11 +1,11 @@
 """Truth in NumPy files."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from datamodules.readers.arrays import open_array
+from datamodules.row import Row
 from datamodules.targets.base import FilePerImage
 from datamodules.targets.mask_files import as_numbers, as_truth
 from masks.void import VOID, is_class_map
@@ -32,7 +32,7 @@ class ArrayFiles(FilePerImage):
     def __init__(self, pattern: str, name: str = "mask", classes: int | None = None, ignore: int | None = None) -> None:
         self.pattern, self.name, self.classes, self.ignore = pattern, name, classes, ignore
 
-    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         path = self.path(row.image_id)
         array = open_array(path)
         window = getattr(row, "window", None)

@@ -2,11 +2,12 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from datamodules.row import Row
 from files.paths import confined
 
 if TYPE_CHECKING:
@@ -38,11 +39,11 @@ class Target:
     def from_columns(self, columns: list[str]) -> None:
         """Called on the copy that reads external data, whose table has these columns: no competition CSV lies there."""
 
-    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """Arrays by name from the files of a table row; `size` is the image's `(H, W)`."""
         return {}
 
-    def read_window(self, row: Any, size: tuple[int, ...], window: tuple[int, ...]) -> dict[str, np.ndarray]:
+    def read_window(self, row: Row, size: tuple[int, ...], window: tuple[int, ...]) -> dict[str, np.ndarray]:
         """What `read` gives of a whole image, cut to a window; for targets that can do it with less work.
 
         Args:
@@ -54,7 +55,7 @@ class Target:
         cut = tuple(slice(first, first + length) for first, length in zip(window[:axes], window[axes:], strict=True))
         return {name: array[(..., *cut)] if array.ndim >= 2 else array for name, array in self.read(row, size).items()}
 
-    def check(self, row: Any, size: tuple[int, ...]) -> None:
+    def check(self, row: Row, size: tuple[int, ...]) -> None:
         """Raise what `read` would raise; called for every image before training. Reads, unless there is less to do.
 
         Args:
@@ -63,7 +64,7 @@ class Target:
         """
         self.read(row, size)
 
-    def files(self, row: Any) -> list[Path]:
+    def files(self, row: Row) -> list[Path]:
         """The files that `read` opens for a table row."""
         return []
 
@@ -91,11 +92,11 @@ class FilePerImage(Target, ABC):
         if missing:
             _refuse(missing, self.what)
 
-    def files(self, row: Any) -> list[Path]:
+    def files(self, row: Row) -> list[Path]:
         return [self.path(row.image_id)]
 
     @abstractmethod
-    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]: ...
+    def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]: ...
 
 
 def _refuse(missing: list[tuple[str, Path]], what: str) -> None:

@@ -2,11 +2,12 @@
 
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from datamodules.row import Row
 from datamodules.targets.base import Target
 from datamodules.targets.boxes_files import CROWD, OBJECT, BoxRows, read_box_csv, read_coco, read_voc, size_fault
 from files.paths import confined
@@ -88,13 +89,13 @@ class Boxes(Target):
     def _file(self, image_id: str = "") -> Path:
         return confined(self.root, self.path.replace("{image_id}", image_id))
 
-    def files(self, row: Any) -> list[Path]:
+    def files(self, row: Row) -> list[Path]:
         return [self._file(row.image_id)]
 
-    def check(self, row: Any, size: tuple[int, ...]) -> None:
+    def check(self, row: Row, size: tuple[int, ...]) -> None:
         self.read(row, size)  # looks at no file, so it is done for images that are read by windows too
 
-    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         found = self._found.get(row.image_id, np.zeros((0, 6)))
         if not hasattr(row, "window"):
             self._check(row, found, size)
@@ -106,7 +107,7 @@ class Boxes(Target):
             arrays |= dict(zip(IGNORED, (boxes[~own], labels[~own], kinds[~own] == CROWD), strict=True))
         return arrays
 
-    def _check(self, row: Any, found: np.ndarray, size: tuple[int, int]) -> None:
+    def _check(self, row: Row, found: np.ndarray, size: tuple[int, int]) -> None:
         """Refuse boxes that belong to a picture of another size."""
         declared = self._sizes.get(row.image_id)
         if declared is not None and declared != tuple(size):

@@ -2,13 +2,14 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from datamodules.readers.dicom_errors import DicomReadError
 from datamodules.readers.dicom_files import read_header
+from datamodules.row import Row
 from datamodules.table import rows_of
 from datamodules.targets.base import Target
 from datamodules.targets.dicom_seg import Plane, files_of, plane_of
@@ -59,10 +60,10 @@ class RtStructures(Target):
                 names = [f"{number} {name!r}" for number, name in contours]
                 raise ValueError(f"{path} has none of the structures {self.structures}, only {', '.join(names)}")
 
-    def files(self, row: Any) -> list[Path]:
+    def files(self, row: Row) -> list[Path]:
         return self._paths(row)
 
-    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         plane = plane_of(read_header(row.path), row.path, int(getattr(row, "frame", 0)))
         masks = np.zeros((len(self.structures), *size), np.uint8)
         for path in map(str, self._paths(row)):
@@ -72,7 +73,7 @@ class RtStructures(Target):
                     masks[channels] |= drawn(polygons, plane, self.tolerance)
         return {self.name: masks}
 
-    def _paths(self, row: Any) -> list[Path]:
+    def _paths(self, row: Row) -> list[Path]:
         return files_of(self.root, self.pattern, row)
 
     def _channels(self, number: int, name: str) -> list[int]:

@@ -12,6 +12,7 @@ from datamodules.readers.dicom_elements import element_of, frame_count, place_of
 from datamodules.readers.dicom_errors import DicomReadError
 from datamodules.readers.dicom_files import read_dataset, read_header
 from datamodules.readers.dicom_pixels import stored_values
+from datamodules.row import Row
 from datamodules.table import rows_of
 from datamodules.targets.base import Target
 from files.paths import confined
@@ -75,10 +76,10 @@ class DicomSegmentations(Target):
             (one, first), (other, second) = list({found: path for path, found in numbers.items()}.items())[:2]
             raise ValueError(f"{first} has the segments {one}, {second} has {other}; name the classes")
 
-    def files(self, row: Any) -> list[Path]:
+    def files(self, row: Row) -> list[Path]:
         return self._paths(row)
 
-    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         paths = [str(path) for path in self._paths(row)]
         count = (
             len(self.classes) if self.classes is not None else max(1, *(len(segments_of(path)) for path in paths), 0)
@@ -97,7 +98,7 @@ class DicomSegmentations(Target):
             index[mask > 0] = number
         return {self.name: index}
 
-    def _paths(self, row: Any) -> list[Path]:
+    def _paths(self, row: Row) -> list[Path]:
         return files_of(self.root, self.pattern, row)
 
     def _channels(self, path: str) -> dict[int, list[int]]:
@@ -116,7 +117,7 @@ class DicomSegmentations(Target):
         return channels
 
 
-def files_of(root: Path, pattern: str, row: Any) -> list[Path]:
+def files_of(root: Path, pattern: str, row: Row) -> list[Path]:
     """Files under the root that match a pattern, `{column}` in it replaced by the row's value.
 
     Raises:

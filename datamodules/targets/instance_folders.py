@@ -1,13 +1,13 @@
 """One mask file per object: the 2018 Data Science Bowl."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from datamodules.readers.images import opened
 from datamodules.readers.lossy import lossy
+from datamodules.row import Row
 from datamodules.targets.base import Target
 from files.paths import confined
 
@@ -38,11 +38,11 @@ class InstanceFolders(Target):
     def _glob(self, image_id: str) -> Path:
         return confined(self.root, self.pattern.format(image_id=image_id))
 
-    def files(self, row: Any) -> list[Path]:
+    def files(self, row: Row) -> list[Path]:
         glob = self._glob(row.image_id)
         return sorted(glob.parent.glob(glob.name))
 
-    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         labels = np.zeros(size, np.int32)
         for number, file in enumerate(self.files(row), 1):
             with opened(file) as picture:  # of 1 bit what is stored, which TIFF may show the other way round

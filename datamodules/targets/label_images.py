@@ -1,12 +1,12 @@
 """One file of instance ids per image."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from datamodules.readers.images import read_picture
 from datamodules.readers.lossy import lossy
+from datamodules.row import Row
 from datamodules.targets.base import FilePerImage
 
 
@@ -26,7 +26,7 @@ class LabelImages(FilePerImage):
     def __init__(self, pattern: str, name: str = "instances", ignore: int | None = None) -> None:
         self.pattern, self.name, self.ignore = pattern, name, ignore
 
-    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         path = self.path(row.image_id)
         labels = read_picture(path, "unchanged")
         if labels.shape[2] != 1:

@@ -2,12 +2,13 @@
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from datamodules.matching import matched
+from datamodules.row import Row
 from datamodules.targets.base import Target
 from files.paths import confined
 from files.tables import comma_hint, read_csv
@@ -138,8 +139,8 @@ class Labels(Target):
         value[numbers] = 1
         return value
 
-    def files(self, row: Any) -> list[Path]:
+    def files(self, row: Row) -> list[Path]:
         return [] if self.csv is None else [confined(self.root, self.csv)]
 
-    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         return {self.name: self.values[row.image_id]}

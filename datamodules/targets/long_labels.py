@@ -1,12 +1,12 @@
 """Labels with a row per image and class."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from datamodules.matching import match_images
+from datamodules.row import Row
 from datamodules.targets.base import Target
 from files.paths import confined
 from files.tables import read_csv
@@ -73,8 +73,8 @@ class LongLabels(Target):
                 f"{path} lacks labels of {len(missing)} images; the first is {missing[0]!r}: {', '.join(lacks)}"
             )
 
-    def files(self, row: Any) -> list[Path]:
+    def files(self, row: Row) -> list[Path]:
         return [confined(self.root, self.csv)]
 
-    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         return {self.name: self.values[row.image_id]}

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from datamodules.readers.images import read_picture
 from datamodules.readers.lossy import lossy
+from datamodules.row import Row
 from datamodules.targets.base import FilePerImage
 from masks.void import VOID
 
@@ -67,7 +67,7 @@ class MaskFiles(NumberedMasks):
             joins several (`[5, 1, [2, 3]]`: liver, spleen, both kidneys). All other numbers are class 0.
     """
 
-    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         path = self.path(row.image_id)
         found = read_plane(path)
         if found.shape != size:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from datamodules.matching import matched
+from datamodules.row import Row
 from datamodules.targets.base import Target
 from datamodules.targets.rasters import georeference
 from files.paths import confined
@@ -156,12 +157,12 @@ class Polygons(Target):
         pattern = self.geojson.replace("{image_id}", glob.escape(image_id))
         return next(iter(sorted(self.root.glob(pattern))), path)
 
-    def files(self, row: Any) -> list[Path]:
+    def files(self, row: Row) -> list[Path]:
         if self.csv is not None:
             return [confined(self.root, self.csv)]
         return [path for path in [self._path(row.image_id)] if path.is_file()]
 
-    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         if self._kept is None or self._kept[0] != row.image_id:
             self._kept = row.image_id, *self.polygons(row)
         _, kinds, polygons = self._kept
@@ -173,7 +174,7 @@ class Polygons(Target):
         chosen = [inside[kinds[inside] == kind] for kind in self.classes] if self.classes is not None else [inside]
         return {self.name: np.stack([_drawn(polygons[one], window) > 0 for one in chosen]).astype(np.uint8)}
 
-    def polygons(self, row: Any) -> tuple[np.ndarray, np.ndarray]:
+    def polygons(self, row: Row) -> tuple[np.ndarray, np.ndarray]:
         """Class and polygon of each area of an image `(n,)`, in its pixels (x = column, y = row).
 
         Raises:
@@ -201,7 +202,7 @@ class Polygons(Target):
         held = ~shapely.is_empty(shapes)
         return kinds[held], self._to_pixels(row, shapes[held])
 
-    def _from_csv(self, row: Any) -> tuple[list[str], Sequence["BaseGeometry"]]:
+    def _from_csv(self, row: Row) -> tuple[list[str], Sequence["BaseGeometry"]]:
         shapely = import_shapely()
         rows = self._rows.get(row.image_id, [])
         try:
@@ -213,7 +214,7 @@ class Polygons(Target):
             ) from None
         return [kind for kind, _, _ in rows], shapely.force_2d(shapes)
 
-    def _from_geojson(self, row: Any) -> tuple[list[str], list["BaseGeometry"]]:
+    def _from_geojson(self, row: Row) -> tuple[list[str], list["BaseGeometry"]]:
         from rasterio.warp import transform_geom
         from shapely.geometry import shape
 
@@ -239,7 +240,7 @@ class Polygons(Target):
             kinds.append(kind)
         return kinds, shapes
 
-    def _to_pixels(self, row: Any, polygons: np.ndarray) -> np.ndarray:
+    def _to_pixels(self, row: Row, polygons: np.ndarray) -> np.ndarray:
         if self.csv is not None and self.coordinates == "pixel":
             return polygons
         image = georeference(row)

@@ -10,6 +10,7 @@ from datamodules.readers.base import ImageReadError
 from datamodules.readers.geotiff import HANDLES
 from datamodules.readers.geotiff_data import alpha_bands, data_mask, held
 from datamodules.readers.lossy import lossy
+from datamodules.row import Row
 from datamodules.targets.base import FilePerImage
 from datamodules.targets.mask_files import WHITE, as_numbers, as_truth
 from files.paths import confined
@@ -50,12 +51,12 @@ class RasterMasks(FilePerImage):
             raise ValueError(f"image {image_id!r} has {len(found)} masks: {found[0]}, {found[1]}")
         return found[0] if found else path
 
-    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         path = self.path(row.image_id)
         found, void = self._pixels(row, path, tuple(size))
         return as_truth(as_numbers(found, path, self.classes, self.ignore, void=void), self.name, self.classes)
 
-    def _pixels(self, row: Any, path: Path, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    def _pixels(self, row: Row, path: Path, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """What the raster holds, and where that does not count."""
         from rasterio.enums import Resampling
         from rasterio.errors import RasterioError
@@ -142,7 +143,7 @@ def apart(one: Any, other: Any) -> bool:
     return first[0] >= second[2] or second[0] >= first[2] or first[1] >= second[3] or second[1] >= first[3]
 
 
-def georeference(row: Any) -> Any:
+def georeference(row: Row) -> Any:
     """The open file that lies behind a row: its `crs`, `transform` and `shape`."""
     path = str(row.path)
     if "{band}" not in path:

@@ -1,12 +1,12 @@
 """Masks from a table of run lengths."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from datamodules.matching import matched
+from datamodules.row import Row
 from datamodules.targets.base import Target
 from files.paths import confined
 from files.tables import read_csv
@@ -85,10 +85,10 @@ class RunLengths(Target):
         ids = ids if self.class_column else ids.str.rsplit(self.class_separator, n=1).str[0]
         return ids, [self.classes.index(kind) for kind in kinds]
 
-    def files(self, row: Any) -> list[Path]:
+    def files(self, row: Row) -> list[Path]:
         return [confined(self.root, self.csv)]
 
-    def read_window(self, row: Any, size: tuple[int, ...], window: tuple[int, ...]) -> dict[str, np.ndarray]:
+    def read_window(self, row: Row, size: tuple[int, ...], window: tuple[int, ...]) -> dict[str, np.ndarray]:
         maps = self._empty(window[2:])
         for number, (channel, runs) in enumerate(self._parsed(row.image_id, size), 1):
             value = number if self.instances else 1
@@ -114,10 +114,10 @@ class RunLengths(Target):
                 raise ValueError(f"{self.csv}, image {image_id!r}, its row {number}: {error}") from error
         return found
 
-    def check(self, row: Any, size: tuple[int, ...]) -> None:
+    def check(self, row: Row, size: tuple[int, ...]) -> None:
         self._parse(row.image_id, size)
 
-    def read(self, row: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         maps = self._empty((size[0] * size[1],))
         for number, (channel, runs) in enumerate(self._parse(row.image_id, size), 1):
             rle.paint(maps[channel], runs, number if self.instances else 1)

@@ -1,11 +1,11 @@
 """Label volumes: a voxel mask in a file per image."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from datamodules.readers.volumes import VolumeReader, files_of, read_grid, read_volume, source_of
+from datamodules.row import Row
 from datamodules.targets.mask_files import NumberedMasks
 from preprocessing.orientation import axis_codes, orientation_to
 
@@ -37,10 +37,10 @@ class MaskVolumes(NumberedMasks):
     def follow(self, reader: VolumeReader) -> None:
         self._reader = reader
 
-    def files(self, row: Any) -> list[Path]:
+    def files(self, row: Row) -> list[Path]:
         return files_of(self.path(row.image_id))
 
-    def read(self, row: Any, size: tuple[int, ...]) -> dict[str, np.ndarray]:
+    def read(self, row: Row, size: tuple[int, ...]) -> dict[str, np.ndarray]:
         """The mask of a row.
 
         Raises:
