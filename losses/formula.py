@@ -294,8 +294,7 @@ class _Call:
         self.weights_of: dict[torch.Size, Tensor] = {}
 
     def value(self, node: ast.expr) -> Tensor | float:
-        call = getattr(node, "call", None)
-        if call is not None:
+        if (call := getattr(node, "call", None)) is not None:
             return self.loss(node, call)
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
             return node.value
