@@ -196,7 +196,7 @@ def test_pixels_that_file_or_target_declare_void_are_not_scored(tmp_path, declar
     outputs = [{"mask": torch.from_numpy(one if classes else one[1:])} for one in found]
     chain = [] if classes else [Threshold(), MinimumArea(100)]  # of the water 80 pixels are known
     metrics = [IoUPerImage(classes=classes), DicePerImage(classes=classes), IoUGlobal(classes=classes)]
-    competition = Competition(IoUGlobal(classes=classes, ignore=255), report=metrics, postprocess=chain)
+    competition = Competition(IoUGlobal(classes=classes, ignore=255), extra_metrics=metrics, postprocess=chain)
     for batch in (samples, samples[::-1]):
         callback = CompetitionScore(competition, panels=0)
         callback.on_validation_epoch_start(SimpleNamespace(is_global_zero=True, sanity_checking=False), None)
