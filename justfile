@@ -1,17 +1,17 @@
-# `just` lists what there is (https://just.systems).
+# `just` lists the recipes (https://just.systems).
 _list:
     @just --list
 
-# everything to work on the repository
+# install everything for development
 install:
     pip install -e ".[test,lint,docs]"
     pre-commit install
 
-# the tests; `just test tests/losses -n 0` some of them, in one process
+# run the tests; `just test tests/losses -n 0` runs some of them, in one process
 test *arguments:
     pytest {{arguments}}
 
-# the tests that take minutes
+# run the slow tests
 slow:
     pytest -m slow -n 0
 
@@ -21,18 +21,18 @@ lint:
     ruff format .
     .ci/types
 
-# the site in build/docs, its tutorials run when they have changed
+# build the site in build/docs; tutorials run if they have changed
 docs:
     TUTORIALS=cache sphinx-build -W docs build/docs
 
-# addresses of other sites that no longer answer
+# check external links
 links:
     sphinx-build -b linkcheck docs build/links
 
-# the picture of the README, from a finished quickstart
+# make the image of the README, from a finished quickstart
 picture:
     python -m docs.generate.picture runs/quickstart/fold0/panels docs/images/panel.png 2 3
 
-# a first run, with data it makes itself
+# run the quickstart on generated data
 quickstart:
     python cli.py run --config configs/quickstart.yaml

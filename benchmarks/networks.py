@@ -235,13 +235,13 @@ def main() -> None:
     lines = [
         "# Networks",
         "",
-        "Every architecture of the article that a config can name, and some beside them. Time: one image, forward, as",
-        "a multiple of U-Net/resnet34 at 3 × 256 × 256 in the same process (processor time, median of "
-        f"{ROUNDS} turns); random weights.",
+        "All architectures of the article that a config can use, and a few others. Time: forward pass of one image, as",
+        "a multiple of U-Net/resnet34 at 3 × 256 × 256 in the same process (CPU time, median of "
+        f"{ROUNDS} rounds); random weights.",
         f"Python {platform.python_version()}, {versions}; {processor()}, {torch.get_num_threads()} thread(s).",
         "Written by `python -m benchmarks.networks`.",
         "",
-        "| tip | architecture | image | parameters, M | multiply-adds, G | time | `model.network` |",
+        "| tip | architecture | image | parameters (M) | multiply-adds (G) | time | `model.network` |",
         "|---|---|---|---|---|---|---|",
     ]
     print("\n".join(lines), flush=True)
