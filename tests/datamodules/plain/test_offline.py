@@ -1,6 +1,9 @@
 """The `data` part of a config without loaders."""
 
 import inspect
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from jsonargparse import ArgumentParser
@@ -47,3 +50,29 @@ def test_other_classes_and_unknown_arguments_are_left_to_the_class():
     ):
         assert offline_data(data) == data
     assert offline_data({"class_path": "datamodules.ImageDataModule"})["init_args"] == {}
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+
+import yaml
+from jsonargparse import ArgumentParser
+
+from datamodules.plain import BaseData, offline_data
+
+parser = ArgumentParser()
+parser.add_subclass_arguments(BaseData, "data", required=True)
+for file in Path("configs").glob("*.yaml"):
+    data = offline_data(yaml.safe_load(file.read_text())["data"])
+    built = parser.instantiate_classes(parser.parse_object({"data": data})).data
+    assert type(built).__module__.startswith("datamodules.plain."), file
+    heavy = {"torch", "pytorch_lightning", "albumentations", "scipy", "rasterio", "pydicom"} & set(sys.modules)
+    assert not heavy, (file, heavy)
+"""
+
+
+def test_every_shipped_config_is_built_without_torch():
+    root = Path(__file__).resolve().parents[3]
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", SCRIPT], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
