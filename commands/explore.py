@@ -65,17 +65,16 @@ def compare_labels(arguments: list[str]) -> None:
         print(f"all class counts together: chi-square p {shift.marginals_p:.3g}")
     if chosen.output is None:
         return
-    from html import escape
 
     from reports.dataset.comparisons import add_shift
 
     output = Path(chosen.output)
     output.mkdir(parents=True, exist_ok=True)
-    lead = f"<code>{escape(chosen.labels)}</code> against <code>{escape(chosen.reference)}</code>."
+    lead = f"`{chosen.labels}` against `{chosen.reference}`."
     report = Report(f"Shift of {chosen.label_column}", lead, output)
     report.section("Labels")
     add_shift(report, shift)
-    report.findings += [Finding("look" if shift.shifted else "note", escape(text)) for text in shift.sentences]
+    report.findings += [Finding("look" if shift.shifted else "note", text) for text in shift.sentences]
     report.write("shift.csv", shift.rows.to_csv(index=False).encode())
     report.save(output / "report.html")
     print(f"the report: {output / 'report.html'}; table: {output / 'shift.csv'}")

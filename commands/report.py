@@ -2,7 +2,6 @@
 
 import copy
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +123,7 @@ def lead_of(config: OfflineConfig) -> str:
     metric, runs = config.competition.metric, len(config.runs)
     low, high = bootstrap_interval(metric)
     return (
-        f"{escape(type(metric).__name__)} <b>{float(metric.compute()):.4f}</b> [{low:.4f}, {high:.4f}] out of fold, "
+        f"{type(metric).__name__} **{float(metric.compute()):.4f}** [{low:.4f}, {high:.4f}] out of fold, "
         f"over {len(metric.rows)} images of {runs} {'run' if runs == 1 else 'runs'}."
         + (" Too good: the chain of searched.yaml was tuned on these images." if tuned(config) else "")
     )

@@ -1,6 +1,5 @@
 """Sections of the report that compare: copies, train against test, folds."""
 
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from exploration.facts import ImageFacts
 from exploration.shift import Shift, label_shift, number_shift
 from exploration.statistics import fold_table, image_statistics, truth_names, truths_of
 from reports.dataset.images import Viewer, counted, label_text, short
-from reports.page import Finding, Report, figure_html
+from reports.page import Finding, Report
 from reports.pictures import png
 
 CLEAR = 0.1  # Kolmogorov-Smirnov distance below which a shift is real and does not matter
@@ -52,14 +51,13 @@ def add_copies(report: Report, facts: list[ImageFacts], copies: Copies, viewer: 
             kinds = {copies.kind[index] for index in group}
             _group(report, len(group), [kind for kind in KINDS if kind in kinds], figures)
         if len(groups) > 16:
-            report.text(f"16 of {len(groups):,} groups; all are in <code>duplicates.csv</code>.", quiet=True)
+            report.text(f"16 of {len(groups):,} groups; all are in `duplicates.csv`.", quiet=True)
 
 
 def _group(report: Report, size: int, kinds: list[str], figures: list[tuple[bytes, str]]) -> None:
     words = {"bytes": "equal bytes", "pixels": "equal pixels", "correlation": "correlation", "hash": "perceptual hash"}
-    left = f"<br>the first {len(figures)} shown" if len(figures) < size else ""
-    about = f'<div class="about"><b>{size} images</b>{", ".join(words[kind] for kind in kinds)}{left}</div>'
-    report.add(f'<div class="group">{about}{"".join(figure_html(*figure) for figure in figures)}</div>')
+    left = [f"the first {len(figures)} shown"] if len(figures) < size else []
+    report.group(f"{size} images", [", ".join(words[kind] for kind in kinds), *left], figures)
 
 
 def _sizes_of(groups: list[list[int]], facts: list[ImageFacts]) -> tuple[int, int, int]:
@@ -76,13 +74,13 @@ def _copy_findings(
     output: Path,
 ) -> None:
     use = (
-        f"To keep them in one fold copy <code>{escape(str(output / 'duplicates.csv'))}</code> under "
-        "<code>data.root</code> and set <code>data.metadata: duplicates.csv</code> and "
-        "<code>cv.group: duplicate_group</code>."
+        f"To keep them in one fold copy `{output / 'duplicates.csv'}` under "
+        "`data.root` and set `data.metadata: duplicates.csv` and "
+        "`cv.group: duplicate_group`."
     )
     if exact:
         text = f"{counted(len(exact), 'group')} of equal images ({sum(map(len, exact)):,} images)."
-        report.findings.append(Finding("look", f"{text} <code>cv.duplicates</code> keeps them in one fold.", title))
+        report.findings.append(Finding("look", f"{text} `cv.duplicates` keeps them in one fold.", title))
     if near:
         text = f"{counted(len(near), 'group')} of nearly equal images ({sum(map(len, near)):,} images)."
         report.findings.append(Finding("look", f"{text} {use}", title))
@@ -93,7 +91,7 @@ def _copy_findings(
             report.findings.append(Finding("look", text, title))
     wrong = contradictions(facts, exact)
     if wrong:
-        pair = ", ".join(f"<code>{escape(short(facts[index].image_id))}</code>" for index in wrong[0][:3])
+        pair = ", ".join(f"`{short(facts[index].image_id)}`" for index in wrong[0][:3])
         text = f"{counted(len(wrong), 'group')} of equal images with different labels, first {pair}."
         report.findings.append(Finding("problem", text, title))
     ids = [fact.image_id for fact in facts]
@@ -118,7 +116,7 @@ def add_shifts(report: Report, facts: list[ImageFacts], names: list[str]) -> Non
         first = clear.iloc[0]
         text = (
             f"Test images differ from train in {len(clear)} of {len(shift.rows)} statistics, most in "
-            f"{escape(first['what'])} (median {first['train']:.4g} against {first['reference']:.4g})."
+            f"{first['what']} (median {first['train']:.4g} against {first['reference']:.4g})."
         )
         report.findings.append(Finding("look", text, title))
     else:
@@ -138,7 +136,7 @@ def add_shifts(report: Report, facts: list[ImageFacts], names: list[str]) -> Non
             found = number_shift(*(_pixel_frame(part) for part in truths.values()), what=name)
         add_shift(report, found, "test")
         if found.shifted:
-            report.findings.append(Finding("look", escape("; ".join(found.sentences[:3])) + ".", title))
+            report.findings.append(Finding("look", "; ".join(found.sentences[:3]) + ".", title))
 
 
 def _object_frame(truths: list) -> pd.DataFrame:
@@ -154,10 +152,10 @@ def _pixel_frame(truths: list) -> pd.DataFrame:
 def add_shift(report: Report, shift: Shift, reference: str = "reference") -> None:
     """The verdict and the table of a comparison; `reference` is how the other set is called."""
     first, *others = shift.sentences
-    report.text(escape(first[0].upper() + first[1:]) + ".")
+    report.text(first[0].upper() + first[1:] + ".")
     for sentence in others:
         if sentence.startswith("labels per sample"):
-            report.text(escape(sentence[0].upper() + sentence[1:]) + ".")
+            report.text(sentence[0].upper() + sentence[1:] + ".")
     if not len(shift.rows):
         return
     rows = shift.rows.sort_values(["p", "effect"], ascending=[True, False])
@@ -185,20 +183,20 @@ def add_folds(report: Report, data: BaseData, facts: list[ImageFacts], copies: C
     """What is in each fold, and what lies in two."""
     report.section("Folds")
     if data.folds is None or not Path(data.folds).is_file():
-        name = "" if data.folds is None else f" <code>{escape(str(data.folds))}</code>"
-        report.text(f"No folds file{name} yet: <code>python cli.py folds --config …</code> makes it.")
+        name = "" if data.folds is None else f" `{data.folds}`"
+        report.text(f"No folds file{name} yet: `python cli.py folds --config …` makes it.")
         return
     try:
         folds = read_folds(data.folds)
     except ValueError as error:
-        report.text(escape(str(error)))
-        report.findings.append(Finding("problem", escape(str(error)), "Folds"))
+        report.text(str(error))
+        report.findings.append(Finding("problem", str(error), "Folds"))
         return
-    report.text(f"<code>{escape(str(data.folds))}</code>")
+    report.text(f"`{data.folds}`")
     report.table(fold_table(folds, facts))
     wrong = split_groups(facts, copies, folds)
     if wrong:
-        pair = ", ".join(f"<code>{escape(short(facts[index].image_id))}</code>" for index in wrong[0][:3])
+        pair = ", ".join(f"`{short(facts[index].image_id)}`" for index in wrong[0][:3])
         text = (
             f"{counted(len(wrong), 'group')} of equal or nearly equal images split between folds, first {pair}: "
             "validation sees what was trained on."

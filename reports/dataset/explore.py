@@ -1,7 +1,6 @@
 """The report of a dataset: what to know before the first training."""
 
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +102,7 @@ def _tables(
         test = _with_or_without(data, "test_metadata", data.test_table, report)
     except (FileNotFoundError, ValueError) as error:
         test = None
-        report.findings.append(Finding("problem", f"No test images: {escape(str(error))}"))
+        report.findings.append(Finding("problem", f"No test images: {error}"))
     if test is not None:
         totals["test"] = test
         # The author's validation images may serve as test images too: one file is not its own copy.
@@ -131,7 +130,7 @@ def _with_or_without(data: BaseData, attribute: str, find: Any, report: Report) 
             table = find()
         finally:
             setattr(data, attribute, kept)
-        report.findings.append(Finding("problem", f"<code>data.{attribute}</code> was left out: {escape(str(error))}"))
+        report.findings.append(Finding("problem", f"`data.{attribute}` was left out: {error}"))
         return table
 
 
@@ -147,7 +146,7 @@ def _examiner(
         for message in fatal:
             where = "truth" if split == "train" else "truth of the test images"
             level = "problem" if split == "train" else "note"
-            report.findings.append(Finding(level, f"No {where}. {escape(message)}"))
+            report.findings.append(Finding(level, f"No {where}. {message}"))
     count = sum(map(len, tables.values()))
     return Examiner(data.reader, targets, unknown, int(np.clip(DRAWN_PIXELS // count, 16, 4096)))
 
@@ -158,7 +157,5 @@ def _lead(tables: dict[str, pd.DataFrame], totals: dict[str, pd.DataFrame], limi
     seen = {split: len(table) for split, table in tables.items()}
     if any(seen[split] < len(totals[split]) for split in seen):
         parts = [f"{count:,} {split}" for split, count in seen.items()]
-        text += (
-            f" <b>Only {' and '.join(parts)} images, evenly spread, were looked at</b>; others may hold more copies."
-        )
+        text += f" **Only {' and '.join(parts)} images, evenly spread, were looked at**; others may hold more copies."
     return text

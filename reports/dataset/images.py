@@ -1,6 +1,5 @@
 """Sections of the report about images: samples, files that cannot be read, sizes, intensities."""
 
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -79,7 +78,7 @@ def add_broken(report: Report, facts: list[ImageFacts]) -> None:
         text = f"{counted(len(images), 'image')} cannot be read."
         report.findings.append(Finding("problem", text, title))
     if truths:
-        text = f"{counted(len(truths), 'image')} without usable truth; the first: {escape(truths[0][3])}."
+        text = f"{counted(len(truths), 'image')} without usable truth; the first: {truths[0][3]}."
         report.findings.append(Finding("problem", text, title))
     report.table(pd.DataFrame([*images, *truths], columns=["split", "image", "what", "why"]), most=200)
 
@@ -94,7 +93,7 @@ def add_sizes(report: Report, facts: list[ImageFacts]) -> None:
     kinds = table[["channels", "type"]].drop_duplicates()
     if len(kinds) > 1:
         what = ", ".join(f"{row.channels} × {row.type}" for row in kinds.itertuples())
-        text = f"Images differ in channels or type: {what}. A network wants one kind; see <code>data.reader</code>."
+        text = f"Images differ in channels or type: {what}. A network wants one kind; see `data.reader`."
         report.findings.append(Finding("problem", text, "Sizes"))
     if table["size"].nunique() == 1:
         report.text("All images have one size.")
@@ -148,8 +147,8 @@ def add_intensities(report: Report, facts: list[ImageFacts], names: list[str], d
     report.text(text + "Of images above 4 million pixels every n-th one counts.", quiet=True)
     flat = [fact for fact in good if fact.valid > 0 and not np.any(fact.std)]
     if flat:
-        first = escape(short(flat[0].image_id, 40))
-        text = f"{counted(len(flat), 'image')} with a single colour, first <code>{first}</code>."
+        first = short(flat[0].image_id, 40)
+        text = f"{counted(len(flat), 'image')} with a single colour, first `{first}`."
         report.findings.append(Finding("look", text, "Intensities"))
     void = [fact for fact in good if fact.valid < 0.5]
     if void:

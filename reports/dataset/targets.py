@@ -1,7 +1,5 @@
 """Sections of the report about truth: pixels of classes, objects, labels."""
 
-from html import escape
-
 import numpy as np
 import pandas as pd
 
@@ -35,8 +33,8 @@ def add_truth(report: Report, facts: list[ImageFacts], known: dict[str, list[str
             present = {label for truth in splits.get("train", []) for label in truth.labels}
             absent = [label for label in known.get(name, []) if label not in present]
             if absent and present:
-                some = escape(", ".join(absent[:5]) + (" …" if len(absent) > 5 else ""))
-                text = f"<code>{escape(name)}</code>: {counted(len(absent), 'class')} without a training image: {some}"
+                some = ", ".join(absent[:5]) + (" …" if len(absent) > 5 else "")
+                text = f"`{name}`: {counted(len(absent), 'class')} without a training image: {some}"
                 report.findings.append(Finding("look", text, "Truth"))
         else:
             values = {split: np.array([v for t in truths for v in t.numbers]) for split, truths in splits.items()}
@@ -59,13 +57,13 @@ def _pixels(report: Report, name: str, splits: dict[str, list], derived: bool) -
         share = empty / len(truths)
         report.text(f"{empty:,} of {len(truths):,} {split} images ({share:.1%}) are empty.")
         level = "look" if share > 0.3 else "note"
-        text = f"{share:.0%} of the {split} images have no <code>{escape(name)}</code> at all"
-        advice = "; see the sampler, an <code>Empty</code> head and <code>MinimumArea</code>." if share > 0.3 else "."
+        text = f"{share:.0%} of the {split} images have no `{name}` at all"
+        advice = "; see the sampler, an `Empty` head and `MinimumArea`." if share > 0.3 else "."
         report.findings.append(Finding(level, text + advice, "Truth"))
     rare = table[(table["share of pixels"] > 0) & (table["share of pixels"] < 0.01)]
     if len(rare) and not derived:
         which = ", ".join(f"{row['class']} ({row['share of pixels']:.2%})" for _, row in rare.head(4).iterrows())
-        text = f"<code>{escape(name)}</code>: under 1 % of the pixels are {escape(which)}; dice or lovasz help."
+        text = f"`{name}`: under 1 % of the pixels are {which}; dice or lovasz help."
         report.findings.append(Finding("look", text, "Truth"))
     if not derived:
         areas = {s: np.array([sum(t.pixels.values()) / max(1, t.total) for t in ts]) for s, ts in splits.items()}
@@ -106,11 +104,11 @@ def _objects(report: Report, name: str, kind: str, splits: dict[str, list]) -> N
     split, part = next(iter(areas.items()), ("train", np.zeros(0)))
     tiny = int((part < TINY).sum())
     if tiny:
-        text = f"{counted(tiny, 'object')} of <code>{escape(name)}</code> in {split} under {TINY} pixels: slips?"
+        text = f"{counted(tiny, 'object')} of `{name}` in {split} under {TINY} pixels: slips?"
         report.findings.append(Finding("look", text, "Truth"))
     empty = int((counts.get("train", np.ones(1)) == 0).sum())
     if empty:
-        text = f"{counted(empty, 'train image')} without any object of <code>{escape(name)}</code>."
+        text = f"{counted(empty, 'train image')} without any object of `{name}`."
         report.findings.append(Finding("look", text, "Truth"))
 
 
@@ -148,7 +146,7 @@ def _label_section(report: Report, name: str, splits: dict[str, list]) -> None:
     if len(counts) > 1 and counts.max() > 20 * counts.min():
         few = label_counts(truths).iloc[-1]
         text = (
-            f"<code>{escape(name)}</code>: the rarest class, {escape(few['class'])}, has "
+            f"`{name}`: the rarest class, {few['class']}, has "
             f"{counted(int(few['images']), 'image')}, the most frequent {counts.max():,}; "
             "stratify the folds by it, and balance the sampler or the loss."
         )

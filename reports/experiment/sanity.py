@@ -82,8 +82,7 @@ def add_sanity(report: Report, sets: dict[str, dict[str, np.ndarray]]) -> pd.Dat
         report.findings.append(
             Finding(
                 "look",
-                f"{len(outliers)} predictions hold far more or less than the training truth does: "
-                "<code>outliers.csv</code>.",
+                f"{len(outliers)} predictions hold far more or less than the training truth does: `outliers.csv`.",
                 "Sanity",
             )
         )

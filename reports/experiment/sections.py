@@ -1,6 +1,5 @@
 """The sections of the page of an experiment."""
 
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from predictions.quantiser import LEVELS
 from reports.charts import Drawing, Palette, chart, histogram
 from reports.experiment.reliability import Reliability
 from reports.page import Finding, Report
-from reports.pictures import cell, embedded, png
+from reports.pictures import cell, png
 
 # Caption, image `(C, H, W)`, truth, prediction, and what counts (None: all).
 Entry = tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
@@ -54,9 +53,7 @@ def add_folds(report: Report, scores: pd.DataFrame, metric: CompetitionMetric) -
     report.section("Folds")
     report.table(scores)
     if len(scores) < 2:
-        report.text(
-            "One fold alone: how much folds differ is not known. <code>crossval</code> trains the others.", True
-        )
+        report.text("One fold alone: how much folds differ is not known. `crossval` trains the others.", True)
         return
     values = scores["score"].to_numpy()
     spread = float(values.std(ddof=1))
@@ -65,7 +62,7 @@ def add_folds(report: Report, scores: pd.DataFrame, metric: CompetitionMetric) -
         worst = int(values.argmin() if metric.higher_is_better else values.argmax())
         others = np.delete(values, worst)
         if abs(values[worst] - others.mean()) > 4 * max(float(others.std(ddof=1)), 1e-4):
-            name = escape(str(scores["run"].iloc[worst]))
+            name = str(scores["run"].iloc[worst])
             report.findings.append(
                 Finding(
                     "look", f"{name} scores {values[worst]:.4f}, far from the other folds: look at its curves.", "Folds"
@@ -84,7 +81,7 @@ def add_curves(report: Report, series: dict[str, dict[str, tuple[np.ndarray, np.
         ]
     )
     if not any(series.values()):
-        report.text("No run has a <code>metrics.csv</code>: its members were trained elsewhere, or blended.", True)
+        report.text("No run has a `metrics.csv`: its members were trained elsewhere, or blended.", True)
 
 
 def add_scores(report: Report, metric: CompetitionMetric) -> None:
@@ -116,7 +113,7 @@ def add_probabilities(report: Report, reliabilities: dict[str, Reliability]) -> 
         return
     report.text(
         "Before any post-processing, over all pixels (or images) together. Dice by threshold tells where to look for a "
-        "threshold and how much it matters; the best one here is no promise for other images: <code>search</code> "
+        "threshold and how much it matters; the best one here is no promise for other images: `search` "
         "finds it cross-fitted."
     )
     charts, rows = [], []
@@ -157,7 +154,7 @@ def add_probabilities(report: Report, reliabilities: dict[str, Reliability]) -> 
                 report.findings.append(
                     Finding(
                         "look",
-                        f"probabilities of <code>{escape(label)}</code> are off by {error[channel]:.2f} on average; "
+                        f"probabilities of `{label}` are off by {error[channel]:.2f} on average; "
                         "thresholds carried over from elsewhere will not fit.",
                         "Probabilities",
                     )
@@ -195,14 +192,13 @@ def add_steps(
     )
     if searched is not None:
         report.heading("Curves of search")
-        report.add(f'<p><img src="{embedded(searched)}" alt="score by the values of each parameter"></p>')
+        report.picture(searched, "score by the values of each parameter")
     for name, gain in zip(names, gains, strict=True):
         if gain < -0.0005:
             report.findings.append(
                 Finding(
                     "look",
-                    f"without <code>{escape(name)}</code> the score is better by {-gain:.4f}: tune it with "
-                    "<code>search</code>, or take it out.",
+                    f"without `{name}` the score is better by {-gain:.4f}: tune it with `search`, or take it out.",
                     "Post-processing",
                 )
             )
@@ -235,7 +231,7 @@ def add_panel(report: Report, name: str, entries: list[Entry]) -> None:
     report.heading(name)
     picture = png(draw_panel([row_of(*entry[:-1], valid=entry[-1]) for entry in entries], name))
     report.write(f"{name.split()[0].lower()}.png", picture)
-    report.add(f'<p><img src="{embedded(picture)}" alt="{escape(name)}"></p>')
+    report.picture(picture, name)
 
 
 def _short(values: np.ndarray) -> str:
