@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import MLFlowLogger
 from pytorch_lightning.loggers.logger import DummyExperiment, Logger
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
@@ -81,7 +82,7 @@ class SafeLogger(Logger):
 
     @rank_zero_only
     def log_panel(self, path: Path, step: int) -> None:
-        """Show a picture: `log_image` of wandb's and our Neptune logger, `add_image` of TensorBoard.
+        """Show a picture: `log_image` (wandb, our Neptune logger), `add_image` (TensorBoard), an artifact (MLflow).
 
         Args:
             path: PNG file.
@@ -96,3 +97,5 @@ def _show(logger: Logger, path: Path, step: int) -> None:
     elif hasattr(getattr(logger, "experiment", None), "add_image"):
         picture = cv2.imread(str(path))[..., ::-1]
         logger.experiment.add_image("panels", picture, step, dataformats="HWC")
+    elif isinstance(logger, MLFlowLogger):
+        logger.experiment.log_artifact(logger.run_id, str(path), f"panels/{step:08d}")

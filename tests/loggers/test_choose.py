@@ -347,3 +347,18 @@ def test_wandb_offline_run_has_metrics_and_panels(here, monkeypatch):
         rel=1e-5,
     )
     assert len(list(here.glob("runs/wandb/offline-run-*/files/media/images/panels_*.png"))) == 1
+
+
+@pytest.mark.slow
+def test_mlflow_keeps_metrics_config_and_panels_in_the_runs_folder(here):
+    """The preset as it is."""
+    mlflow = pytest.importorskip("mlflow")
+    preset = Path(__file__).parents[2] / "configs" / "presets" / "mlflow.yaml"
+    flags = ["--config", str(preset), "--trainer.max_epochs", "1"]
+    assert cli.main(["fit", "--config", "c.yaml", *flags]) == 0
+    client = mlflow.MlflowClient("sqlite:///runs/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("competition").experiment_id])
+    logged = [row for row in csv.DictReader(open("runs/c/fold0/metrics.csv")) if row["name"] == "val/score"]
+    assert run.data.metrics["val/score"] == pytest.approx(float(logged[-1]["value"]), rel=1e-5)
+    assert any(key.endswith("loss") and value == "bce" for key, value in run.data.params.items())
+    assert len(list(here.glob("runs/mlartifacts/*/artifacts/panels/*/*.png"))) == 1
