@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -25,6 +25,7 @@ def integers_first(parser: "ArgumentParser") -> None:
     `typing` takes `int | float` and `float | int` for the same, and where a library has asked for the second one first,
     a signature shows floats first. The type of an argument has no public name once it is added.
     """
+    action: Any
     for action in parser._actions:
         if getattr(action, "_typehint", None) == float | int | None:
             action._typehint = Union[int, float, None]  # noqa: UP007 (only `typing` keeps the order)

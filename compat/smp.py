@@ -4,6 +4,7 @@
 """
 
 import re
+from typing import Any
 
 from torch import nn
 
@@ -58,6 +59,7 @@ def tell_encoders(network: nn.Module, before: int, channels: int) -> None:
         before: channels of the images so far.
         channels: channels of the images from now on.
     """
+    module: Any
     for module in network.modules():
         if hasattr(module, "_in_channels") and hasattr(module, "_out_channels"):
             module._in_channels = channels

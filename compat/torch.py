@@ -22,8 +22,8 @@ class WorkerError(NamedTuple):
 def worker_error(text: str) -> WorkerError | None:
     """Where an error arose in a loader's worker, and its own message; None for what is no such error."""
     worker = WORKER.match(text)
-    places = list(re.finditer(r'^  File "(.+)", line (\d+), in .+\n(.*)$', text, re.MULTILINE)) if worker else []
-    if not places:
+    places = list(re.finditer(r'^  File "(.+)", line (\d+), in .+\n(.*)$', text, re.MULTILINE))
+    if worker is None or not places:
         return None
     start = re.search(rf"^(?:\w+\.)*{worker[1]}: ", text[places[-1].end() :], re.MULTILINE)
     if start is None:
