@@ -43,7 +43,7 @@ def test_identities_of_the_article(batch):
 def documented_formulas():
     """Every formula of the table of winners."""
     text = (Path(__file__).parents[2] / "docs/howto/losses.md").read_text()
-    table = text.partition("| `loss` | from |")[2].partition("\n\n")[0]
+    table = text.partition("| `loss` | source |")[2].partition("\n\n")[0]
     cells = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `")]
     return [
         found

@@ -89,7 +89,7 @@ def test_every_candidate_of_the_search_works():
     [
         ({"spacing": [1.0, 1.0]}, TOUCHING, "expected a distance above 0 for each axis"),
         ({"connectivity": 7}, TOUCHING, "expected 6, 18 or 26"),
-        ({"minimum": -1}, TOUCHING, "min_size is -1"),
+        ({"min_size": -1}, TOUCHING, "min_size is -1"),
         ({}, TOUCHING > 0.5, "got bool"),
         ({}, np.stack([TOUCHING] * 2), "3 dimensions"),
         ({"connectivity": 8}, TOUCHING, "2 dimensions"),

@@ -197,7 +197,7 @@ def test_lists_come_from_yaml():
     formats = [
         {"class_path": package + "Boxes", "init_args": VIN},
         {"class_path": package + "Boxes", "init_args": RSNA | {"classes": None}},
-        {"class_path": package + "Cells", "init_args": {"classes": 19, "minimum": 0.01}},
+        {"class_path": package + "Cells", "init_args": {"classes": 19, "min_score": 0.01}},
     ]
     made = parser.instantiate(parser.parse_object({"formats": formats})).formats
     assert (made[0].classes, made[1].classes, made[2].min_score) == (15, None, 0.01)

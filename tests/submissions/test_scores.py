@@ -341,7 +341,7 @@ WITHOUT_CONFIG = {
     },
     "hpa_2021": {
         "metric": {"class_path": "evaluation.metrics.MaskAveragePrecision"},
-        "submission": {"class_path": "submissions.Cells", "init_args": {"minimum": 0.001}},
+        "submission": {"class_path": "submissions.Cells", "init_args": {"min_score": 0.001}},
     },
 }
 CASES = {
