@@ -9,6 +9,7 @@ import pandas as pd
 from datamodules.decoder import Decoder
 from datamodules.external.base import ExternalData
 from datamodules.inputs import inputs_of
+from datamodules.loading import Loading
 from datamodules.metadata import described, listed, loss_weights
 from datamodules.quickstart import Generator
 from datamodules.readers import ImageReader, Reader
@@ -106,7 +107,12 @@ class BaseData:
         generator: Generator | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)  # nothing, or `Loading` where a LightningDataModule stands on top
+        if kwargs and not isinstance(self, Loading):
+            raise TypeError(
+                f"{type(self).__name__} has no argument {next(iter(kwargs))!r}; those of loaders belong to the "
+                "datamodule on top of it, datamodules.ImageDataModule of ImageData"
+            )
+        super().__init__(**kwargs)  # of `Loading` where a LightningDataModule stands on top
         self.root, self.images, self.test_images = root, images, test_images
         self.targets, self.test_targets, self.reader = targets, test_targets or [], reader or self.default_reader()
         self.preprocessing = preprocessing or []

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
+
+from datamodules.plain import ImageData
 
 HEAVY = [
     "torch",
@@ -39,6 +42,11 @@ assert len(data.split_table("train")) == 2
 assert {{data.truth(row)["mask"].shape for row in rows_of(data.table())}} == {{(1, 8, 9)}}
 print([name for name in {HEAVY} if name in sys.modules])
 """
+
+
+def test_an_argument_of_loaders_is_told():
+    with pytest.raises(TypeError, match="ImageData has no argument 'batch_size'; those of loaders belong to"):
+        ImageData("data", "*.png", [], batch_size=2)
 
 
 def test_tables_folds_sizes_and_truth_need_no_torch(tmp_path):

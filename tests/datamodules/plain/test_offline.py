@@ -1,10 +1,13 @@
 """The `data` part of a config without loaders."""
 
 import inspect
+import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from jsonargparse import ArgumentParser
 
@@ -50,6 +53,32 @@ def test_other_classes_and_unknown_arguments_are_left_to_the_class():
     ):
         assert offline_data(data) == data
     assert offline_data({"class_path": "datamodules.ImageDataModule"})["init_args"] == {}
+
+
+class Mine(datamodules.ImageDataModule):
+    """A datamodule of a fork, with files and an argument of its own."""
+
+    def __init__(self, *args: Any, prefix: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.prefix = prefix
+
+    def find(self, root: str, pattern: str, source: str) -> pd.DataFrame:
+        table = super().find(root, pattern, source)
+        return table.assign(image_id=self.prefix + table["image_id"])
+
+
+def test_a_datamodule_of_a_fork_is_built_as_it_is(tmp_path):
+    (tmp_path / "1.png").touch()
+    given = {"root": str(tmp_path), "images": "*.png", "targets": [], "prefix": "mine-", "batch_size": 3}
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(plain.BaseData, "data")
+    data = offline_data({"class_path": f"{__name__}.Mine", "init_args": given})
+    built = parser.instantiate_classes(parser.parse_object({"data": data})).data
+    assert type(built) is Mine
+    assert built.batch_size == 3
+    assert built.table()["image_id"].tolist() == ["mine-1"]
+    again = pickle.loads(pickle.dumps(built))
+    assert again.table()["image_id"].tolist() == ["mine-1"]
 
 
 SCRIPT = """
