@@ -3,6 +3,7 @@
 All of it is accepted for one release, with a `FutureWarning` that gives the new name.
 """
 
+import re
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -60,16 +61,44 @@ def accept_former_arguments(name: str, arguments: dict[str, Any]) -> dict[str, A
 
 
 def accept_former_flags(arguments: list[str]) -> list[str]:
-    """The arguments of a command line with former flags (`--data.repeats 2`) under their names of today."""
-    found = []
+    """The arguments of a command line under their names of today: flags (`--data.repeats 2`), and keys in their values
+    (`--competition.postprocess '[{class_path: …, init_args: {…}}]'`)."""
+    found: list[str] = []
+    path: tuple[str, ...] = ()  # of the flag whose value comes next
     for argument in arguments:
+        if not argument.startswith("--"):
+            found.append(_present_value(argument, path))
+            path = ()
+            continue
         flag, equals, value = argument.partition("=")
-        former = flag.removeprefix("--").replace("init_args.", "")
-        if flag.startswith("--") and former in KEYS:
-            _warn(f"--{former}", f"--{KEYS[former]}")
-            flag = f"--{KEYS[former]}"
-        found.append(f"{flag}{equals}{value}")
+        flag = _present_flag(flag)
+        path = tuple(flag.removeprefix("--").rstrip("+").split("."))
+        found.append(f"{flag}{equals}{_present_value(value, path)}")
     return found
+
+
+def _present_flag(flag: str) -> str:
+    """A flag under its name of today; what stands below a former key, or `+` after it, stays."""
+    for former, now in KEYS.items():
+        key = r"\.(?:init_args\.)?".join(map(re.escape, former.split(".")))
+        if match := re.match(rf"--{key}(?=$|[.+])", flag):
+            _warn(f"--{former}", f"--{now}")
+            return f"--{now}{flag[match.end() :]}"
+    return flag
+
+
+def _present_value(text: str, path: tuple[str, ...]) -> str:
+    """The value of a flag; a mapping or list in it is read as the part of a config at `path`."""
+    if not path or not text.lstrip().startswith(("{", "[")):
+        return text
+    import yaml  # here: every start of the command line reads this file
+
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError:  # the parser will say so
+        return text
+    present = _renamed(content, path, "")
+    return text if present == content else yaml.safe_dump(present, default_flow_style=True, sort_keys=False, width=1e9)
 
 
 def _renamed(value: Any, path: tuple[str, ...], owner: str) -> Any:

@@ -30,7 +30,14 @@ from compat.jsonargparse import cause_first, flags_of, integers_first, own_words
 from datamodules import BaseDataModule
 from evaluation.cross_validation import CrossValidation
 from evaluation.interval import bootstrap_interval
-from experiments.arguments import changes, check_names, check_order, config_files, expand_run, experiment_name
+from experiments.arguments import (
+    CONFIG_FLAGS,
+    changes,
+    check_names,
+    check_order,
+    expand_run,
+    experiment_name,
+)
 from experiments.curves import Curves
 from experiments.run_folder import RunFolder, fold_name, git_commit
 from experiments.save_run import SaveRun, check_folds
@@ -271,12 +278,21 @@ def shown_to_network(config: str) -> list[Any]:
 def with_present_keys(arguments: list[str]) -> list[str]:
     """The arguments with the text of each config that has former keys in place of its path."""
     found = list(arguments)
-    for file in config_files(arguments):
-        content = yaml.safe_load(read_text(file)) if file.is_file() else None
-        if isinstance(content, dict) and (present := accept_former_keys(content)) != content:
-            text = to_yaml(present)
-            found = [text if part == str(file) else part.replace(f"={file}", f"={text}") for part in found]
+    for number, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if flag in CONFIG_FLAGS and equals:
+            found[number] = f"{flag}={present_text(value)}"
+        elif flag in CONFIG_FLAGS and number + 1 < len(arguments):
+            found[number + 1] = present_text(arguments[number + 1])
     return found
+
+
+def present_text(path: str) -> str:
+    """The text of a config under the names of today where it has former ones, else its path."""
+    content = yaml.safe_load(read_text(path)) if Path(path).is_file() else None
+    if not isinstance(content, dict) or (present := accept_former_keys(content)) == content:
+        return path
+    return to_yaml(present)
 
 
 def time_limit(text: str) -> PredictionTimeLimit:

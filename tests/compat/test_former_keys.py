@@ -42,6 +42,48 @@ def test_flags():
     assert found == ["--data.samples_per_image", "2", "--data.samples_per_image=3", "--cv.repeats", "4", "c.yaml"]
 
 
+def test_flags_below_a_former_key_and_lists_that_are_added_to(monkeypatch):
+    monkeypatch.setitem(former_keys.KEYS, "competition.old", "competition.new")
+    given = ["--competition.old.iou.init_args.classes=3", "--competition.old+=x", "--competition.older", "1"]
+    with pytest.warns(FutureWarning, match="--competition.old is now --competition.new"):
+        found = accept_former_flags(given)
+    assert found == ["--competition.new.iou.init_args.classes=3", "--competition.new+=x", "--competition.older", "1"]
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_keys_in_the_values_of_flags(joined, monkeypatch):
+    monkeypatch.setitem(former_keys.ARGUMENTS, "Watershed", {"seed": "seed_threshold"})
+    values = {
+        "--competition.postprocess+": '[{"class_path": "postprocessing.Watershed", "init_args": {"seed": 0.5}}]',
+        "--data.init_args": "{repeats: 2}",
+        "--runs": "{repeats: 2}",
+        "--name": "[no yaml",
+    }
+    pairs = [part for flag, value in values.items() for part in ([f"{flag}={value}"] if joined else [flag, value])]
+    with pytest.warns(FutureWarning):
+        found = accept_former_flags(pairs)
+    found = [part.partition("=")[2] for part in found] if joined else found[1::2]
+    assert yaml.safe_load(found[0])[0]["init_args"] == {"seed_threshold": 0.5}
+    assert yaml.safe_load(found[1]) == {"samples_per_image": 2}
+    assert found[2:] == ["{repeats: 2}", "[no yaml"]
+
+
+@pytest.mark.parametrize("given", ["./c.yaml", "c.yaml", "sub/../c.yaml"])
+def test_a_config_is_read_however_its_path_is_written(tmp_path, monkeypatch, given):
+    from commands.command_line.training import with_present_keys
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "c.yaml").write_text("data: {repeats: 2}")
+    (tmp_path / "d.yaml").write_text("data: {samples_per_image: 2}")
+    for form in ([f"--config={given}"], ["--config", given], ["-c", given]):
+        with pytest.warns(FutureWarning):
+            found = with_present_keys([*form, "--config", "./d.yaml"])
+        text = found[0].removeprefix("--config=") if len(form) == 1 else found[1]
+        assert yaml.safe_load(text) == {"data": {"samples_per_image": 2}}
+        assert found[-1] == "./d.yaml"
+
+
 def test_arguments_of_classes_in_lists_and_classes(monkeypatch):
     monkeypatch.setitem(former_keys.ARGUMENTS, "Watershed", {"seed": "seed_threshold"})
     monkeypatch.setitem(former_keys.CLASSES, "postprocessing.Former", "postprocessing.Watershed")
