@@ -1,4 +1,4 @@
-"""Pure functions on files and arrays. `preprocessing.<Step>` are the steps of `prepare --steps`."""
+"""Pure functions on files and arrays, and the steps of `prepare --steps` and `data.preprocessing`."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Clahe", "Preprocess", "RemoveHaze", "Resize", "Stretch"]
 
-# Imported when asked for: `files.paths` is wanted by everything, cv2 by few.
+# Imported lazily: all rooms import this package, few need cv2.
 MODULES = {"Clahe": "clahe", "Preprocess": "base", "RemoveHaze": "haze", "Resize": "resize", "Stretch": "stretch"}
 
 

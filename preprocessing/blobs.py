@@ -1,4 +1,4 @@
-"""Blobs by differences of Gaussians: candidates such as lung nodules, cells, stars."""
+"""Blob detection by differences of Gaussians: candidates such as lung nodules, cells, stars."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,15 +7,15 @@ import numpy as np
 
 
 class Blobs(NamedTuple):
-    """What `find_blobs` found, strongest contrast first."""
+    """Blobs found by `find_blobs`, brightest centre first."""
 
     centres: np.ndarray  # (N, axes) in pixels or voxels, in the order of the array's axes
-    sigmas: np.ndarray  # (N,) standard deviation of the Gaussian that answers alike, mm (pixels without spacing)
-    values: np.ndarray  # (N,) of the array at the centre
+    sigmas: np.ndarray  # (N,) standard deviation of the Gaussian with the same response, mm (pixels without spacing)
+    values: np.ndarray  # (N,) value of the array at the centre
 
     @property
     def radii(self) -> np.ndarray:
-        """Radius `(N,)` of the solid disk or ball that answers alike, in the unit of `sigmas`."""
+        """Radius `(N,)` of the solid disk or ball with the same response, in the unit of `sigmas`."""
         return np.sqrt(2) * self.sigmas
 
 
@@ -28,25 +28,25 @@ def find_blobs(
     sigma_ratio: float = 1.25,
     overlap: float = 0.5,
 ) -> Blobs:
-    """Bright blobs on dark ground: local maxima, over place and scale, of differences of Gaussians (Lowe, IJCV 2004).
+    """Find bright blobs on a dark background, by differences of Gaussians (Lowe, IJCV 2004).
 
-    "Deep Breath" (Data Science Bowl 2017, 9th place) took nodule centres so from the output of its segmentation
-    network. `skimage.feature.blob_dog` does the work; sigmas are the blob's own here (scikit-image gives those of its
-    filter, which are smaller, in 3-D by a third).
+    Blobs are local maxima over position and scale. "Deep Breath" (Data Science Bowl 2017, 9th place) found nodule
+    centres this way in the output of its segmentation network. Uses `skimage.feature.blob_dog`, but returns the sigmas
+    of the blobs (scikit-image returns those of its filters, which are smaller, in 3-D by a third).
 
     Args:
         array: `(H, W)`, `(D, H, W)` or any other number of axes; integers keep their values.
-        min_sigma: of the smallest blob, in the unit of `spacing`.
-        max_sigma: of the largest blob.
-        threshold: smallest response. A Gaussian blob of height 1 answers with 0.44 in 2-D, 0.50 in 3-D.
-        spacing: length of a voxel along each axis, mm, in the order of the axes; voxels unless given. Blobs are then
-            round in millimetres.
-        sigma_ratio: between one scale and the next; sigma is known to half a step, here 12 %. 1.6 (Lowe's) takes half
-            the filters and knows it to 27 %.
-        overlap: a blob that overlaps a larger one by more than this share of its volume is dropped.
+        min_sigma: sigma of the smallest blob, in the unit of `spacing`.
+        max_sigma: sigma of the largest blob.
+        threshold: minimum response. A Gaussian blob of height 1 has a response of 0.44 in 2-D, 0.50 in 3-D.
+        spacing: length of a voxel along each axis, mm, in the order of the axes (default: 1). Blobs are round in
+            millimetres.
+        sigma_ratio: ratio of successive scales. The precision of sigma is half a step: 12 % for the default, 27 % for
+            1.6 (Lowe's), which needs half the filters.
+        overlap: maximum overlap with a larger blob, as a share of the volume; blobs above it are dropped.
 
     Raises:
-        ValueError: sizes or spacing that make no sense, or a NaN in the array.
+        ValueError: if sizes or spacing are invalid, or the array contains NaN or infinity.
     """
     from skimage.feature import blob_dog
 
@@ -60,9 +60,9 @@ def find_blobs(
         )
     values = array.astype(np.float32)  # integers, or scikit-image divides them by the largest of their type
     if not np.isfinite(values).all():
-        raise ValueError("the array holds NaN or infinity; fill it first")
+        raise ValueError("array contains NaN or infinity; fill these values first")
     share = _filter_share(array.ndim, sigma_ratio)
-    # One scale more on either side: an end of the scales is no maximum.
+    # One more scale at either end: a maximum cannot be at the first or last scale.
     smallest, largest = share * min_sigma / sigma_ratio / steps, share * max_sigma * sigma_ratio / steps
     found = blob_dog(values, smallest, largest, sigma_ratio, threshold, overlap, exclude_border=False)
     centres = found[:, : array.ndim].astype(np.int64)
@@ -75,9 +75,9 @@ def find_blobs(
 
 
 def _filter_share(axes: int, ratio: float) -> float:
-    """Sigma of the filter that answers strongest to a Gaussian blob, as a share of the blob's own.
+    """Return the sigma of the filter with the strongest response to a Gaussian blob, as a share of the blob's sigma.
 
-    A Gaussian of sigma 1 answers to the difference of filters s and ratio * s with
+    The response of a Gaussian of sigma 1 to the difference of filters s and ratio * s is
     (1 + s²)^(-n/2) - (1 + ratio² s²)^(-n/2) at its centre, which is largest where
     (1 + ratio² s²) / (1 + s²) = ratio^(4 / (n + 2)).
     """

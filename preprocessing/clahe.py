@@ -7,19 +7,18 @@ import numpy as np
 
 from preprocessing.base import Preprocess, from_share, full_scale
 
-LEVELS = 256  # of the histogram, whatever the type; with 65536 almost every bin is empty and nothing would be limited
+LEVELS = 256  # histogram levels for any type; with 65536 almost every bin is empty and the clip limit has no effect
 
 
 class Clahe(Preprocess):
-    """Raise local contrast (CLAHE); see `clahe`.
+    """Contrast-limited adaptive histogram equalisation (CLAHE); see `clahe`.
 
     Args:
-        tiles: tiles along each axis, as OpenCV counts them; 8 unless `kernel` is given.
-        kernel: instead the side of a tile in pixels, as scikit-image counts (SIIM-ACR, 31st place: 32 on 1024 x 1024,
-            before resizing).
-        clip: limit of the contrast: how much steeper than a straight line the curve of a tile may be; 0 for no limit.
-        colour: `lab` changes the lightness of a colour image and keeps its hue, `channels` treats each channel alone.
-        max_value: largest value the data can have, where its type could hold more: 4095 for 12 bits in a 16-bit type.
+        tiles: number of tiles along each axis, as in OpenCV (default: 8). Exclusive with `kernel`.
+        kernel: side of a tile in pixels, as in scikit-image (SIIM-ACR, 31st place: 32 on 1024 x 1024, before resizing).
+        clip: contrast limit: maximum slope of a tile's curve relative to a straight line; 0 for no limit.
+        colour: `lab` equalises the lightness of a colour image and keeps its hue, `channels` equalises each channel.
+        max_value: largest possible pixel value, if below that of the type: 4095 for 12 bits stored in 16.
     """
 
     def __init__(
@@ -45,26 +44,26 @@ def clahe(
     colour: Literal["lab", "channels"] = "lab",
     max_value: float | None = None,
 ) -> np.ndarray:
-    """Contrast-limited adaptive histogram equalisation (Zuiderveld, Graphics Gems IV, 1994) as OpenCV does it.
+    """Apply contrast-limited adaptive histogram equalisation (Zuiderveld, Graphics Gems IV, 1994), as OpenCV does.
 
-    8 bits go through OpenCV. Deeper data and floats keep their depth: the same curves of 256 levels, read between the
-    levels, so that the result does not depend on the type the picture is stored in. (OpenCV's own 16-bit path takes
-    65536 levels, and with small tiles then changes next to nothing.)
+    8-bit images use OpenCV. Other types keep their depth: the same curves of 256 levels are interpolated between
+    levels, so the result does not depend on the type of the image. (OpenCV's 16-bit version uses 65536 levels and has
+    almost no effect with small tiles.)
 
     Args:
         image: `(H, W, C)` or `(H, W)`; uint8, uint16, or float in 0 … 1.
-        tiles: tiles along each axis; 8 unless `kernel` is given.
-        kernel: side of a tile in pixels; the axis gets the number of tiles that comes nearest.
-        clip: limit of the contrast; 2 is common for pictures, 40 is OpenCV's own. 0 for no limit.
-        colour: of images of 3 channels: `lab` works on L of CIE LAB, `channels` on each channel; three equal channels
-            are gray either way. Other numbers of channels are treated one by one.
-        max_value: largest value of the data; that of the type (1 for floats) unless given.
+        tiles: number of tiles along each axis (default: 8). Exclusive with `kernel`.
+        kernel: side of a tile in pixels; the number of tiles is rounded.
+        clip: contrast limit; 2 is common for images, 40 is OpenCV's default, 0 is no limit.
+        colour: for images of 3 channels: `lab` equalises L of CIE LAB, `channels` each channel; three equal channels
+            are gray in either case. Images of other numbers of channels are equalised per channel.
+        max_value: largest possible pixel value (default: that of the type, 1 for floats).
 
     Returns:
-        An array of the same shape and type. A channel of one single value stays as it is.
+        An array of the same shape and type. Constant channels are unchanged.
 
     Raises:
-        ValueError: both `tiles` and `kernel`, another type, or values above `max_value`.
+        ValueError: if both `tiles` and `kernel` are given, the type is not supported, or values exceed `max_value`.
     """
     _check(tiles, kernel, clip)
     if image.ndim == 2:
@@ -81,12 +80,12 @@ def clahe(
 
 
 def tile_grid(size: tuple[int, int], tiles: int | None = None, kernel: int | None = None) -> tuple[int, int]:
-    """Rows and columns of tiles of an image of `size` `(H, W)`, at least 1 and at most one per pixel.
+    """Return the number of rows and columns of tiles, at least 1 and at most one per pixel.
 
     Args:
-        size: of the image.
-        tiles: tiles along each axis; 8 where neither is given.
-        kernel: instead the side of a tile in pixels: 32 on 1024 gives 32 tiles, on 512 it gives 16.
+        size: size of the image, `(H, W)`.
+        tiles: number of tiles along each axis (default: 8).
+        kernel: side of a tile in pixels: 32 gives 32 tiles for 1024 pixels, 16 for 512.
     """
     rows, columns = (tiles or 8 if kernel is None else round(side / kernel) for side in size)
     return min(max(rows, 1), size[0]), min(max(columns, 1), size[1])
@@ -94,13 +93,13 @@ def tile_grid(size: tuple[int, int], tiles: int | None = None, kernel: int | Non
 
 def _check(tiles: int | None, kernel: int | None, clip: float) -> None:
     if tiles is not None and kernel is not None:
-        raise ValueError(f"CLAHE: tiles is {tiles} and kernel is {kernel}; give one (a number, or pixels)")
+        raise ValueError(f"CLAHE: tiles is {tiles} and kernel is {kernel}; set only one of them")
     if (tiles is not None and tiles < 1) or (kernel is not None and kernel < 1) or not clip >= 0:
-        raise ValueError(f"CLAHE: tiles {tiles}, kernel {kernel}, clip {clip}; expected 1 or more, 0 or more for clip")
+        raise ValueError(f"CLAHE: tiles is {tiles}, kernel {kernel}, clip {clip}; expected >= 1, for clip >= 0")
 
 
 def _equalise_lightness(image: np.ndarray, grid: tuple[int, int], clip: float, scale: float) -> np.ndarray:
-    # In floats: LAB of 8 bits loses up to several levels of each colour on the way there and back.
+    # In floats: a round trip through 8-bit LAB changes colours by several levels.
     lab = cv2.cvtColor((image / scale).astype(np.float32), cv2.COLOR_RGB2LAB)
     light = np.clip(lab[..., 0] / 100, 0, 1)
     if light.min() == light.max():
@@ -111,14 +110,14 @@ def _equalise_lightness(image: np.ndarray, grid: tuple[int, int], clip: float, s
 
 def _equalise(channel: np.ndarray, grid: tuple[int, int], clip: float, scale: float) -> np.ndarray:
     if channel.size == 0 or channel.min() == channel.max():
-        return channel.copy()  # no contrast to raise; the limit alone would make it brighter
+        return channel.copy()  # no contrast; the clip limit would only make it brighter
     if channel.dtype == np.uint8 and scale == 255:
-        # OpenCV pads an axis that needs none when the other does, by a whole pixel per tile.
+        # OpenCV pads an axis without need, by one pixel per tile, if the other axis needs padding.
         padded = _whole_tiles(np.ascontiguousarray(channel), grid)
         return cv2.createCLAHE(clip, grid[::-1]).apply(padded)[: channel.shape[0], : channel.shape[1]]
     curves, side = _curves(channel, grid, clip, scale)
     result = np.empty_like(channel)
-    for top in range(0, len(channel), 256):  # strips, for the memory of large images
+    for top in range(0, len(channel), 256):  # in strips, to save memory for large images
         rows = slice(top, top + 256)
         levels = channel[rows] * np.float32((LEVELS - 1) / scale)
         share = _between_tiles(curves, levels, top, side)
@@ -129,7 +128,7 @@ def _equalise(channel: np.ndarray, grid: tuple[int, int], clip: float, scale: fl
 def _curves(
     channel: np.ndarray, grid: tuple[int, int], clip: float, scale: float
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """The curve of each tile, 0 … 1, `(rows, columns, LEVELS)` float32; and a tile's height and width."""
+    """Return the curve of each tile, 0 … 1, `(rows, columns, LEVELS)` float32, and the height and width of a tile."""
     rows, columns = grid
     levels = _whole_tiles(np.rint(channel * np.float32((LEVELS - 1) / scale)).astype(np.uint8), grid)
     height, width = levels.shape[0] // rows, levels.shape[1] // columns
@@ -139,7 +138,7 @@ def _curves(
         limit = max(int(clip * height * width / LEVELS), 1)
         excess = np.maximum(counts - limit, 0).sum(1)
         counts = np.minimum(counts, limit) + (excess // LEVELS)[:, None]
-        # The rest, less than one a level, goes to levels at even steps.
+        # The remainder, less than one per level, is distributed over evenly spaced levels.
         for tile, rest in enumerate((excess % LEVELS).tolist()):
             if rest:
                 counts[tile, :: max(LEVELS // rest, 1)][:rest] += 1
@@ -148,13 +147,13 @@ def _curves(
 
 
 def _whole_tiles(channel: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """The channel mirrored at its lower and right edge, so that tiles are whole pixels."""
+    """Pad a channel by reflection at its lower and right border to an integer number of pixels per tile."""
     below, right = (-side % count for side, count in zip(channel.shape, grid, strict=True))
     return cv2.copyMakeBorder(channel, 0, below, 0, right, cv2.BORDER_REFLECT_101) if below or right else channel
 
 
 def _between_tiles(curves: np.ndarray, levels: np.ndarray, top: int, side: tuple[int, int]) -> np.ndarray:
-    """Levels (float, from row `top` on) through the curves of the four nearest tiles, weighted by nearness."""
+    """Map levels (float, from row `top` on) by the curves of the four nearest tiles, interpolated bilinearly."""
     rows, columns, count = curves.shape
     flat = curves.reshape(-1)
     below = np.minimum(levels.astype(np.int32), count - 2)

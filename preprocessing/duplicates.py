@@ -1,4 +1,4 @@
-"""Groups of pictures that are the same, or nearly."""
+"""Groups of duplicate and near-duplicate images."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,14 +11,14 @@ Pair = tuple[int, int]
 
 
 def connected_groups(count: int, pairs: Iterable[Pair] | np.ndarray) -> np.ndarray:
-    """Group of each of `count` items such that both items of every pair share it, also through others.
+    """Group items that are connected by pairs, directly or through other items.
 
     Args:
         count: number of items.
-        pairs: indices of two items that belong together; an array `(P, 2)` is taken as it is.
+        pairs: pairs of indices of connected items, or an array `(P, 2)`.
 
     Returns:
-        `(count,)` int64: the smallest index of the item's group; an item alone has its own.
+        `(count,)` int64: for each item the smallest index in its group; a single item has its own index.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -31,7 +31,7 @@ def connected_groups(count: int, pairs: Iterable[Pair] | np.ndarray) -> np.ndarr
 
 
 def equal_pairs(hashes: Sequence[str | None]) -> list[Pair]:
-    """Pairs (first, later) of items with one hash: of bytes or of pixels. None equals nothing: it could not be read."""
+    """Return pairs (first, later) of items with equal hashes of bytes or pixels; None (unreadable) equals nothing."""
     first: dict[str, int] = {}
     pairs = []
     for index, value in enumerate(hashes):
@@ -41,14 +41,14 @@ def equal_pairs(hashes: Sequence[str | None]) -> list[Pair]:
 
 
 def near_by_hash(hashes: np.ndarray, distance: int = 6, block: int = 2048) -> list[Pair]:
-    """Pairs of pictures whose perceptual hashes differ in few bits.
+    """Find pairs of images whose perceptual hashes differ in few bits.
 
     Args:
-        hashes: `(N,)` uint64 of `perceptual_hash`, or `(N, 8)` of `dihedral_hashes` to find turned and mirrored copies
-            as well. Hash 0 (a picture without structure) is near nothing.
-        distance: most bits that may differ, of 64. Unrelated pictures differ in 32 on average; at 6 chance alone joins
-            one pair in 10^11.
-        block: pictures compared with all others at once; bounds the memory to `block * N` bytes.
+        hashes: `(N,)` uint64 of `perceptual_hash`, or `(N, 8)` of `dihedral_hashes` to include rotated and flipped
+            duplicates. Hash 0 (an image without structure) matches nothing.
+        distance: maximum number of differing bits, of 64. Unrelated images differ in 32 bits on average; at 6, one in
+            10^11 unrelated pairs matches.
+        block: number of images compared with all others at once; memory is `block * N` bytes.
 
     Returns:
         `(i, j)` with i < j.
@@ -69,13 +69,13 @@ def near_by_hash(hashes: np.ndarray, distance: int = 6, block: int = 2048) -> li
 
 
 def thumbnail(image: np.ndarray, side: int = 64) -> np.ndarray:
-    """`(C, side, side)` uint8 of an image `(H, W, C)`: each channel from its smallest to its largest value.
+    """Return a thumbnail `(C, side, side)` uint8 of an image `(H, W, C)`, each channel scaled to its range of values.
 
-    Made for `near_by_correlation`, to which brightness and contrast are nothing: 16-bit and float channels keep the
-    levels that matter, and 30,000 images of 4 channels fit into half a gigabyte. A constant channel is 0.
+    For `near_by_correlation`, which ignores brightness and contrast. 16-bit and float channels keep their relevant
+    levels, and 30,000 images of 4 channels take half a gigabyte. A constant channel is 0.
     """
     if image.ndim != 3 or 0 in image.shape:
-        raise ValueError(f"an image is (H, W, C), found {image.shape}")
+        raise ValueError(f"image is {image.shape}, expected (H, W, C)")
     planes = []
     for plane in np.moveaxis(image, -1, 0):
         small = cv2.resize(np.nan_to_num(plane).astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
@@ -86,22 +86,23 @@ def thumbnail(image: np.ndarray, side: int = 64) -> np.ndarray:
 
 
 def near_by_correlation(thumbnails: np.ndarray, threshold: float = 0.95, block: int = 1024) -> list[Pair]:
-    """Pairs of images that correlate in EVERY channel (Human Protein Atlas 2018, 7th place: each of R, G, B, Y).
+    """Find pairs of images that correlate in EVERY channel (Human Protein Atlas 2018, 7th place: R, G, B and Y).
 
-    Channels are compared apart because two fields of a slide may share all stains but one, and that one is the label.
-    A channel that is constant in both images agrees, one that is constant in a single one does not; images in which
-    no channel has structure are near nothing.
+    Channels are compared separately because two fields of a slide may share all stains but one, which is the label.
+    A channel that is constant in both images matches; one that is constant in only one of them does not. Images
+    without structure in any channel match nothing.
 
     Args:
-        thumbnails: `(N, C, h, w)` of any number type, also memory-mapped; see `thumbnail`.
-        threshold: least correlation of each channel; 0.95 finds noisy and JPEG copies and leaves neighbours apart.
-        block: images in memory at once, as float32, twice; pairs of blocks are multiplied.
+        thumbnails: `(N, C, h, w)` of any numeric type, may be memory-mapped; see `thumbnail`.
+        threshold: minimum correlation of each channel; 0.95 finds noisy and JPEG duplicates but not neighbouring
+            fields.
+        block: number of images in memory at once, twice, as float32; pairs of blocks are multiplied.
 
     Returns:
         `(i, j)` with i < j.
     """
     if thumbnails.ndim != 4:
-        raise ValueError(f"thumbnails are (N, C, h, w), found {thumbnails.shape}")
+        raise ValueError(f"thumbnails are {thumbnails.shape}, expected (N, C, h, w)")
     pairs: list[Pair] = []
     for start in range(0, len(thumbnails), block):
         ones, ones_flat = _standardised(thumbnails[start : start + block])
@@ -115,7 +116,7 @@ def near_by_correlation(thumbnails: np.ndarray, threshold: float = 0.95, block: 
 
 
 def _standardised(part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Channels `(n, C, h * w)` float32 with mean 0 and length 1, and which of them are constant `(n, C)`."""
+    """Return channels `(n, C, h * w)` float32 with mean 0 and norm 1, and which of them are constant `(n, C)`."""
     flat = np.asarray(part).reshape(*part.shape[:2], -1).astype(np.float32)
     largest = np.abs(flat).max(axis=2)
     flat -= flat.mean(axis=2, keepdims=True)
@@ -129,8 +130,8 @@ def _standardised(part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _agreeing(
     ones: np.ndarray, ones_flat: np.ndarray, others: np.ndarray, others_flat: np.ndarray, threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Row and column of the pairs that agree in every channel."""
-    # The first channel as one matrix product; the others only where it agreed, which is seldom.
+    """Return rows and columns of the pairs that match in every channel."""
+    # The first channel as one matrix product; the others only for the few pairs that match in it.
     near = ones[:, 0] @ others[:, 0].T >= threshold
     near |= ones_flat[:, 0][:, None] & others_flat[:, 0][None]
     near &= (~ones_flat).any(axis=1)[:, None]

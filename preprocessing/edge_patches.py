@@ -1,4 +1,4 @@
-"""Windows along the edges of a mask, and nowhere else."""
+"""Windows along the edges of a mask."""
 
 from itertools import product
 
@@ -7,9 +7,9 @@ import numpy as np
 
 
 def edge_pixels(mask: np.ndarray) -> np.ndarray:
-    """Pixels of a mask `(H, W)` that touch its outside, in the order in which its outlines run, `(n, 2)` rows, columns.
+    """Return the edge pixels of a mask `(H, W)`, in the order of its outlines, as rows and columns `(n, 2)`.
 
-    Pixels at the image's own border are no edge where the mask goes on to it.
+    Where the mask touches the image border, the border is not an edge.
     """
     filled = np.ascontiguousarray(mask).astype(np.uint8)
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
@@ -18,7 +18,7 @@ def edge_pixels(mask: np.ndarray) -> np.ndarray:
     if not contours:
         return np.empty((0, 2), np.int64)
     points = np.concatenate([contour[:, 0, ::-1] for contour in contours]).astype(np.int64)
-    # `findContours` walks along holes outside the mask, and along the image's border too
+    # `findContours` also follows holes outside the mask, and the image border
     points = points[(filled - inner)[points[:, 0], points[:, 1]] > 0]
     missing = (filled - inner) > 0
     missing[points[:, 0], points[:, 1]] = False
@@ -26,24 +26,24 @@ def edge_pixels(mask: np.ndarray) -> np.ndarray:
 
 
 def edge_patches(mask: np.ndarray, size: int, min_cover: int = 2, beyond: bool = False) -> np.ndarray:
-    """Windows such that every edge pixel of a mask lies in `min_cover` different ones, and none is without an edge.
+    """Return windows that cover every edge pixel of a mask `min_cover` times; each contains an edge.
 
-    Carvana 2017, 11th place: tiles of 256 pixels along the edge of the coarse stage's mask, overlapping so that each of
-    its pixels is seen at least twice. The outlines are walked once per cover, each time beginning elsewhere; a window
-    is laid around as long a piece as it can hold of what the walk's windows do not hold yet.
+    Carvana 2017, 11th place: tiles of 256 pixels along the edge of the coarse stage's mask, overlapping so that each
+    edge pixel is covered at least twice. The outlines are traversed once per cover, each time from another start; each
+    window is placed around the longest uncovered piece of the outline that fits.
 
     Args:
         mask: `(H, W)` bool.
-        size: side of a window; along an axis that is shorter it takes all there is.
-        min_cover: least number of windows over an edge pixel, as far as there are so many different ones: within the
-            image, the pixel in its corner has one, and so has an image that fits into a window.
-        beyond: let windows hang over the image's border where there are too few within it.
+        size: side of a window in pixels; limited to the image size along each axis.
+        min_cover: minimum number of different windows over an edge pixel, if the image has that many: a pixel in the
+            image's corner has one, and so has an image that fits into a window.
+        beyond: allow windows across the image border if there are too few inside.
 
     Returns:
         `(n, 4)` int64: top, left, height, width; top and left may be negative with `beyond`.
     """
     if size < 1 or min_cover < 1:
-        raise ValueError(f"edge_patches: size is {size} and min_cover {min_cover}, expected 1 or more each")
+        raise ValueError(f"edge_patches: size is {size} and min_cover is {min_cover}, both must be >= 1")
     points = edge_pixels(mask)
     lengths = np.minimum(size, mask.shape)
     places = np.array(mask.shape) - lengths + 1
@@ -56,7 +56,7 @@ def edge_patches(mask: np.ndarray, size: int, min_cover: int = 2, beyond: bool =
             last = int((high - low < lengths).all(1).sum()) - 1
             first = np.clip((low[last] + high[last] + 1) // 2 - lengths // 2, 0, places - 1)
             first = _another(first, open_[0], lengths, places, chosen, beyond)
-            if first is None:  # this pixel alone has all its windows: those it shared them with may have others
+            if first is None:  # all windows of this pixel are used, but the next pixels may have others
                 open_ = open_[1:]
                 continue
             chosen[int(first[0]), int(first[1])] = None
@@ -72,14 +72,14 @@ def _another(
     chosen: dict[tuple[int, int], None],
     beyond: bool,
 ) -> np.ndarray | None:
-    """A window near `first` that holds the point and was not chosen yet, `None` where there is none."""
+    """Return a window near `first` that contains the point and is not in `chosen`; None if there is none."""
     if tuple(first.tolist()) not in chosen:
         return first
     low, high = point - lengths + 1, point
     within = [range(max(0, low[axis]), min(high[axis], places[axis] - 1) + 1) for axis in (0, 1)]
     everywhere = [range(low[axis], high[axis] + 1) for axis in (0, 1)]
     for rows, columns in (within, everywhere) if beyond else (within,):
-        # away by a quarter of a window where that is possible, so that a pixel is seen in another context
+        # if possible a quarter of a window away, so that the pixel has another context
         rows, columns = (
             sorted(axis, key=lambda place: abs(abs(place - own) - length // 4))
             for axis, own, length in zip((rows, columns), first.tolist(), lengths.tolist(), strict=True)

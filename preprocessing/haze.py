@@ -10,12 +10,12 @@ class RemoveHaze(Preprocess):
     """Remove haze from outdoor and satellite colour images; see `remove_haze`.
 
     Args:
-        window: side of the square in which a dark pixel is looked for, in pixels.
-        omega: share of the haze that is removed; a little of it is how we see distance.
-        min_transmission: smallest transmission, below which noise would be blown up.
-        radius: of the guided filter that fits the transmission to edges, in pixels.
-        eps: of the guided filter: variance (of values in 0 … 1) from which on an edge is an edge.
-        max_value: largest value the data can have, where its type could hold more: 10000 for Sentinel-2 reflectance.
+        window: side of the square of the dark channel, odd, in pixels.
+        omega: share of the haze to remove, 0 … 1; a little haze keeps the impression of depth.
+        min_transmission: minimum transmission, above 0; limits the amplification of noise.
+        radius: radius in pixels of the guided filter that aligns the transmission with edges.
+        eps: variance of the guided filter, for values in 0 … 1, above which edges are kept.
+        max_value: largest possible pixel value, if below that of the type: 10000 for Sentinel-2 reflectance.
     """
 
     def __init__(
@@ -44,30 +44,30 @@ def remove_haze(
     eps: float = 1e-4,
     max_value: float | None = None,
 ) -> np.ndarray:
-    """Dark channel prior: He, Sun, Tang, "Single Image Haze Removal Using Dark Channel Prior", CVPR 2009.
+    """Remove haze (He, Sun, Tang, "Single Image Haze Removal Using Dark Channel Prior", CVPR 2009).
 
-    Almost every square of a clear colour image has a pixel that is dark in some channel; what is bright there is haze:
-    `image = clear * t + light * (1 - t)`. The transmission t is refined by a guided filter (He, ECCV 2010) instead of
-    the first paper's matting. Planet's Amazon competition, 1st place. Defaults are the papers'.
+    Almost every square of a haze-free colour image has a pixel that is dark in some channel, so brightness there is
+    haze: `image = clear * t + light * (1 - t)`. The transmission t is refined by a guided filter (He, ECCV 2010)
+    instead of the matting of the first paper. Planet's Amazon competition, 1st place. Defaults are the papers'.
 
     Args:
         image: `(H, W, C)` with 3 or more colour bands; uint8, uint16, or float in 0 … 1.
-        window: side of the square, odd.
-        omega: share of the haze that is removed, 0 … 1.
-        min_transmission: smallest transmission, above 0.
-        radius: of the guided filter; 0 leaves the transmission as it is, blocky.
-        eps: of the guided filter, for values in 0 … 1.
-        max_value: largest value of the data; that of the type (1 for floats) unless given.
+        window: side of the square, odd, in pixels.
+        omega: share of the haze to remove, 0 … 1.
+        min_transmission: minimum transmission, above 0.
+        radius: radius of the guided filter in pixels; 0 skips it and leaves the transmission blocky.
+        eps: variance of the guided filter, for values in 0 … 1.
+        max_value: largest possible pixel value (default: that of the type, 1 for floats).
 
     Returns:
         An array of the same shape and type, clipped to 0 … max_value.
 
     Raises:
-        ValueError: fewer than 3 channels, another type, or values above `max_value`.
+        ValueError: if there are fewer than 3 channels, the type is not supported, or values exceed `max_value`.
     """
     _check(window, omega, min_transmission)
     if image.ndim != 3 or image.shape[2] < 3:
-        raise ValueError(f"haze removal wants a colour image (H, W, 3 or more), got {image.shape}")
+        raise ValueError(f"haze removal: image is {image.shape}, expected (H, W, C) with 3 or more channels")
     scale = full_scale(image, max_value)
     hazy = image.astype(np.float64) / scale
     light = atmospheric_light(hazy, window)
@@ -79,37 +79,37 @@ def remove_haze(
 
 
 def dark_channel(image: np.ndarray, window: int = 15) -> np.ndarray:
-    """The smallest value of any channel in the square around each pixel, `(H, W)`.
+    """Return the minimum over all channels in the square around each pixel, `(H, W)`.
 
     Args:
         image: `(H, W, C)` float.
-        window: side of the square, odd; at the border only what lies inside counts.
+        window: side of the square, odd, in pixels; cropped at the image border.
     """
     return cv2.erode(image.min(2), np.ones((window, window), np.uint8))
 
 
 def atmospheric_light(image: np.ndarray, window: int = 15, share: float = 0.001) -> np.ndarray:
-    """Colour `(C,)` of the haze: the mean of those pixels whose dark channel is brightest.
+    """Return the colour `(C,)` of the haze: the mean of the pixels with the brightest dark channel.
 
     Args:
         image: `(H, W, C)` float.
-        window: of the dark channel.
-        share: of the pixels that count, at least one.
+        window: side of the square of the dark channel, in pixels.
+        share: share of pixels to average, at least one pixel.
     """
     dark = dark_channel(image, window).ravel()
     count = max(1, int(dark.size * share))
     brightest = np.argpartition(dark, -count)[-count:]
-    return np.maximum(image.reshape(-1, image.shape[2])[brightest].mean(0), 1e-6)  # a black image has no light
+    return np.maximum(image.reshape(-1, image.shape[2])[brightest].mean(0), 1e-6)  # above 0 for a black image
 
 
 def guided_filter(guide: np.ndarray, values: np.ndarray, radius: int, eps: float) -> np.ndarray:
-    """Smooth `values` but keep the edges that `guide` has (He, Sun, Tang, "Guided Image Filtering", ECCV 2010).
+    """Smooth `values` but keep the edges of `guide` (He, Sun, Tang, "Guided Image Filtering", ECCV 2010).
 
     Args:
         guide: `(H, W)` float, in 0 … 1.
         values: `(H, W)` float.
-        radius: of the box, `2 * radius + 1` pixels wide; at the border only what lies inside counts.
-        eps: variance of the guide from which on an edge is an edge.
+        radius: radius of the box, `2 * radius + 1` pixels wide; cropped at the image border.
+        eps: variance of the guide above which edges are kept.
 
     Returns:
         `(H, W)` float64.
@@ -133,6 +133,6 @@ def _box_sum(array: np.ndarray, radius: int) -> np.ndarray:
 def _check(window: int, omega: float, min_transmission: float) -> None:
     if window < 1 or window % 2 == 0 or not 0 <= omega <= 1 or not 0 < min_transmission <= 1:
         raise ValueError(
-            f"haze removal: window {window}, omega {omega}, min_transmission {min_transmission}; expected an odd "
-            "number of pixels, a share in 0 … 1, and one above 0"
+            f"haze removal: window is {window}, omega {omega}, min_transmission {min_transmission}; expected an odd "
+            "number of pixels, a share in 0 … 1, and a share above 0"
         )

@@ -1,10 +1,10 @@
-"""Hounsfield units and windows of CT."""
+"""Hounsfield units and CT windows."""
 
 from typing import Literal
 
 import numpy as np
 
-AIR = -1000.0  # HU; what lies outside the scanner's circle is taken for air
+AIR = -1000.0  # HU; value of pixels outside the scanner's circle
 
 WINDOWS: dict[str, tuple[float, float]] = {
     # Centre and width in HU. Murphy and Baxter, "Windowing (CT)", radiopaedia.org/articles/windowing-ct:
@@ -17,10 +17,10 @@ WINDOWS: dict[str, tuple[float, float]] = {
     "spine": (50.0, 250.0),
     "brain": (40.0, 80.0),
     "stroke": (32.0, 8.0),
-    # What the public solutions of RSNA 2019 (intracranial haemorrhage) put beside `brain`:
+    # Used with `brain` in the public solutions of RSNA 2019 (intracranial haemorrhage):
     "subdural": (80.0, 200.0),
     "brain_soft_tissue": (40.0, 380.0),
-    # RSNA 2020 (pulmonary embolism), 1st place: this one, lung, and (40, 400).
+    # RSNA 2020 (pulmonary embolism), 1st place: this window, lung, and (40, 400).
     "embolism": (100.0, 700.0),
     # LUNA16 and Data Science Bowl 2017, 1st place (grt123): clip to [-1200, 600].
     "nodule": (-300.0, 1800.0),
@@ -37,24 +37,26 @@ def to_hu(
     padding: np.ndarray | None = None,
     air: float = AIR,
 ) -> np.ndarray:
-    """Hounsfield units of stored values: `stored * slope + intercept`, padding as air.
+    """Convert stored values to Hounsfield units: `stored * slope + intercept`, padding as air.
 
     Args:
         stored: integers of any type and shape.
         slope: RescaleSlope.
         intercept: RescaleIntercept.
-        padding: bool, of the shape of `stored`: pixels that were never measured (`padding_mask`).
-        air: what those become, in HU.
+        padding: bool mask of pixels without a measurement, in the shape of `stored` (`padding_mask`).
+        air: value of padding in HU.
 
     Returns:
-        float32 of the shape of `stored`; exact up to 2**24.
+        float32 in the shape of `stored`; exact up to 2**24.
 
     Raises:
-        ValueError: a slope of 0, or numbers that are not finite.
+        ValueError: if the slope is 0, or slope or intercept are not finite.
     """
     if not np.isfinite([slope, intercept]).all() or slope == 0:
-        raise ValueError(f"slope {slope} and intercept {intercept} give no Hounsfield units")
-    # float32 keeps every 16-bit integer; the product of deep data needs more before it is rounded.
+        raise ValueError(
+            f"RescaleSlope is {slope}, RescaleIntercept is {intercept}; expected finite numbers, slope not 0"
+        )
+    # float32 represents all 16-bit integers exactly; wider integers need float64 for the product.
     wide = np.float32 if stored.dtype.itemsize <= 2 else np.float64
     values = stored.astype(wide)
     if slope != 1:
@@ -68,12 +70,12 @@ def to_hu(
 
 
 def lookup(stored: np.ndarray, first: int, table: np.ndarray) -> np.ndarray:
-    """Values of a modality look-up table, float32 (PS3.3 C.11.1.1): what lies outside gets its first or last entry.
+    """Apply a modality look-up table (PS3.3 C.11.1.1); values outside get its first or last entry, as float32.
 
     Args:
         stored: integers of any shape.
-        first: the stored value that maps to the first entry.
-        table: entries.
+        first: stored value of the first entry.
+        table: entries of the table.
     """
     return table[np.clip(stored.astype(np.int64) - first, 0, len(table) - 1)].astype(np.float32)
 
@@ -81,15 +83,15 @@ def lookup(stored: np.ndarray, first: int, table: np.ndarray) -> np.ndarray:
 def padding_mask(
     stored: np.ndarray, value: int | None, limit: int | None = None, also: tuple[int, ...] = ()
 ) -> np.ndarray | None:
-    """Where stored values are padding; None where none is.
+    """Return a mask of padding pixels, or None if there are none.
 
-    A value that was written with the wrong sign (63536 for −2000 in signed data) is understood.
+    Values written with the wrong sign (63536 for −2000 in signed data) are recognised.
 
     Args:
         stored: stored integers, before slope and intercept.
         value: PixelPaddingValue.
-        limit: PixelPaddingRangeLimit: all values from `value` to it, in either direction, are padding.
-        also: further values that mean padding; many CTs are filled with −2000 and do not say so.
+        limit: PixelPaddingRangeLimit; all values between `value` and `limit`, in either order, are padding.
+        also: further padding values; many CTs are padded with −2000 without declaring it.
     """
     if not np.issubdtype(stored.dtype, np.integer):
         return None
@@ -110,13 +112,13 @@ def padding_mask(
 
 
 def named_window(name: str) -> tuple[float, float]:
-    """Centre and width of a window by name.
+    """Return centre and width of a named window.
 
     Raises:
-        ValueError: lists the known names.
+        ValueError: if the name is unknown; lists the known names.
     """
     if name not in WINDOWS:
-        raise ValueError(f"no window {name!r}; known are {', '.join(WINDOWS)}, or give [centre, width]")
+        raise ValueError(f"unknown window {name!r}, expected one of {', '.join(WINDOWS)}, or [centre, width]")
     return WINDOWS[name]
 
 
@@ -127,41 +129,43 @@ def window(
     bits: Literal[0, 8, 16] = 0,
     function: WindowFunction = "LINEAR_EXACT",
 ) -> np.ndarray:
-    """Values between the ends of a window, spread over the output; what lies outside is clipped.
+    """Scale the values of a window to the range of the output and clip values outside.
 
     Args:
         values: HU, any shape.
-        centre: middle of the window.
-        width: its width, above 0; 1 and more for `LINEAR`.
+        centre: centre of the window in HU.
+        width: width of the window in HU, above 0; at least 1 for `LINEAR`.
         bits: 0 for float32 in 0 … 1; 8 for uint8 0 … 255, 16 for uint16 0 … 65535, rounded.
-        function: of PS3.3 C.11.2.1: `LINEAR_EXACT` goes from centre − width / 2 to centre + width / 2, which is what
-            people mean by a window; `LINEAR`, the default of DICOM files, is half a value off so that width counts
-            integer values; `SIGMOID` has soft ends.
+        function: VOI LUT function of PS3.3 C.11.2.1: `LINEAR_EXACT` ranges from centre − width / 2 to centre +
+            width / 2, the usual meaning of a window; `LINEAR`, the default of DICOM files, is shifted by half a value
+            so that width counts integer values; `SIGMOID` has smooth ends.
 
     Raises:
-        ValueError: a width that is no width.
+        ValueError: if centre or width are not finite, or the width is too small.
     """
-    least = 1.0 if function == "LINEAR" else 0.0
-    if not (np.isfinite(centre) and np.isfinite(width)) or width < least or width <= 0:
+    min_width = 1.0 if function == "LINEAR" else 0.0
+    if not (np.isfinite(centre) and np.isfinite(width)) or width < min_width or width <= 0:
         raise ValueError(
-            f"window centre {centre}, width {width}: {function} wants a width {'>= 1' if least else '> 0'}"
+            f"window centre is {centre}, width is {width}; {function} needs a width {'>= 1' if min_width else '> 0'}"
         )
     values = values.astype(np.float32, copy=False)
     if function == "SIGMOID":
-        with np.errstate(over="ignore"):  # exp of far outside is infinite, and 1 / (1 + inf) is the 0 that is meant
+        with np.errstate(
+            over="ignore"
+        ):  # exp overflows to inf far outside the window, and 1 / (1 + inf) is the correct 0
             share = 1.0 / (1.0 + np.exp(-4.0 * (values - np.float32(centre)) / np.float32(width)))
     elif function == "LINEAR" and width == 1:
         share = (values > centre - 0.5).astype(np.float32)
     else:
         low, span = (centre - 0.5 - (width - 1) / 2, width - 1) if function == "LINEAR" else (centre - width / 2, width)
-        share = values - np.float32(low)  # one new array: large ones cost more to get than to fill
+        share = values - np.float32(low)  # a single new array: allocating large ones is slow
         share /= np.float32(span)
         np.clip(share, 0, 1, out=share)
     return to_bits(share, bits)
 
 
 def to_bits(share: np.ndarray, bits: Literal[0, 8, 16]) -> np.ndarray:
-    """Shares 0 … 1 as float32 (`bits` 0), uint8 or uint16, rounded to the nearest; float32 shares are written over."""
+    """Convert shares 0 … 1 to float32 (`bits` 0), uint8 or uint16, rounded to nearest; overwrites float32 input."""
     share = share.astype(np.float32, copy=False)
     if bits == 0:
         return share

@@ -1,6 +1,6 @@
-"""MetaImage volumes: `.mha`, and `.mhd` with its `.raw` or `.zraw` (LUNA16, PROMISE12, BraTS 2013, ISLES 2015).
+"""MetaImage volumes: `.mha`, and `.mhd` with a `.raw` or `.zraw` file (LUNA16, PROMISE12, BraTS 2013, ISLES 2015).
 
-Written from the format's description (itk.org/Wiki/MetaIO/Documentation); needs nothing but NumPy.
+Follows the documentation of the format (itk.org/Wiki/MetaIO/Documentation); needs only NumPy.
 """
 
 import zlib
@@ -29,13 +29,13 @@ LONGEST = 1 << 16  # bytes of a header
 
 
 class MetaImageHeader(NamedTuple):
-    """What a header says.
+    """Header of a MetaImage file.
 
     Attributes:
         size: `(D, H, W)`.
         affine: `(4, 4)` from (slice, row, column) to RAS millimetres.
-        fields: every line of it.
-        begin: where the pixels begin in a `.mha`.
+        fields: all fields of the header.
+        begin: offset of the voxels in a `.mha`, in bytes.
     """
 
     size: tuple[int, int, int]
@@ -45,11 +45,12 @@ class MetaImageHeader(NamedTuple):
 
 
 def read_metaimage_header(path: Path | str) -> MetaImageHeader:
-    """The header of a MetaImage file, without its voxels.
+    """Read the header of a MetaImage file, without its voxels.
 
     Raises:
-        ValueError: no MetaImage, not three axes, or fields that contradict themselves; names the file.
-        FileNotFoundError: there is no such file.
+        ValueError: if the file is not a MetaImage, does not have three axes, or has inconsistent fields; names the
+            file.
+        FileNotFoundError: if the file does not exist.
     """
     fields: dict[str, str] = {}
     with open(path, "rb") as handle:
@@ -57,7 +58,7 @@ def read_metaimage_header(path: Path | str) -> MetaImageHeader:
             line = handle.readline(LONGEST)
             key, equals, value = line.decode("latin-1").partition("=")
             if not equals or handle.tell() > LONGEST:
-                raise ValueError(f"{path} is no MetaImage: no ElementDataFile in its header ({line[:30]!r})")
+                raise ValueError(f"{path} is not a MetaImage: no ElementDataFile in its header, found {line[:30]!r}")
             fields[key.strip()] = value.strip()
         begin = handle.tell()
     size = [int(number) for number in _numbers(fields, ("DimSize",), path, _axes(fields, path))]
@@ -70,7 +71,7 @@ def read_metaimage_header(path: Path | str) -> MetaImageHeader:
     directions = turn.reshape(3, 3).T
     if not (spacing > 0).all() or abs(np.linalg.det(directions)) < 1e-6:
         found = f"ElementSpacing {spacing.tolist()} and TransformMatrix {turn.tolist()}"
-        raise ValueError(f"{path}: {found} span no volume")
+        raise ValueError(f"{path}: {found} do not span a volume")
     affine = np.eye(4)
     affine[:3, :3] = (LPS_TO_RAS @ (directions * spacing))[:, ::-1]
     affine[:3, 3] = LPS_TO_RAS @ origin
@@ -78,14 +79,14 @@ def read_metaimage_header(path: Path | str) -> MetaImageHeader:
 
 
 def read_metaimage(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
-    """A MetaImage volume `(D, H, W)` in the file's own type (native byte order), and its affine.
+    """Read a MetaImage volume `(D, H, W)` in the file's own type (native byte order), and its affine.
 
-    The affine `(4, 4)` float64 maps (slice, row, column) to world millimetres in RAS (the file counts in LPS).
+    The affine `(4, 4)` float64 maps (slice, row, column) to world millimetres in RAS (the file uses LPS).
 
     Raises:
-        ValueError: what `read_metaimage_header` refuses, several channels, or voxels that are fewer or more than the
-            header says; names the file.
-        FileNotFoundError: the header or its data file is not there.
+        ValueError: if the header is invalid (`read_metaimage_header`), there are several channels, or the number of
+            voxels differs from the header; names the file.
+        FileNotFoundError: if the header or its data file does not exist.
     """
     header = read_metaimage_header(path)
     fields = header.fields
@@ -95,7 +96,7 @@ def read_metaimage(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
     if fields.get("ElementNumberOfChannels", "1") != "1":
         raise ValueError(f"{path} has {fields['ElementNumberOfChannels']} channels, expected 1")
     if fields.get("BinaryData", "True").lower() == "false":
-        raise ValueError(f"{path} holds its voxels as text, which is not read; save it as binary")
+        raise ValueError(f"{path}: voxels are stored as text (BinaryData = False), expected binary; save it as binary")
     big = "true" in (fields.get(key, "").lower() for key in ("BinaryDataByteOrderMSB", "ElementByteOrderMSB"))
     dtype = np.dtype(TYPES[kind]).newbyteorder(">" if big else "<")
     content = _content(path, header)
@@ -105,44 +106,46 @@ def read_metaimage(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
         try:
             content = unpack.decompress(content, expected + 1)  # never more than the header claims
         except zlib.error as error:
-            raise ValueError(f"{path}: its voxels are damaged ({error})") from error
+            raise ValueError(f"{path}: compressed voxels are damaged ({error})") from error
     elif fields.get("HeaderSize") == "-1":
         content = content[-expected:]
     if len(content) != expected:
         raise ValueError(
-            f"{path}: {len(content)} bytes of voxels{' or more' if len(content) > expected else ''}, the header says "
-            f"{' x '.join(map(str, header.size))} of {kind}: {expected}; the file is truncated or its header is wrong"
+            f"{path} has {len(content)} bytes of voxels{' or more' if len(content) > expected else ''}, expected "
+            f"{expected} for {' x '.join(map(str, header.size))} of {kind}; the file is truncated or the header wrong"
         )
     array = np.frombuffer(content, dtype).reshape(header.size)
     return array.astype(dtype.newbyteorder("="), copy=True), header.affine
 
 
 def data_file(path: Path | str) -> Path:
-    """The file that holds the voxels: the header's own, or the one that it names."""
+    """Return the file with the voxels: the header's own, or the one named in the header."""
     path = Path(path)
     name = read_metaimage_header(path).fields["ElementDataFile"]
     if name.upper() == "LOCAL":
         return path
     if name.split()[0].upper() == "LIST" or "%" in name:
-        raise ValueError(f"{path}: its voxels lie in several files ({name}), which is not read; save it as one")
+        raise ValueError(f"{path}: voxels are in several files ({name}), expected one; save it as one file")
     if Path(name).name != name:
-        raise ValueError(f"{path}: ElementDataFile is {name!r}, expected the name of a file beside it")
+        raise ValueError(f"{path}: ElementDataFile is {name!r}, expected the name of a file in the same folder")
     return path.parent / name
 
 
 def write_metaimage(path: Path | str, array: np.ndarray, affine: np.ndarray, compress: bool = True) -> None:
-    """Write a volume as `.mha`, or as `.mhd` with a `.raw` (`.zraw`) beside it; complete or not at all.
+    """Write a volume atomically as `.mha`, or as `.mhd` with a `.raw` (`.zraw`) file.
 
     Args:
-        path: ends in `.mha` or `.mhd`.
+        path: file ending in `.mha` or `.mhd`.
         array: `(D, H, W)` of one of `TYPES`.
         affine: `(4, 4)` from (slice, row, column) to RAS millimetres.
-        compress: pack the voxels with zlib.
+        compress: compress the voxels with zlib.
     """
     path = Path(path)
     names = {np.dtype(kind): name for name, kind in TYPES.items()}
     if path.suffix not in (".mha", ".mhd") or array.ndim != 3 or array.dtype.newbyteorder("=") not in names:
-        raise ValueError(f"{path}: {array.dtype} {array.shape}, expected .mha or .mhd and (D, H, W) of a known type")
+        raise ValueError(
+            f"{path}: array is {array.dtype} {array.shape}, expected .mha or .mhd and (D, H, W) of one of {list(TYPES)}"
+        )
     columns = LPS_TO_RAS @ np.asarray(affine, np.float64)[:3, :3][:, ::-1]
     spacing = np.linalg.norm(columns, axis=0)
     content = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
@@ -165,7 +168,7 @@ def write_metaimage(path: Path | str, array: np.ndarray, affine: np.ndarray, com
     }
     text = "".join(f"{key} = {value}\n" for key, value in fields.items()).encode()
     if not local:
-        write_bytes(raw, content)  # the header last: with it the volume is there
+        write_bytes(raw, content)  # the header last: it makes the volume visible
     write_bytes(path, text + (content if local else b""))
 
 

@@ -1,4 +1,4 @@
-"""Images and masks at another size."""
+"""Resizing of images and masks."""
 
 from typing import Literal
 
@@ -7,16 +7,16 @@ import numpy as np
 
 from preprocessing.base import Preprocess
 
-EXACT = (np.uint8, np.uint16, np.int16, np.float32, np.float64)  # types cv2 resizes without going through another
+EXACT = (np.uint8, np.uint16, np.int16, np.float32, np.float64)  # types that cv2 resizes without conversion
 
 
 class Resize(Preprocess):
-    """Scale images, and masks by the nearest pixel; see `resize_image`.
+    """Resize images, and masks by nearest neighbour; see `resize_image`.
 
     Args:
-        size: `[height, width]`, or the longer side, and the other keeps the proportion. (Carvana, 11th place: a coarse
-            mask on `[320, 480]`, then tiles along its edge at full size.)
-        enlarge: `linear` or `cubic`, where an axis grows. Where it shrinks pixels are averaged, whatever is given here.
+        size: `[height, width]` in pixels, or the longer side, keeping the aspect ratio. (Carvana, 11th place: a coarse
+            mask at `[320, 480]`, then tiles along its edge at full size.)
+        enlarge: interpolation for axes that grow, `linear` or `cubic`. Axes that shrink are always averaged.
     """
 
     changes_shape = True
@@ -35,7 +35,7 @@ class Resize(Preprocess):
 
 
 def target_size(size: tuple[int, int], wanted: tuple[int, int] | int) -> tuple[int, int]:
-    """`(H, W)` after scaling an image of `size` `(H, W)` to `wanted`: `(H, W)`, or the longer side."""
+    """Return `(H, W)` of an image of `size` `(H, W)` resized to `wanted`, which is `(H, W)` or the longer side."""
     if not isinstance(wanted, int):
         return int(wanted[0]), int(wanted[1])
     factor = wanted / max(size)
@@ -45,21 +45,20 @@ def target_size(size: tuple[int, int], wanted: tuple[int, int] | int) -> tuple[i
 def resize_image(
     image: np.ndarray, size: tuple[int, int], enlarge: Literal["linear", "cubic"] = "linear"
 ) -> np.ndarray:
-    """An image at another size, in its own type.
+    """Resize an image; the type is kept.
 
     Args:
         image: `(H, W, C)` or `(H, W)`; uint8, uint16, int16, float32 or float64.
-        size: height first: `(320, 480)` is 320 rows of 480 pixels. (OpenCV counts the other way round.)
-        enlarge: how an axis that grows is filled; one that shrinks is averaged (INTER_AREA), for nothing else is free
-            of aliasing.
+        size: `(H, W)`, height first (OpenCV uses width first).
+        enlarge: interpolation for axes that grow; axes that shrink are averaged (INTER_AREA) to avoid aliasing.
 
     Raises:
-        ValueError: another type; class numbers go through `resize_mask`.
+        ValueError: if the type is not supported; use `resize_mask` for class numbers.
     """
     if image.dtype not in EXACT:
-        raise ValueError(f"cannot resize an image of {image.dtype}, only {[kind.__name__ for kind in EXACT]}")
+        raise ValueError(f"image is {image.dtype}, expected one of {', '.join(kind.__name__ for kind in EXACT)}")
     height, width = size
-    # INTER_AREA averages only where both axes shrink, so each axis has its own pass where they differ.
+    # INTER_AREA averages only if both axes shrink, so shrinking and growing axes are resized separately.
     smaller = (min(height, image.shape[0]), min(width, image.shape[1]))
     result = image
     if smaller != image.shape[:2]:
@@ -71,7 +70,7 @@ def resize_image(
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A mask or label image at another size, by the nearest pixel (centres on centres): no value is invented.
+    """Resize a mask or label image by nearest neighbour, aligned at pixel centres.
 
     Args:
         mask: `(…, H, W)` of any type.

@@ -1,22 +1,22 @@
-"""The geometry of a stack of slices: order, spacing, gaps, place in the world."""
+"""The geometry of a stack of slices: order, spacing, gaps, affine."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-PARALLEL = 1e-3  # a direction cosine may differ by this much within one series; files round to 6 digits and fewer
-SAME_PLACE = 1e-3  # mm; slices that are no further apart lie on each other
+PARALLEL = 1e-3  # tolerance of direction cosines within a series; files round to 6 digits or fewer
+SAME_PLACE = 1e-3  # mm; slices closer than this are at the same position
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
 class Gap(NamedTuple):
-    """Two slices in a row that are not one step apart."""
+    """Two successive slices whose distance differs from the slice step."""
 
-    after: int  # number of the slice before the gap, in sorted order
+    after: int  # index of the slice before the gap, in sorted order
     distance: float  # mm
-    step: float  # mm, the usual one
-    missing: int  # slices that seem to be missing; 0 for a gap that is no multiple of the step
+    step: float  # mm, the median distance
+    missing: int  # number of missing slices; 0 if the gap is not a multiple of the step
 
     def __str__(self) -> str:
         what = f"{self.missing} slices seem to be missing" if self.missing else "the gap is uneven"
@@ -24,25 +24,25 @@ class Gap(NamedTuple):
 
 
 def slice_normal(orientation: Sequence[float]) -> np.ndarray:
-    """Unit normal `(3,)` of slices, from the six numbers of ImageOrientationPatient.
+    """Return the unit normal `(3,)` of slices, from the six numbers of ImageOrientationPatient.
 
     Raises:
-        ValueError: not two unit vectors at right angles.
+        ValueError: if the numbers are not two orthogonal unit vectors.
     """
     cosines = np.asarray(orientation, np.float64)
     if cosines.shape != (6,) or not np.isfinite(cosines).all():
         raise ValueError(f"ImageOrientationPatient is {list(orientation)}, expected 6 numbers")
     row, column = cosines[:3], cosines[3:]
     if max(abs(np.linalg.norm(row) - 1), abs(np.linalg.norm(column) - 1), abs(row @ column)) > 0.01:
-        raise ValueError(f"ImageOrientationPatient is {list(orientation)}, expected two unit vectors at right angles")
+        raise ValueError(f"ImageOrientationPatient is {list(orientation)}, expected two orthogonal unit vectors")
     normal = np.cross(row, column)
     return normal / np.linalg.norm(normal)
 
 
 def slice_places(positions: np.ndarray, orientation: Sequence[float]) -> np.ndarray:
-    """Places `(N,)` of slices along their normal, mm.
+    """Return positions `(N,)` of slices along their normal, in mm.
 
-    InstanceNumber tells nothing: it may fall as z rises, repeat, or be missing.
+    InstanceNumber is not used: it can decrease with z, repeat, or be missing.
 
     Args:
         positions: ImagePositionPatient `(N, 3)`, mm.
@@ -52,25 +52,26 @@ def slice_places(positions: np.ndarray, orientation: Sequence[float]) -> np.ndar
 
 
 def common_orientation(orientations: Sequence[Sequence[float]]) -> np.ndarray:
-    """The orientation `(6,)` that all slices share.
+    """Return the common orientation `(6,)` of all slices.
 
     Raises:
-        ValueError: names the first slice that is turned against the first (a scout in the series).
+        ValueError: if a slice has another orientation than the first (a scout in the series); names the slice.
     """
     cosines = np.asarray(orientations, np.float64).reshape(-1, 6)
     turned = np.abs(cosines - cosines[0]).max(axis=1) > PARALLEL
     if turned.any():
         index = int(turned.argmax())
-        raise ValueError(f"slice {index} is turned: {cosines[index].tolist()} against {cosines[0].tolist()}")
+        raise ValueError(
+            f"slice {index} has orientation {cosines[index].tolist()}, expected {cosines[0].tolist()} as slice 0"
+        )
     return cosines[0]
 
 
 def orientation_groups(orientations: Sequence[Sequence[float]]) -> np.ndarray:
-    """Number `(N,)` of the direction that each slice has, from 0 in the order in which they come.
+    """Number the orientations of slices from 0, in order of appearance, `(N,)`.
 
     Args:
-        orientations: ImageOrientationPatient of the slices `(N, 6)`; directions are the same as `common_orientation`
-            means it.
+        orientations: ImageOrientationPatient of the slices `(N, 6)`, compared as in `common_orientation`.
     """
     cosines = np.asarray(orientations, np.float64).reshape(-1, 6)
     groups = np.full(len(cosines), -1)
@@ -82,10 +83,10 @@ def orientation_groups(orientations: Sequence[Sequence[float]]) -> np.ndarray:
 
 
 def on_each_other(places: np.ndarray) -> tuple[int, int] | None:
-    """Indices of the two slices that lie nearest to each other, where that is the same place; else None.
+    """Return the indices of two slices at the same position; None if all positions differ.
 
     Args:
-        places: along the normal `(N,)`, in any order, mm.
+        places: positions along the normal `(N,)`, in any order, mm.
     """
     order = np.argsort(places, kind="stable")
     steps = np.diff(np.asarray(places)[order])
@@ -96,24 +97,24 @@ def on_each_other(places: np.ndarray) -> tuple[int, int] | None:
 
 
 def voxel_of(point: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """Array index (slice, row, column), not rounded, of world millimetres as DICOM counts them (x, y, z in LPS).
+    """Convert DICOM world coordinates (x, y, z in LPS, mm) to array indices (slice, row, column), not rounded.
 
     Args:
         point: `(3,)` or `(n, 3)`.
-        affine: `(4, 4)` from array index to RAS millimetres, as `VolumeReader.grid` gives it.
+        affine: `(4, 4)` from array index to RAS millimetres, as returned by `VolumeReader.grid`.
     """
     shifted = np.asarray(point, np.float64) @ LPS_TO_RAS - affine[:3, 3]
     return np.linalg.solve(affine[:3, :3], shifted.T).T
 
 
 def gaps(places: np.ndarray, tolerance: float = 0.05) -> list[Gap]:
-    """Where the steps between sorted slices differ from the usual one, by more than `tolerance` of it.
+    """Find distances between sorted slices that differ from the step.
 
-    The usual step is the median: SliceThickness may be larger (overlapping slices) or smaller than it.
+    The step is the median distance; SliceThickness can be larger (overlapping slices) or smaller.
 
     Args:
-        places: along the normal, sorted, mm.
-        tolerance: share of the step.
+        places: positions along the normal, sorted, mm.
+        tolerance: tolerated difference, as a share of the step.
     """
     steps = np.diff(places)
     if not len(steps):
@@ -131,15 +132,15 @@ def gaps(places: np.ndarray, tolerance: float = 0.05) -> list[Gap]:
 def stack_affine(
     positions: np.ndarray, orientation: Sequence[float], pixel_spacing: Sequence[float], thickness: float = 1.0
 ) -> np.ndarray:
-    """Affine `(4, 4)` from voxel (slice, row, column) to world millimetres, RAS as NIfTI counts them.
+    """Return the affine `(4, 4)` from voxel (slice, row, column) to world millimetres, in RAS as in NIfTI.
 
-    The step from slice to slice is the vector between first and last position, so that a tilted gantry is kept.
+    The step between slices follows from the first and last position, which preserves a tilted gantry.
 
     Args:
-        positions: ImagePositionPatient of the sorted slices `(N, 3)`, mm, LPS as DICOM counts them.
+        positions: ImagePositionPatient of the sorted slices `(N, 3)`, mm, in LPS as in DICOM.
         orientation: ImageOrientationPatient.
         pixel_spacing: PixelSpacing: mm between rows, then between columns.
-        thickness: step of a single slice, mm.
+        thickness: thickness of a single slice, mm.
     """
     positions = np.asarray(positions, np.float64).reshape(-1, 3)
     normal, cosines = slice_normal(orientation), np.asarray(orientation, np.float64)

@@ -1,4 +1,4 @@
-"""What predictions were made from, and whether it is the same still: a checkpoint, the files of each image."""
+"""The inputs of predictions (a checkpoint, the files of each image), recorded to detect changes."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,11 +11,11 @@ from files.paths import file_hash, text_hash
 from files.texts import read_json
 from files.writing import write_json
 
-GONE = ""  # hash of a file that is not there
+GONE = ""  # hash of a missing file
 
 
 class FileMark(NamedTuple):
-    """A file as it was: while size and both times are those of the file, its bytes need not be read again."""
+    """State of a file; while size and both times are unchanged, its contents need not be read again."""
 
     path: str
     size: int
@@ -25,30 +25,30 @@ class FileMark(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """What one image is predicted from: the files that its reader opens, and what the table tells the network."""
+    """Inputs of the prediction of one image: the files its reader opens, and the table values the network uses."""
 
     files: Sequence[Path | str]
     values: str = ""
 
 
 class Seen(NamedTuple):
-    """`Inputs` as they were when the image was predicted."""
+    """State of `Inputs` when the image was predicted."""
 
     files: list[FileMark]
     values: str
 
     def content(self) -> tuple[str, ...]:
-        """What tells other inputs from these: contents of files, not their names or times."""
+        """Return what identifies these inputs: the contents of files, not their names or times."""
         return (*(file.hash for file in self.files), self.values)
 
 
 class CheckpointMark(NamedTuple):
-    """The checkpoint that predictions were made with.
+    """The checkpoint of predictions.
 
     Attributes:
-        run: its run folder, relative to the folder of the store.
-        name: `best`, `last`, or the path that was given.
-        file: the file it was.
+        run: run folder, relative to the folder of the store.
+        name: `best`, `last`, or the given path.
+        file: state of the file.
     """
 
     run: str
@@ -57,7 +57,7 @@ class CheckpointMark(NamedTuple):
 
 
 def mark(path: Path | str, known: FileMark | None = None) -> FileMark:
-    """A file as it is now; `known` spares reading it while nothing has touched it."""
+    """Return the current state of a file; reuses the hash of `known` if the file was not touched."""
     path = os.path.abspath(path)
     try:
         facts = os.stat(path)
@@ -70,12 +70,12 @@ def mark(path: Path | str, known: FileMark | None = None) -> FileMark:
 
 
 def look(images: Mapping[str, Inputs], known: Mapping[str, Seen], threads: int = 8) -> dict[str, Seen]:
-    """The inputs of images as they are now; files that nothing has touched since `known` are not read.
+    """Return the current state of images' inputs; files not touched since `known` are not read.
 
     Args:
-        images: to look at.
-        known: what is known of them.
-        threads: that read, which waits for the disk; 1 is the caller's own.
+        images: inputs by image id.
+        known: earlier states by image id.
+        threads: number of threads that read files; 1 reads in the calling thread.
     """
     before = {file.path: file for seen in known.values() for file in seen.files}
     paths = {os.path.abspath(file): None for inputs in images.values() for file in inputs.files}
@@ -95,9 +95,9 @@ def look(images: Mapping[str, Inputs], known: Mapping[str, Seen], threads: int =
 
 
 class Looking(Thread):
-    """Looks at images beside the work that reads the same files, so that these come from the disk once.
+    """Records the state of inputs in parallel to work that reads the same files, so that each is read from disk once.
 
-    It ends with the program, whatever is left to look at.
+    A daemon thread: it ends with the program, finished or not.
     """
 
     def __init__(self, images: Mapping[str, Inputs]) -> None:
@@ -109,54 +109,54 @@ class Looking(Thread):
         self.found = look(self.images, {}, threads=1)
 
     def result(self) -> dict[str, Seen]:
-        """What it saw, once it has seen everything."""
+        """Wait for the thread and return the states."""
         self.join()
         return self.found
 
 
 def others(known: Mapping[str, Seen], now: Mapping[str, Seen]) -> list[str]:
-    """The images that have other inputs now, of those that both know, sorted."""
+    """Return the sorted ids of images in both mappings whose inputs differ."""
     return sorted(
         image_id for image_id in known.keys() & now.keys() if known[image_id].content() != now[image_id].content()
     )
 
 
 def replaces(known: Seen, now: Seen) -> bool:
-    """Whether files of the same contents are the known ones, touched or moved, and not copies beside them."""
+    """Return whether files with equal contents are the known files, touched or moved, rather than duplicates."""
     pairs = zip(known.files, now.files, strict=True)
     return all(one.path == other.path or not os.path.exists(one.path) for one, other in pairs)
 
 
 def difference(known: Seen, now: Seen) -> str:
-    """Which file of an image is another one, for a message."""
+    """Return which input of an image has changed, for a message."""
     if len(known.files) != len(now.files):
-        return f"{len(now.files)} files, it was predicted from {len(known.files)}"
+        return f"{len(now.files)} files, predicted from {len(known.files)}"
     changed = [file.path for before, file in zip(known.files, now.files, strict=True) if before.hash != file.hash]
-    return changed[0] if changed else f"its columns of the table are {now.values}, they were {known.values}"
+    return changed[0] if changed else f"its table columns are {now.values}, predicted with {known.values}"
 
 
 def summary(images: Mapping[str, Seen]) -> str:
-    """A hash of what all images are made from; empty for none."""
+    """Return a hash of the inputs of all images; empty for no images."""
     return text_hash(repr(sorted((image_id, seen.content()) for image_id, seen in images.items()))) if images else ""
 
 
 def checkpoint_mark(run: Path, name: str, file: Path, store: Path) -> CheckpointMark:
-    """The mark of a checkpoint for a store's manifest.
+    """Return the state of a checkpoint for the manifest of a store.
 
     Args:
-        run: its run folder.
-        name: `best`, `last`, or a path, as it was asked for.
-        file: the checkpoint.
+        run: run folder.
+        name: `best`, `last`, or a path, as requested.
+        file: checkpoint file.
         store: folder of the store.
     """
     return CheckpointMark(os.path.relpath(run, store), name, mark(file))
 
 
 def find_checkpoint(run: Path, name: str) -> Path | None:
-    """The file of `best`, `last` or a path in a run folder; None where it is not there.
+    """Return the file of `best`, `last` or a path in a run folder; None if it does not exist.
 
-    `best` is the best of those that `checkpoint.save_top_k` kept, under whatever name, and `last` where nothing was
-    monitored (training on all rows).
+    `best` is the best checkpoint kept by `checkpoint.save_top_k`, under any name, or `last` if nothing was monitored
+    (training on all rows).
     """
     folder, facts = run / "checkpoints", run / "run.json"
     best = (read_json(facts).get("best") if facts.is_file() else None) or "best.ckpt"
@@ -167,12 +167,12 @@ def find_checkpoint(run: Path, name: str) -> Path | None:
 
 
 def check_checkpoint(made_with: CheckpointMark, store: Path) -> None:
-    """Refuse predictions of another checkpoint than the run has now.
+    """Raise an error for predictions of another checkpoint than the run's current one.
 
-    Where the run has no checkpoint any more there is none to take instead.
+    Not an error if the run has no checkpoints any more.
 
     Raises:
-        ValueError: the checkpoint of that name is another one now, or it is gone and the run has others.
+        ValueError: if the checkpoint of that name has changed, or is missing while the run has others.
     """
     run = Path(os.path.normpath(store / made_with.run))
     file = find_checkpoint(run, made_with.name)
@@ -180,15 +180,15 @@ def check_checkpoint(made_with: CheckpointMark, store: Path) -> None:
         return
     if file is not None and mark(file, made_with.file).hash == made_with.file.hash:
         return
-    what = f"{made_with.file.path}, which is gone" if file is None else f"another checkpoint than {file} is now"
+    what = f"{made_with.file.path}, which is missing" if file is None else f"another checkpoint than the current {file}"
     raise ValueError(
-        f"{store} was predicted with {what}: these are old results. Predict again: python cli.py predict {run}"
+        f"{store} was predicted with {what}; its results are outdated. Predict again: python cli.py predict {run}"
         + ("" if made_with.name == "best" else f" --ckpt_path {made_with.name}")
     )
 
 
 def folders_of(images: Mapping[str, Seen]) -> dict[str, int]:
-    """When something was last added to, or taken from, the folders that hold the files: all up to one above them."""
+    """Return the modification times of all folders of the files, up to one level above their common folder."""
     files = [file.path for seen in images.values() for file in seen.files]
     if not files:
         return {}
@@ -202,7 +202,7 @@ def folders_of(images: Mapping[str, Seen]) -> dict[str, int]:
 
 
 def untouched(images: Mapping[str, Seen], folders: Mapping[str, int]) -> bool:
-    """Whether all files and folders are as they were, by their sizes and times alone."""
+    """Return whether all files and folders are unchanged, judging by sizes and times only."""
 
     def state(path: str) -> tuple[int, int, int]:
         try:
@@ -218,7 +218,7 @@ def untouched(images: Mapping[str, Seen], folders: Mapping[str, int]) -> bool:
 
 
 def read_seen(path: Path) -> tuple[dict[str, Seen], dict[str, int]]:
-    """Images and folders as `write_seen` wrote them; nothing where there is no such file."""
+    """Read images and folders written by `write_seen`; empty if the file does not exist."""
     if not path.is_file():
         return {}, {}
     content = read_json(path)
@@ -227,5 +227,5 @@ def read_seen(path: Path) -> tuple[dict[str, Seen], dict[str, int]]:
 
 
 def write_seen(path: Path, images: Mapping[str, Seen], folders: Mapping[str, int]) -> None:
-    """Write the inputs of all images, and `folders_of` them, at once."""
+    """Write the states of all images' inputs, and their `folders_of`, atomically."""
     write_json(path, {"folders": folders, "images": list(images.items())}, indent=None)

@@ -1,4 +1,4 @@
-"""Each picture from black to white: scanners without a scale of their own."""
+"""Contrast stretching, for scanners without a calibrated scale."""
 
 import numpy as np
 
@@ -6,18 +6,18 @@ from preprocessing.base import Preprocess, from_share, full_scale
 
 
 class Stretch(Preprocess):
-    """Stretch the values of a picture between two of its own percentiles to the full range of its type.
+    """Stretch an image from two of its percentiles to the full range of its type.
 
-    For magnetic resonance, whose numbers have no unit and differ from scan to scan by their scale (UW-Madison).
+    For magnetic resonance, whose values have no unit and a different scale in each scan (UW-Madison).
 
     Args:
-        low: percentile that becomes 0; 0, because the air around a patient is dark in every scan.
-        high: percentile that becomes white; 99.5 leaves single bright pixels out of it.
+        low: percentile that becomes 0 (default: 0, because air around the patient is dark in every scan).
+        high: percentile that becomes white (default: 99.5, which ignores single bright pixels).
     """
 
     def __init__(self, low: float = 0.0, high: float = 99.5) -> None:
         if not 0 <= low < high <= 100:
-            raise ValueError(f"Stretch: low {low} and high {high}, expected 0 <= low < high <= 100")
+            raise ValueError(f"Stretch: low is {low} and high is {high}, expected 0 <= low < high <= 100")
         self.low, self.high = low, high
 
     def image(self, image: np.ndarray) -> np.ndarray:

@@ -192,7 +192,7 @@ def test_replaced_files_are_refused(store, files, tmp_path):
     (tmp_path / "other" / "c.png").write_bytes(b"C" * 50)
     with pytest.raises(ValueError, match=r"'c' first \(.*other/c\.png\)"):
         store.check_sources({name: Inputs([tmp_path / "other" / f"{name}.png"]) for name in files})
-    with pytest.raises(ValueError, match=r"2 files, it was predicted from 1"):
+    with pytest.raises(ValueError, match=r"2 files, predicted from 1"):
         store.check_sources({"a": Inputs([*files["a"].files] * 2)})
 
 

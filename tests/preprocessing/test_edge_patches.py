@@ -73,5 +73,5 @@ def test_small_and_empty_images():
     corner = np.zeros((20, 20), bool)
     corner[0, 0] = True
     assert edge_patches(corner, 8, 3).tolist() == [[0, 0, 8, 8]]
-    with pytest.raises(ValueError, match="expected 1 or more each"):
+    with pytest.raises(ValueError, match="both must be >= 1"):
         edge_patches(mask, 0)

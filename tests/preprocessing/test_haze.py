@@ -99,7 +99,7 @@ def test_guided_filter_is_the_papers(radius):
 @pytest.mark.parametrize(
     ("image", "arguments", "word"),
     [
-        (np.zeros((9, 9, 1), np.uint8), {}, "colour"),
+        (np.zeros((9, 9, 1), np.uint8), {}, "3 or more channels"),
         (np.zeros((9, 9, 3), np.int16), {}, "int16"),
         (np.zeros((9, 9, 3), np.uint8), {"window": 4}, "odd"),
         (np.zeros((9, 9, 3), np.uint8), {"min_transmission": 0}, "min_transmission"),

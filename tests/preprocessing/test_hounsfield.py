@@ -97,7 +97,7 @@ def test_named_windows_show_what_they_are_named_after():
         centre, width = named_window(name)
         assert 0.05 < window(np.array([value]), centre, width)[0] < 0.95, name
     assert all(width > 0 for _, width in WINDOWS.values())
-    with pytest.raises(ValueError, match="known are lung"):
+    with pytest.raises(ValueError, match="expected one of lung"):
         named_window("lungs")
 
 

@@ -64,20 +64,20 @@ HEADER = "NDims = 3\nDimSize = 4 3 2\nElementType = MET_UCHAR\n{}ElementDataFile
 @pytest.mark.parametrize(
     ("lines", "content", "match"),
     [
-        (HEADER.format("", "LOCAL"), bytes(23), "23 bytes of voxels, the header says 2 x 3 x 4"),
-        (HEADER.format("", "LOCAL"), bytes(25), "truncated or its header is wrong"),
+        (HEADER.format("", "LOCAL"), bytes(23), "23 bytes of voxels, expected 24 for 2 x 3 x 4"),
+        (HEADER.format("", "LOCAL"), bytes(25), "truncated or the header wrong"),
         (HEADER.format("CompressedData = True\n", "LOCAL"), b"no zlib at all", "damaged"),
         (HEADER.format("CompressedData = True\n", "LOCAL"), zlib.compress(bytes(1 << 20)), "25 bytes of voxels or"),
         (HEADER.format("CompressedData = True\n", "LOCAL"), zlib.compress(bytes(24))[:-9], "bytes of voxels"),
-        (HEADER.format("", "../a.raw"), b"", "the name of a file beside it"),
+        (HEADER.format("", "../a.raw"), b"", "the name of a file in the same folder"),
         (HEADER.format("", "LIST"), b"", "several files"),
         (HEADER.format("ElementNumberOfChannels = 3\n", "LOCAL"), bytes(72), "3 channels"),
         (HEADER.format("ElementSpacing = 1 1\n", "LOCAL"), bytes(24), "ElementSpacing is '1 1', expected 3 numbers"),
-        (HEADER.format("ElementSpacing = 1 0 1\n", "LOCAL"), bytes(24), "span no volume"),
+        (HEADER.format("ElementSpacing = 1 0 1\n", "LOCAL"), bytes(24), "do not span a volume"),
         (HEADER.replace("NDims = 3", "NDims = 4").format("", "LOCAL"), bytes(24), "NDims is 4"),
         (HEADER.replace("UCHAR", "STRING").format("", "LOCAL"), bytes(24), "MET_STRING"),
-        ("\x89PNG\r\n", b"", "is no MetaImage"),
-        ("", b"", "is no MetaImage"),
+        ("\x89PNG\r\n", b"", "is not a MetaImage"),
+        ("", b"", "is not a MetaImage"),
     ],
 )
 def test_damaged_files_are_named(tmp_path, lines, content, match):

@@ -81,9 +81,9 @@ def test_codes_that_are_none(codes):
 
 
 def test_an_affine_that_is_none():
-    with pytest.raises(ValueError, match="three directions"):
+    with pytest.raises(ValueError, match="three independent directions"):
         axis_codes(np.zeros((4, 4)))
-    with pytest.raises(ValueError, match=r"a volume is \(D, H, W\)"):
+    with pytest.raises(ValueError, match=r"volume is \(2, 2\), expected \(D, H, W\)"):
         reorient(np.zeros((2, 2)), np.eye(4), "RAS")
 
 

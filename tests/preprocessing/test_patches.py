@@ -134,4 +134,4 @@ def test_all_foreground_and_none():
 )
 def test_what_makes_no_sense_is_refused(arguments):
     with pytest.raises(ValueError, match="place|pos_ratio|mask"):
-        balanced_patches((30, 30), 8, 5, random=np.random.default_rng(0), **arguments)
+        balanced_patches((30, 30), 8, 5, rng=np.random.default_rng(0), **arguments)

@@ -84,7 +84,7 @@ def test_orientations_that_are_none_are_refused(wrong):
 
 
 def test_a_scout_in_the_series_is_found():
-    with pytest.raises(ValueError, match="slice 1 is turned"):
+    with pytest.raises(ValueError, match="slice 1 has orientation"):
         common_orientation([AXIAL, [1, 0, 0, 0, 0, -1], AXIAL])
     assert common_orientation([AXIAL, [1, 0, 0, 0, 0.9999999, 0]]).tolist() == AXIAL
 

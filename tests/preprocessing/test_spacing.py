@@ -84,7 +84,7 @@ def test_the_way_back():
     np.testing.assert_allclose(back[1:-1, 1:-1, 1:-1], smooth[1:-1, 1:-1, 1:-1], atol=0.02)
     turned = CT.copy()
     turned[:3, 2] *= -1
-    with pytest.raises(ValueError, match="turned against each other"):
+    with pytest.raises(ValueError, match="different orientations"):
         resample_onto(smooth, CT, smooth.shape, turned)
 
 
