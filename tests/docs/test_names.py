@@ -31,7 +31,7 @@ FILE = re.compile(
 )
 FLAG = re.compile(r"(?<![\w-])--([a-z]\w*(?:\.\w+)*)")
 COMMAND = re.compile(r"python cli\.py (\w+)((?:[^`\n;)\"#]|(?<=')[\"])*)")
-FOREIGN = {"porcelain", "untracked", "logdir"}  # flags of git and tensorboard
+FOREIGN = {"porcelain", "untracked", "logdir", "backend"}  # flags of git, tensorboard and mlflow
 PLACEHOLDERS = {"key", "flag"}
 # What readers write themselves, in the examples of the documents.
 WRITTEN_BY_READERS = {"MyReader", "MyMetric", "ClearBorder", "NpzMasks", "BrierLoss"}
