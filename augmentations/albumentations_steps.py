@@ -1,4 +1,4 @@
-"""albumentations on a sample: picture, masks, maps of numbers and boxes move together."""
+"""albumentations on a sample: image, masks, float maps and boxes are transformed together."""
 
 import copy
 from typing import Any
@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from augmentations.base import floats_of, masks_of
-from augmentations.truth_planes import Planes, as_floats, flags, is_unmixed, packed, unpacked
+from augmentations.target_planes import Planes, as_floats, flags, is_unmixed, packed, unpacked
 from compat.albumentations import is_about_channels
 from masks.void import VOID, is_class_map
 
@@ -15,10 +15,10 @@ Arrays = dict[str, np.ndarray]
 
 
 class Albumentations:
-    """Transforms of albumentations in order, as one Compose: it checks and seeds once.
+    """Transforms of albumentations in order, as one Compose: checks and seeding happen once.
 
     Args:
-        transforms: of albumentations.
+        transforms: transforms of albumentations.
     """
 
     def __init__(self, transforms: list) -> None:
@@ -26,21 +26,21 @@ class Albumentations:
         self._composed: dict[tuple[bool, int], Any] = {}
 
     def __call__(self, image: np.ndarray, arrays: Arrays, seed: int) -> tuple[np.ndarray, Arrays]:
-        """Move a picture `(H, W, C)` and its arrays.
+        """Transform an image `(H, W, C)` and its arrays.
 
-        Integers, of any type, are moved by the nearest pixel, so that no value is invented. Maps of floats keep their
-        type and are interpolated linearly, as the picture is; a pixel of theirs that is made of void or of what lies
-        outside does not count (`valid`). Float truth beside masks takes as long again.
+        Integers, of any type, are sampled by nearest neighbour, so that no new value appears. Float maps keep their
+        type and are interpolated linearly, as the image is; their pixels that depend on void or on the outside of the
+        image become invalid (`valid`). Float targets next to masks double the time.
 
-        Pixels whose masks a transform fills, from outside the picture or where it drops something with `fill_mask`, do
-        not count. A transform that looks for objects (CropNonEmptyMaskIfExists) finds none in void: class numbers are 0
-        there, until `masks.void.blanked` makes them 255 again.
+        Pixels whose masks are filled, outside the image or by `fill_mask` of a dropout, become invalid. A transform
+        that looks for objects (CropNonEmptyMaskIfExists) finds none in void: class numbers are 0 there, until
+        `masks.void.blanked` sets them to 255 again.
 
-        `boxes` `(n, 4)` xyxy are clipped to the crop and dropped, with their `labels`, when less than a tenth remains.
+        `boxes` `(n, 4)` xyxy are clipped to the crop, and dropped with their `labels` if less than a tenth remains.
 
         Raises:
-            TypeError: a transform that knows only pictures of 1 or 3 channels.
-            ValueError: truth of a type that cannot be moved; names it.
+            TypeError: a transform supports only images of 1 or 3 channels.
+            ValueError: a target has a type that cannot be transformed.
         """
         names, arrays = masks_of(arrays, image.shape[:2]), dict(arrays)
         floats = {name: as_floats(arrays[name], name) for name in floats_of(arrays, names)}
@@ -49,7 +49,7 @@ class Albumentations:
         held = {name: _planes(array, valid) for name, array in masks.items()}
         given: dict[str, Any] = {"masks": [plane for planes, _ in held.values() for plane in planes]}
         given = given if held else {}
-        if names:  # beside the masks, for some transforms look for objects in those
+        if names:  # not among the masks, where some transforms look for objects
             given["valid"] = np.ones(image.shape[:2], np.uint8) if valid is None else valid.astype(np.uint8)
         boxed = "boxes" in arrays
         if boxed:
@@ -71,7 +71,7 @@ class Albumentations:
     def _interpolated(
         self, seed: int, boxed: bool, image: np.ndarray, given: dict[str, Any], floats: Arrays, arrays: Arrays
     ) -> Arrays:
-        """Maps of floats, moved once more with the same seed and everything else as it was; and what is valid then."""
+        """Float maps, transformed by a second run with the same seed and inputs, and the `valid` array after it."""
         maps = [*_flat(floats), *flags(given["valid"])]
         planes = {f"float{number}": plane for number, plane in enumerate(maps)}
         result = self._run(seed, boxed, image, given | planes, len(planes))
@@ -91,21 +91,22 @@ class Albumentations:
             if not is_about_channels(error):
                 raise
             raise TypeError(
-                f"{error} The image has {image.shape[2]}: take a transform that knows them (augmentations.Colour with "
-                "`channel`), or for CLAHE preprocessing.Clahe under data.preprocessing, which equalises each channel"
+                f"{error} The image has {image.shape[2]}: use a transform that supports them (augmentations.Colour "
+                "with `channel`), or for CLAHE preprocessing.Clahe under data.preprocessing, which equalises each "
+                "channel"
             ) from error
 
     def _compose(self, boxed: bool, floats: int) -> Any:
-        """A Compose for samples with or without boxes; for `floats` planes that are interpolated linearly."""
+        """A Compose for samples with or without boxes, and for `floats` planes to interpolate linearly."""
         if (boxed, floats) not in self._composed:
-            import albumentations  # half a second, which --help need not wait for
+            import albumentations  # takes 0.5 s, which would slow down --help
 
             boxes = None
             if boxed:
                 fields = ["box_numbers"]
                 boxes = albumentations.BboxParams("pascal_voc", label_fields=fields, clip=True, min_visibility=0.1)
             more = {f"float{number}": "mask" for number in range(floats)}
-            # Masks by the nearest pixel unless a transform was told otherwise; which is set in the transforms.
+            # Masks by nearest neighbour unless a transform sets another interpolation. Compose changes the transforms.
             self._composed[boxed, floats] = albumentations.Compose(
                 copy.deepcopy(self.transforms) if floats else self.transforms,
                 bbox_params=boxes,
@@ -120,5 +121,5 @@ def _planes(array: np.ndarray, valid: np.ndarray | None) -> Planes:
 
 
 def _flat(floats: Arrays) -> list[np.ndarray]:
-    """The planes `(H, W)` of maps `(H, W)` and `(K, H, W)`."""
+    """All planes `(H, W)` of maps `(H, W)` and `(K, H, W)`."""
     return [plane for array in floats.values() for plane in (array if array.ndim == 3 else array[None])]

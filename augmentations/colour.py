@@ -1,4 +1,4 @@
-"""Colours of a sample: every operation on pixel values composed into one matrix, a power and noise."""
+"""Colour augmentation: all operations on pixel values composed into one matrix, a power and noise."""
 
 from typing import Any, NamedTuple
 
@@ -14,15 +14,15 @@ GRAY = np.ones(3) / np.sqrt(3)
 
 
 class Tint(NamedTuple):
-    """What happens to the values of N samples with C channels, in 0..1: matrix · x + offset, clipped, ^ power, + noise.
+    """Transform of the values, in [0, 1], of N samples of C channels: matrix · x + offset, clipped, ^ power, + noise.
 
     Args:
         matrix: `(N, C, C)` float32.
         offset: `(N, C)` float32.
-        diagonal: whether no channel looks at another.
-        power: `(N,)` float32; None without.
-        noise: `(N,)` float32, standard deviations; None without.
-        start: of the noise in its bank, a number in 0..1.
+        diagonal: whether all matrices are diagonal.
+        power: exponents `(N,)` float32, or None.
+        noise: standard deviations `(N,)` float32, or None.
+        start: relative position in the noise bank, in [0, 1).
     """
 
     matrix: np.ndarray
@@ -36,28 +36,29 @@ class Tint(NamedTuple):
 class Colour(Augmentation):
     """Brightness, contrast, gamma, saturation, hue, gray, inversion, channel order and noise, fused per sample.
 
-    Under `model.augmentation` it works on batches on the device, under `data.augmentation` on images in the workers
-    (8-bit ones by a lookup table); with the same arguments. Masks stay as they are.
+    With the same arguments it works on batches on the device (`model.augmentation`) and on images in the workers
+    (`data.augmentation`; 8-bit images by a lookup table). Masks do not change.
 
     Args:
-        p: chance of brightness, contrast, gamma, saturation and hue together.
-        brightness: largest shift as a share of the range, both ways.
-        contrast: largest change of the factor on the values, both ways; about black, as albumentations.
-        gamma: power of the values in 0..1, `[low, high]`.
-        saturation: largest change of the distance to gray as a share, both ways; of RGB.
-        hue: degrees that colours turn around the gray axis, both ways; gray stays gray; of RGB.
-        channel: largest change of each channel's factor on its own, both ways; for many bands, or stains.
-        gray: chance of no colour at all; of RGB.
-        invert: chance of the negative.
-        shuffle: chance of the channels in another order.
-        noise: standard deviation of Gaussian noise as a share of the range, `[low, high]`; albumentations' own default
-            of [0.2, 0.44] destroys pictures.
-        noise_p: chance of noise.
-        extremes: brightness, contrast, gamma, saturation, hue and channel take only the two ends of their ranges:
-            "hard" augmentation (see `Stages`).
+        p: probability of brightness, contrast, gamma, saturation and hue together, in [0, 1].
+        brightness: largest shift in either direction, as a fraction of the value range.
+        contrast: largest change of the gain in either direction; around black, as in albumentations.
+        gamma: range `[low, high]` of the power on values in [0, 1].
+        saturation: largest relative change of the distance to gray, in either direction; RGB only.
+        hue: largest rotation of colours around the gray axis in degrees, in either direction; RGB only.
+        channel: largest change of the gain of each channel separately, in either direction; for many bands, or stains.
+        gray: probability of conversion to gray; RGB only.
+        invert: probability of inversion (the negative).
+        shuffle: probability of a random order of channels.
+        noise: range `[low, high]` of the standard deviation of Gaussian noise, as a fraction of the value range;
+            albumentations' default [0.2, 0.44] destroys images.
+        noise_p: probability of noise.
+        extremes: whether brightness, contrast, gamma, saturation, hue and channel take only the two ends of their
+            ranges: "hard" augmentation (see `Stages`).
 
     Raises:
-        ValueError: a chance outside 0..1, a range upside down; colours of pictures that have not three channels.
+        ValueError: a probability is outside [0, 1], a range is not [low, high], or an RGB operation gets images without
+            three channels.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Colour(Augmentation):
     ) -> None:
         for name, chance in (("p", p), ("gray", gray), ("invert", invert), ("shuffle", shuffle), ("noise_p", noise_p)):
             if not 0 <= chance <= 1:
-                raise ValueError(f"Colour: {name} is a chance in 0..1, got {chance}")
+                raise ValueError(f"Colour: {name} is {chance}, expected a probability in [0, 1]")
         for name, (low, high) in (("gamma", gamma), ("noise", noise)):
             if low > high or low < 0 or (name == "gamma" and low == 0):
                 raise ValueError(f"Colour: {name} is {[low, high]}, expected [low, high]")
@@ -101,10 +102,10 @@ class Colour(Augmentation):
         return tint_image(image, self.draw(1, image.shape[2], rng), max_value, self._bank), arrays
 
     def draw(self, count: int, channels: int, rng: np.random.Generator) -> Tint:
-        """What happens to `count` pictures of so many channels."""
+        """Random parameters for `count` images."""
         coloured = bool(self.saturation or self.hue or self.gray)
         if coloured and channels != 3:
-            raise ValueError(f"Colour: saturation, hue and gray are of RGB, the pictures have {channels} channels")
+            raise ValueError(f"Colour: saturation, hue and gray need RGB, but the images have {channels} channels")
         chosen = rng.random(count) < self.p
         gain = 1 + self._between(rng, -self.contrast, self.contrast, (count, 1))
         gain = gain * (1 + self._between(rng, -self.channel, self.channel, (count, channels)))
@@ -140,7 +141,7 @@ class Colour(Augmentation):
         return uniform(rng, low, high, shape, self.extremes)
 
     def _colours(self, count: int, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Turn around the gray axis, then towards gray or away from it, `(N, 3, 3)`."""
+        """Matrices `(N, 3, 3)`: rotation around the gray axis, then a move towards gray or away from it."""
         angle = np.deg2rad(np.where(chosen, self._between(rng, -self.hue, self.hue, count), 0))[:, None, None]
         cross = np.array([[0, -GRAY[2], GRAY[1]], [GRAY[2], 0, -GRAY[0]], [-GRAY[1], GRAY[0], 0]])
         turn = np.cos(angle) * np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * np.outer(GRAY, GRAY)
@@ -150,7 +151,7 @@ class Colour(Augmentation):
 
 
 class Bank:
-    """Gaussian noise drawn once; every use starts somewhere else in it. `randn` alone would cost more than the rest."""
+    """Gaussian noise drawn once and read from a random position: a new `randn` would cost more than all else."""
 
     def __init__(self) -> None:
         self.tensor: Tensor | None = None
@@ -158,34 +159,34 @@ class Bank:
         self.bytes: np.ndarray | None = None
 
     def on(self, like: Tensor, start: float) -> Tensor:
-        """In the shape of a batch, on its device."""
-        wanted = like.numel()
-        if self.tensor is None or self.tensor.numel() < 1.5 * wanted or self.tensor.device != like.device:
+        """Noise in the shape of a batch, on its device."""
+        needed = like.numel()
+        if self.tensor is None or self.tensor.numel() < 1.5 * needed or self.tensor.device != like.device:
             generator = torch.Generator(like.device).manual_seed(0)
-            self.tensor = torch.randn(2 * wanted, generator=generator, device=like.device)
-        first = int(start * (self.tensor.numel() - wanted))
-        return self.tensor[first : first + wanted].view(like.shape)
+            self.tensor = torch.randn(2 * needed, generator=generator, device=like.device)
+        first = int(start * (self.tensor.numel() - needed))
+        return self.tensor[first : first + needed].view(like.shape)
 
     def of_bytes(self, shape: tuple[int, ...], start: float) -> np.ndarray:
-        """In the shape of an image; uint8, 128 + 32 · noise, which OpenCV adds to bytes in one pass."""
-        wanted = int(np.prod(shape))
-        if self.bytes is None or len(self.bytes) < 1.5 * wanted:
-            noise = np.random.default_rng(0).standard_normal(2 * wanted, np.float32)
+        """Noise in the shape of an image as uint8, 128 + 32 · noise, which OpenCV adds to bytes in one pass."""
+        needed = int(np.prod(shape))
+        if self.bytes is None or len(self.bytes) < 1.5 * needed:
+            noise = np.random.default_rng(0).standard_normal(2 * needed, np.float32)
             self.bytes = np.rint(noise * 32 + 128).clip(0, 255).astype(np.uint8)
-        first = int(start * (len(self.bytes) - wanted))
-        return self.bytes[first : first + wanted].reshape(shape)
+        first = int(start * (len(self.bytes) - needed))
+        return self.bytes[first : first + needed].reshape(shape)
 
     def of(self, shape: tuple[int, ...], start: float) -> np.ndarray:
-        """In the shape of an image; float32."""
-        wanted = int(np.prod(shape))
-        if self.array is None or len(self.array) < 1.5 * wanted:
-            self.array = np.random.default_rng(0).standard_normal(2 * wanted, np.float32)
-        first = int(start * (len(self.array) - wanted))
-        return self.array[first : first + wanted].reshape(shape)
+        """Noise in the shape of an image, float32."""
+        needed = int(np.prod(shape))
+        if self.array is None or len(self.array) < 1.5 * needed:
+            self.array = np.random.default_rng(0).standard_normal(2 * needed, np.float32)
+        first = int(start * (len(self.array) - needed))
+        return self.array[first : first + needed].reshape(shape)
 
 
 def tint_batch(images: Tensor, tint: Tint, max_value: float, bank: Bank) -> Tensor:
-    """Apply to `(N, C, H, W)` float with values in 0..max_value; in place where it can be."""
+    """Apply to `(N, C, H, W)` float with values in [0, max_value]; in place where possible."""
     axes = [1] * (images.dim() - 2)
     offset = torch.from_numpy(tint.offset * max_value).to(images.device, non_blocking=True)
     if tint.diagonal:
@@ -205,7 +206,7 @@ def tint_batch(images: Tensor, tint: Tint, max_value: float, bank: Bank) -> Tens
 
 
 def tint_image(image: np.ndarray, tint: Tint, max_value: float, bank: Bank) -> np.ndarray:
-    """Apply the first sample's to `(H, W, C)` with values in 0..max_value; the type stays."""
+    """Apply the first sample's transform to `(H, W, C)` with values in [0, max_value]; keeps the type."""
     if image.dtype != np.uint8:
         return _tint_values(image, tint, max_value, bank)
     matrix, offset = tint.matrix[0], tint.offset[0]

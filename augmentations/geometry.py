@@ -1,4 +1,4 @@
-"""Where each output pixel comes from: every geometric operation of a sample composed into one map."""
+"""Geometric augmentation: all operations of a sample composed into one map from output to input pixels."""
 
 from typing import Any, Literal
 
@@ -8,53 +8,53 @@ from torch import Tensor
 
 from augmentations.base import Augmentation, floats_of, masks_of, spatial, uniform
 from augmentations.maps import Warp
-from augmentations.truth_planes import as_floats
+from augmentations.target_planes import as_floats
 from augmentations.warp import Nearest, coordinates, warp_boxes, warp_images, warp_numbers
 from augmentations.warp_cv2 import ImageWarp
 
-# Row-major 2 x 2 matrices of the square's symmetries: four turns, and the same after a mirror.
+# Row-major 2 x 2 matrices of the square's symmetries: four rotations, and the same after a flip.
 TURNS = [np.array(m, float).reshape(2, 2) for m in ((1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0))]
 D4 = np.stack([*TURNS, *(turn @ np.diag([-1.0, 1.0]) for turn in TURNS)])
 D2 = D4[[0, 2, 4, 6]]  # those that keep a rectangle
 
 
 class Geometry(Augmentation):
-    """Flips, turns, affine, perspective, crops, elastic, grid and optical distortion, sampled once for all of them.
+    """Flips, rotations, affine, perspective, crops, elastic, grid and optical distortion with a single resampling.
 
-    Under `model.augmentation` it works on batches on the device, under `data.augmentation` on images in the workers;
-    with the same arguments. Images and maps of floats (heights, heat maps) are interpolated linearly, masks, ids and
-    class numbers take the nearest pixel. Each chance is drawn for each sample on its own.
+    With the same arguments it works on batches on the device (`model.augmentation`) and on images in the workers
+    (`data.augmentation`). Images and float maps (heights, heat maps) are interpolated linearly; masks, ids and class
+    numbers by nearest neighbour. Each probability applies to each sample independently.
 
     Args:
-        d4: chance of a random one of the square's 8 symmetries; of the rectangle's 4 where the output is no square.
-        hflip: chance of a mirror left to right; for what has an up and a down.
-        vflip: chance of a mirror top to bottom.
-        affine: chance of rotate, scale, shear, translate and perspective together.
-        rotate: degrees, `[low, high]`; one number means both ways.
-        scale: factor of the objects' size, `[low, high]`.
-        shear: degrees, both ways.
-        translate: share of the side, both ways.
-        perspective: largest shift of a corner as a share of the side.
-        extremes: rotate, scale, shear and translate take only the two ends of their ranges: "hard" augmentation
+        d4: probability of a random one of the square's 8 symmetries; of the rectangle's 4 if the output is not square.
+        hflip: probability of a horizontal flip; for images with an up and a down.
+        vflip: probability of a vertical flip.
+        affine: probability of rotate, scale, shear, translate and perspective together.
+        rotate: range `[low, high]` of the angle in degrees; one number for both directions.
+        scale: range `[low, high]` of the scale factor of objects.
+        shear: largest shear angle in degrees, in either direction.
+        translate: largest shift as a fraction of the side, in either direction.
+        perspective: largest shift of a corner as a fraction of the side, below 0.5.
+        extremes: whether rotate, scale, shear and translate take only the two ends of their ranges: "hard" augmentation
             (Inclusive Images 2018, 2nd place; see `Stages`).
-        crop: `[H, W]` of the output; None keeps the size. A smaller picture is centred in it.
-        crop_area: share of the picture's area that the crop takes, `[low, high]`, then scaled to `crop`; None crops
-            without scaling.
-        crop_ratio: width / height of the crop relative to `crop`, `[low, high]`.
-        elastic: standard deviation of the displacement in pixels; albumentations' ElasticTransform(120, 6),
-            as in SIIM-ACR's 1st place, has about 3.
-        elastic_cell: pixels between the points where the displacement is drawn; the rest is bicubic between them.
-        elastic_p: chance of it.
-        grid: largest stretch of a cell of 5 x 5 as a share, as albumentations' GridDistortion (0.3 there).
-        grid_p: chance of it.
-        optical: largest shift of the corners along their radius as a share, both ways: barrel and pincushion.
-        optical_p: chance of it.
-        swap: pairs of class numbers, or of channels of masks and labels, that change places in mirrored samples: the
-            left and the right organ.
-        border: outside the picture is 0 and `valid` is False (`constant`), or it is mirrored (`reflect`).
+        crop: size `[H, W]` of the output; None keeps the size. Smaller images are centred in it.
+        crop_area: range `[low, high]` of the crop's area as a fraction of the image, which is then scaled to `crop`;
+            None crops without scaling.
+        crop_ratio: range `[low, high]` of the crop's width / height relative to `crop`.
+        elastic: standard deviation of the displacement in pixels; about 3 for albumentations' ElasticTransform(120, 6),
+            as in SIIM-ACR's 1st place.
+        elastic_cell: grid spacing in pixels of the random displacements, with bicubic interpolation in between.
+        elastic_p: probability of elastic distortion.
+        grid: largest relative stretch of a cell of a 5 x 5 grid, below 1; 0.3 in albumentations' GridDistortion.
+        grid_p: probability of grid distortion.
+        optical: largest relative radial shift of the corners, in either direction, below 0.5: barrel and pincushion.
+        optical_p: probability of optical distortion.
+        swap: pairs of class numbers, or of channels of masks and labels, that are swapped in mirrored samples, such as
+            left and right organs.
+        border: outside the image: `constant` is 0 with `valid` False, `reflect` mirrors the image.
 
     Raises:
-        ValueError: a chance outside 0..1, a range upside down, crop_area without crop.
+        ValueError: a probability is outside [0, 1], a range is not [low, high], or crop_area is set without crop.
     """
 
     def __init__(
@@ -86,16 +86,19 @@ class Geometry(Augmentation):
         chances |= {"elastic_p": elastic_p, "grid_p": grid_p, "optical_p": optical_p}
         for name, chance in chances.items():
             if not 0 <= chance <= 1:
-                raise ValueError(f"Geometry: {name} is a chance in 0..1, got {chance}")
+                raise ValueError(f"Geometry: {name} is {chance}, expected a probability in [0, 1]")
         turned = [-rotate, rotate] if isinstance(rotate, int | float) else list(rotate)
         ranges = {"rotate": turned, "scale": scale, "crop_area": crop_area or [1, 1], "crop_ratio": crop_ratio}
         for name, (low, high) in ranges.items():
             if low > high or (name != "rotate" and low <= 0):
                 raise ValueError(f"Geometry: {name} is {[low, high]}, expected [low, high]")
         if crop_area is not None and crop is None:
-            raise ValueError("Geometry: crop_area needs crop, the size [H, W] that the crop is scaled to")
+            raise ValueError("Geometry: crop_area needs crop, the size [H, W] to which crops are scaled")
         if not 0 <= perspective < 0.5 or not 0 <= grid < 1 or not abs(optical) < 0.5:
-            raise ValueError("Geometry: perspective and optical are below 0.5, grid is below 1")
+            raise ValueError(
+                f"Geometry: perspective is {perspective}, grid {grid}, optical {optical}; expected perspective in "
+                "[0, 0.5), grid in [0, 1), |optical| below 0.5"
+            )
         self.d4, self.hflip, self.vflip, self.affine, self.rotate = d4, hflip, vflip, affine, turned
         self.scale, self.shear, self.translate, self.perspective = scale, shear, translate, perspective
         self.extremes = extremes
@@ -109,7 +112,7 @@ class Geometry(Augmentation):
     def batch(self, batch: dict[str, Any], max_value: float, rng: np.random.Generator) -> dict[str, Any]:
         images: Tensor = batch["image"]
         if images.dim() != 4:
-            raise ValueError(f"Geometry is for pictures (N, C, H, W), got {tuple(images.shape)}; see CubeIsometries")
+            raise ValueError(f"Geometry: expected images (N, C, H, W), got {tuple(images.shape)}; see CubeIsometries")
         size = (images.shape[2], images.shape[3])
         warp = self.draw(len(images), size, rng)
         places = coordinates(warp, size, images.device)
@@ -124,7 +127,7 @@ class Geometry(Augmentation):
                 result[name] = warp_numbers(batch[name], places, self.border, nearest, exact)
             else:
                 result[name] = nearest(batch[name])
-        if floats and "valid" in batch:  # a number made of void is none
+        if floats and "valid" in batch:  # a value that depends on void is invalid
             void = warp_numbers((~batch["valid"]).float(), places, self.border, nearest, exact)
             result["valid"] = result["valid"] & (void == 0)
         if self.swap:
@@ -159,7 +162,7 @@ class Geometry(Augmentation):
                 result[name] = warp.numbers(as_floats(arrays[name], name)).astype(arrays[name].dtype, copy=False)
             else:
                 result[name] = warp.mask(arrays[name])
-        if floats and "valid" in arrays:  # a number made of void is none
+        if floats and "valid" in arrays:  # a value that depends on void is invalid
             void = ~arrays["valid"].astype(bool, copy=False)
             result["valid"] = result["valid"] & (warp.numbers(void.astype(np.float32)) == 0)
         if "boxes" in arrays:
@@ -181,10 +184,10 @@ class Geometry(Augmentation):
         return warp.image(image), result
 
     def _swapped(self, values: Tensor, axes: int) -> Tensor | None:
-        """Masks or labels of a batch with left and right exchanged; None for what knows no sides."""
+        """Masks or labels of a batch with left and right swapped; None for arrays without sides."""
         if values.dtype == torch.bool or values.dim() not in (1, 2, axes + 1, axes + 2):
             return None
-        if values.is_floating_point() and values.dim() == axes + 1:  # a map of numbers
+        if values.is_floating_point() and values.dim() == axes + 1:  # a float map
             return None
         result = values.clone()
         if values.is_floating_point() or values.dim() == axes + 2:  # a channel per class
@@ -198,12 +201,12 @@ class Geometry(Augmentation):
         return result
 
     def draw(self, count: int, size: tuple[int, int], rng: np.random.Generator) -> Warp:
-        """Maps of `count` pictures of `(H, W)`."""
+        """Random maps for `count` images of `(H, W)`."""
         out = (self.crop[0], self.crop[1]) if self.crop else size
         centre = np.array([(out[1] - 1) / 2, (out[0] - 1) / 2])
         middle, zoom = self._crops(count, size, out, rng)
         linear, exact = self._symmetries(count, out, rng)
-        point, tilt = np.broadcast_to(centre, (count, 2)), None  # of the output, that goes to the crop's middle
+        point, tilt = np.broadcast_to(centre, (count, 2)), None  # output point that maps to the crop's centre
         chosen = rng.random(count) < self.affine
         if self._moves() and chosen.any():
             linear = np.where(chosen[:, None, None], self._affine(count, rng) @ linear, linear)
@@ -237,18 +240,18 @@ class Geometry(Augmentation):
     def _crops(
         self, count: int, size: tuple[int, int], out: tuple[int, int], rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Middle (x, y) of what is taken from the input, and input pixels per output pixel along (x, y)."""
-        sides, wanted = np.array([size[1], size[0]]), np.array([out[1], out[0]])
+        """Centre (x, y) of the crop in the input, and input pixels per output pixel along (x, y)."""
+        sides, target_size = np.array([size[1], size[0]]), np.array([out[1], out[0]])
         if self.crop_area:
-            ratio = np.exp(rng.uniform(*np.log(self.crop_ratio), count)) * wanted[0] / wanted[1]
+            ratio = np.exp(rng.uniform(*np.log(self.crop_ratio), count)) * target_size[0] / target_size[1]
             area = rng.uniform(*self.crop_area, count) * sides.prod()
             taken = np.stack([np.sqrt(area * ratio), np.sqrt(area / ratio)], 1)
             taken = taken / (taken / sides).max(1, keepdims=True).clip(1)
-            return (taken - 1) / 2 + rng.random((count, 2)) * (sides - taken), taken / wanted
-        # Whole pixels, so that nothing is interpolated.
-        free = sides - wanted
+            return (taken - 1) / 2 + rng.random((count, 2)) * (sides - taken), taken / target_size
+        # Integer offsets, so that nothing is interpolated.
+        free = sides - target_size
         corner = np.where(free > 0, np.floor(rng.random((count, 2)) * (free + 1)), np.floor(free / 2))
-        return corner + (wanted - 1) / 2, np.ones((count, 2))
+        return corner + (target_size - 1) / 2, np.ones((count, 2))
 
     def _symmetries(self, count: int, out: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         linear = np.broadcast_to(np.eye(2), (count, 2, 2))
@@ -268,14 +271,14 @@ class Geometry(Augmentation):
         zoom = np.exp(self._between(rng, *np.log(self.scale), count))
         slant = np.tan(np.deg2rad(self._between(rng, -self.shear, self.shear, count)))
         cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
-        # Counter-clockwise as seen, as in albumentations; the inverse, because the map leads to the input.
+        # Counter-clockwise on screen, as in albumentations; inverted, because the map goes from output to input.
         found = np.empty((count, 2, 2))
         found[:, 0, 0], found[:, 0, 1] = cosine, cosine * slant - sine
         found[:, 1, 0], found[:, 1, 1] = sine, sine * slant + cosine
         return found
 
     def _tilts(self, count: int, out: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-        """Homographies of centred coordinates that send the corners to shifted ones."""
+        """Homographies of centred coordinates that map the corners to shifted ones."""
         half = np.array([out[1], out[0]]) / 2
         corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
         moved = corners + rng.uniform(-self.perspective, self.perspective, (count, 4, 2)) * 2 * half
@@ -306,7 +309,7 @@ class Geometry(Augmentation):
         for side in (out[1], out[0]):
             steps = 1 + rng.uniform(-self.grid, self.grid, (count, 5))
             ends = np.concatenate([np.zeros((count, 1)), steps.cumsum(1)], 1)
-            ends = ends / ends[:, -1:] * (side - 1)  # the ends stay, so that nothing from outside comes in
+            ends = ends / ends[:, -1:] * (side - 1)  # the ends stay fixed, so that no outside becomes visible
             place, knots = np.arange(side), np.linspace(0, side - 1, 6)
             moved = np.stack([np.interp(place, knots, row) for row in ends]) - place
             found.append((moved * chosen[:, None]).astype(np.float32))
@@ -320,6 +323,6 @@ class Geometry(Augmentation):
 
 
 def _mirrored(warp: Warp) -> np.ndarray:
-    """Which samples are seen in a mirror, `(N,)`: their map turns over."""
+    """Whether each sample is mirrored, `(N,)`: its map has a negative determinant."""
     matrix = warp.matrix
     return matrix[:, 0, 0] * matrix[:, 1, 1] - matrix[:, 0, 1] * matrix[:, 1, 0] < 0

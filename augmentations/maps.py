@@ -1,4 +1,4 @@
-"""The map of a batch."""
+"""Geometric maps of a batch."""
 
 from typing import NamedTuple
 
@@ -6,20 +6,20 @@ import numpy as np
 
 
 class Warp(NamedTuple):
-    """Maps of N samples from output pixels to input pixels; pixel centres have whole numbers.
+    """Maps of N samples from output to input pixels; pixel centres have integer coordinates.
 
-    (x, y) of the output is moved by `columns` and `rows`, then along its radius, then through `matrix`; `field` is
-    added at the end.
+    (x, y) of the output is shifted by `columns` and `rows`, then radially, then transformed by `matrix`; `field` is
+    added last.
 
     Args:
         size: `(h, w)` of the output.
         matrix: `(N, 3, 3)` float64.
-        field: `(N, 2, h / cell, w / cell)` float32, displacement (x, y) in input pixels on a coarse grid; None without.
-        columns: `(N, w)` float32, displacement of x; None without.
-        rows: `(N, h)`, of y.
-        radial: `(N,)` float32: share by which the corners are moved outwards along their radius; None without.
-        exact: `(N,)` bool: no pixel is interpolated.
-        border: what lies outside: `constant` (0, not valid) or `reflect`.
+        field: displacement (x, y) in input pixels on a coarse grid, `(N, 2, h / cell, w / cell)` float32, or None.
+        columns: displacement of x, `(N, w)` float32, or None.
+        rows: displacement of y, `(N, h)` float32, or None.
+        radial: relative outward shift of the corners, `(N,)` float32, or None.
+        exact: whether a sample needs no interpolation, `(N,)` bool.
+        border: outside of the image: `constant` (0, not valid) or `reflect`.
     """
 
     size: tuple[int, int]

@@ -1,4 +1,4 @@
-"""Pictures made of two: mixup, cutmix, and objects pasted by their masks."""
+"""Mixing of two images: mixup, cutmix, and copy-paste of objects by their masks."""
 
 from typing import Any
 
@@ -10,38 +10,38 @@ from augmentations.base import Augmentation, spatial
 
 
 class _Mix(Augmentation):
-    """What the three share: who is mixed with whom."""
+    """Base of the three: the choice of partners."""
 
     def __init__(self, p: float, same: str | None) -> None:
         if not 0 <= p <= 1:
-            raise ValueError(f"{type(self).__name__}: p is a chance in 0..1, got {p}")
+            raise ValueError(f"{type(self).__name__}: p is {p}, expected a probability in [0, 1]")
         self.p, self.same = p, same
 
     def partners(self, batch: dict[str, Any], rng: np.random.Generator) -> np.ndarray:
-        """Whom each sample is mixed with; itself where it is not."""
+        """Index of each sample's partner; its own index if it is not mixed."""
         count = len(batch["image"])
         if "boxes" in batch:
             raise ValueError(
-                f"{type(self).__name__} mixes pictures, masks and labels; it would leave boxes as they are"
+                f"{type(self).__name__} mixes images, masks and labels, but cannot mix boxes, which this batch has"
             )
         keys = np.zeros(count, int)
         if self.same is not None:
             if self.same not in batch:
-                raise ValueError(f"{type(self).__name__}: same is {self.same!r}, the batch holds {sorted(batch)}")
+                raise ValueError(f"{type(self).__name__}: same is {self.same!r}, but the batch has {sorted(batch)}")
             values = batch[self.same]
             values = values.flatten(1).tolist() if isinstance(values, Tensor) and values.dim() > 1 else list(values)
             keys = np.unique([str(value) for value in values], return_inverse=True)[1]
         partners = np.arange(count)
         for key in np.unique(keys):
             members = np.flatnonzero(keys == key)
-            # A ring in random order: nobody is mixed with itself, and everybody is used once.
+            # A ring in random order: no sample is its own partner, and each is used once.
             ring = rng.permutation(members)
             partners[ring] = np.roll(ring, 1)
         return np.where(rng.random(count) < self.p, partners, np.arange(count))
 
 
 def _places(batch: dict[str, Any], partners: np.ndarray) -> Tensor:
-    """The partners on the batch's device; a sample of weight 0 does not count, so nobody is mixed with it."""
+    """The partners on the batch's device; samples of weight 0 are ignored, so they are no partners."""
     index = torch.from_numpy(partners).to(batch["image"].device)
     if not isinstance(batch.get("weight"), Tensor):
         return index
@@ -49,21 +49,21 @@ def _places(batch: dict[str, Any], partners: np.ndarray) -> Tensor:
 
 
 class Mixup(_Mix):
-    """λ · one + (1 − λ) · another, pictures and truth alike (Zhang et al. 2018, arxiv.org/abs/1710.09412).
+    """λ · one + (1 − λ) · another, for images and targets (Zhang et al. 2018, arxiv.org/abs/1710.09412).
 
-    Masks and labels become shares; class numbers cannot, so use one-hot labels, or `Cutmix` for masks of class numbers.
-    A pixel is valid where it is in both.
+    Masks and labels become soft; class numbers cannot, so use one-hot labels, or `Cutmix` for masks of class numbers. A
+    pixel is valid if it is valid in both.
 
     Args:
-        p: chance for each sample.
-        alpha: of the Beta distribution of λ; 0.2 to 0.4 in the paper, 1 is uniform.
-        same: name of a batch entry that both must share, such as `group` or `label`; anyone otherwise.
+        p: probability per sample, in [0, 1].
+        alpha: parameter of the Beta distribution of λ, above 0; 0.2 to 0.4 in the paper, 1 is uniform.
+        same: name of a batch entry, such as `group` or `label`, that must be equal in both samples (default: any pair).
     """
 
     def __init__(self, p: float = 0.5, alpha: float = 0.4, same: str | None = None) -> None:
         super().__init__(p, same)
         if alpha <= 0:
-            raise ValueError(f"Mixup: alpha is above 0, got {alpha}")
+            raise ValueError(f"Mixup: alpha is {alpha}, expected a number above 0")
         self.alpha = alpha
 
     def batch(self, batch: dict[str, Any], max_value: float, rng: np.random.Generator) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Mixup(_Mix):
                 result[name] = value & value[index]
             elif name != "image" and not (value.is_floating_point() or value.dtype in (torch.uint8, torch.bool)):
                 raise ValueError(
-                    f"Mixup: {name} holds class numbers, which have no mean; give one-hot labels, or take Cutmix"
+                    f"Mixup: {name} holds class numbers, which cannot be averaged; use one-hot labels or Cutmix"
                 )
             else:
                 lam = share.view(-1, *[1] * (value.dim() - 1))
@@ -88,21 +88,20 @@ class Mixup(_Mix):
 
 
 class Cutmix(_Mix):
-    """A rectangle of one picture is another's, with its masks (Yun et al. 2019, arxiv.org/abs/1905.04899).
+    """Replaces a rectangle of an image and its masks by another's (Yun et al. 2019, arxiv.org/abs/1905.04899).
 
-    Image-level labels are mixed by area where they are not class numbers; those are an error. In volumes the box is cut
-    through all slices.
+    Image-level labels are mixed by area; class numbers raise an error. In volumes the rectangle spans all slices.
 
     Args:
-        p: chance for each sample.
-        alpha: of the Beta distribution of the share that stays; 1 (uniform) in the paper.
-        same: name of a batch entry that both must share.
+        p: probability per sample, in [0, 1].
+        alpha: parameter of the Beta distribution of the fraction that is kept, above 0; 1 (uniform) in the paper.
+        same: name of a batch entry that must be equal in both samples (default: any pair).
     """
 
     def __init__(self, p: float = 0.5, alpha: float = 1.0, same: str | None = None) -> None:
         super().__init__(p, same)
         if alpha <= 0:
-            raise ValueError(f"Cutmix: alpha is above 0, got {alpha}")
+            raise ValueError(f"Cutmix: alpha is {alpha}, expected a number above 0")
         self.alpha = alpha
 
     def batch(self, batch: dict[str, Any], max_value: float, rng: np.random.Generator) -> dict[str, Any]:
@@ -129,15 +128,16 @@ class Cutmix(_Mix):
 
 
 class CopyPaste(_Mix):
-    """Another picture's objects are put onto this one, with their masks (Ghiasi et al. 2021, arxiv.org/abs/2012.07177).
+    """Pastes the objects of another image, with their masks (Ghiasi et al. 2021, arxiv.org/abs/2012.07177).
 
-    Masks `(N, K, …)` of 0 and 1 become their union; class numbers, ids and maps of floats are those of the pasted
-    pixels. Image-level labels become the larger of both.
+    Masks `(N, K, …)` of 0 and 1 become their union; class numbers, ids and float maps are those of the pasted pixels.
+    Image-level labels become the maximum of both.
 
     Args:
-        p: chance for each sample.
+        p: probability per sample, in [0, 1].
         mask: name of the mask whose pixels above 0 are pasted.
-        same: name of a batch entry that both must share: an organ, a microscope.
+        same: name of a batch entry, such as the organ or microscope, that must be equal in both samples (default: any
+            pair).
     """
 
     def __init__(self, p: float = 0.5, mask: str = "mask", same: str | None = None) -> None:
@@ -147,7 +147,7 @@ class CopyPaste(_Mix):
     def batch(self, batch: dict[str, Any], max_value: float, rng: np.random.Generator) -> dict[str, Any]:
         names = spatial(batch)
         if self.mask not in names:
-            raise ValueError(f"CopyPaste: mask is {self.mask!r}, the batch has the masks {names}")
+            raise ValueError(f"CopyPaste: mask is {self.mask!r}, but the batch has the masks {names}")
         images = batch["image"]
         index = _places(batch, self.partners(batch, rng))
         axes, mask = images.dim() - 2, batch[self.mask]
@@ -167,13 +167,13 @@ class CopyPaste(_Mix):
 
 
 def _mixed_labels(what: str, batch: dict[str, Any], index: Tensor, share: Tensor) -> dict[str, Tensor]:
-    """Image-level truth mixed by the share that comes from the other picture."""
+    """Image-level targets, mixed by the fraction of the other image."""
     found = {}
     for name, value in batch.items():
         if not isinstance(value, Tensor) or value.dim() > 2 or name in ("image", "weight"):
             continue
         if not value.is_floating_point():
-            raise ValueError(f"{what}: {name} holds class numbers, which have no mean; give one-hot labels")
+            raise ValueError(f"{what}: {name} holds class numbers, which cannot be averaged; use one-hot labels")
         lam = share.view(-1, *[1] * (value.dim() - 1))
         found[name] = value * (1 - lam) + value[index] * lam
     return found

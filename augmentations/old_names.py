@@ -1,4 +1,4 @@
-"""What albumentations 1.x called things, and what 2.x calls them; names that it never had."""
+"""Old names of albumentations 1.x with their replacements in 2.x, and names that never existed."""
 
 import difflib
 import importlib
@@ -39,11 +39,11 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     "ElasticTransform": FILL | {"alpha_affine": "an Affine before it (its shift was part of the old transform)"},
     "GaussNoise": {
         "mean": "mean_range",
-        "var_limit": "std_range, as a share of the range: [sqrt(low) / 255, sqrt(high) / 255]",
+        "var_limit": "std_range, as a fraction of the range: [sqrt(low) / 255, sqrt(high) / 255]",
     },
     "GridDistortion": FILL,
     "ImageCompression": {"quality_lower": "quality_range", "quality_upper": "quality_range"},
-    "OpticalDistortion": FILL | {"shift_limit": "nothing: it is gone; an Affine can shift"},
+    "OpticalDistortion": FILL | {"shift_limit": "an Affine for shifts"},
     "PadIfNeeded": FILL,
     "Perspective": {"pad_mode": "border_mode", "pad_val": "fill", "mask_pad_val": "fill_mask"},
     "RandomResizedCrop": SIZE,
@@ -55,7 +55,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
 
 
 def arguments_of(name: str) -> list[str]:
-    """Arguments of a class of albumentations; none where it is not known or takes any."""
+    """Arguments of a class of albumentations; empty if it is unknown or accepts any."""
     found = getattr(importlib.import_module("albumentations"), name, None)
     parameters = inspect.signature(found).parameters.values() if isinstance(found, type) else []
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
@@ -64,7 +64,7 @@ def arguments_of(name: str) -> list[str]:
 
 
 def old_names(config: Any, place: str = "") -> Iterator[str]:
-    """A sentence for each name in a nested config that albumentations 2 does not know, with what to take instead."""
+    """One sentence per name in a nested config that is unknown to albumentations 2, with its replacement."""
     if isinstance(config, list):
         for number, value in enumerate(config):
             yield from old_names(value, f"{place}[{number}]")
@@ -75,14 +75,14 @@ def old_names(config: Any, place: str = "") -> Iterator[str]:
     if isinstance(path, str) and path.startswith("albumentations."):
         name = path.rpartition(".")[2]
         if name in RENAMED:
-            yield f"{place}: albumentations 2 has no {name}, take {RENAMED[name]}"
+            yield f"{place}: albumentations 2 has no {name}, use {RENAMED[name]}"
         elif not hasattr(importlib.import_module("albumentations"), name):
             near = difflib.get_close_matches(name, dir(importlib.import_module("albumentations")), n=1)
             yield f"{place}: albumentations has no {name}" + (f", did you mean {near[0]}?" if near else "")
         for argument in config.get("init_args") or {}:
             known = arguments_of(name)
             if argument in ARGUMENTS.get(name, {}):
-                yield f"{place}: {name} has no {argument} in albumentations 2, take {ARGUMENTS[name][argument]}"
+                yield f"{place}: {name} has no {argument} in albumentations 2, use {ARGUMENTS[name][argument]}"
             elif known and argument not in known:
                 near = difflib.get_close_matches(argument, known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"

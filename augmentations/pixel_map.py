@@ -1,4 +1,4 @@
-"""Masks and boxes that follow a picture moved by another library."""
+"""Masks and boxes that follow an image transformed by another library."""
 
 import numpy as np
 
@@ -6,24 +6,24 @@ from augmentations.base import masks_of
 
 
 def pixel_numbers(size: tuple[int, int]) -> np.ndarray:
-    """The pixels of `(H, W)` numbered from 1, row by row, int32; 0 stands for what comes from outside.
+    """Pixel numbers `(H, W)` from 1, row by row, int32; 0 means outside.
 
-    Moved as the picture is, by the nearest pixel, they tell where all its masks and boxes have gone.
+    Transformed like the image, by nearest neighbour, they give the new positions of all masks and boxes.
     """
     return np.arange(1, size[0] * size[1] + 1, dtype=np.int32).reshape(size)
 
 
 def follow(arrays: dict[str, np.ndarray], numbers: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
-    """The arrays of a sample after its picture has moved.
+    """The arrays of a sample after its image was transformed.
 
     Args:
         arrays: masks `(H, W)` or `(K, H, W)` of any type, `boxes` `(B, 4)` xyxy with their `labels`, numbers.
-        numbers: `pixel_numbers` after the move, `(h, w)`.
-        size: `(H, W)` before it.
+        numbers: `pixel_numbers` after the transform, `(h, w)`.
+        size: size `(H, W)` before the transform.
 
     Returns:
-        Masks at `(h, w)` with 0 outside, boxes as the extent of what is still seen of them, and `valid` where something
-        comes from outside.
+        Masks `(h, w)` with 0 outside, boxes as the extent of their visible part, and `valid` if some pixels come from
+        outside.
     """
     if numbers.shape == size and np.array_equal(numbers, pixel_numbers(size)):
         return arrays
@@ -44,25 +44,25 @@ def follow(arrays: dict[str, np.ndarray], numbers: np.ndarray, size: tuple[int, 
 
 
 def refuse_floats(what: str, arrays: dict[str, np.ndarray], floats: list[str]) -> None:
-    """Raise where the truth has maps of floats, which the nearest pixel would only make coarse.
+    """Raise if targets include float maps, which nearest-neighbour sampling would degrade.
 
     Args:
-        what: the augmentation.
-        arrays: of the sample.
-        floats: names of its maps of floats.
+        what: name of the augmentation.
+        arrays: arrays of the sample.
+        floats: names of its float maps.
 
     Raises:
-        ValueError: names the target.
+        ValueError: there is a float map.
     """
     if floats:
         raise ValueError(
-            f"{what} moves truth by the nearest pixel, and the target {floats[0]!r} is {arrays[floats[0]].dtype}, "
-            "which wants to be interpolated; take augmentations.Geometry and augmentations.Colour"
+            f"{what} samples targets by nearest neighbour, but the target {floats[0]!r} is {arrays[floats[0]].dtype} "
+            "and needs interpolation; use augmentations.Geometry and augmentations.Colour"
         )
 
 
 def _extents(boxes: np.ndarray, inside: np.ndarray, places: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Extent of the pixels from inside each box, and which boxes have any."""
+    """Extent of the pixels from inside each box, and whether a box has any."""
     down, across = places // width + 0.5, places % width + 0.5
     result, seen = np.zeros_like(boxes), np.zeros(len(boxes), bool)
     for number, (left, top, right, bottom) in enumerate(boxes):

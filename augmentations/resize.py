@@ -1,4 +1,4 @@
-"""Training batches at another size than the loader gives."""
+"""Training batches of another size than the loader's."""
 
 from typing import Any, Literal
 
@@ -11,16 +11,15 @@ from augmentations.base import Augmentation, spatial
 
 
 class Resize(Augmentation):
-    """Scale a batch to a size, or crop it, on the device; masks by the nearest pixel, maps of floats as the picture.
+    """Scale or crop a batch on the device; masks by nearest neighbour, float maps like the image.
 
     Args:
-        size: `[H, W]` of the output, one number for both; None leaves batches as they are. `callbacks.ImageSize`
-            changes it from epoch to epoch.
-        how: `scale` resamples the whole picture (linear, smoothed where it shrinks), `crop` cuts a random part of
-            each sample.
+        size: size `[H, W]` of the output, or one number for both; None keeps the size. `callbacks.ImageSize` changes it
+            over the epochs.
+        how: `scale` resamples the full image (linear, antialiased), `crop` takes a random crop of each sample.
 
     Raises:
-        ValueError: a size below 1, batches that are no pictures, or smaller than the crop.
+        ValueError: the size is below 1, batches are not 2-D images, or images are smaller than the crop.
     """
 
     def __init__(self, size: int | list[int] | None = None, how: Literal["scale", "crop"] = "scale") -> None:
@@ -29,7 +28,7 @@ class Resize(Augmentation):
     def batch(self, batch: dict[str, Any], max_value: float, rng: np.random.Generator) -> dict[str, Any]:
         images: Tensor = batch["image"]
         if images.dim() != 4:
-            raise ValueError(f"Resize is for pictures (N, C, H, W), got {tuple(images.shape)}")
+            raise ValueError(f"Resize: expected images (N, C, H, W), got {tuple(images.shape)}")
         before = images.shape[2], images.shape[3]
         if self.size is None or self.size == before:
             return batch
@@ -40,8 +39,8 @@ class Resize(Augmentation):
         free = np.array(images.shape[2:]) - size
         if free.min() < 0:
             raise ValueError(
-                f"Resize: a crop of {list(size)} of pictures of {list(images.shape[2:])}; let data.augmentation give "
-                "larger ones"
+                f"Resize: the crop {list(size)} is larger than the images, {list(images.shape[2:])}; make "
+                "data.augmentation return larger images"
             )
         corners = rng.integers(0, free + 1, (len(images), 2)).tolist()
         result = dict(batch)
@@ -76,7 +75,7 @@ def _scaled(batch: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
     floats = [name for name in names if batch[name].is_floating_point()]
     for name in names:
         result[name] = _smoothed(batch[name], size) if name in floats else batch[name][..., rows[:, None], columns]
-    if floats and "valid" in batch:  # a number made of void is none
+    if floats and "valid" in batch:  # a value that depends on void is invalid
         result["valid"] = result["valid"] & (_smoothed((~batch["valid"]).float(), size) == 0)
     if "boxes" in batch:
         factors = [size[1] / images.shape[3], size[0] / images.shape[2]] * 2
@@ -85,7 +84,7 @@ def _scaled(batch: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
 
 
 def _smoothed(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps of numbers `(N, K, H, W)` or `(N, H, W)` resampled as the picture is; their type stays."""
+    """Float maps `(N, K, H, W)` or `(N, H, W)` resampled like the image; keeps the type."""
     wide = maps if maps.dtype == torch.float64 else maps.to(torch.float32)
     wide = wide if maps.dim() == 4 else wide[:, None]
     found = F.interpolate(wide, size, mode="bilinear", antialias=True).to(maps.dtype)
@@ -93,14 +92,14 @@ def _smoothed(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def sides(size: int | list[int] | None) -> tuple[int, int] | None:
-    """`(H, W)` of a size as a config writes it.
+    """`(H, W)` of a size in a config.
 
     Raises:
-        ValueError: not one or two numbers of 1 or more.
+        ValueError: the size is not one or two numbers of 1 or more.
     """
     if size is None:
         return None
     both = [size, size] if isinstance(size, int) else list(size)
     if len(both) != 2 or min(both) < 1:
-        raise ValueError(f"the size is {size}, expected a number of pixels or [H, W], 1 or more")
+        raise ValueError(f"size is {size}, expected a number of pixels or [H, W], 1 or more")
     return both[0], both[1]

@@ -1,4 +1,4 @@
-"""Augmentation that changes in the course of training."""
+"""Augmentation that changes during training."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:  # imported by the parser once a config names this class
 
 
 class Stages(Augmentation):
-    """One of several lists of augmentations; `callbacks.AugmentationSchedule` says which, epoch by epoch.
+    """One of several lists of augmentations, selected per epoch by `callbacks.AugmentationSchedule`.
 
-    It may stand under `data.augmentation`, under `model.augmentation` or both, beside augmentations that never change
-    (crops). Persistent workers see a switch, because its number lies in memory that they share.
+    It can be used under `data.augmentation`, `model.augmentation` or both, next to augmentations that never change
+    (crops). Persistent workers notice a switch, because the number of the stage is in shared memory.
 
     Args:
-        stages: augmentations by the stage's name: `{none: [], soft: […], hard: […]}`.
+        stages: augmentations by name of the stage: `{none: [], soft: […], hard: […]}`.
 
     Raises:
-        ValueError: no stage, or one that the schedule names and this has not.
+        ValueError: there are no stages, or the schedule names an unknown one.
     """
 
     def __init__(self, stages: "dict[str, list[BasicTransform | BaseCompose | nn.Module | Augmentation]]") -> None:
         if not stages:
-            raise ValueError("Stages: no stage is given, expected such as {none: [], soft: […], hard: […]}")
+            raise ValueError("Stages: stages is empty, expected for example {none: [], soft: […], hard: […]}")
         self.stages = stages
         self.steps = [Steps(steps) for steps in stages.values()]
         self.current = torch.full((), -1, dtype=torch.int64).share_memory_()
 
     def switch(self, name: str) -> None:
-        """Take this stage from now on, in this process and in its workers.
+        """Switch to this stage, in this process and in its workers.
 
         Raises:
             ValueError: there is no such stage.

@@ -1,4 +1,4 @@
-"""Augmentations of every library, in order, on one sample in a loader's worker."""
+"""Augmentations of all libraries, in order, on one sample in a worker of the data loader."""
 
 import numpy as np
 from torch import nn
@@ -10,10 +10,10 @@ Arrays = dict[str, np.ndarray]
 
 
 class Steps:
-    """albumentations' transforms, torchvision's (v2) and our own, in order.
+    """Augmentations of albumentations, torchvision (v2) and this project, in order.
 
     Args:
-        steps: the augmentations. Neighbours of albumentations work together: it checks and seeds once per Compose.
+        steps: the augmentations. Adjacent ones of albumentations form one Compose, which checks and seeds once.
     """
 
     def __init__(self, steps: list) -> None:
@@ -29,14 +29,14 @@ class Steps:
     def __call__(
         self, image: np.ndarray, arrays: Arrays, max_value: float, seed: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, Arrays]:
-        """An image `(H, W, C)` and its arrays, augmented.
+        """An augmented image `(H, W, C)` and its arrays.
 
         Args:
-            image: of any type.
+            image: image of any type.
             arrays: masks, boxes, labels by name.
             max_value: pixel value that means 1.0.
-            seed: of what other libraries draw.
-            rng: where our own parameters are drawn from.
+            seed: seed of the other libraries.
+            rng: generator of this project's augmentations.
         """
         for number, run in enumerate(self.runs):
             if isinstance(run, Augmentation):
@@ -44,7 +44,7 @@ class Steps:
             elif isinstance(run, Albumentations):
                 image, arrays = run(image, arrays, seed + number)
             else:
-                from augmentations.torchvision_v2 import apply_v2  # a second that most need not wait for
+                from augmentations.torchvision_v2 import apply_v2  # takes 1 s; most runs do not need it
 
                 image, arrays = apply_v2(run, image, arrays, seed + number)
         return image, arrays

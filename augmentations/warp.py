@@ -1,4 +1,4 @@
-"""Sampling of a batch along its maps, on the device: the image once, all masks once."""
+"""Resampling of a batch by its maps, on the device: images once, all masks once."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ MODES = {"constant": "zeros", "reflect": "reflection"}
 
 
 def coordinates(warp: Warp, size: tuple[int, int], device: torch.device) -> Tensor:
-    """Where output pixels come from, `(N, h, w, 2)` as (x, y): −1 and 1 are the outer edges of the input `(H, W)`."""
+    """Input positions (x, y) of output pixels, `(N, h, w, 2)`; −1 and 1 are the outer edges of the input `(H, W)`."""
     (height, width), count = warp.size, len(warp.matrix)
     scaled = warp.matrix.copy()
     for row, side in ((0, size[1]), (1, size[0])):  # pixel centres → −1..1
@@ -42,24 +42,24 @@ def coordinates(warp: Warp, size: tuple[int, int], device: torch.device) -> Tens
 
 
 def warp_images(images: Tensor, places: Tensor, border: str) -> Tensor:
-    """Linear interpolation of `(N, C, H, W)` of any type along `places`; float32."""
+    """Linear interpolation of `(N, C, H, W)` of any type at `places`; float32."""
     floats = images.to(torch.float32) if images.dtype != torch.uint16 else images.int().to(torch.float32)
     return F.grid_sample(floats, places, mode="bilinear", padding_mode=MODES[border], align_corners=False)
 
 
 class Nearest:
-    """Nearest pixels along `places`, worked out once for all masks of a batch.
+    """Nearest pixels of `places`, computed once for all masks of a batch.
 
     Args:
-        places: `(N, h, w, 2)`.
-        size: `(H, W)` of the input.
+        places: positions `(N, h, w, 2)`, see `coordinates`.
+        size: size `(H, W)` of the input.
         border: `constant` or `reflect`.
     """
 
     def __init__(self, places: Tensor, size: tuple[int, int], border: str) -> None:
         self.shape = places.shape[:3]
         height, width = size
-        # A hair up, so that a tie does not depend on rounding of the map.
+        # Slightly increased, so that ties do not depend on rounding errors of the map.
         x = ((places[..., 0] + 1) * (width / 2) - 0.5 + 1e-3).round_()
         y = ((places[..., 1] + 1) * (height / 2) - 0.5 + 1e-3).round_()
         if border == "reflect":
@@ -70,7 +70,7 @@ class Nearest:
         self.places = y.mul_(width).add_(x).long().flatten(1)
 
     def __call__(self, masks: Tensor, fill: int | bool = 0) -> Tensor:
-        """`(N, K, H, W)` or `(N, H, W)` of any type → the same at the output's size; `fill` outside."""
+        """`(N, K, H, W)` or `(N, H, W)` of any type → the same at the size of the output; `fill` outside."""
         planes = masks.flatten(2) if masks.dim() == 4 else masks.flatten(1)[:, None]
         taken = planes.gather(2, self.places[:, None].expand(-1, planes.shape[1], -1))
         taken = taken.unflatten(2, self.shape[1:])
@@ -80,14 +80,14 @@ class Nearest:
 
 
 def warp_numbers(maps: Tensor, places: Tensor, border: str, nearest: Nearest, exact: Tensor) -> Tensor:
-    """Linear interpolation of maps of numbers: their type stays, outside they are 0, and none of that is mixed in.
+    """Linear interpolation of float maps; keeps the type. Outside is 0, and is not mixed into other pixels.
 
     Args:
-        maps: `(N, K, H, W)` or `(N, H, W)` of any float type.
-        places: `(N, h, w, 2)`.
+        maps: float maps `(N, K, H, W)` or `(N, H, W)`.
+        places: positions `(N, h, w, 2)`, see `coordinates`.
         border: `constant` or `reflect`.
-        nearest: of these places.
-        exact: `(N,)` bool: samples of which no pixel lies between others; they stay what they are to the last bit.
+        nearest: nearest pixels of these places.
+        exact: whether a sample needs no interpolation, `(N,)` bool; its values stay bit-identical.
     """
     planes = maps if maps.dim() == 4 else maps[:, None]
     wide = planes if planes.dtype == torch.float64 else planes.to(torch.float32)
@@ -100,21 +100,21 @@ def warp_numbers(maps: Tensor, places: Tensor, border: str, nearest: Nearest, ex
 
 
 def _folded(values: Tensor, side: int) -> Tensor:
-    """Mirrored at the outer edges of the pixels 0 … side − 1."""
+    """Indices mirrored at the outer edges of the pixels 0 … side − 1."""
     folded = values.remainder(2 * side)
     return torch.where(folded >= side, 2 * side - 1 - folded, folded)
 
 
 def warp_boxes(boxes: Tensor, places: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Boxes of one image: the extent of the output pixels that come from inside each.
+    """Boxes of one image after the map: the extent of the output pixels from inside each box.
 
     Args:
         boxes: `(B, 4)` xyxy in pixels of the input.
-        places: `(h, w, 2)` of this image.
-        size: `(H, W)` of the input.
+        places: positions `(h, w, 2)` of this image, see `coordinates`.
+        size: size `(H, W)` of the input.
 
     Returns:
-        Boxes `(B, 4)` of the output, and which of them are seen at all, `(B,)`.
+        Boxes `(B, 4)` in the output, and whether each is visible, `(B,)`.
     """
     x, y = (places[..., 0] + 1) * (size[1] / 2), (places[..., 1] + 1) * (size[0] / 2)
     result, seen = torch.zeros_like(boxes), torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)

@@ -1,52 +1,52 @@
-"""Sampling of one image along its map, in a loader's worker: one pass of OpenCV over bytes."""
+"""Resampling of one image by its map, in a worker of the data loader: one pass of OpenCV."""
 
 import cv2
 import numpy as np
 
 from augmentations.maps import Warp
-from augmentations.truth_planes import packed, unpacked
+from augmentations.target_planes import packed, unpacked
 
 BORDERS = {"reflect": cv2.BORDER_REFLECT}
 
 
 class ImageWarp:
-    """The map of one image, worked out once for its image and all of its masks.
+    """The map of one sample, computed once for its image and all masks.
 
     Args:
-        warp: of one sample.
-        size: `(H, W)` of the input.
+        warp: map of one sample.
+        size: size `(H, W)` of the input.
     """
 
     def __init__(self, warp: Warp, size: tuple[int, int]) -> None:
         if len(warp.matrix) != 1:
-            raise ValueError(f"ImageWarp takes the map of one sample, got {len(warp.matrix)}")
+            raise ValueError(f"ImageWarp: expected the map of one sample, got {len(warp.matrix)}")
         self.warp, self.size = warp, size
         self.matrix = warp.matrix[0]
         self.exact = bool(warp.exact[0])
-        # Maps even where a matrix would do: remap is faster than warpAffine, and all masks share them.
+        # Maps even if a matrix would suffice: remap is faster than warpAffine, and all masks share them.
         self.maps = None if self.exact else self._maps()
 
     def image(self, image: np.ndarray) -> np.ndarray:
-        """`(H, W, C)` of any type → `(h, w, C)` of that type, linear."""
+        """`(H, W, C)` of any type → `(h, w, C)` of the same type, by linear interpolation."""
         if self.exact:
             return self._moved(image)
         return self._sampled(image, cv2.INTER_LINEAR)
 
     def mask(self, mask: np.ndarray) -> np.ndarray:
-        """`(H, W)` or `(K, H, W)` bool or integers → the same at the output's size, nearest; 0 outside."""
+        """`(H, W)` or `(K, H, W)` bool or integers → the same at the output's size, by nearest neighbour; 0 outside."""
         if self.exact:
             return self._moved(mask) if mask.ndim == 2 else np.stack([self._moved(plane) for plane in mask])
         planes, kind = packed(mask)
         return unpacked([self._sampled(plane, cv2.INTER_NEAREST) for plane in planes], kind, mask)
 
     def numbers(self, maps: np.ndarray) -> np.ndarray:
-        """`(H, W)` or `(K, H, W)` of floats → the same at the output's size, linear; 0 outside, of which nothing is
-        mixed in."""
+        """`(H, W)` or `(K, H, W)` floats → the same at the output's size, by linear interpolation; outside is 0 and is
+        not mixed into other pixels."""
         planes = maps if maps.ndim == 3 else maps[None]
         if self.exact:
             found = np.stack([self._moved(plane) for plane in planes])
         else:
-            # OpenCV interpolates doubles between 32nds of a pixel, which costs more than what float32 rounds.
+            # OpenCV interpolates float64 at 1/32 of a pixel, which is a larger error than rounding to float32.
             wide = planes.astype(np.float32, copy=False)
             found = np.stack([self._sampled(plane, cv2.INTER_LINEAR, outside=cv2.BORDER_REPLICATE) for plane in wide])
             inside = self.valid()
@@ -55,7 +55,7 @@ class ImageWarp:
         return found if maps.ndim == 3 else found[0]
 
     def valid(self) -> np.ndarray | None:
-        """`(h, w)` bool: comes from inside the picture; None where all of it does."""
+        """Pixels from inside the image, `(h, w)` bool; None if all are."""
         if self.warp.border != "constant":
             return None
         if self.maps is None:
@@ -66,7 +66,7 @@ class ImageWarp:
         return None if inside.all() else inside
 
     def boxes(self, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """xyxy `(B, 4)`: the extent of the output pixels from inside each, and which are seen at all `(B,)`."""
+        """Boxes xyxy `(B, 4)` as the extent of the output pixels from inside each, and whether it is visible `(B,)`."""
         across, down = self._maps() if self.maps is None else self.maps
         across, down = np.broadcast_arrays(across + 0.5, down + 0.5)
         result, seen = np.zeros_like(boxes), np.zeros(len(boxes), bool)
@@ -82,10 +82,10 @@ class ImageWarp:
         border = outside if self.warp.border == "constant" else BORDERS[self.warp.border]
         height, width = self.warp.size
         parts = []
-        for start in range(0, image.shape[2] if image.ndim == 3 else 1, 4):  # OpenCV takes four channels at a time
+        for start in range(0, image.shape[2] if image.ndim == 3 else 1, 4):  # OpenCV supports four channels at a time
             part = image if image.ndim == 2 else np.ascontiguousarray(image[..., start : start + 4])
             if part.ndim == 3 and part.shape[2] == 3 and part.dtype == np.uint8:
-                # OpenCV samples four bytes of a pixel in half the time of three; making them takes a tenth of it.
+                # OpenCV samples 4 channels in half the time of 3; the conversion takes a tenth of it.
                 found = cv2.remap(cv2.cvtColor(part, cv2.COLOR_RGB2RGBA), *self.maps, how, borderMode=border)
                 found = cv2.cvtColor(found, cv2.COLOR_RGBA2RGB)
             else:
@@ -94,11 +94,11 @@ class ImageWarp:
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
     def _moved(self, image: np.ndarray) -> np.ndarray:
-        """Flips, turns and whole shifts: pixels as they are."""
+        """Flips, rotations by 90° and integer shifts: without interpolation."""
         height, width = self.warp.size
         (a, b), (c, d) = np.rint(self.matrix[:2, :2]).astype(int)
         x, y = np.arange(width), np.arange(height)
-        # Each of the input's axes follows one of the output's.
+        # Each input axis depends on one output axis.
         across = np.rint(a * x + self.matrix[0, 2] if a else b * y + self.matrix[0, 2]).astype(int)
         down = np.rint(d * y + self.matrix[1, 2] if d else c * x + self.matrix[1, 2]).astype(int)
         taken = self._taken(self._taken(image, across, 1), down, 0)

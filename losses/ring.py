@@ -9,7 +9,7 @@ from losses.inputs import Logits
 class RingLoss(nn.Module):
     """½ · mean (‖x‖ − R)² of embeddings, with a learnt R (Zheng et al. 2018, arxiv.org/abs/1803.00130).
 
-    It equalizes the norms, so that a softmax loss depends on angles: `cross_entropy(label) + 0.01 * ring(embedding)`.
+    It equalises the norms, so that a softmax loss depends on angles: `cross_entropy(label) + 0.01 * ring(embedding)`.
     It needs no target.
 
     Args:

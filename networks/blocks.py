@@ -13,7 +13,7 @@ def conv_relu(
 ) -> nn.Sequential:
     """Convolution, batch norm if `norm`, ReLU; odd kernels keep the height and width.
 
-    Weights are initialized as in He et al. 2015 (https://arxiv.org/abs/1502.01852), for deep decoders without norms.
+    Weights are initialised as in He et al. 2015 (https://arxiv.org/abs/1502.01852), for deep decoders without norms.
     """
     padding = dilation * (kernel // 2)
     conv = nn.Conv2d(in_channels, out_channels, kernel, padding=padding, dilation=dilation, bias=not norm)

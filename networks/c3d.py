@@ -23,7 +23,7 @@ class C3D(nn.Module):
     1e-4 for six more, batches of 16 cubes at 1 mm per voxel, 20 negatives per nodule. Negatives had a malignancy of 0;
     `l1(malignancy, positives=true)` leaves them out.
 
-    There is no batch norm. Weights are initialized as in his code, Glorot uniform: with He's the features are a hundred
+    There is no batch norm. Weights are initialised as in his code, Glorot uniform: with He's the features are a hundred
     times as large, because max pooling raises them, and the loss diverges at his learning rate.
 
     Args:

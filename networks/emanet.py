@@ -15,7 +15,7 @@ class ExpectationMaximisation(nn.Module):
 
     Attention over K bases instead of over all pairs of pixels (Li et al. 2019, https://arxiv.org/abs/1907.13426). The
     expectation step estimates the responsibility of each base for each pixel, the maximisation step sets each base to
-    the mean of its pixels, normalized to length 1. At the end the pixels are reconstructed from the bases: a map of
+    the mean of its pixels, normalised to length 1. At the end the pixels are reconstructed from the bases: a map of
     rank K, with less noise. Gradients flow through the last iteration only.
 
     The initial bases are a moving average over training, the same on all ranks; evaluation does not change it.
@@ -64,7 +64,7 @@ class ExpectationMaximisation(nn.Module):
 
     def _iterate(self, pixels: Tensor, bases: Tensor) -> tuple[Tensor, Tensor]:
         responsibilities = torch.softmax(pixels @ bases.transpose(1, 2), dim=-1)
-        # The mean of a base's pixels, normalized to length 1; the divisor of the mean cancels out.
+        # The mean of a base's pixels, normalised to length 1; the divisor of the mean cancels out.
         return responsibilities, F.normalize(responsibilities.transpose(1, 2) @ pixels, dim=-1)
 
     @torch.no_grad()

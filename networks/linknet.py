@@ -13,7 +13,7 @@ from networks.encoders import build_encoder
 class ConcatLinknetDecoder(LinknetDecoder):
     """smp's decoder with `conv1x1(cat(x, skip))` instead of `x + skip`, with the same number of channels.
 
-    A state dict of smp's decoder fits except for the `merges`, which are initialized as the addition that they replace:
+    A state dict of smp's decoder fits except for the `merges`, which are initialised as the addition that they replace:
     weight `[I, I]`, bias 0. They add 2C² + C parameters per skip connection of C channels.
 
     Args:

@@ -9,7 +9,7 @@ from networks.encoders import build_encoder
 
 
 def bilinear_(weight: Tensor) -> None:
-    """Initialize a transposed convolution of kernel 4 and stride 2 as bilinear upsampling.
+    """Initialise a transposed convolution of kernel 4 and stride 2 as bilinear upsampling.
 
     As in FCN (https://arxiv.org/abs/1411.4038): no checkerboard artefacts at the start. With fewer output than input
     channels, each output starts as the mean of several inputs; with more, each input is used for several outputs.

@@ -86,8 +86,8 @@ def test_old_names_of_albumentations_are_told_their_new_ones(small, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["fit", "--config", str(ROOT / "configs/quickstart.yaml"), "--config", "old.yaml"])
     message = str(ended.value)
-    assert "data.augmentation[0]: GaussNoise has no var_limit in albumentations 2, take std_range" in message
-    assert "data.augmentation[1].transforms[0]: albumentations 2 has no Flip, take HorizontalFlip" in message
+    assert "data.augmentation[0]: GaussNoise has no var_limit in albumentations 2, use std_range" in message
+    assert "data.augmentation[1].transforms[0]: albumentations 2 has no Flip, use HorizontalFlip" in message
     assert "data.augmentation[2]: albumentations has no HorizontalFlp, did you mean HorizontalFlip?" in message
 
 

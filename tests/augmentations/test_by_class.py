@@ -154,20 +154,20 @@ def test_what_cannot_be():
     for settings in ({"p": 0.9, "p_max": 0.5}, {"p": -0.1}, {"p_max": 1.1}, {"beta": -1.0}):
         with pytest.raises(ValueError, match="expected 0 <= p <= p_max <= 1"):
             inverted(**settings)
-    with pytest.raises(ValueError, match="frequencies of the classes are not known before a fit"):
+    with pytest.raises(ValueError, match="class frequencies are unknown before the start of a fit"):
         inverted().sample(np.zeros((1, 1, 1), np.uint8), {"label": np.array(0)}, 255.0, random())
-    with pytest.raises(ValueError, match=r"target is 'label', the sample holds \['mask'\]"):
+    with pytest.raises(ValueError, match=r"target is 'label', but the sample has \['mask'\]"):
         inverted().sample(np.zeros((1, 1, 1), np.uint8), {"mask": np.zeros((1, 1))}, 255.0, random())
     for value in (np.zeros((4, 4), np.uint8), np.array([3.5], np.float32)):
-        with pytest.raises(ValueError, match="expected an image's class or classes"):
+        with pytest.raises(ValueError, match="expected the class or classes of an image"):
             classes_of(value)
     with pytest.raises(ValueError, match="no training image has a class of 'label'"):
         inverted().prepare(lambda name: {"a": np.zeros(3, np.float32)})
     step = ByClass([Geometry(crop=[2, 2])])
     step.chances, step.of_image = np.ones(1), {"a": 1.0}
-    with pytest.raises(ValueError, match="put crops outside of it"):
+    with pytest.raises(ValueError, match="put crops outside ByClass"):
         step.batch({"image": torch.ones(1, 1, 8, 8), "image_id": ["a"]}, 1.0, random())
-    with pytest.raises(ValueError, match="'b' is no image of the training table"):
+    with pytest.raises(ValueError, match="image 'b' is not in the training table"):
         step.batch({"image": torch.ones(1, 1, 8, 8), "image_id": ["b"]}, 1.0, random())
     step = ByClass([albumentations.HorizontalFlip()])
     step.chances, step.of_image = np.ones(1), {"a": 1.0}

@@ -160,9 +160,9 @@ def test_many_bands():
 
 
 def test_settings_that_cannot_be():
-    with pytest.raises(ValueError, match="the pictures have 4 channels"):
+    with pytest.raises(ValueError, match="the images have 4 channels"):
         batch({"hue": 10.0}, picture(1, 4))
-    with pytest.raises(ValueError, match="p is a chance"):
+    with pytest.raises(ValueError, match="p is .*, expected a probability"):
         Colour(p=2)
     with pytest.raises(ValueError, match=r"gamma is \[0, 1\]"):
         Colour(gamma=[0, 1])

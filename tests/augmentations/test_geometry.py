@@ -355,10 +355,10 @@ def test_the_seed_decides():
 
 def test_settings_that_cannot_be():
     for settings, message in (
-        ({"d4": 1.5}, "d4 is a chance"),
+        ({"d4": 1.5}, "d4 is 1.5, expected a probability"),
         ({"scale": [1.2, 0.8]}, r"scale is \[1.2, 0.8\]"),
         ({"crop_area": [0.5, 1.0]}, "needs crop"),
-        ({"grid": 1.0}, "grid is below 1"),
+        ({"grid": 1.0}, "grid 1.0, optical 0.0; expected"),
     ):
         with pytest.raises(ValueError, match=message):
             Geometry(**settings)

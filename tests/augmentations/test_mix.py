@@ -48,7 +48,7 @@ def test_chance_and_partners_of_one_group():
             changed += bool(partners)
             assert all((other - number) % 2 == 0 for other in partners)
     assert 250 < changed < 350
-    with pytest.raises(ValueError, match="same is 'organ', the batch holds"):
+    with pytest.raises(ValueError, match="same is 'organ', but the batch has"):
         Mixup(same="organ").batch(batch(), 255.0, random())
     by_label = Mixup(p=1.0, same="label").batch(batch(), 255.0, random())
     assert torch.equal(by_label["image"], batch()["image"])  # all labels differ
@@ -100,7 +100,7 @@ def test_copied_objects_bring_their_masks():
     classes = {"image": given["image"], "mask": given["mask"][:, 0].long() * torch.arange(1, 5).view(-1, 1, 1)}
     found = CopyPaste(p=1.0).batch(classes, 255.0, random())
     assert all(found["mask"][number].unique().numel() == 3 for number in range(4))
-    with pytest.raises(ValueError, match="mask is 'body', the batch has the masks"):
+    with pytest.raises(ValueError, match="mask is 'body', but the batch has the masks"):
         CopyPaste(mask="body").batch(given, 255.0, random())
 
 
@@ -113,7 +113,7 @@ def test_only_in_batches():
 @pytest.mark.parametrize("step", [Mixup(), Cutmix(), CopyPaste()])
 def test_boxes_are_not_left_behind(step):
     given = batch() | {"boxes": [torch.zeros(0, 4)] * 6, "labels": [torch.zeros(0)] * 6}
-    with pytest.raises(ValueError, match="mixes pictures, masks and labels; it would leave boxes as they are"):
+    with pytest.raises(ValueError, match="mixes images, masks and labels, but cannot mix boxes"):
         step.batch(given, 255.0, random())
 
 

@@ -61,9 +61,9 @@ class Colours(v2.TrivialAugmentWide):
 
 def timm_geometric():
     policy = TimmPolicy("rand-m9-n2-mstd0.5-p1")
-    policy.transform.ops = [op for op in policy.transform.ops if op.picture.name.startswith(GEOMETRIC)]
+    policy.transform.ops = [op for op in policy.transform.ops if op.operation.name.startswith(GEOMETRIC)]
     for op in policy.transform.ops:
-        op.picture.kwargs = {"fillcolor": (0, 0, 0), "resample": 0}  # nearest, so that the picture tells its pixels
+        op.operation.kwargs = {"fillcolor": (0, 0, 0), "resample": 0}  # nearest, so that the picture tells its pixels
     return policy
 
 
@@ -136,8 +136,8 @@ def test_the_seed_decides_and_global_generators_go_on(step, channels):
 def test_the_string_says_how_many_and_how_strong():
     transform = TimmPolicy("rand-m7-n3-p1").transform
     assert transform.num_layers == 3
-    assert {op.picture.magnitude for op in transform.ops} == {7}
-    assert {op.picture.prob for op in transform.ops} == {1.0}
+    assert {op.operation.magnitude for op in transform.ops} == {7}
+    assert {op.operation.prob for op in transform.ops} == {1.0}
 
 
 def test_other_transforms_of_torchvision_move_masks_too():
@@ -153,27 +153,27 @@ def test_other_transforms_of_torchvision_move_masks_too():
 def test_what_no_mask_can_follow_is_refused():
     image = coordinates()
     for step in (TimmPolicy("augmix-m3-w3"), v2.AugMix()):
-        with pytest.raises(ValueError, match="blends pictures that are moved apart, which no mask can follow"):
+        with pytest.raises(ValueError, match="blends differently transformed images, which masks cannot follow"):
             run(step, image, arrays())
         result, _ = run(step, image, {"label": np.array(1)})
         assert result.shape == image.shape
-    with pytest.raises(ValueError, match=r"name the policy in data\.augmentation itself"):
+    with pytest.raises(ValueError, match=r"put the policy directly into data\.augmentation"):
         run(v2.RandomApply([v2.RandAugment()], 1.0), image, arrays())
 
 
 def test_wrong_pictures_and_wrong_transforms():
     for step in (TimmPolicy(), v2.RandAugment()):
-        with pytest.raises(ValueError, match="knows pictures of 1 or 3 channels and 8 bits, got 4 of uint8"):
+        with pytest.raises(ValueError, match="expected 8-bit images of 1 or 3 channels, got 4 of uint8"):
             run(step, coordinates(4), {})
-    with pytest.raises(ValueError, match="timm does not know the policy 'rnd-m9'"):
+    with pytest.raises(ValueError, match="unknown policy 'rnd-m9'"):
         TimmPolicy("rnd-m9")
     with pytest.raises(ValueError, match="TimmPolicy works on single images; put it into data.augmentation"):
         TimmPolicy().batch({}, 255.0, random())
-    with pytest.raises(ValueError, match="Linear is no transform of torchvision"):
+    with pytest.raises(ValueError, match="Linear is not a transform of torchvision"):
         run(torch.nn.Linear(1, 1), coordinates(), {})
-    with pytest.raises(ValueError, match=r"take augmentations.Cutmix under model\.augmentation"):
+    with pytest.raises(ValueError, match=r"use augmentations.Cutmix under model\.augmentation"):
         run(v2.CutMix(num_classes=2), coordinates(), {})
-    with pytest.raises(ValueError, match="ToDtype makes float32 of uint8"):
+    with pytest.raises(ValueError, match="ToDtype changes pixels from uint8 to float32"):
         run(v2.ToDtype(torch.float32, scale=True), coordinates(), {})
     with pytest.raises(ValueError, match=r"Cutmix works on batches; put it into model\.augmentation"):
         run(Cutmix(), coordinates(), {})

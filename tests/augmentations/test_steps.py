@@ -78,7 +78,9 @@ def test_samples_with_and_without_boxes():
 def test_truth_that_cannot_move_is_refused(step):
     """Not left where it was, and not moved as if it were a picture."""
     arrays = {"mask": np.zeros((64, 64), np.uint8), "keypoints": np.zeros((5, 2), np.float32)}
-    with pytest.raises(ValueError, match=r"the target 'keypoints' is \(5, 2\), its image \(64, 64\): .* Draw points"):
+    with pytest.raises(
+        ValueError, match=r"the target 'keypoints' has the shape \(5, 2\), its image \(64, 64\), .* Draw points"
+    ):
         run([step], dull(3), arrays)
     found = run([step], dull(3), {"label": np.zeros(3, np.float32), "boxes": np.array([[0, 0, 9, 9.0]], np.float32)})[1]
     np.testing.assert_allclose(found["boxes"], [[55, 0, 64, 9]])

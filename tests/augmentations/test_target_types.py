@@ -11,7 +11,7 @@ from torchvision.transforms import InterpolationMode, v2
 
 from augmentations import CopyPaste, Geometry, Mixup, Resize, TimmPolicy
 from augmentations.steps import Steps
-from augmentations.truth_planes import packed, unpacked
+from augmentations.target_planes import packed, unpacked
 
 SIZE = (24, 32)
 INTEGERS = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")

@@ -1,4 +1,4 @@
-"""Truth of any type as planes that OpenCV moves, and back without loss."""
+"""Targets of any type as planes for OpenCV, and back without loss."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,11 @@ import numpy as np
 
 
 class Planes(NamedTuple):
-    """Integers as planes of 8 or 16 bits; moved by the nearest pixel they are what they were.
+    """Integers as planes of 8 or 16 bits, unchanged by nearest-neighbour sampling.
 
     Attributes:
-        planes: `(H, W)` uint8 or uint16 each.
-        kind: integer type that holds all values; of more than 16 bits it has a plane for every 16, the lowest first.
+        planes: planes `(H, W)`, uint8 or uint16.
+        kind: integer type of the values; above 16 bits there is one plane per 16 bits, the lowest first.
     """
 
     planes: list[np.ndarray]
@@ -18,7 +18,7 @@ class Planes(NamedTuple):
 
 
 def packed(array: np.ndarray) -> Planes:
-    """Bool or integers `(H, W)` or `(K, H, W)` as planes."""
+    """Planes of bools or integers `(H, W)` or `(K, H, W)`."""
     low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
     sizes = (1, 2, 4, 8)
     kind = next(
@@ -34,12 +34,12 @@ def packed(array: np.ndarray) -> Planes:
 
 
 def unpacked(planes: list[np.ndarray], kind: np.dtype, like: np.ndarray) -> np.ndarray:
-    """The array of moved planes.
+    """The array of transformed planes.
 
     Args:
-        planes: `(h, w)` of any type, in the order of `packed`.
-        kind: as `packed` gave it.
-        like: the array before it was moved: its type and axes.
+        planes: planes `(h, w)` of any type, in the order of `packed`.
+        kind: type returned by `packed`.
+        like: original array, which determines type and axes.
     """
     size = kind.itemsize
     parts = np.stack(planes).astype(f"u{min(size, 2)}", copy=False)
@@ -52,29 +52,29 @@ def unpacked(planes: list[np.ndarray], kind: np.dtype, like: np.ndarray) -> np.n
 
 
 def flags(valid: np.ndarray) -> np.ndarray:
-    """`valid` `(H, W)` as two maps `(2, H, W)` float32 that move with maps of numbers; see `is_unmixed`."""
+    """`valid` `(H, W)` as two float maps `(2, H, W)` to transform with other float maps; see `is_unmixed`."""
     return np.stack([np.ones(valid.shape, np.float32), ~valid.astype(bool, copy=False)]).astype(np.float32)
 
 
 def is_unmixed(moved: np.ndarray) -> np.ndarray:
-    """Where a number that was interpolated is made of pixels that count alone, `(h, w)` bool.
+    """Whether an interpolated value depends on valid pixels only, `(h, w)` bool.
 
     Args:
-        moved: `flags` after the move, 0 where they come from outside.
+        moved: `flags` after the transform, 0 outside.
     """
     inside, void = moved
-    return (inside > 0.999) & (void == 0)  # no part of what lies under void, however small
+    return (inside > 0.999) & (void == 0)  # no contribution of void, however small
 
 
 def as_floats(array: np.ndarray, name: str) -> np.ndarray:
-    """Float truth in a type that OpenCV interpolates: float32, or float64 where it is that.
+    """A float target as float32, or float64 if it already is, which OpenCV can interpolate.
 
     Raises:
-        ValueError: no number that a picture could hold; names the target.
+        ValueError: the type cannot be transformed.
     """
     if array.dtype.kind != "f" or array.dtype.itemsize > 8:
         raise ValueError(
-            f"the target {name!r} is {array.dtype}, which augmentation cannot move; expected bool, integers, or floats "
-            "of 16 to 64 bits"
+            f"the target {name!r} is {array.dtype}, which augmentation cannot transform; expected bool, integers, or "
+            "floats of 16 to 64 bits"
         )
     return array.astype(np.float64 if array.dtype.itemsize == 8 else np.float32, copy=False)
