@@ -1,4 +1,4 @@
-"""Boxes found in a view of a picture, in the picture's own pixels; beside `inference.tta`, which turns maps."""
+"""Boxes found in a view, transformed back to the image; `inference.tta` does the same for maps."""
 
 from collections.abc import Sequence
 
@@ -8,23 +8,23 @@ from inference.tta import View
 
 
 def boxes_of_view(boxes: np.ndarray, view: View, size: Sequence[int]) -> np.ndarray:
-    """Boxes of a mirrored or turned view, turned back exactly.
+    """Boxes of a flipped or rotated view, transformed back exactly.
 
     Args:
-        boxes: `(n, 4+)` float: x1, y1, x2, y2 in pixels of the view, and whatever follows.
-        view: how the picture was looked at: flips and axes, and colours, which move nothing.
-        size: `(H, W)` of the picture.
+        boxes: `(n, 4+)` float: x1, y1, x2, y2 in pixels of the view, and any further columns.
+        view: the view, of flips, axes and colours only.
+        size: size `(H, W)` of the image.
 
     Returns:
-        The boxes in pixels of the picture; a copy.
+        A copy of the boxes in pixels of the image.
 
     Raises:
-        ValueError: a view that is scaled or shifted.
+        ValueError: the view is scaled or shifted.
     """
     if not view.exact:
-        raise ValueError(f"boxes are turned back from flips and turns, not from {view}")
+        raise ValueError(f"boxes can be transformed back from flips and rotations only, got {view}")
     result = np.array(boxes)
-    # Near and far side along each axis, rows before columns; the view has them in its own order.
+    # Near and far side along each axis, rows before columns, in the order of the view.
     back = [view.axes.index(axis) for axis in range(2)]
     near, far = result[:, [1, 0]][:, back], result[:, [3, 2]][:, back]
     for axis, flipped in enumerate(view.flips):

@@ -1,4 +1,4 @@
-"""What an earlier stage predicted, by image."""
+"""Predictions of an earlier stage, by image."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from predictions.store import PredictionStore, read_mean
 
 
 class CoarseMasks:
-    """Predictions of an experiment for any of its images: out of fold where it trained on them, else the folds' mean.
+    """Predictions of an experiment for any of its images: out-of-fold for training images, else the mean of folds.
 
     Args:
-        experiment: `runs/coarse`, or one run of it.
+        experiment: folder of the experiment (`runs/coarse`), or of one of its runs.
 
     Raises:
-        ValueError: nothing was predicted there.
+        ValueError: the experiment has no predictions.
     """
 
     def __init__(self, experiment: Path | str) -> None:
@@ -24,27 +24,27 @@ class CoarseMasks:
         splits = [sorted((run / "predictions").glob("*/manifest.json")) for run in runs]
         self.stores = [PredictionStore.open(path.parent) for paths in splits for path in paths]
         if not self.stores:
-            raise ValueError(f"{folder} holds no predictions; run `python cli.py predict {folder}` first")
-        # an image out of fold is in one store, of another division in several; never in one that trained on it
+            raise ValueError(f"{folder} contains no predictions; run `python cli.py predict {folder}` first")
+        # a training image is only in the store of the fold that held it out, a test image in those of all folds
         self.where: dict[str, list[PredictionStore]] = {}
         for store in self.stores:
             for image_id in store.ids():
                 self.where.setdefault(image_id, []).append(store)
 
     def fingerprints(self) -> list[str]:
-        """What the predictions were made by."""
+        """State of each prediction store: settings and versions of its predictions."""
         return [store.state() for store in self.stores]
 
     def read(self, image_id: str) -> dict[str, np.ndarray]:
         """Probabilities `(C, H, W)` by output name.
 
         Raises:
-            ValueError: the experiment did not predict this image.
+            ValueError: the experiment has no prediction of this image.
         """
         stores = self.where.get(image_id)
         if stores is None:
             raise ValueError(
-                f"{self.experiment} did not predict image {image_id!r}; predict it with all folds: "
+                f"{self.experiment} has no prediction of image {image_id!r}; predict it with all folds: "
                 f"python cli.py predict {self.experiment}"
             )
         return read_mean(stores, image_id)

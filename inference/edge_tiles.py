@@ -1,4 +1,4 @@
-"""Tiles along the edges of a coarse prediction; elsewhere the coarse prediction stands."""
+"""Tiles along the edges of a coarse prediction, which is kept elsewhere."""
 
 from collections.abc import Sequence
 
@@ -23,25 +23,25 @@ def predict_edges(
     padding: Padding = "reflect",
     batch_size: int = 1,
 ) -> dict[str, Tensor]:
-    """Probabilities of one image: of the network where tiles lie, of the coarse stage elsewhere.
+    """Probabilities of one image: of the network inside tiles, of the coarse stage elsewhere.
 
     Args:
         forward: `(n, C, h, w)` -> spatial probabilities `(n, K, h, w)` by output name.
         image: `(1, C, H, W)` float, normalised.
-        coarse: probabilities `(K, h, w)` of any size by output name; outputs that the network does not have stay as
-            they are. The edges of an output are those of its channels above 0.5.
-        tile: side of a tile; an image that is smaller along an axis is extended to a multiple of `stride`.
-        stride: multiples of the tile's sides.
-        min_cover: tiles over every pixel of an edge; those at the image's border hang over it where they must.
-        window: weight of a tile's pixels where tiles overlap.
-        padding: what lies beyond the image's edges.
-        batch_size: tiles in one forward.
+        coarse: probabilities `(K, h, w)` of any size by output name; outputs that the network lacks are kept unchanged.
+            Edges are those of the channels thresholded at 0.5.
+        tile: side of a tile in pixels; a smaller image is extended to a multiple of `stride`.
+        stride: divisors of the sides of a tile.
+        min_cover: smallest number of tiles over each pixel of an edge; tiles may extend beyond the image.
+        window: blending weight of a tile's pixels.
+        padding: padding beyond the image.
+        batch_size: number of tiles per forward pass.
 
     Returns:
-        float32 `(1, K, H, W)` by output name.
+        Probabilities `(1, K, H, W)` float32 by output name.
 
     Raises:
-        ValueError: the network gives an image-level output, or one that the coarse stage does not have.
+        ValueError: the network has an image-level output, or one that the coarse stage lacks.
     """
     size = image.shape[-2:]
     maps = {
@@ -50,7 +50,7 @@ def predict_edges(
         if value.ndim == 3
     }
     if not maps:
-        raise ValueError(f"inference.coarse_run: the coarse stage has no map, only {sorted(coarse)}")
+        raise ValueError(f"inference.coarse_run: the coarse stage has no spatial output, only {sorted(coarse)}")
     mask = torch.cat([(value > 0.5)[0] for value in maps.values()]).cpu().numpy()
     found = [edge_patches(channel, tile, min_cover, beyond=True) for channel in mask]
     patches = np.unique(np.concatenate(found), axis=0).tolist()
@@ -67,8 +67,8 @@ def predict_edges(
         for name, value in forward(torch.cat(tiles)).items():
             if value.ndim != 4 or name not in maps:
                 raise ValueError(
-                    f"inference.coarse_run refines maps that the coarse stage has too ({', '.join(maps)}); the network "
-                    f"gives {name!r} of shape {tuple(value.shape)}"
+                    f"inference.coarse_run: output {name!r} of the network has the shape {tuple(value.shape)}, "
+                    f"expected a spatial output that the coarse stage has too: {', '.join(maps)}"
                 )
             total = totals.setdefault(name, torch.zeros_like(maps[name]))
             for (top, left), one in zip(chosen, full_size(name, value, sides).float(), strict=True):

@@ -1,4 +1,4 @@
-"""Tiles of one picture or of several go through the network; their predictions become maps again."""
+"""Prediction of one or several images in tiles, whose predictions are blended to maps."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ Predict = Callable[[Tensor, list[int]], dict[str, Tensor]]
 
 
 class OneTile:
-    """The map of a picture within one tile: nothing to blend, so no second map is made; see `StripMerge`."""
+    """The map of an image of a single tile: nothing is blended or copied; see `StripMerge`."""
 
     def __init__(self, rows: Axis, columns: Axis, dtype: torch.dtype, device: torch.device | None) -> None:
         self.rows, self.columns, self.dtype, self.device = rows, columns, dtype, device
@@ -21,33 +21,33 @@ class OneTile:
         self.result: Tensor  # there once the tile is
 
     def add(self, column: int, tile: Tensor) -> None:
-        """Take the prediction of the tile, `(N, K, tile height, tile width)`."""
+        """Set the prediction of the tile, `(N, K, tile height, tile width)`."""
         top, left = self.rows.origins[0], self.columns.origins[column]
         value = tile[..., -top : self.rows.size - top, -left : self.columns.size - left]
         value = (to_bytes(value) if self.dtype == torch.uint8 else value).contiguous()
         self.result = value if self.device is None else value.to(self.device)
 
     def finish_row(self) -> None:
-        """Close the only row."""
+        """Finish the only row."""
         self.finished += 1
 
 
 def merge_for(
     rows: Axis, columns: Axis, dtype: torch.dtype = torch.float32, device: torch.device | None = None
 ) -> StripMerge | OneTile:
-    """What makes one map of a picture's tiles; the arguments are those of `StripMerge`."""
+    """The object that blends the tiles of an image; the arguments are those of `StripMerge`."""
     single = len(rows.origins) * len(columns.origins) == 1
     return (OneTile if single else StripMerge)(rows, columns, dtype, device)
 
 
-class Picture(NamedTuple):
-    """A picture, or several of one size, to be predicted in tiles.
+class TiledImage(NamedTuple):
+    """An image, or several of one size, to be predicted in tiles.
 
     Attributes:
         rows: tiles along the height.
         columns: tiles along the width.
-        window: `(top, left, height, width)` -> the pixels that the network sees, `(N, C, height, width)`.
-        merge_of: makes what takes the tiles of an output, by its name.
+        window: `(top, left, height, width)` -> input of the network, `(N, C, height, width)`.
+        merge_of: name of an output -> object that blends its tiles.
     """
 
     rows: Axis
@@ -57,16 +57,16 @@ class Picture(NamedTuple):
 
 
 class Blended:
-    """The outputs of one picture, as its tiles come: row by row from the top, each from the left."""
+    """The outputs of one image, blended from tiles in row-major order."""
 
-    def __init__(self, picture: Picture, merge: Merging) -> None:
-        # Not the picture itself, whose pixels are free once its tiles are read.
-        self.last_column, self.merge_of, self.merge = len(picture.columns.origins) - 1, picture.merge_of, merge
+    def __init__(self, image: TiledImage, merge: Merging) -> None:
+        # Not the image itself, so that its memory is freed once its tiles are read.
+        self.last_column, self.merge_of, self.merge = len(image.columns.origins) - 1, image.merge_of, merge
         self.merges: dict[str, StripMerge | OneTile] = {}
         self._levels: dict[str, Merge] = {}
 
     def add(self, name: str, column: int, value: Tensor) -> None:
-        """Take in an output of a tile: a map `(N, K, h, w)` or image-level `(N, K)`."""
+        """Add an output of a tile: spatial `(N, K, h, w)` or image-level `(N, K)`."""
         if value.ndim == 2:
             self._levels.setdefault(name, Merge(self.merge)).add(value)
             return
@@ -78,31 +78,31 @@ class Blended:
             merge.finish_row()
 
     def maps(self) -> dict[str, Tensor]:
-        """The maps `(N, K, H, W)` by output."""
+        """Spatial outputs `(N, K, H, W)` by name."""
         return {name: merge.result for name, merge in self.merges.items()}
 
     def levels(self, device: torch.device | None = None) -> dict[str, Tensor]:
-        """The image-level outputs `(N, K)`, merged over tiles; to be asked for once."""
+        """Image-level outputs `(N, K)` by name, merged over tiles; to be called once."""
         return {name: level.result().to(device) for name, level in self._levels.items()}
 
 
-def blend(pictures: Iterable[Picture], predict: Predict, batch_size: int, merge: Merging) -> list[Blended]:
-    """Predict pictures in tiles, up to `batch_size` in a forward; tiles of one size of several pictures share it.
+def blend(images: Iterable[TiledImage], predict: Predict, batch_size: int, merge: Merging) -> list[Blended]:
+    """Predict images in tiles, up to `batch_size` per forward pass; tiles of several images may share one.
 
     Args:
-        pictures: are asked for one after the other, so that not all need be in memory.
-        predict: tiles `(n, C, h, w)` and the number of the picture that each (or each N) of them is of ->
-            probabilities by output name, maps or image-level.
-        batch_size: tiles in one forward.
-        merge: how image-level outputs are merged over tiles.
+        images: images to predict, consumed one by one to save memory.
+        predict: tiles `(n, C, h, w)` and the index of the image of each tile -> probabilities by output name, spatial
+            or image-level.
+        batch_size: number of tiles per forward pass.
+        merge: rule to merge image-level outputs over tiles.
     """
     found: list[Blended] = []
     waiting: dict[Sequence[int], list[_Tile]] = {}
-    for number, picture in enumerate(pictures):
-        found.append(Blended(picture, merge))
-        for top in picture.rows.origins:
-            for column, left in enumerate(picture.columns.origins):
-                pixels = picture.window(top, left, picture.rows.tile, picture.columns.tile)
+    for number, image in enumerate(images):
+        found.append(Blended(image, merge))
+        for top in image.rows.origins:
+            for column, left in enumerate(image.columns.origins):
+                pixels = image.window(top, left, image.rows.tile, image.columns.tile)
                 tiles = waiting.setdefault(pixels.shape, [])
                 tiles.append(_Tile(number, column, pixels))
                 if len(tiles) == batch_size:

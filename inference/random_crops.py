@@ -1,4 +1,4 @@
-"""Image-level outputs from random crops of pictures, in place of a grid of tiles."""
+"""Image-level outputs from random crops instead of a grid of tiles."""
 
 from collections.abc import Sequence
 
@@ -18,22 +18,22 @@ def predict_crops(
     batch_size: int = 1,
     padding: Padding = "reflect",
 ) -> dict[str, Tensor]:
-    """Image-level outputs, merged over crops; the same crops for every image of a size.
+    """Image-level outputs, merged over random crops, which are the same for all images of a size.
 
     Args:
-        forward: `(n, C, h, w)` -> probabilities by output name, image-level `(n, K)`.
+        forward: `(n, C, h, w)` -> image-level probabilities `(n, K)` by output name.
         image: `(N, C, H, W)` float, normalised.
-        axes: rows and columns, of `plan_axis`: a crop is as large as their tiles.
-        count: crops.
-        merge: how crops are merged.
-        batch_size: crops in one forward.
-        padding: what lies beyond the edges of a picture that is smaller than a crop.
+        axes: rows and columns of `plan_axis`; crops have the size of their tiles.
+        count: number of crops.
+        merge: rule to merge crops.
+        batch_size: number of crops per forward pass.
+        padding: padding beyond an image smaller than a crop.
 
     Returns:
-        `(N, K)` float32 by output name.
+        Probabilities `(N, K)` float32 by output name.
 
     Raises:
-        ValueError: an output that is a map.
+        ValueError: an output is spatial.
     """
     levels: dict[str, Merge] = {}
     (height, width), places = [axis.tile for axis in axes], random_origins(axes, count)
@@ -43,8 +43,8 @@ def predict_crops(
         for name, value in forward(crops[0] if len(crops) == 1 else torch.cat(crops)).items():
             if value.ndim > 2:
                 raise ValueError(
-                    f"inference.crops is for image-level outputs, but {name!r} is a map; leave crops out, the "
-                    "tiles of a grid then cover the image"
+                    f"inference.crops is for image-level outputs, but output {name!r} is spatial; remove crops to "
+                    "predict with a grid of tiles"
                 )
             for crop in value.chunk(len(crops)):
                 levels.setdefault(name, Merge(merge)).add(crop)

@@ -1,8 +1,8 @@
-"""Overlapping tiles: where they lie, how they are read, how their predictions become one map.
+"""Overlapping tiles: their positions, their pixels, and blending of their predictions.
 
 The blending weight of a tile is a product of one window per axis, and the tiles form a grid, so the sum of the weights
-over a pixel is a product of two sums that are known before the first forward. Weights are therefore normalised per axis
-in advance; no count map is needed, and a row of the image is final as soon as the last tiles over it were added.
+over a pixel is a product of two sums that are known before the first forward pass. Weights are therefore normalised per
+axis in advance: no count map is needed, and a row of the image is final once the last tiles over it were added.
 """
 
 import math
@@ -26,8 +26,8 @@ class Axis(NamedTuple):
     Attributes:
         size: pixels of the image along this axis.
         tile: pixels of a tile along this axis.
-        origins: first pixel of each tile, ascending; negative where a tile hangs over the image's edge.
-        weights: `(len(origins), tile)` float32 blending weights; over every pixel of the image they add up to 1.
+        origins: first pixel of each tile, ascending; negative if a tile extends beyond the image.
+        weights: blending weights `(len(origins), tile)` float32, which sum to 1 over every pixel of the image.
     """
 
     size: int
@@ -41,8 +41,8 @@ def window_weights(tile: int, window: Window) -> Tensor:
 
     Args:
         tile: pixels of the tile.
-        window: `gaussian` (standard deviation tile / 8, so that borders, where context is missing, count little),
-            `pyramid` (falls linearly towards the border) or `constant` (plain mean).
+        window: `gaussian` (standard deviation tile / 8: low weight at borders, which lack context), `pyramid`
+            (decreases linearly towards the border) or `constant` (plain mean).
     """
     if window == "constant":
         return torch.ones(tile, dtype=torch.float64)
@@ -51,31 +51,33 @@ def window_weights(tile: int, window: Window) -> Tensor:
         return (tile + 1) / 2 - from_centre
     if window == "gaussian":
         return torch.exp(-0.5 * (from_centre / (tile / 8)) ** 2)
-    raise ValueError(f"window is {window!r}; known windows: gaussian, pyramid, constant")
+    raise ValueError(f"window is {window!r}, expected gaussian, pyramid or constant")
 
 
 def tile_origins(size: int, tile: int, overlap: float, margin: bool = False, cover: int = 1) -> list[int]:
     """First pixels of the tiles along an axis.
 
-    Without a margin the last tile is aligned to the edge rather than running over it, and an axis within one tile gets
-    one tile, centred, which hangs over both edges.
+    Without a margin the last tile ends at the edge of the image. If one tile covers the axis, it is centred and extends
+    beyond both edges.
 
     Args:
         size: pixels of the image along the axis.
         tile: pixels of a tile.
-        overlap: share of a tile in [0, 1) that it has in common with the next.
-        margin: let the first and last tiles hang over the edges, so that pixels there, and on an axis within one tile,
-            are seen by as many tiles as those inside: floor(1 / (1 - overlap)) or more an axis.
-        cover: tiles over every pixel along this axis; above 1 tiles overlap more than `overlap` says where they must,
-            and have a margin.
+        overlap: fraction of a tile shared with the next, in [0, 1).
+        margin: whether the first and last tiles extend beyond the image, so that all pixels, also those of an axis
+            within one tile, are covered by at least floor(1 / (1 - overlap)) tiles.
+        cover: smallest number of tiles over every pixel along this axis; above 1 it implies a margin, and tiles overlap
+            more than `overlap` if needed.
 
     Raises:
-        ValueError: an argument out of its range, or a tile of fewer pixels than `cover`.
+        ValueError: an argument is out of its range, or a tile has fewer pixels than `cover`.
     """
     if size < 1 or tile < 1 or not 0 <= overlap < 1:
-        raise ValueError(f"tiles need size >= 1, tile >= 1 and overlap in [0, 1), got {size=}, {tile=}, {overlap=}")
+        raise ValueError(
+            f"tiles: expected size >= 1, tile >= 1 and overlap in [0, 1), got {size=}, {tile=}, {overlap=}"
+        )
     if not 1 <= cover <= tile:
-        raise ValueError(f"tiles of {tile} pixels cover every pixel 1 to {tile} times along an axis, not {cover} times")
+        raise ValueError(f"cover is {cover}, expected 1 to {tile}, the pixels of a tile along an axis")
     step = min(max(1, math.floor(tile * (1 - overlap) + 1e-6)), tile // cover)
     extra = (math.ceil(tile / step) - 1) * step if margin or cover > 1 else 0
     if size <= tile and not extra:
@@ -85,7 +87,7 @@ def tile_origins(size: int, tile: int, overlap: float, margin: bool = False, cov
 
 
 def cover_of_axes(min_cover: int, axes: int) -> list[int]:
-    """Tiles over every pixel along each axis, such that `min_cover` lie over it in all; the last axes take more."""
+    """Number of tiles over every pixel along each axis, whose product is at least `min_cover`; largest on last axes."""
     covers = [1] * axes
     while math.prod(covers) < min_cover:
         covers[max(range(axes), key=lambda axis: (-covers[axis], axis))] += 1
@@ -105,9 +107,9 @@ def plan_axis(size: int, tile: int, overlap: float, window: Window, margin: bool
 
 
 def random_origins(axes: Sequence[Axis], count: int, seed: int = 0) -> list[tuple[int, ...]]:
-    """First pixels of `count` crops of the axes' tile, anywhere inside the image; the same for every call.
+    """First pixels of `count` random crops of the size of a tile inside the image; the same for every call.
 
-    An axis within one tile has one place.
+    An axis within one tile has only one position.
     """
     rng = np.random.default_rng(seed)
     drawn = (
@@ -120,10 +122,10 @@ def random_origins(axes: Sequence[Axis], count: int, seed: int = 0) -> list[tupl
 
 
 def padded_indices(origin: int, length: int, size: int, padding: Padding) -> Tensor:
-    """Indices into an axis of `size` pixels for a window that may hang over its ends, `(length,)` int64.
+    """Indices into an axis of `size` pixels for a window that may extend beyond it, `(length,)` int64.
 
-    `reflect` mirrors without repeating the edge; where the axis is too short for that, the edge is repeated instead.
-    `constant` gives the nearest edge too: the caller blanks those pixels.
+    `reflect` mirrors without repeating the edge; if the axis is too short, the edge is repeated instead. `constant`
+    gives the nearest edge too: the caller sets those pixels to 0.
     """
     index = torch.arange(origin, origin + length)
     if padding == "reflect" and origin > -size and origin + length < 2 * size:
@@ -133,16 +135,16 @@ def padded_indices(origin: int, length: int, size: int, padding: Padding) -> Ten
 
 
 def read_window(image: Tensor, top: int, left: int, height: int, width: int, padding: Padding) -> Tensor:
-    """A window of an image, made up by `padding` where it hangs over the edges.
+    """A window of an image, padded beyond the image.
 
     Only the window is allocated; a window inside the image is a view.
 
     Args:
         image: `(N, C, H, W)`.
-        top: first row, may be negative.
-        left: first column, may be negative.
-        height: rows of the window.
-        width: columns of the window.
+        top: first row; may be negative.
+        left: first column; may be negative.
+        height: number of rows of the window.
+        width: number of columns of the window.
         padding: `reflect`, `replicate` or `constant` (zeros, the mean of a normalised image).
 
     Returns:
@@ -163,24 +165,24 @@ def read_window(image: Tensor, top: int, left: int, height: int, width: int, pad
 
 
 def to_bytes(probabilities: Tensor) -> Tensor:
-    """Values in 0..1 -> uint8, round(255 * value), computed in float32; `predictions.quantiser.to_steps` of tensors."""
+    """Values in [0, 1] as uint8, round(255 * value) in float32; `predictions.quantiser.to_steps` for tensors."""
     return probabilities.float().mul(STEPS).round_().clamp_(0, STEPS).to(torch.uint8)
 
 
 class StripMerge:
-    """Weighted mean of overlapping tiles that holds one strip of tiles at a time.
+    """Weighted mean of overlapping tiles that keeps one strip of tiles in memory at a time.
 
-    Tiles are added row by row; `finish_row` writes the image rows that no later tile touches to the result and keeps
-    the rest. Beside the result it needs one float32 strip (tile height x image width), not a second full map.
+    Tiles are added row by row; `finish_row` writes the image rows that no later tile covers to the result and keeps the
+    rest. In addition to the result it needs one float32 strip (tile height x image width), not a second full map.
 
     Args:
         rows: tiles along the image's height.
         columns: tiles along the image's width.
-        dtype: of the result: `torch.float32`, or `torch.uint8` for values in 0..1 stored as round(255 * value), a
-            quarter of the memory.
-        device: of the result; the strip lives where the tiles are. None: where the tiles are.
-        out: takes the final rows `(N, K, rows, W)` in place of a result, from top to bottom; they are overwritten once
-            it has returned.
+        dtype: type of the result: `torch.float32`, or `torch.uint8` for values in [0, 1] stored as round(255 * value)
+            in a quarter of the memory.
+        device: device of the result (default: that of the tiles, which is also that of the strip).
+        out: function that receives the final rows `(N, K, rows, W)` instead of a result, from top to bottom; the tensor
+            is overwritten after it returns.
     """
 
     def __init__(
@@ -192,22 +194,22 @@ class StripMerge:
         out: Callable[[Tensor], None] | None = None,
     ):
         if dtype not in (torch.float32, torch.uint8):
-            raise ValueError(f"StripMerge: dtype is torch.float32 or torch.uint8, got {dtype}")
+            raise ValueError(f"StripMerge: dtype is {dtype}, expected torch.float32 or torch.uint8")
         self.rows, self.columns, self.dtype, self.device, self.out = rows, columns, dtype, device, out
         self.finished = 0
         self.strip: Tensor | None = None
-        self.result: Tensor  # there from the first tile on, unless `out` takes what it would hold
+        self.result: Tensor  # set by the first tile, unless rows go to `out`
 
     def add(self, column: int, tile: Tensor) -> None:
-        """Add the prediction of a tile of the present row.
+        """Add the prediction of a tile of the current row.
 
         Args:
-            column: number of the tile along the width.
-            tile: `(N, K, tile height, tile width)`, any float type; it is not changed.
+            column: index of the tile along the width.
+            tile: prediction `(N, K, tile height, tile width)` of any float type; it is not modified.
         """
         expected = (self.rows.tile, self.columns.tile)
         if tuple(tile.shape[-2:]) != expected:
-            raise ValueError(f"StripMerge: a tile's prediction is {tuple(tile.shape[-2:])} pixels, expected {expected}")
+            raise ValueError(f"StripMerge: a tile has {tuple(tile.shape[-2:])} pixels, expected {expected}")
         strip = self._allocate(tile) if self.strip is None else self.strip
         row_origin, left = self.rows.origins[self.finished], self.columns.origins[column]
         inside_rows = _inside(row_origin, self.rows)
@@ -217,10 +219,10 @@ class StripMerge:
         target.addcmul_(tile[..., inside_rows, inside_columns].float(), weight)
 
     def finish_row(self) -> None:
-        """Close the present row of tiles: what no later tile touches is final."""
+        """Finish the current row of tiles: rows that no later tile covers are final."""
         origins, size, strip = self.rows.origins, self.rows.size, self.strip
         if strip is None:
-            raise ValueError("StripMerge: a row is finished that has no tile")
+            raise ValueError("StripMerge: finish_row was called before a tile was added to the row")
         present = origins[self.finished]
         following = origins[self.finished + 1] if self.finished + 1 < len(origins) else present + self.rows.tile
         first, last = max(present, 0), min(following, size)
@@ -235,7 +237,7 @@ class StripMerge:
         kept = self.rows.tile - done
         if kept:
             source = strip[..., done:, :]
-            # ranges that overlap must not be copied onto themselves
+            # overlapping ranges must not be copied onto each other
             strip[..., :kept, :].copy_(source.clone() if kept > done else source)
         strip[..., kept:, :].zero_()
         self.finished += 1
@@ -256,5 +258,5 @@ class StripMerge:
 
 
 def _inside(origin: int, axis: Axis) -> slice:
-    """The part of a tile, in its own pixels, that lies on the image."""
+    """The part of a tile, in its own pixels, that is inside the image."""
     return slice(max(0, -origin), min(axis.tile, axis.size - origin))

@@ -1,4 +1,4 @@
-"""Test-time augmentation: predictions of several views of a picture or volume, turned back and merged."""
+"""Test-time augmentation: predictions of several views of an image or volume, inverted and merged."""
 
 from collections.abc import Callable, Sequence
 from itertools import permutations, product
@@ -17,18 +17,18 @@ FLOOR = 1e-3  # as in ensembling: one probability of 0 must not outvote all othe
 
 
 class View(NamedTuple):
-    """One way to look at a picture `(N, C, H, W)` or a volume `(N, C, D, H, W)`.
+    """A transformed view of an image `(N, C, H, W)` or a volume `(N, C, D, H, W)`.
 
     Its parts are applied in the order contrast, brightness, shift, scale, flips, axes. Every symmetry of the square (8)
-    and of the cube (48) is a choice of flips and an order of the axes.
+    and of the cube (48) is a combination of flips and an order of axes.
 
     Attributes:
-        axes: order of the spatial axes; `(1, 0)` transposes a picture.
-        flips: which of these axes are mirrored.
-        scale: factor of the sides, which are then rounded to the network's stride; of pictures alone.
-        shift: pixels, 0 or more, by which the picture is moved down and to the right; of pictures alone.
-        contrast: factor of the normalised values, whose middle is 0; -1 makes the negative.
-        brightness: what is then added, in standard deviations.
+        axes: order of the spatial axes; `(1, 0)` transposes an image.
+        flips: which of these axes are flipped.
+        scale: scale factor of the sides, which are rounded to the network's stride; 2-D images only.
+        shift: shift down and to the right in pixels, 0 or more; 2-D images only.
+        contrast: factor on normalised values; -1 gives the negative.
+        brightness: offset added afterwards, in standard deviations.
     """
 
     axes: tuple[int, ...] = (0, 1)
@@ -40,7 +40,7 @@ class View(NamedTuple):
 
     @property
     def exact(self) -> bool:
-        """Whether pixels only change places, so that an output of any size can be turned back."""
+        """Whether pixels are only permuted, so that an output of any size can be inverted."""
         return self.scale == 1 and self.shift == (0, 0)
 
     def apply(self, image: Tensor, stride: Sequence[int] = (1, 1), padding: Padding = "reflect") -> Tensor:
@@ -48,8 +48,8 @@ class View(NamedTuple):
 
         Args:
             image: `(N, C, *spatial)`, normalised.
-            stride: what the sides of a shifted or scaled picture are multiples of.
-            padding: what lies beyond the edges that a shift uncovers.
+            stride: divisors of the sides of a shifted or scaled image.
+            padding: padding of the area that a shift exposes.
         """
         image = image * self.contrast if self.contrast != 1 else image
         image = image + self.brightness if self.brightness else image
@@ -63,11 +63,11 @@ class View(NamedTuple):
         return self._ordered(self._flipped(image), self.axes)
 
     def invert(self, prediction: Tensor, size: Sequence[int] = (), stride: Sequence[int] = (1, 1)) -> Tensor:
-        """A prediction of the view, turned back; of flips and axes the exact inverse.
+        """A prediction of the view, transformed back to the image; exact for flips and axes.
 
         Args:
-            prediction: `(N, K, *spatial)` at the size of the view; where the view is `exact`, at any size.
-            size: sides of the image that was looked at; of no use where the view is exact.
+            prediction: `(N, K, *spatial)` of the size of the view, or of any size if the view is `exact`.
+            size: size of the original image; unused if the view is exact.
             stride: as in `apply`.
         """
         back = tuple(self.axes.index(axis) for axis in range(len(self.axes)))
@@ -83,7 +83,7 @@ class View(NamedTuple):
         return prediction
 
     def _shifted(self, size: Sequence[int], stride: Sequence[int]) -> list[int]:
-        """Sides that hold the moved picture whole."""
+        """Sides that fit the shifted image."""
         moves = zip(size, self.shift, stride, strict=True)
         return [side + -(-move // step) * step for side, move, step in moves]
 
@@ -100,22 +100,22 @@ class View(NamedTuple):
 
 
 def symmetries(name: Views, dimensions: int) -> tuple[View, ...]:
-    """The views of a name, the image itself first.
+    """The views of a name, the identity first.
 
     Args:
-        name: `none` (1); `hflip` (2: mirrored along the last axis too); `flips` (all of them: 4 of pictures, 8 of
-            volumes); `d4` (8 symmetries of the square; of volumes those within a slice times the flip along the depth,
-            16); of volumes alone `axes` (3: each axis in turn as the depth) and `cube` (48).
-        dimensions: 2 of pictures, 3 of volumes.
+        name: `none` (1); `hflip` (2: with the flip of the last axis); `flips` (all flips: 4 for images, 8 for volumes);
+            `d4` (8 symmetries of the square; 16 for volumes, with the flip along the depth); for volumes only `axes`
+            (3: each axis in turn as depth) and `cube` (48).
+        dimensions: 2 for images, 3 for volumes.
 
     Raises:
-        ValueError: a view of volumes for pictures.
+        ValueError: the name is for volumes, and `dimensions` is 2.
     """
     same = tuple(range(dimensions))
     still = (False,) * dimensions
     every = tuple(product((False, True), repeat=dimensions))
     if name in ("axes", "cube") and dimensions == 2:
-        raise ValueError(f"inference.tta {name} is for volumes; of pictures there are none, hflip, flips and d4")
+        raise ValueError(f"inference.tta {name} is for volumes, expected none, hflip, flips or d4 for 2-D images")
     orders: dict[str, tuple[tuple[int, ...], ...]] = {
         "d4": (same, (*same[:-2], same[-1], same[-2])),
         "axes": tuple((*same[turn:], *same[:turn]) for turn in range(dimensions)),
@@ -131,10 +131,10 @@ D4 = symmetries("d4", 2)
 
 
 class Merge:
-    """Merges tensors of one shape as they come, in one float32 buffer.
+    """Running merge of tensors of one shape, in one float32 buffer.
 
     Args:
-        rule: `mean`; `geometric` and `logit` means of probabilities (floored at 0.001, see `ensembling.rules`); `max`
+        rule: `mean`; `geometric` or `logit` mean of probabilities (clamped at 0.001, see `ensembling.rules`); `max`
             (Human Protein Atlas 2018, 1st place: the largest probability over crops).
     """
 
@@ -143,11 +143,11 @@ class Merge:
         self.total: Tensor | None = None
 
     def add(self, value: Tensor, copies: bool = True) -> None:
-        """Take in a tensor; it is not changed.
+        """Add a tensor; it is not modified.
 
         Args:
-            value: of any float type.
-            copies: False says that nothing will be added to it, so that the first may be kept as it is.
+            value: tensor of any float type.
+            copies: whether to copy the first tensor; False if no other will be added.
         """
         self.count += 1
         if self.rule == "geometric":
@@ -162,9 +162,9 @@ class Merge:
             self.total.add_(value)
 
     def result(self) -> Tensor:
-        """What the tensors merged to, float32; the buffer is used up."""
+        """The merged tensor, float32; call it once, because it overwrites the buffer."""
         if self.total is None:
-            raise ValueError("Merge: there is nothing to merge")
+            raise ValueError("Merge: no tensor was added")
         if self.rule == "max":
             return self.total
         mean = self.total.div_(self.count) if self.count > 1 else self.total
@@ -172,10 +172,10 @@ class Merge:
 
 
 def check_prediction(prediction: dict[str, Tensor], batch: Tensor) -> None:
-    """Refuse what is no dict of spatial `(N, K, *spatial)` or image-level `(N, K)` probabilities.
+    """Check for a dict of spatial `(N, K, *spatial)` or image-level `(N, K)` probabilities.
 
     Raises:
-        ValueError: names the output, its shape, and the number of images the forward was given.
+        ValueError: the prediction is not a dict, or an output has another shape.
     """
     if not isinstance(prediction, dict):
         raise ValueError(f"forward returned a {type(prediction).__name__}, expected a dict: output name -> tensor")
@@ -190,10 +190,10 @@ def check_prediction(prediction: dict[str, Tensor], batch: Tensor) -> None:
 
 
 def full_size(name: str, output: Tensor, size: Sequence[int]) -> Tensor:
-    """A spatial output `(N, K, *spatial)` at the size of the network's input; a coarser one is resized linearly.
+    """A spatial output `(N, K, *spatial)`, resized linearly to the size of the network's input.
 
     Raises:
-        ValueError: its sides do not divide `size`.
+        ValueError: the sides of the output do not divide `size`.
     """
     sides = tuple(output.shape[2:])
     if sides == tuple(size):
@@ -201,9 +201,9 @@ def full_size(name: str, output: Tensor, size: Sequence[int]) -> Tensor:
     if any(whole % side for whole, side in zip(size, sides, strict=True)):
         unit = "pixels" if len(sides) == 2 else "voxels"
         raise ValueError(
-            f"output {name!r} is {' x '.join(map(str, sides))} {unit} for an input of {' x '.join(map(str, size))}, "
-            "not a whole fraction of it; set inference.stride to what the network needs, or make it return its input's "
-            "size"
+            f"output {name!r} has {' x '.join(map(str, sides))} {unit} for an input of {' x '.join(map(str, size))}, "
+            "expected sides that divide the input's; set inference.stride to what the network needs, or make it return "
+            "the size of its input"
         )
     mode = "bilinear" if len(sides) == 2 else "trilinear"
     return F.interpolate(output, size=tuple(size), mode=mode, align_corners=False)
@@ -219,20 +219,20 @@ def merged_views(
 ) -> dict[str, Tensor]:
     """Probabilities of a batch, merged over views, one view at a time.
 
-    One view at a time because one large batch is slower on a CPU (it leaves the caches) and needs as many times the
-    memory on any device. Every view of pictures is laid out channels-last anew: a flipped or transposed tensor has
-    strides that convolutions are slow on.
+    One large batch of all views would be slower on a CPU (it exceeds the caches) and need a multiple of the memory on
+    any device. Each view of images is copied to the channels-last layout, because convolutions are slow on the strides
+    of a flipped or transposed tensor.
 
     Args:
         forward: batch -> probabilities, after the activation; spatial `(N, K, *spatial)` or image-level `(N, K)`.
         batch: `(N, C, H, W)` or `(N, C, D, H, W)`.
-        views: ways to look at the batch; spatial outputs are turned back, image-level ones merged as they are.
-        merge: how; always after the activation.
-        stride: what the sides of shifted and scaled pictures are multiples of.
-        padding: what lies beyond the edges that a shift uncovers.
+        views: views of the batch; spatial outputs are transformed back, image-level ones merged unchanged.
+        merge: rule to merge views, after the activation.
+        stride: divisors of the sides of shifted and scaled images.
+        padding: padding of the area that a shift exposes.
 
     Returns:
-        float32 by output name.
+        Merged probabilities, float32, by output name.
     """
     size, exact = batch.shape[2:], all(view.exact for view in views)
     layout = torch.channels_last if batch.ndim == 4 else torch.contiguous_format
@@ -244,6 +244,6 @@ def merged_views(
         for name, value in prediction.items():
             if value.ndim > 2:
                 value = view.invert(value if exact else full_size(name, value, seen.shape[2:]), size, stride)
-            # a copy where views are added to it: the forward's own tensor (or its input) must not change
+            # a copy if views are added to it, so that the forward's own tensor (or its input) does not change
             merges.setdefault(name, Merge(merge)).add(value, copies=len(views) > 1)
     return {name: found.result() for name, found in merges.items()}

@@ -1,8 +1,8 @@
-"""Prediction of volumes: overlapping 3-D tiles, blended as `inference.tiles` blends pictures.
+"""Prediction of volumes: overlapping 3-D tiles, blended as 2-D tiles are in `inference.tiles`.
 
-Memory beside the volume and its result: one slab (tile depth x volume height x volume width x outputs) in float32, and
-one batch of tiles. 512 x 512 x 512 voxels with 2 outputs and tiles 128 deep need 0.5 GB for the slab, where a sum and a
-count map of the whole volume need 2 GB; the result itself is 1 GB in float32, a quarter of that in uint8.
+In addition to the volume and its result it needs one slab (tile depth x volume height x volume width x outputs) in
+float32 and one batch of tiles. For 512 x 512 x 512 voxels, 2 outputs and tiles 128 deep, the slab needs 0.5 GB, while a
+sum and a count map of the whole volume would need 2 GB; the result is 1 GB in float32, a quarter of that in uint8.
 """
 
 from collections.abc import Sequence
@@ -28,20 +28,20 @@ def predict_volume(
     """Probabilities of volumes of one size.
 
     Args:
-        forward: `(n, C, d, h, w)` -> probabilities by output name: spatial `(n, K, d, h, w)`, or a whole fraction of
-            these sides (then resized trilinearly), or image-level `(n, K)`.
+        forward: `(n, C, d, h, w)` -> probabilities by output name: spatial `(n, K, d, h, w)`, or smaller by an integer
+            factor (then resized trilinearly), or image-level `(n, K)`.
         volume: `(N, C, D, H, W)` float, normalised.
         axes: tiles along depth, height and width, of `plan_axis`.
-        merge: how image-level outputs are merged over tiles.
-        batch_size: tiles in one forward.
-        padding: what lies beyond the edges.
-        dtype: of spatial results: `torch.float32`, or `torch.uint8` for round(255 * probability).
+        merge: rule to merge image-level outputs over tiles.
+        batch_size: number of tiles per forward pass.
+        padding: padding beyond the volume.
+        dtype: type of spatial results: `torch.float32`, or `torch.uint8` for round(255 * probability).
 
     Returns:
         By output name: `(N, K, D, H, W)` in `dtype`, or image-level `(N, K)` float32, merged over tiles.
 
     Raises:
-        ValueError: an output of another shape.
+        ValueError: an output has another shape.
     """
     depth, rows, columns = axes
     tile = depth.tile, rows.tile, columns.tile
@@ -71,12 +71,12 @@ def predict_volume(
 
 
 def read_tile(volume: Tensor, origin: Sequence[int], tile: Sequence[int], padding: Padding) -> Tensor:
-    """A tile `(N, C, *tile)` of a volume, made up by `padding` where it hangs over the edges.
+    """A tile `(N, C, *tile)` of a volume, padded beyond the volume.
 
     Args:
         volume: `(N, C, D, H, W)`.
-        origin: first slice, row and column, may be negative.
-        tile: slices, rows and columns.
+        origin: first slice, row and column; may be negative.
+        tile: number of slices, rows and columns.
         padding: `reflect` (`replicate` along an axis too short for it), `replicate`, or `constant` (zeros).
     """
     sizes = volume.shape[2:]
@@ -101,28 +101,28 @@ def read_tile(volume: Tensor, origin: Sequence[int], tile: Sequence[int], paddin
 
 
 class SlabMerge:
-    """Weighted mean of overlapping 3-D tiles that holds one slab of tiles at a time; `StripMerge` with a third axis.
+    """Weighted mean of overlapping 3-D tiles that keeps one slab in memory at a time; `StripMerge` with a third axis.
 
-    Weights are normalised along each axis in advance, so a slice is final once the last slab over it was added.
+    Weights are normalised per axis in advance, so a slice is final once the last slab over it was added.
 
     Args:
         depth: tiles along the volume's depth.
-        rows: tiles along its height.
-        columns: tiles along its width.
-        dtype: of the result: `torch.float32` or `torch.uint8`.
-        device: of the result; the slab lives where the tiles are.
+        rows: tiles along the volume's height.
+        columns: tiles along the volume's width.
+        dtype: type of the result: `torch.float32` or `torch.uint8`.
+        device: device of the result; the slab is on the device of the tiles.
     """
 
     def __init__(self, depth: Axis, rows: Axis, columns: Axis, dtype: torch.dtype, device: torch.device) -> None:
         if dtype not in (torch.float32, torch.uint8):
-            raise ValueError(f"SlabMerge: dtype is torch.float32 or torch.uint8, got {dtype}")
+            raise ValueError(f"SlabMerge: dtype is {dtype}, expected torch.float32 or torch.uint8")
         self.axes, self.dtype, self.device = (depth, rows, columns), dtype, device
         self.finished = 0
         self.slab: Tensor | None = None
-        self.result: Tensor  # there from the first tile on
+        self.result: Tensor  # set by the first tile
 
     def add(self, row: int, column: int, tile: Tensor) -> None:
-        """Add the prediction of a tile `(N, K, *tile)` of the present slab; it is not changed."""
+        """Add the prediction of a tile `(N, K, *tile)` of the current slab; it is not modified."""
         depth, rows, columns = self.axes
         slab = self.slab
         if slab is None:
@@ -141,10 +141,10 @@ class SlabMerge:
         target.addcmul_(tile.float(), weight)
 
     def finish_slab(self) -> None:
-        """Close the present slab: slices that no later tile touches are final."""
+        """Finish the current slab: slices that no later tile covers are final."""
         depth, slab = self.axes[0], self.slab
         if slab is None:
-            raise ValueError("SlabMerge: a slab is finished that has no tile")
+            raise ValueError("SlabMerge: finish_slab was called before a tile was added to the slab")
         present = depth.origins[self.finished]
         last_slab = self.finished + 1 == len(depth.origins)
         following = present + depth.tile if last_slab else depth.origins[self.finished + 1]
@@ -160,6 +160,6 @@ class SlabMerge:
         kept = depth.tile - done
         if kept > 0:
             source = slab[:, :, done:]
-            # Ranges that overlap must not be copied onto themselves.
+            # Overlapping ranges must not be copied onto each other.
             slab[:, :, :kept].copy_(source.clone() if kept > done else source)
         slab[:, :, max(kept, 0) :].zero_()

@@ -35,9 +35,9 @@ def test_an_image_is_found_out_of_fold_or_as_the_mean_of_the_folds(coarse):
     masks = CoarseMasks(coarse)
     assert masks.read("t0")["mask"].max() == pytest.approx(0.8, abs=0.01)
     assert masks.read("u")["mask"].max() == pytest.approx(0.9, abs=0.01)
-    with pytest.raises(ValueError, match="did not predict image 'other'"):
+    with pytest.raises(ValueError, match="has no prediction of image 'other'"):
         masks.read("other")
-    with pytest.raises(ValueError, match="holds no predictions"):
+    with pytest.raises(ValueError, match="contains no predictions"):
         CoarseMasks(coarse / "nowhere")
 
 
@@ -66,11 +66,11 @@ def test_the_network_decides_along_edges_and_the_coarse_stage_elsewhere(coarse, 
 def test_what_does_not_fit_is_refused(coarse):
     image = torch.zeros(1, 1, 60, 80)
     inference = Inference(tile=48, coarse_run=str(coarse))
-    with pytest.raises(ValueError, match="found by their ids"):
+    with pytest.raises(ValueError, match="needs 2-D images with ids"):
         inference(lambda batch: {"mask": batch}, image)
-    with pytest.raises(ValueError, match="gives 'other'"):
+    with pytest.raises(ValueError, match="output 'other'"):
         inference(lambda batch: {"other": batch}, image, image_ids=["u"])
-    with pytest.raises(ValueError, match="wants inference.tile as one number"):
+    with pytest.raises(ValueError, match="needs inference.tile as one number"):
         Inference(coarse_run="runs/coarse")
     with pytest.raises(ValueError, match="min_cover is 0"):
         Inference(48, coarse_run="runs/coarse", min_cover=0)

@@ -178,7 +178,7 @@ def test_a_coarser_output_is_resized(tile):
 
 
 def test_a_size_that_does_not_divide_is_refused_by_both_sizes():
-    with pytest.raises(ValueError, match="output 'mask' is 60 x 60 pixels for an input of 64 x 64"):
+    with pytest.raises(ValueError, match="output 'mask' has 60 x 60 pixels for an input of 64 x 64"):
         Inference()(lambda batch: {"mask": batch[..., 2:-2, 2:-2]}, picture(50, 50))
     with pytest.raises(ValueError, match="128 x 128 pixels for an input of 64 x 64"):
         Inference(tile=64)(lambda batch: {"mask": F.interpolate(batch, scale_factor=2)}, picture(90, 90))
@@ -273,7 +273,7 @@ def test_settings_and_fingerprint_are_for_manifests():
         ({"crops": 0, "tile": 32}, "inference.crops is 0"),
         ({"tta": "d8"}, "inference.tta is 'd8', expected one of none, hflip, flips, d4"),
         ({"padding": "wrap"}, "inference.padding is 'wrap'"),
-        ({"margin": True}, "inference.margin is for tiles"),
+        ({"margin": True}, "inference.margin needs inference.tile"),
     ],
 )
 def test_wrong_arguments_name_their_key(arguments, message):
@@ -358,7 +358,7 @@ def test_random_crops_take_the_largest_probability_over_crops_and_views():
     torch.testing.assert_close(again, found, atol=1e-5, rtol=0)
     more = Inference(64, merge="max", crops=40)(lambda batch: {"label": batch[..., 0, 0]}, image)["label"]
     assert (more >= Inference(64, merge="max", crops=2)(lambda b: {"label": b[..., 0, 0]}, image)["label"]).all()
-    with pytest.raises(ValueError, match=r"inference.crops is for image-level outputs, but 'mask' is a map"):
+    with pytest.raises(ValueError, match=r"inference.crops is for image-level outputs, but output 'mask' is spatial"):
         Inference(64, crops=2)(identity, image)
 
 

@@ -41,5 +41,5 @@ def test_a_picture_within_a_crop_is_seen_whole():
 
 
 def test_maps_are_refused():
-    with pytest.raises(ValueError, match=r"inference.crops is for image-level outputs, but 'mask' is a map"):
+    with pytest.raises(ValueError, match=r"inference.crops is for image-level outputs, but output 'mask' is spatial"):
         predict_crops(lambda batch: {"mask": batch}, torch.rand(1, 1, 20, 20), axes(20, 20, 8), 2)

@@ -105,7 +105,7 @@ def test_coarse_outputs_are_resized_and_odd_ones_refused():
     coarse = lambda batch: {"mask": nn.functional.avg_pool3d(batch, 4)}  # noqa: E731
     found = Inference(8, 0.5, stride=4)(coarse, volume)["mask"]
     torch.testing.assert_close(found, volume)
-    with pytest.raises(ValueError, match="not a whole fraction"):
+    with pytest.raises(ValueError, match="expected sides that divide"):
         Inference(8, 0.5, stride=4)(lambda batch: {"mask": batch[:, :, :3]}, volume)
     with pytest.raises(ValueError, match=r"expected \(1, K, d, h, w\)"):
         Inference(8, 0.5, stride=4)(lambda batch: {"mask": batch[:, 0]}, volume)
@@ -116,13 +116,13 @@ def test_coarse_outputs_are_resized_and_odd_ones_refused():
 def test_settings_that_do_not_fit_volumes():
     volume = torch.zeros(1, 1, 4, 4, 4)
     forward = lambda batch: {"mask": batch}  # noqa: E731
-    with pytest.raises(ValueError, match="exchanges axes"):
+    with pytest.raises(ValueError, match="swaps axes"):
         Inference(tta="axes", stride=[1, 4, 4])(forward, volume)
     with pytest.raises(ValueError, match="inference.tta axes is for volumes"):
         Inference(tta="axes")(forward, volume[0])
-    with pytest.raises(ValueError, match=r"inference\.scales and inference\.shifts are for pictures"):
+    with pytest.raises(ValueError, match=r"inference\.scales and inference\.shifts are for 2-D images"):
         Inference(scales=[1, 2])(forward, volume)
-    with pytest.raises(ValueError, match=r"inference\.crops is for pictures"):
+    with pytest.raises(ValueError, match=r"inference\.crops is for 2-D images"):
         Inference(2, crops=2)(forward, volume)
     with pytest.raises(ValueError, match="data.reader.spacing"):
         Inference(size=[4, 4])(forward, volume)
