@@ -1,4 +1,4 @@
-"""One task a file over one small base: what is trained, how it is normalised, evaluated and predicted."""
+"""LightningModules, one task per file on a small common base."""
 
 from lightning_modules.base import BaseModule
 from lightning_modules.classification import ClassificationModule

@@ -1,4 +1,4 @@
-"""What every task shares: network, normalisation, loss formula, optimizer, checkpoint."""
+"""Base of all tasks: network, normalisation, loss formula, optimizer, checkpoint."""
 
 import os
 from abc import abstractmethod
@@ -20,7 +20,7 @@ from augmentations.base import blanked_batch
 from compat.lightning import logs_this_step
 from inference import Inference
 from lightning_modules.checkpointing import checkpoint_activations
-from lightning_modules.depth import KEY, PictureDepth
+from lightning_modules.depth import KEY, ImageDepth
 from lightning_modules.network_errors import explained
 from lightning_modules.optimizers import fuse, loss_groups, network_groups
 from lightning_modules.outputs import activate, deactivate, flat_names, name_outputs
@@ -38,7 +38,7 @@ from losses import LossFormula
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-SHOWN_EVERY = 5  # batches from one look at the loss on the progress bar to the next
+SHOWN_EVERY = 5  # batches between updates of the loss on the progress bar
 Activation = Literal["sigmoid", "softmax", "none", "unit"]
 
 
@@ -46,51 +46,52 @@ class BaseModule(pl.LightningModule):
     """A network with its normalisation, its loss formula and its optimizer.
 
     Args:
-        network: any `nn.Module` of any library by `class_path`; takes `(N, C, H, W)` float and returns logits: a
-            tensor, a tuple or a dict.
-        outputs: names of what the network returns, one entry per tensor; a list entry splits the channels of one
-            tensor by name: `[[body, border], empty]`. The first name is the task's main output.
-        loss: the loss formula, for example `bce(mask) + 0.5 * dice(mask)`; a bare `bce + dice` means the main output.
-            None only where a task's `training_loss` asks no formula (a detector computes its own losses).
-        compile_loss: compile the loss formula: its pixel passes become one, twice to three times as fast, and a byte a
-            pixel waits for the backward pass. Off, because compiling takes 10 to 30 s and a C++ compiler.
-        loss_terms: library losses under a name of yours for the formula. Weights and pixels that do not count reach
-            those with `reduction="none"` or an `ignore_index`; others refuse a batch that has such.
-        inputs: keys of the batch that the network is called with, in order; more than `image` for side inputs.
-        activations: per output `sigmoid` (the default), `softmax` (one class per pixel or image), `none` (regression)
-            or `unit` (embeddings, brought to length 1).
-        optimizer: any optimizer class without its parameters. Norm layers and biases get no weight decay; AdamW and
-            Adam use their fused kernels where the precision allows it.
-        layer_decay: factor of the learning rate from each layer of the encoder to the one before it, the head has the
-            full rate (`lightning_modules.rates`); 0.65 to 0.8 suit pretrained transformers. 1.0: one rate for all.
-        encoder_lr_factor: factor of the encoder's learning rate; 0.1 suits a pretrained encoder under a fresh decoder.
-        scheduler: any scheduler class without its optimizer, or None for a constant learning rate. `OneCycleLR` takes
-            the length of the run unless it is given.
-        scheduler_interval: `step` or `epoch`: when the scheduler moves. By default each step for `WarmupCosine`,
-            `OneCycleLR` and `CyclicLR`, whose arguments count steps, and each epoch for all others.
-        scheduler_frequency: steps or epochs from one move to the next.
-        scheduler_monitor: logged value that a plateau scheduler watches, at each validation (it has no interval or
-            frequency); the direction of `val/score` is the metric's.
+        network: any `nn.Module` of any library by `class_path` that maps `(N, C, H, W)` float to logits: a tensor, a
+            tuple or a dict.
+        outputs: names of the network's outputs, one entry per tensor; a list entry splits the channels of one tensor
+            by name: `[[body, border], empty]`. The first name is the main output of the task.
+        loss: loss formula, for example `bce(mask) + 0.5 * dice(mask)`; a bare `bce + dice` is for the main output.
+            None only if the task has its own loss (as a detector).
+        compile_loss: whether to compile the loss formula, which makes it two to three times as fast and keeps one byte
+            per pixel for the backward pass. Compilation takes 10 to 30 s and needs a C++ compiler (default: False).
+        loss_terms: losses of libraries for the formula, by a name of your choice. They support weights and ignored
+            pixels by `reduction="none"` or an `ignore_index`; others raise an error for batches that have any.
+        inputs: keys of the batch that are inputs of the network, in order (default: `[image]`).
+        activations: activation of each output: `sigmoid` (the default), `softmax` (one class per pixel or image),
+            `none` (regression) or `unit` (embeddings, normalised to length 1).
+        optimizer: any optimizer class without its parameters. Norm layers and biases have no weight decay; AdamW and
+            Adam use their fused kernels if the precision allows it.
+        layer_decay: factor of the learning rate from each layer of the encoder to the one before it; the head has the
+            full rate (`lightning_modules.rates`). 0.65 to 0.8 suit pretrained transformers; 1.0 is one rate for all.
+        encoder_lr_factor: factor of the encoder's learning rate; 0.1 suits a pretrained encoder with a new decoder.
+        scheduler: any scheduler class without its optimizer, or None for a constant learning rate. `OneCycleLR` uses
+            the length of the run if none is set.
+        scheduler_interval: unit of scheduler updates, `step` or `epoch` (default: `step` for `WarmupCosine`,
+            `OneCycleLR` and `CyclicLR`, whose arguments count steps, `epoch` for all others).
+        scheduler_frequency: number of steps or epochs between scheduler updates.
+        scheduler_monitor: logged value that a plateau scheduler monitors, at each validation (it has no interval or
+            frequency); for `val/score` the direction is that of the metric.
         input_range: pixel value that means 1.0: 255 for 8-bit files, 65535 for 16-bit, 1 for float images.
-        mean: mean of each channel of the image in 0..1; ImageNet's, because most encoder weights expect it. One number
-            serves any channel count.
-        std: standard deviation of each channel in 0..1.
-        augmentation: what is done to training batches on the device (`augmentations`), in order; each sample's draw
-            follows from the seed, epoch, step and rank.
-        channels_last: memory format of network and images; 1.5 times faster in convolutions on CPU and tensor cores.
-        inference: tiles and test-time augmentation; the same object in validation and prediction.
-        validate_with_tta: use the test-time augmentation inside `fit` too. Off, because it multiplies the time of
-            every validation by the number of views.
-        freeze: parts of the network that are not trained, by module name: `[encoder]`. They stay in evaluation mode, so
-            that their norms keep their statistics too.
-        train_only: the only parts of the network that are trained: `[head]`; all else is as in `freeze`.
-        compile_network: compile the network for training steps (`torch.compile` in place: checkpoints stay the same).
-            Evaluation is not compiled, because each new size of an image would compile it again. Off, because it takes
-            1 to 2 minutes and a C++ compiler, and on a CPU a U-Net gains nothing; it is meant for GPUs.
-        gradient_checkpointing: keep fewer activations of the encoder and compute them again in the backward pass: a
-            resnet18 takes half the memory and a fifth more time. Batch norms then see each batch twice. For encoders of
-            timm (`networks.ImageClassifier`, smp's `tu-…`); the decoder of a U-Net keeps its own.
-        init_from: checkpoint or weights file (or a run folder) to start from: weights only, no optimizer state.
+        mean: mean of each channel of images in [0, 1] (default: ImageNet's, which most encoder weights expect). One
+            number applies to all channels.
+        std: standard deviation of each channel of images in [0, 1].
+        augmentation: augmentations of training batches on the device (`augmentations`), in order; random draws depend
+            on seed, epoch, step and rank.
+        channels_last: whether network and images use the channels-last memory format; convolutions are 1.5 times
+            faster on CPU and tensor cores.
+        inference: tiles and test-time augmentation, the same in validation and prediction.
+        validate_with_tta: whether validations of `fit` use test-time augmentation too, which multiplies their time by
+            the number of views.
+        freeze: names of modules of the network to freeze: `[encoder]`. They stay in evaluation mode, so that their
+            norms keep their statistics.
+        train_only: names of the only modules to train: `[head]`; all others are frozen.
+        compile_network: whether to compile the network for training steps (`torch.compile` in place: checkpoints stay
+            the same). Evaluation is not compiled, because each new image size would need a new compilation. It takes 1
+            to 2 minutes and a C++ compiler; on a CPU a U-Net does not get faster, so it is meant for GPUs.
+        gradient_checkpointing: whether to recompute activations of the encoder in the backward pass: a resnet18 needs
+            half the memory and a fifth more time. Batch norms then see each batch twice. For timm encoders
+            (`networks.ImageClassifier`, smp's `tu-…`); the decoder of a U-Net keeps its activations.
+        init_from: checkpoint, weights file or run folder with initial weights; the optimizer state is not loaded.
     """
 
     def __init__(
@@ -131,9 +132,7 @@ class BaseModule(pl.LightningModule):
         if unknown:
             raise ValueError(f"model.activations names {unknown}, but model.outputs are {self.names}")
         if loss is None and type(self).training_loss is BaseModule.training_loss:
-            raise ValueError(
-                f"model.loss is not set, but {type(self).__name__} has no loss of its own: write a formula"
-            )
+            raise ValueError(f"model.loss is not set, but {type(self).__name__} has no loss of its own: set a formula")
         self.loss = None if loss is None else LossFormula(loss, loss_terms)
         if self.loss is not None and compile_loss:
             self.loss.compile()
@@ -142,33 +141,33 @@ class BaseModule(pl.LightningModule):
         self.scheduler_frequency = scheduler_frequency
         self.layer_decay, self.encoder_lr_factor = layer_decay, encoder_lr_factor
         self.compile_network = compile_network
-        # Normalisation belongs to the network: as buffers it travels in every checkpoint.
+        # Normalisation is part of the network: as buffers it is saved in every checkpoint.
         self.register_buffer("input_range", torch.tensor(float(input_range)))
-        self._full = float(input_range)  # without asking the device
+        self._full = float(input_range)  # on the host, without synchronising the device
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(-1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(-1, 1, 1))
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        if all(parameter.ndim <= 4 for parameter in self.network.parameters()):  # torch has no such format for 3-D
+        if all(parameter.ndim <= 4 for parameter in self.network.parameters()):  # torch lacks this format for 3-D
             self.network.to(memory_format=self.memory_format)
         self.augmentation = augmentation or []
         self.inference = inference or Inference()
         self.validate_with_tta = validate_with_tta
         self.loss_parts: dict[str, Tensor] = {}  # of the last training step
-        self.depth = PictureDepth()
-        self.config: dict[str, Any] = {}  # class_path and init_args of this module, set by whoever built it from YAML
+        self.depth = ImageDepth()
+        self.config: dict[str, Any] = {}  # class_path and init_args of this module, if built from YAML
         if init_from is not None:
             load_weights(self, init_from)
         if gradient_checkpointing:
             checkpoint_activations(self.network)
         if freeze or train_only is not None:
-            # `networks` imports timm, a second that --help need not wait for.
+            # `networks` imports timm, which takes 1 s and would slow down --help.
             from networks.freeze import freeze as freeze_parts
             from networks.freeze import freeze_except
 
             freeze_parts(self.network, freeze or [])
             if train_only is not None:
                 freeze_except(self.network, train_only)
-        # What a callback freezes for some epochs is trained later, so it stays with the optimizer.
+        # Parts that a callback freezes for some epochs are trained later, so they stay in the optimizer.
         self._trained = {name for name, value in self.network.named_parameters() if value.requires_grad}
         rate_scales(self.network, layer_decay, encoder_lr_factor)  # raises before any data are read
 
@@ -177,7 +176,7 @@ class BaseModule(pl.LightningModule):
             self.network.compile()
 
     def normalise(self, images: Tensor) -> Tensor:
-        """`(N, C, *spatial)` in the files' own type and range -> float32, zero mean and unit variance."""
+        """`(N, C, *spatial)` in the type and range of files -> float32 with zero mean and unit variance."""
         self.depth.check(images)
         channels, axes = images.shape[1], [1] * (images.dim() - 2)
         if self.mean.shape[0] not in (1, channels):
@@ -202,14 +201,14 @@ class BaseModule(pl.LightningModule):
         return {name: activate(value, self.activations[name]) for name, value in finest.items()}
 
     def check_inputs(self, batch: dict[str, Any]) -> None:
-        """Raise when the batch lacks something the network is called with."""
+        """Check that the batch has all inputs of the network."""
         missing = [name for name in self.inputs if name not in batch]
         if missing:
-            raise ValueError(f"model.inputs names {missing}, but the batch holds {sorted(batch)}")
+            raise ValueError(f"model.inputs names {missing}, but the batch has {sorted(batch)}")
         self.depth.check_batch(batch)
 
     def network_inputs(self, batch: dict[str, Any]) -> list[Tensor]:
-        """The tensors of a training batch that the network is called with; the image normalised."""
+        """Inputs of the network from a training batch; the image is normalised."""
         self.check_inputs(batch)
         return [self.normalise(batch[name]) if name == "image" else batch[name] for name in self.inputs]
 
@@ -219,38 +218,38 @@ class BaseModule(pl.LightningModule):
         if self.augmentation:
             seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
             rng = np.random.default_rng([seed, self.trainer.current_epoch, batch_idx, self.trainer.global_rank])
-            with torch.autocast(self.device.type, enabled=False):  # 16 bits would round where pixels come from
+            with torch.autocast(self.device.type, enabled=False):  # 16 bits would round pixel positions
                 for step in self.augmentation:
                     batch = step.batch(batch, self._full, rng)
             batch = blanked_batch(batch)
         return batch
 
     def training_loss(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a training batch that is augmented already, and its parts by name; here that of the formula."""
+        """Loss of an augmented training batch, and its parts by name."""
         outputs = self(*self.network_inputs(batch))
         weight = batch.get("weight")
         total, parts = self.loss(outputs, batch, weight=weight)
         if weight is None:
             return total, parts
-        # The losses divide by the sum of the weights, so a batch of light images would count like any other.
+        # Losses divide by the sum of weights, so without this factor a batch of low weights would count like any other.
         factor = weight.mean()
         return total * factor, {name: part * factor for name, part in parts.items()}
 
     def validation_loss(self, prediction: dict[str, Tensor], batch: dict[str, Any], index: int) -> Tensor | None:
-        """Loss of one image of an evaluation batch, from its prediction; None where that does not tell it.
+        """Loss of one image of an evaluation batch, from its prediction.
 
-        An image of which no pixel counts has none either.
+        None if it cannot be computed from the prediction, or if all pixels are ignored.
         """
-        # Tiles and views are averaged as probabilities; the loss wants the logits they came from.
+        # Tiles and views are averaged as probabilities; the loss needs logits.
         logits = {name: deactivate(value.unsqueeze(0), self.activations[name]) for name, value in prediction.items()}
-        truth = {
+        target = {
             name: values[index].unsqueeze(0)
             for name, values in batch.items()
             if name not in ("image", "weight") and isinstance(values[index], Tensor)
         }
-        if "valid" in truth and all(value.dim() > 2 for value in logits.values()) and not truth["valid"].any():
+        if "valid" in target and all(value.dim() > 2 for value in logits.values()) and not target["valid"].any():
             return None
-        return self.loss(logits, truth)[0]
+        return self.loss(logits, target)[0]
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         batch = self.augment(batch, batch_idx)
@@ -259,9 +258,9 @@ class BaseModule(pl.LightningModule):
         return total
 
     def log_training(self, total: Tensor, parts: dict[str, Tensor], size: int, batch_idx: int) -> None:
-        """Log the loss of a training batch of `size` images and its parts; a task that steps by itself calls it too."""
+        """Log the loss of a training batch of `size` images and its parts; also for tasks with manual optimization."""
         self.loss_parts = parts
-        # Lightning takes 0.3 ms to log a value, so one that neither file nor bar will show is left out.
+        # Logging a value takes Lightning 0.3 ms, so values for neither file nor progress bar are skipped.
         written = logs_this_step(self.trainer)
         if written or (batch_idx + 1) % SHOWN_EVERY == 0 or self.trainer.is_last_batch:
             self.log("train/loss", total.detach(), prog_bar=True, batch_size=size)
@@ -286,7 +285,7 @@ class BaseModule(pl.LightningModule):
         return predict_large_apart(self, batch)
 
     def streams(self, size: Sequence[int]) -> bool:
-        """Whether a picture of this size is predicted strip by strip; its loader then leaves it in its file."""
+        """Whether an image of this size is predicted in strips; its loader then does not read it into memory."""
         return self.inference.streams(size)
 
     def predict_all(self, batch: dict[str, Any], tta: bool) -> list[dict[str, Tensor]]:
@@ -303,13 +302,13 @@ class BaseModule(pl.LightningModule):
         """Probabilities of one image of any size.
 
         Args:
-            inputs: the network's inputs for this image, without the batch axis; the first is the image
-                `(C, H, W)` in the file's own type and range.
+            inputs: inputs of the network for this image, without the batch axis; the first is the image `(C, H, W)` in
+                the type and range of its file.
             tta: whether to use the test-time augmentation of `inference`.
-            image_id: of the image; `inference.coarse_run` needs it.
+            image_id: id of the image; needed by `inference.coarse_run`.
 
         Returns:
-            float32 by output name: `(K, H, W)` at the image's size, or `(K,)` for image-level outputs.
+            Probabilities, float32, by output name: `(K, H, W)` of the image's size, or `(K,)` if image-level.
         """
         ids = None if image_id is None else [image_id]
         found = self.predict_images([value.unsqueeze(0) for value in inputs], tta, ids)
@@ -319,11 +318,11 @@ class BaseModule(pl.LightningModule):
     def predict_images(
         self, inputs: list[Tensor], tta: bool = True, image_ids: list[str] | None = None
     ) -> dict[str, Tensor]:
-        """Probabilities of several images of one size; as `predict_image`, with a batch axis everywhere."""
+        """Probabilities of several images of one size: `predict_image` with a batch axis."""
         image, side = self.normalise(inputs[0]), inputs[1:]
 
         def forward(batch: Tensor) -> dict[str, Tensor]:
-            # Tiles of one image share its side inputs; they come tile by tile, each of all images.
+            # Tiles of one image share its side inputs; the batch is ordered by tile, then by image.
             times = len(batch) // len(image)
             return self.probabilities(batch, *(value.repeat(times, *[1] * (value.dim() - 1)) for value in side))
 
@@ -331,7 +330,7 @@ class BaseModule(pl.LightningModule):
 
     @torch.inference_mode()
     def predict_together(self, images: list[list[Tensor]], tta: bool = True) -> list[dict[str, Tensor]]:
-        """Probabilities of pictures of any sizes, as `predict_image`, whose tiles go through the network together."""
+        """Probabilities of images of any sizes, as `predict_image`, with tiles of several images per forward pass."""
 
         def forward(batch: Tensor, numbers: list[int]) -> dict[str, Tensor]:
             sides = zip(*(images[number][1:] for number in numbers), strict=True)
@@ -341,16 +340,16 @@ class BaseModule(pl.LightningModule):
         return [{name: value[0] for name, value in one.items()} for one in found]
 
     def progress(self) -> float:
-        """Share of the run that is over: max(step / total steps, elapsed / time budget)."""
+        """Completed fraction of the run: max(step / total steps, elapsed / time budget)."""
         return progress_of(self.trainer)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Parameters of the network and of the loss, for an optimizer; see `lightning_modules.optimizers`."""
+        """Parameter groups of network and loss for an optimizer; see `lightning_modules.optimizers`."""
         of_loss = [] if self.loss is None else loss_groups(self.loss.losses)
         return [*network_groups(self.network, self._trained, self.layer_decay, self.encoder_lr_factor), *of_loss]
 
     def make_optimizer(self, groups: list[dict[str, Any]]) -> Optimizer:
-        """`model.optimizer` over some parameters; a task with a second network asks for another one."""
+        """An optimizer of `model.optimizer` for parameter groups; a task with two networks makes two."""
         optimizer = self.optimizer(groups)
         for group in optimizer.param_groups:
             group["lr"] *= group.get("lr_scale", 1.0)
@@ -374,7 +373,7 @@ class BaseModule(pl.LightningModule):
 
     @property
     def learning_rate(self) -> float:
-        """The optimizer's learning rate before any schedule; what Lightning's finder sets."""
+        """Learning rate of the optimizer before any schedule; set by Lightning's finder."""
         return self.optimizer([nn.Parameter(torch.zeros(1))]).defaults["lr"]
 
     @learning_rate.setter
@@ -382,7 +381,7 @@ class BaseModule(pl.LightningModule):
         self.optimizer = partial(self.optimizer, lr=value)
 
     def on_fit_start(self) -> None:
-        # The finders write a rate into the groups and forget the schedule, its length and the layers' own rates.
+        # The finders overwrite the rates of groups and lose the schedule, its length and the rates per layer.
         finders = (pl.callbacks.LearningRateFinder, pl.callbacks.BatchSizeFinder)
         if any(isinstance(callback, finders) for callback in self.trainer.callbacks):
             self.trainer.strategy.setup_optimizers(self.trainer)
@@ -396,7 +395,7 @@ class BaseModule(pl.LightningModule):
                 logger.log_metrics({"effective_batch": size}, step=self.trainer.global_step)
 
     def _may_fuse(self) -> bool:
-        # Under 16-bit with a gradient scaler the fused kernel unscales by itself, and Lightning then refuses to clip.
+        # In 16-bit with a gradient scaler the fused kernel unscales gradients itself, and Lightning cannot clip them.
         return getattr(self.trainer.precision_plugin, "scaler", None) is None
 
     def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any | None) -> None:
@@ -407,7 +406,7 @@ class BaseModule(pl.LightningModule):
         super().lr_scheduler_step(scheduler, metric)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # A checkpoint loads by itself: it says which class it is and how it was built.
+        # A checkpoint holds its class and arguments, so that it can be loaded without a config.
         checkpoint["model"], checkpoint[KEY] = self.config, self.depth.seen
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

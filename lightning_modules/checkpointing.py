@@ -1,16 +1,16 @@
-"""Gradient checkpointing where the library has it."""
+"""Gradient checkpointing for networks that support it."""
 
 from torch import nn
 
 
 def checkpoint_activations(network: nn.Module) -> None:
-    """Compute the activations inside of encoders again in the backward pass instead of keeping them.
+    """Recompute the activations of encoders in the backward pass instead of storing them.
 
     Args:
-        network: changed in place: the outermost modules with timm's `set_grad_checkpointing` are told to.
+        network: network, changed in place: the outermost modules with timm's `set_grad_checkpointing`.
 
     Raises:
-        ValueError: no part of the network can do so.
+        ValueError: no part of the network supports it.
     """
     able: dict[str, nn.Module] = {}
     for name, module in network.named_modules():
@@ -19,8 +19,8 @@ def checkpoint_activations(network: nn.Module) -> None:
             able[name] = module
     if not able:
         raise ValueError(
-            f"model.gradient_checkpointing: {type(network).__name__} has no part with set_grad_checkpointing; encoders "
-            "of timm have it: networks.ImageClassifier, or smp with encoder_name: tu-resnet34 in place of resnet34"
+            f"model.gradient_checkpointing: {type(network).__name__} has no part with set_grad_checkpointing; use an "
+            "encoder of timm: networks.ImageClassifier, or smp with encoder_name: tu-resnet34 instead of resnet34"
         )
     for module in able.values():
         module.set_grad_checkpointing(True)

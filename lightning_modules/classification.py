@@ -1,4 +1,4 @@
-"""Classification: one label, several labels, or grades for each image."""
+"""Classification: one label, several labels, or a grade per image."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from lightning_modules.base import BaseModule
 
 
 class ClassificationModule(BaseModule):
-    """Labels from images, by any network that returns `(N, K)` logits.
+    """Predicts labels of images by any network that returns logits `(N, K)`.
 
-    Give `activations: {label: softmax}` where classes exclude each other (loss `cross_entropy`, target `Labels` of kind
-    `single`); the default sigmoid suits several labels per image (loss `bce` or `focal`, kind `multi`) and grades (kind
-    `ordinal`). Images of one size within an evaluation batch are predicted together; `inference.size` brings all to one
-    size. Its arguments are those of `BaseModule`.
+    Set `activations: {label: softmax}` for exclusive classes (loss `cross_entropy`, target `Labels` of kind `single`);
+    the default sigmoid is for several labels per image (loss `bce` or `focal`, kind `multi`) and grades (kind
+    `ordinal`). Images of the same size in an evaluation batch are predicted together; `inference.size` resizes all to
+    one size. The arguments are those of `BaseModule`.
     """
 
     def predict_batch(self, batch: dict[str, Any], tta: bool) -> list[dict[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""Which parameters an optimizer trains, with which decay and learning rate."""
+"""Parameter groups of an optimizer, with weight decay and learning rate."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -15,15 +15,15 @@ Group = dict[str, Any]
 def network_groups(
     network: nn.Module, trained: Collection[str], layer_decay: float = 1.0, encoder_lr_factor: float = 1.0
 ) -> list[Group]:
-    """Groups of a network: its weights with decay, its norms and biases without.
+    """Parameter groups of a network: weights with weight decay, norms and biases without.
 
-    Layers of different learning rates have groups of their own, with their factor as `lr_scale`.
+    Layers of different learning rates have separate groups, with their factor as `lr_scale`.
 
     Args:
-        network: any.
-        trained: names of the parameters that are trained.
-        layer_decay: see `lightning_modules.rates`.
-        encoder_lr_factor: see there.
+        network: any network.
+        trained: names of the parameters to train.
+        layer_decay: factor per layer, see `lightning_modules.rates`.
+        encoder_lr_factor: factor of the encoder, see `lightning_modules.rates`.
     """
     scales = rate_scales(network, layer_decay, encoder_lr_factor)
     chosen = [(value, scales[value]) for name, value in network.named_parameters() if name in trained]
@@ -38,12 +38,12 @@ def network_groups(
 
 
 def loss_groups(losses: Iterable[nn.Module]) -> list[Group]:
-    """Groups of the parameters of losses, without decay.
+    """Parameter groups of losses, without weight decay.
 
-    A loss with an attribute `learning_rate` is trained with that one (the centres of the center loss want 0.5).
+    An attribute `learning_rate` of a loss overrides the optimizer's (0.5 for the centres of the center loss).
     """
     groups: list[Group] = []
-    for loss in dict.fromkeys(losses):  # one that the formula names twice is trained once
+    for loss in dict.fromkeys(losses):  # a loss used twice in the formula has one group
         group: Group = {"params": list(loss.parameters()), "weight_decay": 0.0}
         rate = getattr(loss, "learning_rate", None)
         groups.append(group if rate is None else group | {"lr": rate})
@@ -51,7 +51,7 @@ def loss_groups(losses: Iterable[nn.Module]) -> list[Group]:
 
 
 def fuse(optimizer: Optimizer) -> None:
-    """Let Adam and AdamW use their fused kernels, where the config says nothing else."""
+    """Use the fused kernels of Adam and AdamW unless the config sets otherwise."""
     if isinstance(optimizer, torch.optim.Adam):
         for group in optimizer.param_groups:
             if group.get("fused") is None and not group.get("foreach"):

@@ -1,4 +1,4 @@
-"""Names for what a network returns, and the activation of each."""
+"""Names of a network's outputs, and their activations."""
 
 from collections.abc import Sequence
 
@@ -15,16 +15,16 @@ def flat_names(names: Names) -> list[str]:
 
 
 def name_outputs(result: Tensor | Sequence[Tensor] | dict, names: Names) -> dict[str, Tensor | list[Tensor]]:
-    """Turn whatever a network returned into a dict of logits.
+    """Convert the result of a network to a dict of logits.
 
     Args:
-        result: a tensor `(N, C, *spatial)` or `(N, C)`, a tuple or list of such (smp with `aux_params` returns
-            `(mask, label)`), or a dict, which is passed through when it holds the flat names.
-        names: one entry per returned tensor. A plain string names the whole tensor; a list of strings splits its
-            channels evenly, one name each: `[[body, border], empty]`.
+        result: a tensor `(N, C, *spatial)` or `(N, C)`, a tuple or list of these (smp with `aux_params` returns
+            `(mask, label)`), or a dict with all names.
+        names: one entry per tensor. A string names the tensor; a list of strings splits its channels evenly, one name
+            per part: `[[body, border], empty]`.
 
     Raises:
-        ValueError: another number of tensors than names, or channels that do not split evenly.
+        ValueError: the number of tensors is not that of names, or channels do not split evenly.
     """
     flat = flat_names(names)
     if isinstance(result, dict):
@@ -34,13 +34,13 @@ def name_outputs(result: Tensor | Sequence[Tensor] | dict, names: Names) -> dict
         return {name: result[name] for name in flat}
     tensors = [result] if isinstance(result, Tensor) else list(result)
     if len(names) == 1 and len(tensors) > 1:
-        # one name and several tensors of one output: deep supervision
+        # one name for several tensors: deep supervision
         return {flat[0]: tensors}
     if len(tensors) != len(names):
         shapes = [tuple(tensor.shape) for tensor in tensors]
         raise ValueError(
             f"model.outputs has {len(names)} entries ({list(names)}), but the network returned {len(tensors)} "
-            f"tensors of shapes {shapes}; give one entry per tensor (a list entry splits one tensor's channels)"
+            f"tensors of shapes {shapes}; set one entry per tensor (a list entry splits one tensor's channels)"
         )
     outputs: dict[str, Tensor | list[Tensor]] = {}
     for tensor, entry in zip(tensors, names, strict=True):
@@ -49,8 +49,8 @@ def name_outputs(result: Tensor | Sequence[Tensor] | dict, names: Names) -> dict
             continue
         if tensor.shape[1] % len(entry):
             raise ValueError(
-                f"model.outputs splits {list(entry)} from a tensor with {tensor.shape[1]} channels; "
-                f"the channels must be a multiple of {len(entry)} (set the network's `classes` accordingly)"
+                f"model.outputs splits a tensor of {tensor.shape[1]} channels into {list(entry)}, expected a "
+                f"multiple of {len(entry)} channels; set the network's `classes`"
             )
         for name, part in zip(entry, tensor.chunk(len(entry), dim=1), strict=True):
             outputs[name] = part
@@ -58,7 +58,7 @@ def name_outputs(result: Tensor | Sequence[Tensor] | dict, names: Names) -> dict
 
 
 def activate(logits: Tensor, activation: str) -> Tensor:
-    """Probabilities of logits `(N, C, ...)`: `sigmoid`, `softmax` over the channels, `none`, or `unit` (length 1)."""
+    """Activated logits `(N, C, ...)`: `sigmoid`, `softmax` over the channels, `none`, or `unit` (length 1)."""
     logits = logits.float()
     if activation == "sigmoid":
         return logits.sigmoid()
@@ -68,7 +68,7 @@ def activate(logits: Tensor, activation: str) -> Tensor:
 
 
 def deactivate(probabilities: Tensor, activation: str) -> Tensor:
-    """Logits that give these probabilities: tiles and views are averaged as probabilities, losses want logits."""
+    """Logits of averaged probabilities, which losses need."""
     if activation == "sigmoid":
         return torch.logit(probabilities, eps=1e-6)
     if activation == "softmax":

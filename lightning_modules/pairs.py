@@ -1,4 +1,4 @@
-"""Pairs: whether two images show the same."""
+"""Pairs: whether two images show the same class."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +10,11 @@ from lightning_modules.base import BaseModule
 
 
 class PairModule(BaseModule):
-    """Trains and validates a network over two images: `networks.Siamese` with `inputs: [image, other]`.
+    """Trains and validates a network on pairs of images: `networks.Siamese` with `inputs: [image, other]`.
 
-    Data come from `datamodules.PairDataModule`; `outputs: [same]` and `loss: bce` fit it. Both images are normalised
-    alike. What is predicted are single images, by the branch alone: the store holds `features` `(F,)` of each, which
-    `network.compare` turns into pairs. Its arguments are those of `BaseModule`.
+    Use it with `datamodules.PairDataModule`, `outputs: [same]` and `loss: bce`. Both images are normalised. Predictions
+    are for single images, by the branch only: the store holds `features` `(F,)` of each, which `network.compare`
+    compares in pairs. The arguments are those of `BaseModule`.
     """
 
     def network_inputs(self, batch: dict[str, Any]) -> list[Tensor]:
@@ -26,14 +26,14 @@ class PairModule(BaseModule):
         return [{"features": self.image_features(image)} for image in batch["image"]]
 
     def streams(self, size: Sequence[int]) -> bool:
-        return False  # one vector for each image: nothing to write in strips
+        return False  # one vector per image: no strips to write
 
     def predict_batch(self, batch: dict[str, Any], tta: bool) -> list[dict[str, Tensor]]:
         return [self.predict_pair(*pair) for pair in zip(batch["image"], batch["other"], strict=True)]
 
     @torch.inference_mode()
     def image_features(self, image: Tensor, tta: bool = True) -> Tensor:
-        """Features `(F,)` of an image `(C, H, W)` in the file's own type and range; the mean over views."""
+        """Features `(F,)` of an image `(C, H, W)` in the type and range of its file; the mean over views."""
 
         def forward(batch: Tensor) -> dict[str, Tensor]:
             return {"features": self.network.features(batch).float()}

@@ -1,4 +1,4 @@
-"""Differential learning rates: how far each part of a network is from its head."""
+"""Differential learning rates by the distance of each layer to the head."""
 
 from collections.abc import Iterator
 
@@ -11,8 +11,8 @@ ENCODERS = ("encoder", "backbone")
 def layers(module: nn.Module) -> list[list[nn.Parameter]]:
     """Parameters of a module by layer, from the image to the head.
 
-    A timm model says itself what its layers are. Elsewhere they follow the order in which the modules were registered:
-    each block of a container is a layer, a norm belongs to the convolution before it.
+    A timm model defines its layers. For others they follow the order of registration: each block of a container is a
+    layer, and a norm belongs to the convolution before it.
     """
     matcher = getattr(module, "group_matcher", None)
     if callable(matcher):
@@ -33,39 +33,39 @@ def layers(module: nn.Module) -> list[list[nn.Parameter]]:
 
 
 def encoders(network: nn.Module) -> list[nn.Module]:
-    """The outermost modules called `encoder` or `backbone`."""
+    """The outermost modules named `encoder` or `backbone`."""
     return list(_encoders(network))
 
 
 def rate_scales(
     network: nn.Module, layer_decay: float = 1.0, encoder_lr_factor: float = 1.0
 ) -> dict[nn.Parameter, float]:
-    """What each parameter's learning rate is multiplied by.
+    """Learning rate factor of each parameter.
 
     Args:
-        network: its encoder (a module called `encoder` or `backbone`) has lower rates than the rest, which keeps 1.0;
-            without one, its last layer has the full rate.
-        layer_decay: γ: the encoder's last layer has γ, the one before it γ², … (ULMFiT, BEiT; 0.65 to 0.8 suit
-            pretrained transformers).
-        encoder_lr_factor: factor of the whole encoder.
+        network: network whose encoder (a module named `encoder` or `backbone`) gets lower rates than the rest, which
+            has 1.0; without an encoder, the last layer has 1.0.
+        layer_decay: factor γ per layer: γ for the encoder's last layer, γ² for the one before it, … (ULMFiT, BEiT; 0.65
+            to 0.8 suit pretrained transformers).
+        encoder_lr_factor: additional factor of all layers of the encoder.
 
     Returns:
-        A factor for each parameter; equal ones are the same number.
+        Factor of each parameter.
 
     Raises:
-        ValueError: a factor outside of (0, 1], or `encoder_lr_factor` where there is no encoder.
+        ValueError: a factor is outside (0, 1], or `encoder_lr_factor` is set and there is no encoder.
     """
     for name, value in (("layer_decay", layer_decay), ("encoder_lr_factor", encoder_lr_factor)):
         if not 0 < value <= 1:
-            raise ValueError(f"model.{name} is {value}, expected a factor above 0, at most 1 (which changes nothing)")
+            raise ValueError(f"model.{name} is {value}, expected a factor in (0, 1]; 1 has no effect")
     if layer_decay == encoder_lr_factor == 1:
         return dict.fromkeys(network.parameters(), 1.0)
     found = encoders(network)
     if not found and encoder_lr_factor != 1:
         inside = ", ".join(name for name, _ in network.named_children())
         raise ValueError(
-            f"model.encoder_lr_factor: {type(network).__name__} has no module called {' or '.join(ENCODERS)}, only "
-            f"{inside}; use model.layer_decay, which takes the order of the layers"
+            f"model.encoder_lr_factor: {type(network).__name__} has no module named {' or '.join(ENCODERS)}, only "
+            f"{inside}; use model.layer_decay, which needs only the order of layers"
         )
     scales: dict[nn.Parameter, float] = {}
     for encoder in found:

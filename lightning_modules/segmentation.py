@@ -1,4 +1,4 @@
-"""Segmentation: encoder-decoder networks, with image-level outputs beside the masks where the network has them."""
+"""Segmentation by encoder-decoder networks, with optional image-level outputs."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from lightning_modules.base import BaseModule
 
 
 class SegmentationModule(BaseModule):
-    """Masks from images: binary, multi-label or multi-class, in any number of named outputs.
+    """Predicts masks: binary, multi-label or multi-class, in any number of named outputs.
 
-    Trains on stacked crops; validates, tests and predicts images of any size through `inference` and returns
-    probabilities at each image's own size. One image comes after the other, unless `inference.batch_size` is above 1:
-    then tiles of several images of a batch (`data.eval_batch_size`) fill a forward. Its arguments are those of
+    It trains on stacked crops; it validates, tests and predicts images of any size through `inference` and returns
+    probabilities of the size of each image. Images are predicted one by one, unless `inference.batch_size` is above 1:
+    then tiles of several images of a batch (`data.eval_batch_size`) share a forward pass. The arguments are those of
     `BaseModule`.
     """
 

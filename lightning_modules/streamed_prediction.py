@@ -1,4 +1,4 @@
-"""Predictions of pictures that are larger than memory."""
+"""Predictions of images larger than memory."""
 
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from predictions.entry import PredictionFile
 
 
 class StreamingModule(Protocol):
-    """What streaming asks of a `BaseModule`."""
+    """The part of `BaseModule` that streaming uses."""
 
     activations: dict[str, str]
     device: torch.device
@@ -33,14 +33,14 @@ class StreamingModule(Protocol):
 
 
 class StreamedPrediction:
-    """The prediction of one large picture: made while it is written, row of tiles after row of tiles.
+    """The prediction of one large image, computed while it is written, one row of tiles at a time.
 
-    `predict_step` returns it in place of arrays for pictures above `inference.stream_above` pixels.
+    `predict_step` returns it instead of arrays for images of more than `inference.stream_above` pixels.
 
     Args:
-        module: whose network predicts.
-        inputs: its inputs for the picture, without the batch axis; the first is the picture: a `LazyImage`, or a tensor
-            `(C, H, W)` in the file's own type and range.
+        module: module whose network predicts.
+        inputs: inputs of the network for the image, without the batch axis; the first is the image: a `LazyImage`, or a
+            tensor `(C, H, W)` in the type and range of its file.
     """
 
     def __init__(self, module: StreamingModule, inputs: list[LazyImage | Tensor]) -> None:
@@ -48,15 +48,15 @@ class StreamedPrediction:
 
     @property
     def unreadable(self) -> str:
-        """Why the picture could not be read whole; empty where it was."""
+        """Why the image could not be read; empty if it was read completely."""
         return self.image.unreadable if isinstance(self.image, LazyImage) else ""
 
     @torch.inference_mode()
     def write(self, file: PredictionFile) -> None:
-        """Predict, and write what is final as it comes; image-level outputs at the end.
+        """Predict, and write rows as soon as they are final; image-level outputs at the end.
 
         Raises:
-            ImageReadError: a part of the picture cannot be read.
+            ImageReadError: a part of the image cannot be read.
         """
         module, image = self.module, self.image
         device = module.device
@@ -72,7 +72,7 @@ class StreamedPrediction:
             file.add_rows(name, final[0].cpu().numpy(), unit=module.activations[name] in ("sigmoid", "softmax"))
 
         size = image.size if isinstance(image, LazyImage) else tuple(image.shape[1:])
-        # Lightning sets the precision around a step, and this runs after it.
+        # Lightning sets the precision only during a step, and this runs after it.
         with module.trainer.precision_plugin.predict_step_context():
             levels = module.inference.stream(forward, size, rows, module.normalise, out)
         for name, value in levels.items():
@@ -80,24 +80,24 @@ class StreamedPrediction:
 
     @torch.inference_mode()
     def write_nothing(self, file: PredictionFile, shapes: dict[str, tuple[int, ...]]) -> None:
-        """Write no finding, of a picture that could not be read: maps of 0, labels as of a black picture.
+        """Write an empty prediction of an unreadable image: maps of 0, image-level outputs as of a black image.
 
         Args:
-            file: a new one.
-            shapes: of the maps, by name.
+            file: new prediction file.
+            shapes: shapes of the maps by name.
         """
         for name, shape in shapes.items():
             file.add_zeros(name, shape)
         tile, size = self.module.inference.tile, self.image.size
         height, width = map(min, tile if isinstance(tile, list) else (tile, tile), size)
-        black = self.image.rows(0, height)[..., :width]  # one tile: all of a black picture are the same
+        black = self.image.rows(0, height)[..., :width]  # one tile: all tiles of a black image are the same
         for name, value in self.module.predict_image([black.to(self.module.device), *self.side]).items():
             if name not in shapes:
                 file.add(name, value.cpu().numpy())
 
 
 def predict_large_apart(module: StreamingModule, batch: dict[str, Any]) -> list[dict[str, Tensor] | StreamedPrediction]:
-    """The predictions of an evaluation batch, those of large pictures yet to be made."""
+    """The predictions of an evaluation batch; those of large images are computed later."""
     sizes = [image.size if isinstance(image, LazyImage) else image.shape[1:] for image in batch["image"]]
     large = [module.streams(size) for size in sizes]
     if not any(large):

@@ -1,4 +1,4 @@
-"""Where weights come from: a checkpoint of ours, a plain state dict, a file in `$WEIGHTS_DIR`."""
+"""Weights from a checkpoint of this project, a plain state dict or a file in `$WEIGHTS_DIR`."""
 
 import os
 import zipfile
@@ -8,18 +8,18 @@ from typing import Any
 import torch
 from torch import nn
 
-# Arguments by which smp, timm and torchvision ask a hub for weights.
+# Arguments of smp, timm and torchvision for weights from a hub.
 HUB_ARGUMENTS = ("encoder_weights", "pretrained", "weights", "weights_backbone")
 
 
 def without_hub(config: Any) -> Any:
-    """A copy of a nested config in which no class asks a hub for weights; a checkpoint brings them all.
+    """A copy of a nested config without weights from hubs, for networks loaded from a checkpoint.
 
-    smp would try the hub five times, which in a kernel without internet takes minutes and then fails.
+    smp would try the hub five times, which takes minutes and fails in a kernel without internet.
     """
     if isinstance(config, dict):
         return {
-            # Numbers of that name weigh something: classes of a loss.
+            # Numbers are not weights of a network, but for example class weights of a loss.
             key: (False if isinstance(value, bool) else None)
             if key in HUB_ARGUMENTS and isinstance(value, str | bool)
             else without_hub(value)
@@ -29,10 +29,10 @@ def without_hub(config: Any) -> Any:
 
 
 def find_weights(name: str) -> Path:
-    """The file of this name: as given, a run folder's best checkpoint, or in `$WEIGHTS_DIR`.
+    """The weights file of a name: a path, a run folder (its best checkpoint), or a file in `$WEIGHTS_DIR`.
 
     Raises:
-        FileNotFoundError: lists the places that were tried.
+        FileNotFoundError: there is no such file; the message lists the paths that were tried.
     """
     places = [Path(name), Path(name) / "checkpoints" / "best.ckpt", Path(name) / "checkpoints" / "last.ckpt"]
     if "WEIGHTS_DIR" in os.environ:
@@ -41,14 +41,14 @@ def find_weights(name: str) -> Path:
         if place.is_file():
             return place
     tried = ", ".join(str(place) for place in places)
-    raise FileNotFoundError(f"no weights file {name!r}; looked for {tried}. Set WEIGHTS_DIR to a folder of weights")
+    raise FileNotFoundError(f"no weights file {name!r}; searched {tried}. Set WEIGHTS_DIR to a folder of weights")
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Any]:
     """A checkpoint file as plain tensors and values; never runs code from the file.
 
     Raises:
-        ValueError: damaged file, or one that holds more than tensors and plain values.
+        ValueError: the file is damaged, or contains other objects than tensors and plain values.
     """
     path = Path(path)
     try:
@@ -56,7 +56,7 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
             from safetensors.torch import load_file
 
             return {"state_dict": load_file(path)}
-        # Mapped: who asks for one value does not wait for all weights.
+        # Memory-mapped: reading one value does not load all weights.
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except FileNotFoundError:
         raise
@@ -66,10 +66,10 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
 
 
 def check_whole(path: Path) -> None:
-    """Raise when a checkpoint is no whole file; without reading its tensors.
+    """Check that a checkpoint is complete, without reading its tensors.
 
     Raises:
-        ValueError: truncated, empty or something else.
+        ValueError: the file is truncated, empty or not a checkpoint.
     """
     if path.suffix == ".ckpt" and not zipfile.is_zipfile(path):
         raise _damaged(path, "its end is missing")
@@ -84,17 +84,17 @@ def _damaged(path: Path, cause: str) -> ValueError:
 
 
 def load_weights(module: nn.Module, name: str) -> None:
-    """Load weights only into a LightningModule: a checkpoint of ours, or a plain state dict of its network.
+    """Load only weights into a LightningModule: from a checkpoint of this project, or a state dict of the network.
 
     Raises:
-        ValueError: lists the keys that are missing, unknown or of another shape.
+        ValueError: weights are missing, unknown or of another shape; the message lists them.
     """
     path = find_weights(name)
     state = read_checkpoint(path)["state_dict"]
     own = any(key.startswith("network.") for key in state)
     target = module if own else module.network
     expected = target.state_dict()
-    if own:  # what a stage has beside its network (the loss's parameters, a discriminator) the next may lack
+    if own:  # other parts of a stage (parameters of the loss, a discriminator) may be missing in the next
         state, expected = ({key: value for key, value in s.items() if _of_network(key)} for s in (state, expected))
     wrong = [f"missing {key}" for key in expected if key not in state]
     wrong += [f"unknown {key}" for key in state if key not in expected]
@@ -105,10 +105,10 @@ def load_weights(module: nn.Module, name: str) -> None:
     ]
     if wrong:
         shown = "\n  ".join(wrong[:20])
-        raise ValueError(f"weights {path} do not fit the network in {len(wrong)} places:\n  {shown}")
+        raise ValueError(f"{path}: {len(wrong)} weights do not fit the network:\n  {shown}")
     target.load_state_dict(state, strict=False)
 
 
 def _of_network(key: str) -> bool:
-    """Whether a key of a LightningModule's state belongs to its network or its normalisation."""
+    """Whether a key of a LightningModule's state dict belongs to its network or its normalisation."""
     return key.startswith("network.") or "." not in key

@@ -264,7 +264,7 @@ def test_a_run_folder_that_cannot_be_written(here, capsys):
 
 
 def test_wrong_channels_are_named_before_training(here):
-    with pytest.raises(ValueError, match="the network takes 4 channels, the images have 3; set in_channels"):
+    with pytest.raises(ValueError, match="the network expects 4 channels, but the images have 3; set in_channels"):
         fit("--experiment", "four", "--model.network.init_args.in_channels", "4")
 
 

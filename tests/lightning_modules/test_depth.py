@@ -17,14 +17,16 @@ def test_the_same_picture_in_another_depth_is_refused(first, second):
     made.normalise(image.to(first))
     made.normalise(image.to(first))
     made.normalise(image.float())  # augmented already
-    with pytest.raises(ValueError, match=rf"pictures are {str(second)[6:]}, the network has seen {str(first)[6:]}"):
+    with pytest.raises(
+        ValueError, match=rf"images are {str(second)[6:]}, but the network was trained on {str(first)[6:]}"
+    ):
         made.normalise(image.to(second))
 
 
 def test_an_image_that_is_predicted_is_named():
     made, image = module(), torch.zeros(3, 8, 8, dtype=torch.uint8)
     made.predict_all({"image": [image], "image_id": ["a"]}, tta=False)
-    with pytest.raises(ValueError, match="^image 'b' is uint16, the network has seen uint8"):
+    with pytest.raises(ValueError, match="^image 'b' is uint16, but the network was trained on uint8"):
         made.predict_all({"image": [image, image.to(torch.uint16)], "image_id": ["a", "b"]}, tta=False)
 
 
@@ -33,7 +35,7 @@ def test_the_depth_goes_with_the_checkpoint():
     trained.normalise(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
     trained.on_save_checkpoint(checkpoint)
     fresh.on_load_checkpoint(checkpoint)
-    with pytest.raises(ValueError, match="pictures are uint16, the network has seen uint8"):
+    with pytest.raises(ValueError, match="images are uint16, but the network was trained on uint8"):
         fresh.normalise(torch.zeros(1, 3, 8, 8, dtype=torch.uint16))
     other = module()
     other.on_load_checkpoint({})  # written before checkpoints told it

@@ -150,9 +150,9 @@ def test_views_are_turned_back_and_merged(inference):
 
 
 def test_mistakes_are_named():
-    with pytest.raises(ValueError, match=r"Conv2d is no detector of torchvision\.models\.detection"):
+    with pytest.raises(ValueError, match=r"Conv2d is not a detector of torchvision\.models\.detection"):
         DetectionModule(network=nn.Conv2d(3, 1, 1))
-    with pytest.raises(ValueError, match=r"model\.inference\.tile is for maps; .* views of tta and intensity"):
+    with pytest.raises(ValueError, match=r"model\.inference\.tile is for maps; .* only tta and intensity"):
         DetectionModule(network=BrightRectangle(), inference=Inference(tile=64))
     module = DetectionModule(network=detector(), loss_weights={"loss_boxes": 2.0}).train()
     with pytest.raises(ValueError, match=r"model\.loss_weights names \['loss_boxes'\], but the detector returns"):

@@ -103,7 +103,7 @@ def test_a_schedule_with_rates_of_its_own_would_ignore_it(tmp_path):
     def table(optimizer):
         return Piecewise(optimizer, [0.1], [1])
 
-    with pytest.raises(ValueError, match="Piecewise has rates of its own"):
+    with pytest.raises(ValueError, match="Piecewise sets its own rates"):
         fit(tmp_path, LearningRateFinder(), Data(), table)
 
 

@@ -66,7 +66,7 @@ def test_networks_without_an_encoder_go_by_their_order():
     assert found["0.weight"] == found["1.bias"] == 0.25
     assert found["2.weight"] == 0.5
     assert found["3.weight"] == 1
-    with pytest.raises(ValueError, match="Sequential has no module called encoder or backbone, only 0, 1, 2, 3"):
+    with pytest.raises(ValueError, match="Sequential has no module named encoder or backbone, only 0, 1, 2, 3"):
         rate_scales(network, encoder_lr_factor=0.1)
     with pytest.raises(ValueError, match="layer_decay is 1.5"):
         rate_scales(network, layer_decay=1.5)

@@ -175,11 +175,11 @@ def test_plateau_counts_validations_not_epochs():
 
 
 def test_plateau_wants_a_value_and_no_interval():
-    with pytest.raises(ValueError, match="nothing logs 'val/f1'"):
+    with pytest.raises(ValueError, match="'val/f1' is not logged"):
         run(PLATEAU + "\nscheduler_monitor: val/f1", 1, Scripted([0.5]))
-    with pytest.raises(ValueError, match="nothing is validated"):
+    with pytest.raises(ValueError, match="but there are none"):
         run(PLATEAU, 1, Scripted(), validated=0)
-    with pytest.raises(ValueError, match="leave out model.scheduler_interval"):
+    with pytest.raises(ValueError, match="remove model.scheduler_interval"):
         run(PLATEAU + "\nscheduler_interval: step", 1, Scripted([0.5]))
 
 
