@@ -1,4 +1,4 @@
-"""What happens during a run where no stock Lightning class does it."""
+"""Callbacks that extend those of Lightning."""
 
 from callbacks.augmentation_schedule import AugmentationSchedule
 from callbacks.averaging import ExponentialMovingAverage

@@ -1,4 +1,4 @@
-"""Which augmentation an epoch has: none, then soft, then hard."""
+"""Schedule of augmentation stages: none, then soft, then hard."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,12 +13,12 @@ from callbacks.score import CompetitionScore
 
 @dataclass
 class Stage:
-    """A stage of training, and what ends it; the last one needs no end.
+    """A stage of training with its end criterion, which is optional for the last stage.
 
     Args:
         use: name of the list of augmentations in `augmentations.Stages`.
-        epochs: it ends after so many epochs.
-        patience: or after so many validations in a row without improvement over the best of this stage.
+        epochs: number of epochs of the stage.
+        patience: number of consecutive validations without improvement in this stage after which it ends.
     """
 
     use: str
@@ -27,22 +27,22 @@ class Stage:
 
 
 class AugmentationSchedule(pl.Callback):
-    """Switch the stages of all `augmentations.Stages`, under `data.augmentation` and `model.augmentation`, by epochs.
+    """Switches the stages of all `augmentations.Stages`, under `data.augmentation` and `model.augmentation`.
 
-    Inclusive Images 2018, 2nd place: nothing until the score is flat, then some epochs of soft augmentation (turns of
-    -30 to 30 degrees), then hard (-30 or 30): `[{use: none, patience: 3}, {use: soft, epochs: 5}, {use: hard, epochs:
-    5}]`. A switch takes place between two epochs, the same two on all ranks, and workers see it. A last stage with an
-    end ends the run. The stage's number is logged as `train/augmentation`; a checkpoint holds where the schedule is.
+    Inclusive Images 2018, 2nd place: none until the score is flat, then some epochs of soft augmentation (rotations
+    within ±30 degrees), then hard (-30 or 30): `[{use: none, patience: 3}, {use: soft, epochs: 5}, {use: hard, epochs:
+    5}]`. Stages switch between two epochs, on all ranks at once, and in the workers. A last stage with an end criterion
+    ends the run. The number of the stage is logged as `train/augmentation`; checkpoints hold the state of the schedule.
 
     Args:
-        stages: in order.
-        monitor: logged value that `patience` watches.
-        mode: `max` when higher is better; for `val/score` the competition's metric says it.
+        stages: the stages, in order.
+        monitor: logged value for `patience`.
+        mode: `max` if higher is better, `min` if lower (default for `val/score`: that of the metric).
         min_delta: smallest change that counts as an improvement.
 
     Raises:
-        ValueError: a stage with both ends or (but for the last) none, a name that no `Stages` has, no `Stages` at all,
-            a monitored value that was not logged.
+        ValueError: a stage has both end criteria or, before the last, none, no `Stages` has its name, there are no
+            `Stages`, or the monitored value is not logged.
     """
 
     def __init__(
@@ -57,15 +57,17 @@ class AugmentationSchedule(pl.Callback):
             if len(ends) > 1 or min([1, *ends]) < 1 or (not ends and number < len(stages) - 1):
                 raise ValueError(
                     f"AugmentationSchedule: stage {number} ({stage.use}) has epochs {stage.epochs} and patience "
-                    f"{stage.patience}, expected one of them, 1 or more; only the last stage needs none"
+                    f"{stage.patience}, expected one of them, 1 or more; it is optional only for the last stage"
                 )
         if not stages:
             raise ValueError("AugmentationSchedule: stages is empty")
         if mode is None and monitor != "val/score":
-            raise ValueError(f"AugmentationSchedule: is a higher {monitor} better? set mode to max or min")
+            raise ValueError(
+                f"AugmentationSchedule: monitor is {monitor!r}, so set mode to max (higher is better) or min"
+            )
         self.stages, self.monitor, self.mode, self.min_delta = stages, monitor, mode, min_delta
-        self.begins = [0]  # first epoch of each stage that has begun, or will with the next epoch
-        self.epoch = 0  # the next one to be drawn
+        self.begins = [0]  # first epoch of each stage that has started or starts with the next epoch
+        self.epoch = 0  # the next epoch
         self.best: float | None = None
         self.stalled = 0
         self.switched: list[Stages] = []
@@ -80,16 +82,16 @@ class AugmentationSchedule(pl.Callback):
                 "callbacks.AugmentationSchedule: neither data.augmentation nor model.augmentation has an "
                 "augmentations.Stages to switch"
             )
-        for one in reversed(self.stages):  # every name must be known; the first stage stays
+        for one in reversed(self.stages):  # checks every name and ends at the first stage
             self._switch(one.use)
         self._enter(self.epoch)
 
     def stage_at(self, epoch: int) -> int:
-        """Number of the stage of an epoch, as far as it is known by now."""
+        """Index of the stage of an epoch, as far as known."""
         return sum(begin <= epoch for begin in self.begins) - 1
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Before the loader is asked for this epoch's first batch.
+        # Before the loader loads the first batch of this epoch.
         self._enter(trainer.current_epoch)
         number = float(self.stage_at(self.epoch))
         pl_module.log("train/augmentation", number, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
@@ -97,14 +99,14 @@ class AugmentationSchedule(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.is_last_batch:  # before validation, where checkpoints are made
+        if trainer.is_last_batch:  # before validation, after which checkpoints are saved
             self.epoch = trainer.current_epoch + 1
             last = self.stages[-1]
             if len(self.begins) == len(self.stages) and last.epochs is not None:
                 trainer.should_stop |= self.epoch - self.begins[-1] >= last.epochs
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.epoch = trainer.current_epoch + 1  # also where `max_steps` has cut the epoch short
+        self.epoch = trainer.current_epoch + 1  # also if `max_steps` ended the epoch early
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         stage = self.stages[self.stage_at(trainer.current_epoch)]
@@ -113,9 +115,9 @@ class AugmentationSchedule(pl.Callback):
             return
         if self.monitor not in trainer.callback_metrics:
             raise ValueError(
-                f"AugmentationSchedule: monitor is {self.monitor!r}, logged are {sorted(trainer.callback_metrics)}"
+                f"AugmentationSchedule: monitor is {self.monitor!r}, but logged are {sorted(trainer.callback_metrics)}"
             )
-        # One value for all: ranks that switch apart would train on different things.
+        # One value for all ranks, so that they switch at the same time.
         value = trainer.strategy.broadcast(float(trainer.callback_metrics[self.monitor]))
         if self._improved(value, self._sign(trainer)):
             self.best, self.stalled = value, 0
@@ -139,7 +141,7 @@ class AugmentationSchedule(pl.Callback):
         return 1 if score is None or score.competition.metric.higher_is_better else -1
 
     def _enter(self, epoch: int) -> None:
-        """Begin the stages whose time has come, and switch to the one of this epoch."""
+        """Start due stages, and switch to the stage of this epoch."""
         self.epoch = epoch
         while len(self.begins) < len(self.stages):
             epochs = self.stages[len(self.begins) - 1].epochs
@@ -158,9 +160,9 @@ class AugmentationSchedule(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if len(state_dict["begins"]) > len(self.stages):
             raise ValueError(
-                f"AugmentationSchedule: the checkpoint is in stage {len(state_dict['begins'])} of its schedule, this "
-                f"one has {len(self.stages)}; start anew from its weights with model.init_from"
+                f"AugmentationSchedule: the checkpoint is in stage {len(state_dict['begins'])}, but this schedule has "
+                f"{len(self.stages)}; start a new run from its weights with model.init_from"
             )
         self.begins, self.best = list(state_dict["begins"]), state_dict["best"]
         self.stalled = state_dict["stalled"]
-        self._enter(state_dict["epoch"])  # workers draw before any hook of the first epoch
+        self._enter(state_dict["epoch"])  # workers load batches before any hook of the first epoch

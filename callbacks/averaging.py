@@ -12,28 +12,28 @@ from compat.lightning import average_of, swap_with_average, take_average
 
 
 class ExponentialMovingAverage(WeightAveraging):
-    """Average the weights (and batch-norm statistics) while training; validate, save and finish with the average.
+    """Averages weights (and batch norm statistics) in training; validates, saves and finishes with the average.
 
-    Lightning's own class validates and saves untrained weights before its delayed start; this one leaves the current
-    weights in place until the first average exists. Checkpoints hold both: the average in `state_dict`, the raw
-    weights in `current_model_state`.
+    Lightning's own class validates and saves untrained weights before a delayed start; this one uses the current
+    weights until the first average exists. Checkpoints hold both: the average in `state_dict`, the current weights in
+    `current_model_state`.
 
     Args:
-        decay: share of the old average that is kept at each step once warmed up. The n-th average uses
-            min(decay, (1 + n) / (10 + n)), TensorFlow's rule, so that a short run does not average in its random start.
-        start_step: first optimizer step that is averaged (SIIM-ACR's 3rd place started after 6 of 15 epochs).
-        every: optimizer steps from one average to the next.
+        decay: decay of the average after warm-up, in (0, 1). The n-th update uses min(decay, (1 + n) / (10 + n)),
+            TensorFlow's rule, so that the average of a short run does not include its random start.
+        start_step: first optimizer step to average (SIIM-ACR's 3rd place started after 6 of 15 epochs).
+        every: number of optimizer steps between updates.
     """
 
     def __init__(self, decay: float = 0.999, start_step: int = 0, every: int = 1) -> None:
         if not 0 < decay < 1:
-            raise ValueError(f"ema.decay lies between 0 and 1, got {decay}")
+            raise ValueError(f"ema.decay is {decay}, expected a number between 0 and 1")
         self.decay, self.start_step, self.every = decay, start_step, every
         super().__init__(multi_avg_fn=self._average)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Lightning copies the network before it goes to its device, and would fetch all weights from there each step.
-        # The count of averages stays on the CPU, where asking for it makes nobody wait.
+        # Lightning copies the network before it is moved to its device, and would copy all weights back at each step.
+        # The count of updates stays on the CPU, where reading it needs no synchronisation.
         average_of(self).module.to(pl_module.device)
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
@@ -75,9 +75,9 @@ class ExponentialMovingAverage(WeightAveraging):
 
 @torch.no_grad()
 def move_towards(averaged: list[Tensor], current: list[Tensor], decay: float) -> None:
-    """Keep `decay` of each average and take the rest from the current value, in place; whole numbers are copied."""
+    """Update averages in place: decay · average + (1 − decay) · current; integers are copied."""
     if averaged[0].is_floating_point():
         get_ema_multi_avg_fn(decay)(averaged, current, 0)
-    else:  # such as the batches that a norm has seen
+    else:  # such as the number of batches of a norm
         for average, value in zip(averaged, current, strict=True):
             average.copy_(value)

@@ -1,4 +1,4 @@
-"""Early stopping on the competition's score."""
+"""Early stopping by the competition's score."""
 
 from typing import Literal
 
@@ -6,18 +6,18 @@ from pytorch_lightning import callbacks
 
 
 class EarlyStopping(callbacks.EarlyStopping):
-    """Stop when the monitored value has stalled; Lightning's own class with `val/score` as its default monitor.
+    """Stops when the monitored value no longer improves; Lightning's class with `val/score` as default monitor.
 
-    So `--early_stopping.patience 3` is enough on the command line. `mode` follows the metric's direction by itself
-    while `val/score` is monitored.
+    `--early_stopping.patience 3` is enough on the command line. For `val/score`, `mode` is set to the direction of the
+    metric.
 
     Args:
-        monitor: logged value to watch.
-        patience: validations without improvement that are waited for.
+        monitor: logged value to monitor.
+        patience: number of validations without improvement before training stops.
         min_delta: smallest change that counts as an improvement.
-        mode: `max` when higher is better.
-        stopping_threshold: stop at once when the value is at least this good.
-        divergence_threshold: stop at once when the value is worse than this.
+        mode: `max` if higher is better, `min` if lower.
+        stopping_threshold: value at which, or beyond which, training stops immediately.
+        divergence_threshold: value below which (`max`) or above which (`min`) training stops immediately.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Validate the weights that a run ends with."""
+"""Validation of the final weights of a run."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from pytorch_lightning.callbacks import Checkpoint
 
 
 class FinalValidation(pl.Callback):
-    """Validate when training ends, also between the epochs of `check_val_every_n_epoch`.
+    """Validates when training ends, even if `check_val_every_n_epoch` would skip this epoch.
 
-    A time budget, early stopping or a number of epochs that is no multiple of the interval would otherwise end a run
-    unseen, and `best` would be a checkpoint from before the learning rate had come down.
+    Without it, a run that ends by its time budget, early stopping or an epoch between validations would not validate
+    its final weights, and `best` would be a checkpoint from before the learning rate was annealed.
     """
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        # After whatever may stop the run (the Trainer adds its timer last), before the checkpoints.
+        # After all callbacks that may stop the run (the Trainer adds its timer last), before the checkpoints.
         others = [callback for callback in trainer.callbacks if callback is not self]
         place = next((i for i, callback in enumerate(others) if isinstance(callback, Checkpoint)), len(others))
         trainer.callbacks = [*others[:place], self, *others[place:]]

@@ -1,4 +1,4 @@
-"""Stop a run whose loss is no longer a number."""
+"""Stop a run whose loss is NaN or infinite."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ import torch
 
 
 class FiniteLoss(pl.Callback):
-    """End training with an error when the loss is NaN or infinite; checkpoints from before stay as they are.
+    """Ends training with an error when the loss is NaN or infinite; earlier checkpoints are kept.
 
-    Nor is a checkpoint written whose weights are not finite: a step may ruin them though its loss was a number.
+    It also prevents checkpoints of weights that are not finite, which a step with a finite loss may produce.
 
-    Steps that a gradient scaler skips do not count: there the loss is finite and only its gradient overflows.
+    Steps skipped by a gradient scaler are no error: their loss is finite and only the gradient overflows.
 
     Args:
-        every: steps between two looks. Looking makes a GPU wait for its own result; 10 steps are lost at most.
+        every: number of steps between checks. A check synchronises the GPU; at most this many steps are lost.
     """
 
     def __init__(self, every: int = 10) -> None:
@@ -41,7 +41,7 @@ class FiniteLoss(pl.Callback):
         raise FloatingPointError(
             f"the loss is {float(loss):.4g} at {when} (epoch {trainer.current_epoch}): {parts}; learning rate {rates}, "
             f"gradient norm {norm:.3g}; images {batch['image_id'][:4]}. Lower the learning rate, clip gradients "
-            "(trainer.gradient_clip_val), or look at these images and their truth; checkpoints from before stay"
+            "(trainer.gradient_clip_val), or check these images and their targets; earlier checkpoints are kept"
         )
 
     def on_save_checkpoint(
@@ -49,13 +49,13 @@ class FiniteLoss(pl.Callback):
     ) -> None:
         trained = {name for name, _ in pl_module.named_parameters()}
         state = checkpoint["state_dict"]
-        # Other buffers may hold infinity on purpose, as masks of attention do.
+        # Other buffers may be infinite on purpose, such as attention masks.
         names = [name for name in state if name in trained or name.endswith(("running_mean", "running_var"))]
         if not names or bool(torch.stack([torch.isfinite(state[name]).all() for name in names]).all()):
             return
         bad = [name for name in names if not bool(torch.isfinite(state[name]).all())]
         raise FloatingPointError(
             f"{len(bad)} of {len(names)} tensors of the network are not finite after step {trainer.global_step} (epoch "
-            f"{trainer.current_epoch}), {bad[0]} first; no checkpoint is written of them. Lower the learning rate or "
-            "clip gradients (trainer.gradient_clip_val); checkpoints from before are untouched"
+            f"{trainer.current_epoch}), the first is {bad[0]}; no checkpoint is saved. Lower the learning rate or clip "
+            "gradients (trainer.gradient_clip_val); earlier checkpoints are kept"
         )

@@ -1,4 +1,4 @@
-"""A competition's metric inside a training: the images of all ranks are scored as one set."""
+"""A competition's metric in training: the images of all ranks are scored as one set."""
 
 import numpy as np
 import torch
@@ -9,10 +9,10 @@ from evaluation.metrics.base import CompetitionMetric
 
 
 class GatheredMetric(Metric):
-    """Holds a plain metric, and joins the rows of all ranks when the score is computed.
+    """Wraps a plain metric and gathers the rows of all ranks to compute the score.
 
     Args:
-        metric: the competition's; it keeps the rows: those of this rank, and after `compute` those of all.
+        metric: metric of the competition; it stores the rows of this rank, and after `compute` those of all.
     """
 
     full_state_update = False
@@ -27,12 +27,12 @@ class GatheredMetric(Metric):
         return self.metric.higher_is_better
 
     def update(self, image_id: str, prediction: dict[str, np.ndarray], truth: dict[str, np.ndarray]) -> None:
-        """Score one image and keep its row; an id that is there already is replaced.
+        """Score one image and store its row, which replaces an earlier one of the same id.
 
         Args:
-            image_id: the image.
-            prediction: its post-processed arrays by name.
-            truth: its target arrays by name.
+            image_id: id of the image.
+            prediction: post-processed arrays of the image by name.
+            truth: target arrays of the image by name.
         """
         self.metric.add(image_id, prediction, truth)
 
@@ -40,7 +40,7 @@ class GatheredMetric(Metric):
         """The score over the images of all ranks, float64 scalar.
 
         Raises:
-            ValueError: no rank has an image.
+            ValueError: no rank has scored an image.
         """
         if distributed.is_available() and distributed.is_initialized():
             gathered: list[dict[str, np.ndarray]] = [{} for _ in range(distributed.get_world_size())]
@@ -49,6 +49,6 @@ class GatheredMetric(Metric):
         return torch.tensor(self.metric.compute(), dtype=torch.float64)
 
     def reset(self) -> None:
-        """Forget every image."""
+        """Remove all images."""
         super().reset()
         self.metric.reset()

@@ -1,4 +1,4 @@
-"""The length of the gradient, logged."""
+"""Logging of the gradient norm."""
 
 import pytorch_lightning as pl
 import torch
@@ -8,13 +8,13 @@ from compat.lightning import logs_this_step
 
 
 class GradientNorm(pl.Callback):
-    """Log `gradient_norm`, the length of the gradient of all trained parameters before it is clipped.
+    """Logs `gradient_norm`, the norm of the gradient of all trained parameters before clipping.
 
-    Look at it before setting `trainer.gradient_clip_val`: a value a little above the usual norm cuts only the steps
-    that stand out. Only steps that are logged anyway (`trainer.log_every_n_steps`) are measured.
+    Use it to choose `trainer.gradient_clip_val`: a value slightly above the usual norm clips only outliers. It is
+    computed only at logged steps (`trainer.log_every_n_steps`).
 
     Args:
-        norm: 2 for the Euclidean length, `.inf` for the largest component.
+        norm: order of the norm: 2 is the Euclidean norm, `.inf` the largest component.
     """
 
     def __init__(self, norm: float = 2.0) -> None:

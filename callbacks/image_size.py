@@ -1,4 +1,4 @@
-"""Small pictures first, large ones later."""
+"""Progressive resizing: small images first, large ones later."""
 
 import bisect
 from typing import Literal
@@ -9,19 +9,19 @@ from augmentations.resize import Resize, sides
 
 
 class ImageSize(pl.Callback):
-    """Train on another image size from these epochs on: progressive resizing (fast.ai; DAWNBench 2018).
+    """Changes the image size of training at given epochs: progressive resizing (fast.ai; DAWNBench 2018).
 
-    Batches are scaled (or cropped) on the device after `model.augmentation`, so the loader's workers need not know.
-    Before the first epoch that is named they have the size the loader gives. Validation keeps its own size. The size
-    follows from the epoch alone, so a resumed run has the right one.
+    Batches are scaled (or cropped) on the device after `model.augmentation`; the workers of the loader do not change.
+    Before the first of the epochs images have the loader's size. The size in validation does not change. It depends
+    only on the epoch, so a resumed run has the right one.
 
     Args:
-        sizes: epoch -> size from it on: a number of pixels for both sides, `[H, W]`, or null for the loader's own size:
+        sizes: sizes by their first epoch: a number of pixels for both sides, `[H, W]`, or null for the loader's size:
             `{0: 128, 10: 192, 20: null}`.
-        how: `scale` the whole picture, or `crop` a random part of each sample.
+        how: `scale` resizes the full image, `crop` takes a random crop of each sample.
 
     Raises:
-        ValueError: no epoch or a negative one, or a size below 1.
+        ValueError: there are no epochs, an epoch is negative, or a size is below 1.
     """
 
     def __init__(self, sizes: dict[int, int | list[int] | None], how: Literal["scale", "crop"] = "scale") -> None:
@@ -32,7 +32,7 @@ class ImageSize(pl.Callback):
         self.step = Resize(how=how)
 
     def at(self, epoch: int) -> tuple[int, int] | None:
-        """`(H, W)` of an epoch; None for the loader's own."""
+        """Size `(H, W)` of an epoch; None for the loader's size."""
         place = bisect.bisect_right(self.epochs, epoch)
         return self.sizes[place - 1] if place else None
 
@@ -44,7 +44,7 @@ class ImageSize(pl.Callback):
         pl_module.augmentation = [step for step in pl_module.augmentation if step is not self.step]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.step.size = self.at(trainer.current_epoch)  # a run resumed in mid-epoch starts no epoch
+        self.step.size = self.at(trainer.current_epoch)  # a run resumed within an epoch does not start one
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.step.size = self.at(trainer.current_epoch)

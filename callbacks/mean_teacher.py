@@ -1,4 +1,4 @@
-"""Learn from unlabelled images what a moving average of the network says about them."""
+"""Mean teacher: semi-supervised training on unlabelled images with a moving average of the network."""
 
 import math
 import os
@@ -28,35 +28,36 @@ from losses.mse import MseLoss
 
 
 class MeanTeacher(ExponentialMovingAverage):
-    """Mean teacher (Tarvainen and Valpola 2017): agree with the average of one's own weights on unlabelled images.
+    """Mean teacher (Tarvainen and Valpola 2017): consistency with the moving average of weights on unlabelled images.
 
-    In every step the student (the network that is trained) and the teacher (its moving average) see the same
-    unlabelled images with noise of their own; the mean squared difference of their probabilities is added to the loss
-    as `train/consistency`. No gradient reaches the teacher. SIIM-ACR's 5th place did so on the test images, with
-    `outputs: {mask: 1, empty: 0.001}`.
+    In every step the student (the trained network) and the teacher (its moving average) process the same unlabelled
+    images with different noise; the mean squared difference of their probabilities is added to the loss and logged as
+    `train/consistency`. The teacher gets no gradient. SIIM-ACR's 5th place used it on the test images, with `outputs:
+    {mask: 1, empty: 0.001}`.
 
     After step t = 0, 1, … the teacher is d · teacher + (1 − d) · student with d = min(1 − 1 / (t + 1), decay), so that
     it follows closely while the student still learns fast. As in the paper dropout stays on in the teacher, and its
-    batch norms use the statistics of the batch; those that are saved are averages of the student's.
+    batch norms use the statistics of the batch; the saved statistics are averages of the student's.
 
-    Use it in place of `ema`, in `trainer.callbacks`. Images go through `data.augmentation`, which must end in one size,
-    but not through `model.augmentation`, which may mix labels.
+    Use it instead of `ema`, in `trainer.callbacks`. Images are augmented by `data.augmentation`, which must result in
+    one size, but not by `model.augmentation`, which may mix labels.
 
     Args:
         images: unlabelled images: `test` (`data.test_images`), or a folder.
-        decay: the largest share of the old teacher that is kept; 0.999 there, 0.99 for short runs.
-        weight: of the consistency once ramped up. 1: at first no more than the supervised part; the paper takes up to
-            100 for a handful of labels.
-        ramp_up: share of the run over which the weight rises as exp(−5 (1 − x)²); the paper's 80 of 300 epochs.
-        outputs: weight of each output; each has 1 unless given.
-        batch_size: unlabelled images in a step, on each rank; `data.batch_size` unless given.
-        noise: standard deviation of Gaussian noise on normalised images; the paper's 0.15.
-        augmentation: drawn for student and teacher apart (`augmentations.Colour`); it may not move pixels, or masks
-            would not match.
-        evaluate: which of both is validated, saved as the weights of the checkpoint, and so predicts.
+        decay: largest decay of the teacher, in (0, 1); 0.999 in the paper, 0.99 for short runs.
+        weight: weight of the consistency loss after ramp-up. With 1 it is at first no larger than the supervised loss;
+            the paper uses up to 100 for very few labels.
+        ramp_up: fraction of the run over which the weight rises as exp(−5 (1 − x)²); 80 of 300 epochs in the paper.
+        outputs: weights of the outputs (default: 1 each).
+        batch_size: number of unlabelled images per step and rank (default: `data.batch_size`).
+        noise: standard deviation of Gaussian noise on normalised images; 0.15 in the paper.
+        augmentation: augmentations drawn separately for student and teacher (`augmentations.Colour`); they must not be
+            geometric, or masks would not match.
+        evaluate: the network to validate, save as the weights of checkpoints, and predict with.
 
     Raises:
-        ValueError: an argument out of its range, an unknown output, no unlabelled images, or `data.windows`.
+        ValueError: an argument is out of its range, an output is unknown, there are no unlabelled images, or
+            `data.windows` is set.
     """
 
     def __init__(
@@ -72,11 +73,11 @@ class MeanTeacher(ExponentialMovingAverage):
         evaluate: Literal["teacher", "student"] = "teacher",
     ) -> None:
         if not 0 < decay < 1:
-            raise ValueError(f"MeanTeacher: decay is {decay}, expected between 0 and 1")
+            raise ValueError(f"MeanTeacher: decay is {decay}, expected a number between 0 and 1")
         if weight < 0 or not 0 <= ramp_up <= 1 or noise < 0 or (batch_size or 1) < 1:
             raise ValueError(
                 f"MeanTeacher: weight is {weight}, ramp_up {ramp_up}, noise {noise}, batch_size {batch_size}; expected "
-                "0 or more, 0..1, 0 or more, 1 or more"
+                "weight >= 0, ramp_up in [0, 1], noise >= 0, batch_size >= 1"
             )
         super().__init__(decay=decay)
         self.images, self.weight, self.ramp_up, self.outputs = images, weight, ramp_up, outputs
@@ -98,28 +99,28 @@ class MeanTeacher(ExponentialMovingAverage):
         if unknown:
             raise ValueError(f"MeanTeacher: outputs names {unknown}, but model.outputs are {pl_module.names}")
         if trainer.datamodule.windows is not None:
-            raise ValueError("MeanTeacher: unlabelled images are read whole, data.windows cuts them; leave one out")
+            raise ValueError("MeanTeacher: unlabelled images cannot be cut by data.windows; remove one of the two")
         teacher = average_of(self)
         for part in teacher.modules():
             if is_batch_norm(part):
-                part.momentum = 0.0  # uses the batch's statistics, keeps the averaged ones
+                part.momentum = 0.0  # uses the statistics of the batch, keeps the averaged ones
         teacher.train()
 
     def loader(self, data: Any) -> DataLoader:
-        """Training batches without truth."""
+        """Training batches without targets."""
         table = data.split_table(self.images)
         size = self.batch_size or data.batch_size
         sampler = TrainingSampler(len(table), seed=data.seed)
         if len(sampler) < size:
             raise ValueError(
-                f"MeanTeacher: {self.images!r} has {len(sampler)} images for each rank, fewer than a batch of {size}; "
+                f"MeanTeacher: {self.images!r} has {len(sampler)} images per rank, fewer than a batch of {size}; "
                 "lower its batch_size"
             )
         dataset = TrainingDataset(table, data._decoder([]), [], data.augmentation, data.features)
         return make_loader(dataset, sampler, size, collate_training, worker_count(data.num_workers), drop_last=True)
 
     def batches(self, data: Any) -> Iterator[dict[str, Any]]:
-        """Pass after pass over the images, each in its own order; a resumed run goes on where it stopped."""
+        """Endless passes over the shuffled images; a resumed run continues where it stopped."""
         loader = self.loader(data)
         whole, skipped = divmod(self.drawn, len(loader))
         while True:
@@ -144,25 +145,25 @@ class MeanTeacher(ExponentialMovingAverage):
         add_gradient(trainer, pl_module, loss if scaler is None else scaler.scale(loss))
 
     def ramp(self, progress: float) -> float:
-        """Share of the weight after this share of the run."""
+        """Factor of the weight at this progress of the run."""
         return 1.0 if progress >= self.ramp_up else math.exp(-5 * (1 - progress / self.ramp_up) ** 2)
 
     def consistency(self, student: BaseModule, batch: dict[str, Any], rank: int = 0) -> Tensor:
-        """Mean squared difference of both networks' probabilities over the pixels that count, outputs weighted."""
+        """Weighted sum over outputs of the mean squared difference of probabilities over valid pixels."""
         weights = {name: 1.0 for name in student.names} if self.outputs is None else self.outputs
         first, second = self.views(student, batch, rank)
         with torch.no_grad():
-            taught = average_of(self).module(*student.network_inputs(second))
-        said = student(*student.network_inputs(first))
+            teacher = average_of(self).module(*student.network_inputs(second))
+        logits = student(*student.network_inputs(first))
         parts = []
         for name, weight in weights.items():
-            one, other = (value[0] if isinstance(value, list) else value for value in (said[name], taught[name]))
+            one, other = (value[0] if isinstance(value, list) else value for value in (logits[name], teacher[name]))
             kind = student.activations[name]
             parts.append(weight * differ(activate(one, kind), activate(other, kind), first.get("valid")))
         return torch.stack(parts).sum()
 
     def views(self, student: BaseModule, batch: dict[str, Any], rank: int) -> list[dict[str, Any]]:
-        """The batch for the student and for the teacher; the same again in a resumed run."""
+        """The batch for the student and that for the teacher; reproducible in a resumed run."""
         seed = [int(os.environ.get("PL_GLOBAL_SEED", 0)), self.drawn, rank]
         rng = np.random.default_rng(seed)
         scale = self.noise * student.std.reshape(-1, *[1] * (batch["image"].dim() - 2)) * student.input_range
@@ -191,12 +192,12 @@ class MeanTeacher(ExponentialMovingAverage):
     ) -> None:
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
         if self.evaluate == "student":
-            checkpoint |= exchanged(checkpoint)
+            checkpoint |= swapped_weights(checkpoint)
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        kept = checkpoint | exchanged(checkpoint) if self.evaluate == "student" else checkpoint
+        kept = checkpoint | swapped_weights(checkpoint) if self.evaluate == "student" else checkpoint
         super().on_load_checkpoint(trainer, pl_module, kept)
 
     def state_dict(self) -> dict[str, Any]:
@@ -208,13 +209,13 @@ class MeanTeacher(ExponentialMovingAverage):
 
 
 def differ(one: Tensor, other: Tensor, valid: Tensor | None) -> Tensor:
-    """Mean squared difference of two outputs, where `valid` `(N, *spatial)`, at their size, is True."""
+    """Mean squared difference of two outputs where `valid` `(N, *spatial)`, resized to them, is True."""
     counted = None if valid is None or one.dim() < 3 else resize_target(valid.unsqueeze(1).float(), one)
     return MseLoss(on="logit")(one, other, counted)
 
 
-def exchanged(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """Average and raw weights in each other's place."""
+def swapped_weights(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """The averaged and current weights, swapped."""
     if "current_model_state" not in checkpoint:
         return {}
     return {
@@ -224,11 +225,11 @@ def exchanged(checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 def add_gradient(trainer: pl.Trainer, module: pl.LightningModule, loss: Tensor) -> None:
-    """Add the gradient of a further loss, averaged over ranks, to what a backward pass has left."""
+    """Add the gradient of another loss, averaged over ranks, to that of the last backward pass."""
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     found = torch.autograd.grad(loss, trained, allow_unused=True)
     pairs = [(parameter, grad) for parameter, grad in zip(trained, found, strict=True) if grad is not None]
-    if trainer.world_size > 1:  # DDP averages only what its own backward pass has made
+    if trainer.world_size > 1:  # DDP averages only the gradients of its own backward pass
         flat = trainer.strategy.reduce(torch.cat([grad.flatten() for _, grad in pairs]), reduce_op="mean")
         parts = flat.split([grad.numel() for _, grad in pairs])
         pairs = [(parameter, part.view_as(parameter)) for (parameter, _), part in zip(pairs, parts, strict=True)]

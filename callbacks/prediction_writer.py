@@ -1,4 +1,4 @@
-"""Write predictions to a store on disk, batch by batch."""
+"""Writing of predictions to a store on disk, batch by batch."""
 
 import warnings
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ from preprocessing.sources import Looking, checkpoint_mark
 
 
 class PredictionWriter(pl.Callback):
-    """Write what `predict_step` returns into `<folder>/<split>/`, one entry per image, as it comes.
+    """Writes the results of `predict_step` to `<folder>/<split>/`, one entry per image, batch by batch.
 
-    Each rank writes its own images; an image that the loader repeated to give all ranks the same number of batches is
-    written once. A run that was killed goes on where it stopped: images already there are left out of the loaders.
+    Each rank writes its own images; images repeated by the loader to give all ranks the same number of batches are
+    written once. After an interruption prediction resumes: images already predicted are skipped by the loaders.
 
     Args:
-        folder: the run's `predictions` folder.
-        fingerprint: hash of the weights and settings that the predictions depend on; predictions of another
-            fingerprint are dropped.
-        checkpoint: that is predicted with, `best`, `last` or a path, and its file; None where there is none.
+        folder: `predictions` folder of the run.
+        fingerprint: hash of the weights and settings that predictions depend on; predictions of another fingerprint are
+            deleted.
+        checkpoint: name of the checkpoint (`best`, `last` or a path) and its file, or None.
         stores: other predictions that these depend on.
-        dtype: number type of the stored probabilities; uint8 (steps of 1/255) is enough for any threshold.
+        dtype: type of the stored probabilities; uint8 (steps of 1/255) is enough for any threshold.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class PredictionWriter(pl.Callback):
         twice = next((name for name in folders if folders.count(name) > 1), None)
         if twice is not None:
             raise ValueError(
-                f"data.predict_split names two splits whose predictions would lie in {self.folder / twice}: "
+                f"data.predict_split has two splits whose predictions would be written to {self.folder / twice}: "
                 f"{[split for split in splits if split_folder(split) == twice]}; predict one of them into another run "
                 "folder: --run_folder"
             )
@@ -91,7 +91,7 @@ class PredictionWriter(pl.Callback):
             arrays = as_arrays(prediction)
             if reason:
                 warnings.warn(f"image {image_id!r} gets an empty prediction: {reason}", stacklevel=2)
-                arrays = {name: nothing(array) for name, array in arrays.items()}
+                arrays = {name: empty_prediction(array) for name, array in arrays.items()}
             store.write(image_id, arrays, dtype=self.dtype)
 
     def _stream(self, store: PredictionStore, image_id: str, prediction: StreamedPrediction) -> None:
@@ -99,7 +99,7 @@ class PredictionWriter(pl.Callback):
             prediction.write(file)
             shapes, reason = file.shapes(), prediction.unreadable
             if reason:
-                file.discard()  # half a picture: not even for a moment, in which the run may be killed
+                file.discard()  # half an image must not remain if the run is killed
         if reason:
             warnings.warn(f"image {image_id!r} gets an empty prediction: {reason}", stacklevel=2)
             with store.file(image_id, self.dtype) as file:
@@ -112,13 +112,13 @@ class PredictionWriter(pl.Callback):
                 store.finish(looking.result())
 
 
-def nothing(array: np.ndarray) -> np.ndarray:
-    """A prediction without a finding: maps of 0, no rows of a list (boxes); image-level outputs stay as they are."""
+def empty_prediction(array: np.ndarray) -> np.ndarray:
+    """An empty prediction: maps of 0, lists (boxes) without rows; image-level outputs are unchanged."""
     if array.ndim == 2:
         return array[:0]
     return np.zeros_like(array) if array.ndim > 2 else array
 
 
 def split_folder(split: str) -> str:
-    """Folder name of a split: `val`, `test`, or the last part of an image folder's path."""
+    """Folder name of a split: `val`, `test`, or the name of an image folder."""
     return Path(split).name

@@ -1,4 +1,4 @@
-"""The run's own checkpoints: the best ones, and the last."""
+"""The checkpoints of a run: the best and the last."""
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -7,10 +7,10 @@ from compat.lightning import checkpoint_due, save_last
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """Lightning's ModelCheckpoint whose `last` is of the last validation.
+    """Lightning's ModelCheckpoint with `last` from the last validation.
 
-    The stock one writes `last` only where it has just written one of the best, so a run that no longer improves would
-    go on from its last improvement after an interruption.
+    The original saves `last` only together with one of the best, so a run that no longer improves would resume from its
+    last improvement after an interruption.
     """
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -1,4 +1,4 @@
-"""The competition's own score, in every validation."""
+"""The competition's score, computed in every validation."""
 
 from pathlib import Path
 from typing import Any
@@ -15,28 +15,28 @@ from submissions.competition import Competition
 
 
 def as_arrays(values: dict[str, Tensor]) -> dict[str, np.ndarray]:
-    """Tensors of one image as numpy arrays for the offline side."""
+    """Tensors of one image as numpy arrays."""
     return {name: value.detach().cpu().numpy() for name, value in values.items()}
 
 
-def truth_of(batch: dict[str, Any], index: int) -> dict[str, np.ndarray]:
-    """Every target array of one image of an evaluation batch."""
+def target_arrays(batch: dict[str, Any], index: int) -> dict[str, np.ndarray]:
+    """All target arrays of one image of an evaluation batch."""
     return as_arrays({k: v[index] for k, v in batch.items() if k != "image" and isinstance(v[index], Tensor)})
 
 
 class CompetitionScore(pl.Callback):
-    """Post-process every validated image, score it with the competition's metric, log `val/score`.
+    """Post-processes every validated image, scores it with the competition's metric, and logs `val/score`.
 
-    The very same chain and metric serve `search`, `score` and `submit`. Those of `competition.extra_metrics` are
-    logged as `val/<name>`; those that have several classes also for each of them: `val/score_class0`,
-    `val/FBeta_class0`, …, and how many of them have a score at all: `val/score_classes`. Each image's score goes to
-    `scores.csv` in the run folder, and a few images with truth, prediction and errors to `panels/<epoch>.png` and to
-    the loggers that show pictures.
+    `search`, `score` and `submit` use the same chain and metric. The metrics of `competition.extra_metrics` are logged
+    as `val/<name>`. Metrics of several classes are also logged per class, as `val/score_class0`, `val/FBeta_class0`, …,
+    with the number of classes that have a score, `val/score_classes`. The score of each image is written to
+    `scores.csv` in the run folder, and some images with target, prediction and errors to `panels/<epoch>.png` and to
+    loggers that support images.
 
     Args:
         competition: metric, post-processing and submission of the config.
-        folder: run folder for `scores.csv` and `panels/`; None writes none.
-        panels: images in a panel, half of them always the same, half the worst of this rank; 0 draws none.
+        folder: run folder for `scores.csv` and `panels/`; None to write neither.
+        panels: number of images in a panel, half of them fixed, half the worst of this rank; 0 for no panels.
     """
 
     def __init__(self, competition: Competition, folder: Path | None = None, panels: int = 8) -> None:
@@ -61,19 +61,19 @@ class CompetitionScore(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         for index, probabilities in enumerate(outputs):
-            truth = truth_of(batch, index)
-            prediction = self.competition.process(as_arrays(probabilities), truth)
+            targets = target_arrays(batch, index)
+            prediction = self.competition.process(as_arrays(probabilities), targets)
             image_id, metric = batch["image_id"][index], self.competition.metric
             for each in self.metrics.values():
-                each.update(image_id, prediction, truth)
+                each.update(image_id, prediction, targets)
             if not self.gallery.count:
                 continue
             size = tuple(batch["image"][index].shape[1:])
-            shown, true = as_map(prediction.get(metric.output), size), as_map(truth.get(metric.truth), size)
+            shown, true = as_map(prediction.get(metric.output), size), as_map(targets.get(metric.truth), size)
             if shown is not None and true is not None:
                 score = metric.image_score(metric.rows[image_id])
                 image = batch["image"][index].cpu().numpy()
-                self.gallery.add(image_id, score, image, true, shown, truth.get("valid"))
+                self.gallery.add(image_id, score, image, true, shown, targets.get("valid"))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         fitting = trainer.state.fn == TrainerFn.FITTING
@@ -89,16 +89,16 @@ class CompetitionScore(pl.Callback):
 
     def _finish(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str, scores: str, panel: str) -> None:
         found = {name: float(metric.compute()) for name, metric in self.metrics.items()}
-        if not trainer.sanity_checking:  # two batches before the first step are no result
+        if not trainer.sanity_checking:  # not a result: two batches before the first step
             self.latest = found
         for name, value in found.items():
-            # Every rank holds the same number, of the rows that were gathered.
+            # Every rank has the same value, from the gathered rows.
             module.log(f"{stage}/{name}", value, prog_bar=True, rank_zero_only=False, sync_dist=False)
         for name, metric in self.competition.metrics().items():
             classes = metric.by_class()
             if len(classes) > 1:
                 scored = {f"{stage}/{name}_class{number}": value for number, value in enumerate(classes)}
-                # A class that this fold does not hold may have no score, and a mean of fewer is another mean.
+                # A class missing in this fold may have no score, which changes the meaning of the mean.
                 scored[f"{stage}/{name}_classes"] = float(np.isfinite(classes).sum())
                 module.log_dict(scored, rank_zero_only=False, sync_dist=False)
         if self.folder is None or not trainer.is_global_zero or trainer.sanity_checking:
@@ -115,7 +115,7 @@ class CompetitionScore(pl.Callback):
 
 
 def write_scores(path: Path, competition: Competition) -> None:
-    """One row per image, worst first, those without a score last: `image_id` and a column per metric."""
+    """Write one row per image, worst first, images without a score last: `image_id` and one column per metric."""
     columns = {name: metric.scores() for name, metric in competition.metrics().items()}
     first = next(iter(columns.values()))
     sign = 1 if competition.metric.higher_is_better else -1

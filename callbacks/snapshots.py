@@ -1,4 +1,4 @@
-"""Further checkpoints beside the best and the last one, to average or to predict with together."""
+"""Additional checkpoints, for weight averaging or ensembles."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -8,23 +8,23 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 
-LAST = ("step", "epoch")  # of these the highest are the newest
+LAST = ("step", "epoch")  # monitors whose highest values are the newest
 
 
 class TopCheckpoints(ModelCheckpoint):
-    """Keep the checkpoints of the best validations, or the newest ones, as `checkpoints/top-<epoch>-<step>.ckpt`.
+    """Keeps the checkpoints of the best validations, or the newest, as `checkpoints/top-<epoch>-<step>.ckpt`.
 
     SIIM-ACR's 1st place averaged predictions of the best 3 of a fold, HPA's 3rd the weights of the last 10. `python
-    cli.py average` makes one checkpoint of them. The best and the last checkpoint of the run stay what they are.
+    cli.py average` averages them into one checkpoint. The best and last checkpoints of the run are not affected.
 
     Args:
-        k: how many are kept.
-        monitor: logged value that decides; `step` keeps the newest, one at the end of each epoch.
-        mode: whether larger (`max`) or smaller is better; by default that of the run's own checkpoint when it watches
-            the same value (of `val/score` the metric's), else `max` for `step` and `min` for a loss.
+        k: number of checkpoints to keep.
+        monitor: logged value that ranks checkpoints; `step` keeps the newest, one per epoch.
+        mode: `max` if higher is better, `min` if lower (default: that of the run's best checkpoint if it monitors the
+            same value, for `val/score` that of the metric; else `min` for a loss and `max` for others).
 
     Raises:
-        ValueError: `k` below 1.
+        ValueError: `k` is below 1.
     """
 
     def __init__(self, k: int = 3, monitor: str = "val/score", mode: Literal["min", "max"] | None = None) -> None:
@@ -55,16 +55,16 @@ class TopCheckpoints(ModelCheckpoint):
 
 
 class Snapshots(pl.Callback):
-    """Keep a checkpoint at the end of each cycle of a cosine schedule with restarts (Huang et al. 2017).
+    """Saves a checkpoint at the end of each cycle of a cosine schedule with restarts (Huang et al. 2017).
 
-    Each cycle ends in another minimum, so the networks of one run differ enough to be worth an ensemble. The files are
-    `checkpoints/snapshot-01.ckpt`, …; a cycle that the run does not finish has none.
+    Each cycle ends in a different minimum, so the networks of one run are diverse enough for an ensemble. The files are
+    `checkpoints/snapshot-01.ckpt`, …; an unfinished cycle has none.
 
     Args:
-        last: keep only the newest of them; all unless given. The paper's ensembles leave out the first cycles.
+        last: number of newest snapshots to keep (default: all). The paper's ensembles leave out the first cycles.
 
     Raises:
-        ValueError: `last` below 1, or another schedule than
+        ValueError: `last` is below 1, or the schedule is not
             `model.scheduler: {class_path: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts}`.
     """
 
@@ -83,7 +83,7 @@ class Snapshots(pl.Callback):
         if schedule.last_epoch == self.moves:
             return
         self.moves = schedule.last_epoch
-        if schedule.T_cur:  # inside of a cycle
+        if schedule.T_cur:  # within a cycle
             return
         self.cycles += 1
         main = main_checkpoint(trainer)
@@ -93,7 +93,7 @@ class Snapshots(pl.Callback):
             (folder / f"snapshot-{self.cycles - self.last:02d}.ckpt").unlink(missing_ok=True)
 
     def schedule(self, trainer: pl.Trainer) -> CosineAnnealingWarmRestarts:
-        """The schedule whose restarts count."""
+        """The cosine schedule with restarts."""
         found = [settings.scheduler for settings in trainer.lr_scheduler_configs]
         for scheduler in found:
             if isinstance(scheduler, CosineAnnealingWarmRestarts):
@@ -101,7 +101,7 @@ class Snapshots(pl.Callback):
         names = ", ".join(type(scheduler).__name__ for scheduler in found) or "none"
         raise ValueError(
             f"Snapshots: the schedule is {names}, expected model.scheduler: "
-            "{class_path: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts, init_args: {T_0: epochs of a cycle}}"
+            "{class_path: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts, init_args: {T_0: epochs per cycle}}"
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class Snapshots(pl.Callback):
 
 
 def main_checkpoint(trainer: pl.Trainer) -> ModelCheckpoint | None:
-    """The run's own checkpoint callback, which keeps the best and the last."""
+    """The checkpoint callback of the run, which keeps the best and the last."""
     kinds = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
     found = [callback for callback in kinds if not isinstance(callback, TopCheckpoints)]
-    return found[-1] if found else None  # those of `trainer.callbacks` come before it
+    return found[-1] if found else None  # callbacks of `trainer.callbacks` precede it

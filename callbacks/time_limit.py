@@ -1,4 +1,4 @@
-"""Keep a prediction within a time limit, at the price of views."""
+"""Time limit of predictions, kept by using fewer views."""
 
 import time
 from datetime import timedelta
@@ -7,22 +7,23 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_warn
 
-WARM_UP = 2  # batches that say nothing of the pace: the first ones compile, allocate and fill caches
+WARM_UP = 2  # first batches, not measured: they compile, allocate and fill caches
 
 
 class PredictionTimeLimit(pl.Callback):
-    """Take fewer views of the images that are left, once the pace says that the limit would be passed.
+    """Uses fewer TTA views for the remaining images if prediction would exceed the time limit.
 
     Kernels of code competitions are stopped, and lost, at a limit; a submission with less test-time augmentation is
-    better than none. As many views stay as the time that is left pays for, the image itself last; what goes first are
-    colours, then shifts, then scales, then turns. Tiles stay: without them the result would be worse by far. Images
-    that are predicted already are left as they are. Where one view is still too much, it says so and goes on.
+    better than none. The number of views is reduced to what the remaining time allows: colours are dropped first, then
+    shifts, scales, and flips and rotations; the original image is always predicted. Tiles are kept, because without
+    them results would be much worse. Images already predicted do not change. If even one view is too slow, a warning is
+    shown and prediction continues.
 
     Args:
-        limit: `HH:MM:SS` or `DD:HH:MM:SS` from the first batch on; each fold of an experiment has its own.
+        limit: time from the first batch, `HH:MM:SS` or `DD:HH:MM:SS`; it applies to each fold of an experiment.
 
     Raises:
-        ValueError: a limit that is not of this form, or is not above 0.
+        ValueError: the limit has another format or is 0.
     """
 
     def __init__(self, limit: str) -> None:
@@ -62,15 +63,15 @@ class PredictionTimeLimit(pl.Callback):
         if affordable < views:
             pl_module.inference.limit_views(affordable)
             rank_zero_warn(
-                f"--time_limit: {self.left} batches are left and {_clock(remaining)} of the limit; they would take "
-                f"{_clock(needed)}. Test-time augmentation goes from {views} views to {affordable}"
+                f"--time_limit: {self.left} batches need {_clock(needed)}, but {_clock(remaining)} remain; test-time "
+                f"augmentation is reduced from {views} views to {affordable}"
             )
             self.batches, self.since = WARM_UP, now
         elif not self.warned:
             self.warned = True
             rank_zero_warn(
-                f"--time_limit: {self.left} batches are left and {_clock(remaining)} of the limit; one view takes "
-                f"{_clock(needed)}, and there is nothing left to take away. Predict fewer folds, or with larger tiles"
+                f"--time_limit: {self.left} batches need {_clock(needed)} with a single view, but {_clock(remaining)} "
+                "remain; predict fewer folds, or with larger tiles"
             )
 
 
@@ -78,7 +79,7 @@ def seconds(limit: str) -> float:
     """Seconds of `HH:MM:SS` or `DD:HH:MM:SS`."""
     parts = str(limit).split(":")
     if len(parts) not in (3, 4) or not all(part.isdigit() for part in parts) or not any(map(int, parts)):
-        raise ValueError(f"--time_limit is {limit!r}, expected HH:MM:SS or DD:HH:MM:SS above 0, as 08:30:00")
+        raise ValueError(f"--time_limit is {limit!r}, expected HH:MM:SS or DD:HH:MM:SS above 0, such as 08:30:00")
     numbers = [0] * (4 - len(parts)) + [int(part) for part in parts]
     return timedelta(days=numbers[0], hours=numbers[1], minutes=numbers[2], seconds=numbers[3]).total_seconds()
 

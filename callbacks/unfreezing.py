@@ -1,4 +1,4 @@
-"""Parts of the network that are trained from some epoch on."""
+"""Gradual unfreezing of parts of the network."""
 
 from typing import TYPE_CHECKING
 
@@ -10,42 +10,41 @@ if TYPE_CHECKING:
 
 
 class Unfreezing(pl.Callback):
-    """Freeze parts of the network and train them from their epoch on: first the head, then the layers under it.
+    """Freezes parts of the network and trains each from its epoch on: first the head, then the layers below it.
 
-    A frozen part keeps weights and statistics to the last bit, as in `model.freeze`. The optimizer knows all parts from
-    the beginning, so schedules and checkpoints are those of a run without this callback, and a resumed run finds its
-    place by its epoch alone.
+    The weights and statistics of a frozen part stay bit-identical, as in `model.freeze`. The optimizer has all parts
+    from the start, so schedules and checkpoints are those of a run without this callback, and a resumed run depends
+    only on its epoch.
 
     Args:
-        parts: name of each part, as `named_modules` has it -> first epoch (counted from 0) in which it is trained:
-            `{encoder.layer4: 2, encoder: 4}`. What is not named is trained from the start. A part inside of another one
-            (as here) has its own epoch.
+        parts: first epoch of training (from 0) of each part, by its name in `named_modules`: `{encoder.layer4: 2,
+            encoder: 4}`. Other parts are trained from the start. A part nested in another (as here) has its own epoch.
 
     Raises:
-        ValueError: no such part, one that `model.freeze` keeps frozen, or DDP that does not look for unused parameters.
+        ValueError: there is no such part, it is frozen by `model.freeze`, or DDP does not find unused parameters.
     """
 
     def __init__(self, parts: dict[str, int]) -> None:
         if not parts or min(parts.values()) < 1:
             raise ValueError(
-                f"Unfreezing: parts are {parts}, expected epochs of 1 or more; leave out what is trained at 0"
+                f"Unfreezing: parts is {parts}, expected epochs of 1 or more; remove parts trained from epoch 0"
             )
         self.parts = dict(parts)
-        self.epoch: int | None = None  # for which the network was brought up to date
+        self.epoch: int | None = None  # epoch for which parts were last frozen
         self.frozen: Frozen | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        from networks.freeze import find  # imports timm, a second that --help need not wait for
+        from networks.freeze import find  # imports timm, which takes 1 s and would slow down --help
 
         wrapped = trainer.strategy.model
         if isinstance(wrapped, DistributedDataParallel) and not wrapped.find_unused_parameters:
             raise ValueError(
-                "Unfreezing under DDP: gradients of frozen parts would be waited for; set trainer.strategy to "
+                "Unfreezing: DDP would wait for gradients of frozen parts; set trainer.strategy to "
                 "ddp_find_unused_parameters_true"
             )
         for name in self.parts:
             if not any(value.requires_grad for value in find(pl_module.network, name).parameters()):
-                raise ValueError(f"Unfreezing: {name!r} is frozen for good by model.freeze or model.train_only")
+                raise ValueError(f"Unfreezing: {name!r} is permanently frozen by model.freeze or model.train_only")
         self._bring_to(trainer.current_epoch, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -1,4 +1,4 @@
-"""Train once more on the worst batch of every ten."""
+"""An extra training step on the worst of every ten batches."""
 
 from typing import Any
 
@@ -10,47 +10,47 @@ from compat.lightning import accumulates, nothing_logged
 
 
 class WorstBatch(pl.Callback):
-    """After every `every` batches take one more optimizer step, on the one of them with the largest loss.
+    """After every `every` batches, takes an extra optimizer step on the one with the largest loss.
 
-    Carvana's 1st place (albu): hard images come twice as often, and no list of them is needed. The batch waits on the
-    CPU; the extra step goes through the same precision, gradient scaler, clipping and gradient average of ranks as any
-    other. Each rank repeats its own worst batch, all of them at the same moment. What the extra step logs is dropped:
-    curves show the losses of the regular batches alone.
+    Carvana's 1st place (albu): hard images are seen twice as often, without a list of them. The batch is kept on the
+    CPU; the extra step uses the same precision, gradient scaler, clipping and gradient averaging over ranks as any
+    other. Each rank repeats its own worst batch, all at the same time. Logs of the extra step are dropped: curves show
+    the losses of regular batches only.
 
-    Lightning's `global_step` does not count extra steps, so schedules, `max_steps` and checkpoints stay where they are
-    without this callback. With `accumulate_grad_batches` the extra step follows the next regular one, so that no
-    gradients mix, and has one batch. Counting goes on from one epoch to the next, and in a resumed run: the checkpoint
-    holds the batches that wait (unless it goes on with another number of ranks, which forgets them).
+    Lightning's `global_step` does not count extra steps, so schedules, `max_steps` and checkpoints are as without this
+    callback. With `accumulate_grad_batches` the extra step, of one batch, follows the next regular step, so that
+    gradients do not mix. Counting continues over epochs and in a resumed run: checkpoints hold the kept batches (they
+    are dropped if the number of ranks changes).
 
-    Comparing losses makes a GPU wait for each of them.
+    Comparing losses synchronises the GPU at each step.
 
     Args:
-        every: batches of which the worst is repeated; 10 there.
+        every: number of batches of which the worst is repeated; 10 in the source.
 
     Raises:
-        ValueError: `every` below 1, or a module that steps its optimizers by itself.
+        ValueError: `every` is below 1, or the module uses manual optimization.
     """
 
     def __init__(self, every: int = 10) -> None:
         if every < 1:
             raise ValueError(f"WorstBatch: every is {every}, expected 1 or more")
         self.every = every
-        self.seen = 0  # batches of the present ten
-        self.worst: tuple[float, int, Any] | None = None  # of the present ten: loss, number in its epoch, batch
-        self.due: tuple[float, int, Any] | None = None  # of the ten before, when accumulation was not over
+        self.seen = 0  # batches of the current group
+        self.worst: tuple[float, int, Any] | None = None  # worst of the current group: loss, batch_idx, batch
+        self.due: tuple[float, int, Any] | None = None  # worst of the last group, if accumulation was not finished
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage == "fit" and not pl_module.automatic_optimization:
             raise ValueError(
-                f"WorstBatch: {type(pl_module).__name__} steps its optimizers by itself (automatic_optimization is "
-                "False), so a step cannot be repeated from outside; leave the callback out"
+                f"WorstBatch: {type(pl_module).__name__} uses manual optimization (automatic_optimization is False), "
+                "so its steps cannot be repeated; remove the callback"
             )
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         loss = float(outputs["loss"])
-        # The first of ten is kept whatever its loss: with a rank that has none the others would wait for ever.
+        # The first batch is kept even with a NaN loss: other ranks would wait forever for a rank without a batch.
         if self.worst is None or loss > self.worst[0]:
             self.worst = loss, batch_idx, move_data_to_device(batch, "cpu")
         self.seen += 1
@@ -79,13 +79,13 @@ class WorstBatch(pl.Callback):
 
 
 def extra_step(trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
-    """One optimizer step on a batch as the trainer takes it, which neither counts nor logs.
+    """One optimizer step on a batch, as taken by the trainer, that is neither counted nor logged.
 
     Args:
-        trainer: between two of its own steps: no gradients are accumulated.
-        module: in automatic optimization.
-        batch: on the module's device.
-        batch_idx: number of the batch in its epoch; augmentation on the device follows from it.
+        trainer: trainer between two steps, without accumulated gradients.
+        module: module with automatic optimization.
+        batch: batch on the module's device.
+        batch_idx: index of the batch in its epoch, which determines augmentation on the device.
     """
     strategy, epoch = trainer.strategy, trainer.current_epoch
     optimizers = module.optimizers()

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callbacks.score import as_arrays, truth_of
+from callbacks.score import as_arrays, target_arrays
 from datamodules.collate import collate_evaluation, collate_training
 from datamodules.dataset import to_sample
 from datamodules.decoder import Decoder
@@ -130,7 +130,7 @@ def scores(kind, made, logits):
     competition = Competition(metrics[0](), [build() for build in metrics[1:]], postprocess=chain)
     batch, found = collate_evaluation(made), []
     for index, name in enumerate(NAMES):
-        true = truth_of(batch, index)
+        true = target_arrays(batch, index)
         probabilities = logits[index].softmax(0) if kind == "classes" else logits[index].sigmoid()
         prediction = competition.process(as_arrays({"mask": probabilities}), true)
         for metric in (competition.metric, *competition.extra_metrics):

@@ -195,7 +195,7 @@ def test_the_direction_is_that_of_the_competitions_metric(tmp_path, higher):
     class Score(CompetitionScore):
         def __init__(self):
             metric = SimpleNamespace(higher_is_better=higher)
-            self.competition, self.folder = SimpleNamespace(metric=metric, metrics=dict), None
+            self.competition, self.folder, self.metrics = SimpleNamespace(metric=metric), None, {}
 
         def on_validation_batch_end(self, *args):
             pass
@@ -267,14 +267,14 @@ def test_plans_that_cannot_be():
             schedule(*plan)
     with pytest.raises(ValueError, match="stages is empty"):
         AugmentationSchedule([])
-    with pytest.raises(ValueError, match="is a higher val/loss better"):
+    with pytest.raises(ValueError, match="monitor is 'val/loss', so set mode"):
         AugmentationSchedule([Stage("a")], monitor="val/loss")
-    with pytest.raises(ValueError, match=r"is in stage 3 of its schedule, this one has 2"):
+    with pytest.raises(ValueError, match=r"is in stage 3, but this schedule has 2"):
         schedule(("none", 1), ("hard",)).load_state_dict({"begins": [0, 1, 2], "epoch": 2, "best": None, "stalled": 0})
 
 
 def test_a_value_that_was_not_logged(tmp_path):
-    with pytest.raises(ValueError, match=r"monitor is 'val/dice', logged are \['val/score'\]"):
+    with pytest.raises(ValueError, match=r"monitor is 'val/dice', but logged are \['val/score'\]"):
         fit(tmp_path, 1, schedule(monitor="val/dice"))
 
 

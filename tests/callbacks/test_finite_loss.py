@@ -86,7 +86,7 @@ class Ruined(Line):
 def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     kept = ModelCheckpoint(tmp_path, filename="last", every_n_train_steps=1, enable_version_counter=False)
     with pytest.raises(
-        FloatingPointError, match=r"1 of 2 tensors .* not finite after step 4 \(epoch 0\), layer.weight first"
+        FloatingPointError, match=r"1 of 2 tensors .* not finite after step 4 \(epoch 0\), the first is layer.weight"
     ):
         fit(None, tmp_path, Ruined(), kept)
     assert torch.isfinite(weights_of(tmp_path / "last.ckpt")).all()

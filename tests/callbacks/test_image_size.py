@@ -83,5 +83,5 @@ def test_what_cannot_be():
     for sizes in ({}, {-1: 8}):
         with pytest.raises(ValueError, match="expected epoch -> size"):
             ImageSize(sizes)
-    with pytest.raises(ValueError, match="the size is 0"):
+    with pytest.raises(ValueError, match="size is 0"):
         ImageSize({0: 0})

@@ -47,7 +47,7 @@ def test_the_first_batches_say_nothing_of_the_pace(monkeypatch):
 
 @pytest.mark.parametrize("limit", ["00:05:00", "00:08:20", "00:12:00"])
 def test_views_go_until_the_rest_fits(monkeypatch, limit):
-    with pytest.warns(UserWarning, match=r"--time_limit: .* Test-time augmentation goes from 8 views to"):
+    with pytest.warns(UserWarning, match=r"--time_limit: .* augmentation is reduced from 8 views to"):
         spent, views = predict(monkeypatch, limit, 100, 1.0, tta="d4")
     assert spent <= time_limit.seconds(limit)
     assert views[0] == 8
@@ -69,7 +69,7 @@ def test_a_limit_that_one_view_passes_is_said_once(monkeypatch):
     with pytest.warns(UserWarning, match="--time_limit") as said:
         _, views = predict(monkeypatch, "00:00:10", 30, 1.0, tta="flips")
     assert views[-1] == 1
-    assert sum("nothing left to take away" in str(warning.message) for warning in said) == 1
+    assert sum("with a single view" in str(warning.message) for warning in said) == 1
 
 
 @pytest.mark.parametrize("limit", ["10", "00:00:00", "1:00", "aa:00:00", "-1:00:00"])

@@ -109,7 +109,7 @@ def test_features_differ_between_epochs_by_dropout():
 def test_freezing_for_good_is_not_undone():
     _, moved = fit(2, {"encoder": 1}, freeze=["encoder.0"])
     assert moved == {0: HEAD, 1: HEAD | block(1)}
-    with pytest.raises(ValueError, match="'encoder.0' is frozen for good"):
+    with pytest.raises(ValueError, match="'encoder.0' is permanently frozen"):
         fit(1, {"encoder.0": 1}, freeze=["encoder"])
 
 

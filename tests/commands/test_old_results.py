@@ -271,7 +271,7 @@ def test_two_splits_of_one_name_would_share_a_store(tmp_path):
     class Trainer:
         datamodule = Data()
 
-    with pytest.raises(ValueError, match=r"two splits .* would lie in .*images: \['a/images', 'b/images'\]"):
+    with pytest.raises(ValueError, match=r"two splits .* would be written to .*images: \['a/images', 'b/images'\]"):
         PredictionWriter(tmp_path, "one").setup(Trainer(), None, "predict")
 
 
