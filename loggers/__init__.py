@@ -1,1 +1,1 @@
-"""Where metrics go: metrics.csv, and the loggers of `trainer.logger`, none of which can stop a run."""
+"""Loggers: metrics.csv, and those of `trainer.logger`, whose failures do not stop a run."""

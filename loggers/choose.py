@@ -1,4 +1,4 @@
-"""The loggers of `trainer.logger`, none of which can stop a run."""
+"""The loggers of `trainer.logger`, whose failures do not stop a run."""
 
 from typing import Any
 
@@ -12,11 +12,10 @@ from loggers.wandb_mode import settle_wandb_mode
 
 
 def make_loggers(given: Namespace | list[Namespace] | bool | None) -> list[SafeLogger]:
-    """Build the loggers of a parsed config; one that cannot be built (its library is missing) is left out, with a
-    warning.
+    """Build the loggers of a parsed config; one that fails (as without its library) is skipped with a warning.
 
     Args:
-        given: `trainer.logger` as parsed, not yet instantiated: a class with its `init_args`, several, or a switch.
+        given: parsed `trainer.logger`, not instantiated: a class with its `init_args`, a list of these, or a bool.
     """
     if given is None or isinstance(given, bool):
         return []
@@ -29,7 +28,7 @@ def make_loggers(given: Namespace | list[Namespace] | bool | None) -> list[SafeL
             loggers.append(SafeLogger(build(config)))
         except (Exception, SystemExit) as error:
             cause = innermost(str(error)) or type(error).__name__
-            rank_zero_warn(f"{name} cannot be used and is left out; training goes on with metrics.csv: {cause}")
+            rank_zero_warn(f"{name} cannot be used and is skipped; training continues with metrics.csv: {cause}")
     return loggers
 
 

@@ -1,4 +1,4 @@
-"""An append-only metrics file: resuming or validating never deletes what was measured."""
+"""An append-only metrics file, which resuming and validating never overwrite."""
 
 import csv
 import time
@@ -11,13 +11,13 @@ from pytorch_lightning.utilities import rank_zero_only
 
 
 class MetricsCSV(Logger):
-    """Append every logged value to `metrics.csv`: `time,stage,epoch,step,name,value`, one value a row.
+    """Appends every logged value to `metrics.csv`: `time,stage,epoch,step,name,value`, one value per row.
 
-    The stock CSVLogger rewrites its file with new columns, and deletes it on resume and on validate.
+    Lightning's CSVLogger rewrites its file for new columns, and deletes it on resume and on validate.
 
     Args:
-        folder: the run folder.
-        stage: the verb that logs (`fit`, `validate`, …).
+        folder: run folder.
+        stage: current command (`fit`, `validate`, …).
     """
 
     COLUMNS = ("time", "stage", "epoch", "step", "name", "value")
@@ -57,4 +57,4 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """The run folder's config.yaml holds them."""
+        """Not logged: config.yaml in the run folder has them."""

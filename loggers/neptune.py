@@ -1,4 +1,4 @@
-"""Neptune, which Lightning 2.6 has no logger for any more."""
+"""Logger for Neptune, which Lightning 2.6 no longer has."""
 
 import math
 from argparse import Namespace
@@ -12,23 +12,22 @@ from files.nested import flatten
 
 
 class NeptuneLogger(Logger):
-    """Parameters, metrics, pictures and the checkpoints' paths into a run of the `neptune` client (1.x).
+    """Logs parameters, metrics, images and paths of checkpoints to a run of the `neptune` client (1.x).
 
-    Written are `parameters/<key>`, `metrics/<name>` (a series over optimizer steps), `panels` (pictures),
-    `checkpoints/best`, `checkpoints/best_score`, `checkpoints/last` and `status`. Checkpoints themselves stay where
-    they are.
+    It writes `parameters/<key>`, `metrics/<name>` (a series over optimizer steps), `panels` (images),
+    `checkpoints/best`, `checkpoints/best_score`, `checkpoints/last` and `status`. Checkpoints are not uploaded.
 
-    neptune.ai said in December 2025 that its hosted service ends in March 2026. Offline runs need no service, and
-    `NEPTUNE_PROJECT` and `NEPTUNE_API_TOKEN` lead to an installation of one's own.
+    neptune.ai announced in December 2025 that its hosted service ends in March 2026. Offline runs need no service;
+    `NEPTUNE_PROJECT` and `NEPTUNE_API_TOKEN` can point to a self-hosted installation.
 
     Args:
-        project: `workspace/name`; by default that of NEPTUNE_PROJECT.
-        mode: `offline` writes to `.neptune/` in the working folder (`neptune sync` uploads it), `async` sends while
-            training goes on, `sync` waits for each value, `debug` throws everything away. Offline, as most kernels of
-            competitions have no network.
-        run_name: shown in the table of runs.
-        tags: for finding the run again.
-        run: a run of the client, in place of a new one; only from Python.
+        project: `workspace/name` (default: NEPTUNE_PROJECT).
+        mode: `offline` writes to `.neptune/` in the working folder (`neptune sync` uploads it), `async` sends in the
+            background, `sync` waits for each value, `debug` discards everything. The default is offline, because most
+            competition kernels have no network.
+        run_name: name in the table of runs.
+        tags: tags of the run.
+        run: existing run of the client instead of a new one; only from Python.
 
     Raises:
         ImportError: the client is not installed.
@@ -44,7 +43,7 @@ class NeptuneLogger(Logger):
     ) -> None:
         super().__init__()
         if run is None:
-            import_client()  # now, not after the data has been read
+            import_client()  # fail now, not after the data was read
         self.project, self.mode, self.run_name, self.tags = project, mode, run_name, tags
         self._run = run
         self._steps: dict[str, int] = {}
@@ -60,7 +59,7 @@ class NeptuneLogger(Logger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The client's run; begun when it is first asked for."""
+        """The client's run, started at first access."""
         if self._run is None:
             self._run = import_client().init_run(
                 project=self.project,
@@ -75,7 +74,7 @@ class NeptuneLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Every key of the config; the client takes numbers, texts and truths, so lists and nulls become texts."""
+        """Log every key of the config; the client supports numbers, strings and bools, so others become strings."""
         nested = vars(params) if isinstance(params, Namespace) else params
         for key, value in flatten(nested).items():
             plain = isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value))
@@ -83,8 +82,11 @@ class NeptuneLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Append each value to its series. The client refuses what is no finite number, and a step twice: the number of
-        the epoch, which comes with every group of values, is written with the first of them."""
+        """Append each value to its series.
+
+        The client rejects values that are not finite and repeated steps, so the epoch, which is part of every group of
+        values, is logged once per step.
+        """
         for name, value in metrics.items():
             last = self._steps.get(name, -1)
             now = last + 1 if step is None else step
@@ -94,20 +96,19 @@ class NeptuneLogger(Logger):
 
     @rank_zero_only
     def log_image(self, key: str, images: list[str], step: int | None = None) -> None:
-        """Append picture files to a series of pictures.
+        """Append image files to a series.
 
         Args:
             key: name of the series.
             images: paths of PNG or JPEG files.
-            step: optimizer steps so far, in the name of the picture: a series of several in one step has steps of its
-                own.
+            step: optimizer step, written to the name of the image, because several images may have the same step.
         """
         for image in images:
-            self.experiment[key].append(picture_of(image), name=image if step is None else f"step {step}")
+            self.experiment[key].append(image_file(image), name=image if step is None else f"step {step}")
 
     @rank_zero_only
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
-        """Where the best and the last checkpoint lie, and the score of the best."""
+        """Log the paths of the best and the last checkpoint, and the score of the best."""
         for name, path in (
             ("best", checkpoint_callback.best_model_path),
             ("last", checkpoint_callback.last_model_path),
@@ -120,7 +121,7 @@ class NeptuneLogger(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Note how the run ended and close it; values that are still on their way have a minute."""
+        """Log the status of the run and close it; pending values have 60 s to be sent."""
         if self._run is None:
             return
         self._run["status"] = status
@@ -132,7 +133,7 @@ def import_client() -> Any:
     """The client's module.
 
     Raises:
-        ImportError: it is not installed; says how.
+        ImportError: the client is not installed.
     """
     try:
         import neptune
@@ -141,8 +142,8 @@ def import_client() -> Any:
     return neptune
 
 
-def picture_of(path: str) -> Any:
-    """A picture file as the client takes it."""
+def image_file(path: str) -> Any:
+    """An image file as a type of the client."""
     from neptune.types import File
 
     return File(path)

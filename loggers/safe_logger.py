@@ -1,4 +1,4 @@
-"""A logger that can fail, and training goes on."""
+"""A logger whose failure does not stop training."""
 
 from argparse import Namespace
 from collections.abc import Callable
@@ -14,13 +14,12 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 
 class SafeLogger(Logger):
-    """Hand everything on to a logger until it fails; then warn once and be silent. `metrics.csv` has all of it anyway.
+    """Wraps a logger; when it fails, warns once and switches it off. `metrics.csv` has all values anyway.
 
-    A tracking service that cannot be reached, a full quota or a library of another version are no reason to lose a
-    night of training.
+    An unreachable tracking service, a full quota or an incompatible library version should not stop a training.
 
     Args:
-        logger: any logger of Lightning's kind.
+        logger: any Lightning logger.
     """
 
     def __init__(self, logger: Logger) -> None:
@@ -32,11 +31,11 @@ class SafeLogger(Logger):
             return otherwise
         try:
             return call()
-        except Exception as error:  # whatever a foreign library raises
+        except Exception as error:  # a third-party library may raise anything
             self.is_on = False
             rank_zero_warn(
-                f"{type(self.logger).__name__} failed in {what} and is off from now on; training goes on, metrics.csv "
-                f"holds everything: {type(error).__name__}: {error}"
+                f"{type(self.logger).__name__} failed in {what} and is switched off; training continues, metrics.csv "
+                f"has all values: {type(error).__name__}: {error}"
             )
             return otherwise
 
@@ -58,11 +57,11 @@ class SafeLogger(Logger):
 
     @property
     def experiment(self) -> Any:
-        """The library's own run; an object that takes any call and does nothing once the logger is off."""
+        """The library's run; a dummy object once the logger is switched off."""
         return self._try("start", lambda: getattr(self.logger, "experiment", DummyExperiment()), DummyExperiment())
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        # A copy: some loggers take what they know out of the mapping, which the next logger gets as well.
+        # A copy: some loggers remove entries from the mapping, which the next logger gets too.
         self._try("log_metrics", lambda: self.logger.log_metrics(dict(metrics), step))
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
@@ -82,11 +81,11 @@ class SafeLogger(Logger):
 
     @rank_zero_only
     def log_panel(self, path: Path, step: int) -> None:
-        """Show a picture: `log_image` (wandb, our Neptune logger), `add_image` (TensorBoard), an artifact (MLflow).
+        """Log an image: `log_image` (wandb, our Neptune logger), `add_image` (TensorBoard), an artifact (MLflow).
 
         Args:
-            path: PNG file.
-            step: optimizer steps so far.
+            path: path of a PNG file.
+            step: optimizer step.
         """
         self._try("log_panel", lambda: _show(self.logger, path, step))
 
@@ -95,7 +94,7 @@ def _show(logger: Logger, path: Path, step: int) -> None:
     if hasattr(logger, "log_image"):
         logger.log_image("panels", [str(path)], step)
     elif hasattr(getattr(logger, "experiment", None), "add_image"):
-        picture = cv2.imread(str(path))[..., ::-1]
-        logger.experiment.add_image("panels", picture, step, dataformats="HWC")
+        image = cv2.imread(str(path))[..., ::-1]
+        logger.experiment.add_image("panels", image, step, dataformats="HWC")
     elif isinstance(logger, MLFlowLogger):
         logger.experiment.log_artifact(logger.run_id, str(path), f"panels/{step:08d}")

@@ -1,4 +1,4 @@
-"""Whether Weights & Biases can go online, decided before it starts: its own attempt waits for minutes, then raises."""
+"""Online or offline mode of Weights & Biases, set in advance: without network wandb waits for minutes, then fails."""
 
 import netrc
 import os
@@ -12,12 +12,12 @@ HOST = "https://api.wandb.ai"
 
 
 def settle_wandb_mode(timeout: float = 8.0) -> None:
-    """Set WANDB_MODE to `offline` where there is no key or no network, and say so; a mode that is set stays.
+    """Set WANDB_MODE to `offline`, with a message, if there is no key or no network; an existing mode is kept.
 
-    Other ranks of a run are started later and inherit the decision.
+    Other ranks of a run are started later and inherit the mode.
 
     Args:
-        timeout: seconds that the server has to answer.
+        timeout: time limit for the server's response in seconds.
     """
     if os.environ.get("WANDB_MODE") or os.environ.get("WANDB_DISABLED"):
         return
@@ -26,14 +26,14 @@ def settle_wandb_mode(timeout: float = 8.0) -> None:
     if not has_key(host):
         reason = f"no key for {host} in WANDB_API_KEY or .netrc"
     elif not answers(host, timeout):
-        reason = f"{host} does not answer"
+        reason = f"{host} does not respond"
     if reason is not None:
         os.environ["WANDB_MODE"] = "offline"
-        print(f"wandb is offline: {reason}; upload later with `wandb sync`", flush=True)
+        print(f"wandb is offline: {reason}; upload the run later with `wandb sync`", flush=True)
 
 
 def has_key(host: str) -> bool:
-    """Whether there is a key for the host in the environment or where `wandb login` leaves it."""
+    """Whether there is a key for the host in the environment or the .netrc file of `wandb login`."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     given = os.environ.get("NETRC")
@@ -48,7 +48,7 @@ def has_key(host: str) -> bool:
 
 
 def answers(host: str, timeout: float) -> bool:
-    """Whether a server answers within `timeout` seconds, through a proxy where one is set; any answer counts."""
+    """Whether a server responds within `timeout` seconds, through the proxy if one is set; any response counts."""
     answered: list[bool] = []
 
     def ask() -> None:
@@ -60,7 +60,7 @@ def answers(host: str, timeout: float) -> bool:
             return
         answered.append(True)
 
-    # In a thread: looking up a name waits as long as the system likes, whatever the timeout of the connection.
+    # In a thread, because DNS lookup ignores the timeout of the connection.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(timeout)

@@ -82,5 +82,5 @@ def test_pairs_without_a_sampler_are_an_error_that_names_it(here):
     config["data"]["init_args"] |= {"sampler": None, "batch_size": 2}
     (here / "stripes.yaml").write_text(yaml.safe_dump(config))
     assert cli.main(["folds", "--config", "stripes.yaml"]) == 0
-    with pytest.raises(ValueError, match="set a sampler with samples per class"):
+    with pytest.raises(ValueError, match="set a sampler with several samples"):
         cli.main(["fit", "--config", "stripes.yaml"])
