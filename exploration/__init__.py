@@ -1,4 +1,4 @@
-"""Looking at data before and between trainings: the report of a dataset, shift, which images to annotate next."""
+"""Facts about a dataset: duplicates, shift, statistics, and which images to annotate next."""
 
 from compat.former_names import accept_former_names
 

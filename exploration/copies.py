@@ -1,4 +1,4 @@
-"""Which images of a dataset are the same, or nearly, and on which evidence."""
+"""Duplicates and near duplicates among the images of a dataset."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ TURNED_CORRELATION = 0.5
 
 @dataclass
 class Copies:
-    """Pairs and groups of copies among all images of all splits.
+    """Pairs and groups of duplicates among all images of all splits.
 
     Args:
-        pairs: kind -> pairs of indices; `bytes` and `pixels` are exact, `correlation` and `hash` near.
-        group: smallest index of the group of each image, `(N,)`; near and exact together.
-        kind: the strongest evidence that joins each image to its group; empty where it is alone.
+        pairs: kind -> pairs of indices; `bytes` and `pixels` are exact, `correlation` and `hash` near duplicates.
+        group: smallest index in the group of each image, `(N,)`; exact and near duplicates together.
+        kind: strongest kind that joins each image to its group; empty for images without duplicates.
     """
 
     pairs: dict[str, list[Pair]]
@@ -28,7 +28,7 @@ class Copies:
     kind: list[str]
 
     def groups(self, kinds: tuple[str, ...] = KINDS) -> list[list[int]]:
-        """Members of each group of several images, joined by the given evidence; the largest first."""
+        """Return the groups of several images joined by the given kinds of pairs, the largest first."""
         found = connected_groups(len(self.group), [pair for kind in kinds for pair in self.pairs[kind]])
         members: dict[int, list[int]] = {}
         for index, group in enumerate(found.tolist()):
@@ -37,15 +37,17 @@ class Copies:
 
 
 def find_copies(facts: list[ImageFacts], correlation: float = 0.95, distance: int = 4, turned: bool = True) -> Copies:
-    """Exact copies by bytes and by pixels, near ones by correlation and by perceptual hash.
+    """Find exact duplicates by bytes and pixels, and near duplicates by correlation and perceptual hash.
 
     Args:
-        facts: of all images.
-        correlation: see `near_by_correlation`; images with different numbers of channels are never near.
-        distance: see `near_by_hash`; stricter than for photographs, because fields of one microscope look alike.
-        turned: also find turned and mirrored copies, by hash. Of such a pair the thumbnails must agree as well.
+        facts: facts about all images.
+        correlation: minimum correlation, see `near_by_correlation`; images with different numbers of channels never
+            match.
+        distance: maximum Hamming distance, see `near_by_hash`; the default is stricter than for photographs, because
+            fields of one microscope look alike.
+        turned: also find rotated and flipped duplicates, by hash. The thumbnails of such a pair must agree as well.
     """
-    # Slices and frames of one file have its bytes in common and are no copies for that.
+    # Slices and frames of one file share its bytes, but are not duplicates.
     sources = Counter(fact.bytes_hash + fact.path for fact in facts if fact.bytes_hash)
     whole = [
         fact.bytes_hash if fact.bytes_hash and sources[fact.bytes_hash + fact.path] == 1 else None for fact in facts
@@ -75,12 +77,12 @@ def find_copies(facts: list[ImageFacts], correlation: float = 0.95, distance: in
 
 
 def _equal_ids(facts: list[ImageFacts]) -> list[Pair]:
-    """An id that two splits share must have one group, or no table could be joined by it."""
+    """Return pairs of images with equal ids in two splits: they need one group for a join by id."""
     return equal_pairs([fact.image_id for fact in facts])
 
 
 def _alike(one: np.ndarray, other: np.ndarray, turned: bool) -> bool:
-    """Whether two thumbnails correlate in some position: 64 bits alone see dark fields with a few spots as equal."""
+    """Return whether two thumbnails correlate in some rotation: hashes of dark fields with a few spots can be equal."""
     one, other = (part.mean(axis=0) for part in (one, other))
     one = one - one.mean()
     sides = (other, other[:, ::-1]) if turned else (other,)
@@ -95,9 +97,9 @@ def _alike(one: np.ndarray, other: np.ndarray, turned: bool) -> bool:
 
 
 def copies_table(facts: list[ImageFacts], copies: Copies) -> pd.DataFrame:
-    """`image_id, duplicate_group, kind, split`, a row per image: for `data.metadata` and `cv.group: duplicate_group`.
+    """Return a table `image_id, duplicate_group, kind, split`, for `data.metadata` and `cv.group: duplicate_group`.
 
-    An image alone has a group of its own; a group's name is the id of its first image.
+    One row per image. The name of a group is the id of its first image; an image without duplicates is its own group.
     """
     return pd.DataFrame(
         {
@@ -110,12 +112,12 @@ def copies_table(facts: list[ImageFacts], copies: Copies) -> pd.DataFrame:
 
 
 def across(facts: list[ImageFacts], groups: list[list[int]]) -> list[list[int]]:
-    """The groups with images of both train and test."""
+    """Return the groups with images of both train and test."""
     return [group for group in groups if len({facts[index].split for index in group}) > 1]
 
 
 def contradictions(facts: list[ImageFacts], groups: list[list[int]]) -> list[list[int]]:
-    """The groups whose members carry different image-level labels."""
+    """Return the groups whose images have different image-level labels."""
     wrong = []
     for group in groups:
         labels = {
@@ -133,7 +135,7 @@ def contradictions(facts: list[ImageFacts], groups: list[list[int]]) -> list[lis
 
 
 def split_groups(facts: list[ImageFacts], copies: Copies, folds: pd.DataFrame) -> list[list[int]]:
-    """The groups of copies whose training images lie in different folds."""
+    """Return the groups of duplicates whose training images are in different folds."""
     fold = dict(zip(folds["image_id"], folds["fold"], strict=True))
     wrong = []
     for group in copies.groups():

@@ -1,4 +1,4 @@
-"""What is worth knowing about each image and its truth, gathered in parallel processes."""
+"""Facts about each image and its targets, collected in parallel processes."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -24,24 +24,24 @@ from masks.void import VOID, is_id_map, joined
 from preprocessing.duplicates import thumbnail
 from preprocessing.hashes import bytes_hash, dihedral_hashes, pixel_hash
 
-STATISTIC_PIXELS = 4_000_000  # of a larger image every n-th pixel enters mean, std and percentiles
-SCENE_PIXELS = 100_000_000  # of a larger image, where its reader can, only the middle is read
-MIDDLE = 4096  # side of that part
+STATISTIC_PIXELS = 4_000_000  # above it, mean, std and percentiles use every n-th pixel
+SCENE_PIXELS = 100_000_000  # above it, only the centre is read, if the reader supports it
+MIDDLE = 4096  # side of the centre
 PERCENTILES = (0, 1, 50, 99, 100)
 
 
 @dataclass
 class TruthFacts:
-    """One target array of one image.
+    """Facts about one target array of one image.
 
     Args:
-        kind: `masks` (a channel per class), `classes` (class numbers), `instances`, `labels`, `numbers` or `boxes`.
-        pixels: class name -> pixels (`masks`, `classes`).
-        total: pixels that count (`masks`, `classes`, `instances`).
-        areas: pixels of each object (`instances`, `boxes`).
-        labels: class names: those of the image (`labels`), or of each box.
+        kind: `masks` (one channel per class), `classes` (class numbers), `instances`, `labels`, `numbers` or `boxes`.
+        pixels: class name -> number of pixels (`masks`, `classes`).
+        total: number of valid pixels (`masks`, `classes`, `instances`).
+        areas: area of each object in pixels (`instances`, `boxes`).
+        labels: class names of the image (`labels`), or of each box.
         numbers: values (`numbers`).
-        derived: whether it was made from another array of the image.
+        derived: whether the array was derived from another one.
     """
 
     kind: str
@@ -55,27 +55,27 @@ class TruthFacts:
 
 @dataclass
 class ImageFacts:
-    """One image.
+    """Facts about one image.
 
     Args:
-        image_id: its id.
+        image_id: id of the image.
         split: `train` or `test`.
-        path: as in the table.
-        files: number of files it was read from.
-        file_bytes: their sizes together.
-        error: why the image could not be read; None where it could.
-        truth_error: the same of its truth.
-        size: spatial shape: `(H, W)`, of a volume `(D, H, W)`.
+        path: path in the table.
+        files: number of files of the image.
+        file_bytes: total size of the files in bytes.
+        error: why the image could not be read, or None.
+        truth_error: why its targets could not be read, or None.
+        size: spatial shape, `(H, W)`, for volumes `(D, H, W)`.
         dtype: type of the pixels.
-        mean, std: per channel `(C,)`.
-        percentiles: 0, 1, 50, 99 and 100 per channel `(5, C)`.
-        valid: share of pixels that hold data.
-        partial: whether only the middle of a large scene was read.
-        pixels: some pixels at random `(n, C)`, for histograms over many images.
+        mean, std: mean and standard deviation per channel, `(C,)`.
+        percentiles: percentiles 0, 1, 50, 99 and 100 per channel, `(5, C)`.
+        valid: share of valid pixels.
+        partial: whether only the centre of a large scene was read.
+        pixels: randomly sampled pixels `(n, C)`, for histograms over many images.
         bytes_hash, pixel_hash: see `preprocessing.hashes`.
-        hashes: `(8,)` perceptual hashes of the turned and mirrored picture.
+        hashes: perceptual hashes of the rotated and flipped image, `(8,)`.
         thumbnail: `(C, 64, 64)` uint8.
-        truth: array name -> facts.
+        truth: target array name -> facts.
     """
 
     image_id: str
@@ -101,19 +101,19 @@ class ImageFacts:
 
     @property
     def channels(self) -> int:
-        """Number of channels; 0 of an image that could not be read."""
+        """Number of channels; 0 for an unreadable image."""
         return 0 if self.mean is None else len(self.mean)
 
 
 @dataclass
 class Examiner:
-    """Reads images and truth for their facts.
+    """Reads images and targets and collects facts about them.
 
     Args:
-        reader: of the datamodule.
-        targets: split -> targets, already prepared.
-        unknown: split -> image id -> why its truth is not known.
-        pixels: pixels drawn from each image for the histograms.
+        reader: reader of the datamodule.
+        targets: split -> prepared targets.
+        unknown: split -> image id -> why its targets are missing.
+        pixels: number of pixels sampled from each image for the histograms.
     """
 
     reader: Reader
@@ -122,7 +122,7 @@ class Examiner:
     pixels: int = 1024
 
     def picture(self, row: Row) -> tuple[np.ndarray, np.ndarray | None, Any]:
-        """Image `(…, C)`, where it is valid, and the row (with a window, where only the middle was read)."""
+        """Read an image `(…, C)`; return it with `valid` and the row (with a window if only the centre was read)."""
         if self.reader.windowed and not hasattr(row, "window"):
             sides = self.reader.size(row)
             if np.prod(sides, dtype=np.int64) > SCENE_PIXELS:
@@ -130,11 +130,11 @@ class Examiner:
                 starts = [(side - length) // 2 for side, length in zip(sides, lengths, strict=True)]
                 row = with_window(row, (*starts, *lengths))
         image, arrays = Decoder(self.reader, []).read(row)
-        image = image.view(np.uint8) if image.dtype == bool else image  # statistics know numbers
+        image = image.view(np.uint8) if image.dtype == bool else image  # statistics need numbers
         return image, arrays.get("valid"), row
 
     def truth(self, row: Row, split: str, size: tuple[int, ...], valid: np.ndarray | None) -> dict[str, np.ndarray]:
-        """The arrays that the targets read from files, with nothing where a pixel does not count."""
+        """Read the target arrays from files; void pixels are empty."""
         parts = []
         for target in self.targets.get(split, []):
             if target.windowed or not hasattr(row, "window"):
@@ -146,22 +146,22 @@ class Examiner:
         return joined(parts, valid, size)
 
     def facts(self, row: Row, split: str) -> ImageFacts:
-        """Everything about one image; what cannot be read is an entry, not an error."""
+        """Collect all facts about one image; a failure to read is recorded, not raised."""
         facts = ImageFacts(row.image_id, split, str(row.path))
         try:
             self._files(facts, row)
             image, valid, row = self.picture(row)
             facts.partial = hasattr(row, "window")
             self._image(facts, image, valid)
-        except Exception as error:  # a damaged file can fail in any decoder in any way
-            facts.error = _told(error)
+        except Exception as error:  # decoders raise any type of exception for damaged files
+            facts.error = _first_line(error)
             return facts
         facts.truth_error = self.unknown.get(split, {}).get(row.image_id)
         if facts.truth_error is None:
             try:
                 self._truth(facts, row, image.shape[:-1], valid)
             except Exception as error:
-                facts.truth, facts.truth_error = {}, _told(error)
+                facts.truth, facts.truth_error = {}, _first_line(error)
         return facts
 
     def _files(self, facts: ImageFacts, row: Row) -> None:
@@ -185,7 +185,7 @@ class Examiner:
             facts.valid *= float(finite.mean()) if len(finite) else 1.0
             values = values[finite]
         if not len(values):
-            values = np.zeros((1, image.shape[-1]), np.float32)  # nothing but nodata; `valid` 0 tells so
+            values = np.zeros((1, image.shape[-1]), np.float32)  # only nodata; `valid` is 0
         facts.mean, facts.std = values.mean(0, dtype=np.float64), values.std(0, dtype=np.float64)
         facts.percentiles = _percentiles(values)
         seed = int(facts.pixel_hash[:12], 16)
@@ -199,7 +199,7 @@ class Examiner:
         read = self.truth(row, facts.split, size, valid)
         for name, array in derive(targets, read).items():
             if name == "valid" or (name not in read and array.ndim < 2):
-                continue  # image-level truth that follows from the mask is told by the mask
+                continue  # image-level targets derived from a mask add nothing to it
             if name in ARRAYS[1:] and "boxes" in read:
                 continue
             owner = next((target for target in targets if getattr(target, "name", None) == name), None)
@@ -209,7 +209,7 @@ class Examiner:
 
 
 def _percentiles(values: np.ndarray) -> np.ndarray:
-    """`(5, C)`, of bytes by counting, which is twenty times faster than sorting."""
+    """Return the percentiles `(5, C)`; uint8 by counting, twenty times faster than sorting."""
     if values.dtype != np.uint8:
         return np.percentile(values, PERCENTILES, axis=0)
     result = np.empty((len(PERCENTILES), values.shape[1]))
@@ -232,7 +232,7 @@ def _about(name: str, array: np.ndarray, axes: int, owner: Target | None, read: 
         counts = {_name(names, k, name, len(array)): int(np.count_nonzero(plane)) for k, plane in enumerate(array)}
         return TruthFacts("masks", pixels=counts, total=counted)
     if is_id_map(array, axes):
-        ids, counts = np.unique(array, return_counts=True)  # ids may be as large as 2^31
+        ids, counts = np.unique(array, return_counts=True)  # ids can be up to 2^31
         return TruthFacts("instances", areas=counts[ids > 0], total=counted)
     if array.ndim == axes:
         numbers, counts = np.unique(array, return_counts=True)
@@ -249,7 +249,7 @@ def _about(name: str, array: np.ndarray, axes: int, owner: Target | None, read: 
 
 
 def class_names(target: Target | None) -> list[str]:
-    """Names of the classes of a target, where it has some."""
+    """Return the class names of a target; empty if it has none."""
     if hasattr(target, "class_names"):
         return list(target.class_names())
     classes = getattr(target, "classes", None)
@@ -262,7 +262,7 @@ def _name(names: list[str], number: int, array: str = "", count: int = 0) -> str
     return array if array and count == 1 else f"{array} {number}".strip()
 
 
-def _told(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     text = str(error) if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {error}"
     return text.splitlines()[0] if text else type(error).__name__
 
@@ -285,16 +285,16 @@ def _one(task: tuple[Any, str]) -> ImageFacts:
 def gather(
     examiner: Examiner, rows: list[tuple[Row, str]], processes: int | None, show: bool = True
 ) -> list[ImageFacts]:
-    """The facts of every row, in order.
+    """Collect the facts of all rows, in order.
 
     Args:
-        examiner: reads them.
-        rows: table row and split.
-        processes: worker processes; None is one per CPU this process may use, 1 works in this process.
-        show: draw a progress bar.
+        examiner: reader of images and targets.
+        rows: pairs of table row and split.
+        processes: number of worker processes (default: one per available CPU); 1 uses this process.
+        show: whether to show a progress bar.
 
     Raises:
-        RuntimeError: a worker died, which a file can cause that breaks its decoder.
+        RuntimeError: if a worker process dies, for example in a decoder.
     """
     count = min(cpus() if processes is None else processes, max(1, len(rows)))
     bar = {"total": len(rows), "desc": "reading", "unit": " images", "disable": not show}
@@ -306,30 +306,30 @@ def gather(
             return list(tqdm(pool.map(_one, rows, chunksize=chunk), **bar))
         except BrokenProcessPool as error:
             raise RuntimeError(
-                "a worker process died, for lack of memory or in a decoder; --processes 1 shows at which image"
+                "a worker process died, out of memory or in a decoder; use --processes 1 to see at which image"
             ) from error
 
 
 def cpus() -> int:
-    """CPUs that this process may use."""
+    """Return the number of CPUs available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def prepare_targets(
     targets: Sequence[Target], table: pd.DataFrame, root: Path
 ) -> tuple[list[Target], dict[str, str], list[str]]:
-    """Prepare targets, and where one complains about images, find which these are.
+    """Prepare targets, and find the images for which preparation fails.
 
-    `Target.prepare` stops at missing truth. Here the report shall go on: the table is halved until the complaint is
-    about one image, and the target is prepared with the others.
+    `Target.prepare` raises an error for missing targets. To continue the report, the table is bisected until each error
+    is about one image, and the target is prepared with the others.
 
     Args:
-        targets: of the datamodule.
-        table: its rows.
+        targets: targets of the datamodule.
+        table: table of images.
         root: `data.root`.
 
     Returns:
-        The targets that can be used; image id -> what is wrong with its truth; why a target cannot be used at all.
+        The usable targets; image id -> error of its targets; errors of targets that cannot be used at all.
     """
     usable: list[Target] = []
     wrong: dict[str, str] = {}
@@ -337,7 +337,7 @@ def prepare_targets(
     lost: set[str] = set()
     for target in targets:
         if getattr(target, "source", None) in lost:
-            continue  # derived from truth that is not there
+            continue  # derived from a missing target
         found, message = _blame(lambda part, target=target: target.prepare(part, root), table)
         if message is not None:
             fatal.append(f"{type(target).__name__}: {message}")
@@ -351,8 +351,10 @@ def prepare_targets(
     return usable, wrong, fatal
 
 
-def _blame(prepare: Callable[[pd.DataFrame], None], table: pd.DataFrame, most: int = 50) -> tuple[dict, str | None]:
-    """The images that `prepare` stumbles over, and the message when they are too many to be found one by one."""
+def _blame(
+    prepare: Callable[[pd.DataFrame], None], table: pd.DataFrame, max_images: int = 50
+) -> tuple[dict, str | None]:
+    """Return the images for which `prepare` fails, or the error message if they are too many to list."""
     found: dict[str, str] = {}
     waiting = [table]
     while waiting:
@@ -361,8 +363,8 @@ def _blame(prepare: Callable[[pd.DataFrame], None], table: pd.DataFrame, most: i
             prepare(part)
         except Exception as error:
             if len(part) == 1:
-                found[part["image_id"].iloc[0]] = _told(error)
-                if len(found) > most or len(found) == len(table):
+                found[part["image_id"].iloc[0]] = _first_line(error)
+                if len(found) > max_images or len(found) == len(table):
                     return {}, found[part["image_id"].iloc[0]]
                 continue
             middle = len(part) // 2
@@ -371,5 +373,5 @@ def _blame(prepare: Callable[[pd.DataFrame], None], table: pd.DataFrame, most: i
 
 
 def rows_with_split(tables: dict[str, pd.DataFrame]) -> list[tuple[Row, str]]:
-    """Every row of every split."""
+    """Return pairs of row and split for all splits."""
     return [(row, split) for split, table in tables.items() for row in rows_of(table)]

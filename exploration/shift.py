@@ -1,4 +1,4 @@
-"""Do two sets come from one distribution? Labels, labels per sample, numbers of any kind."""
+"""Tests for shift between two datasets: labels, labels per sample, numeric columns."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ SHIFT_COLUMNS = ["what", "train", "reference", "effect", "p", "shifted"]
 
 @dataclass
 class Shift:
-    """What differs between a set and its reference.
+    """Differences between a dataset and its reference.
 
     Args:
         rows: one per class, statistic or feature: `what`, its value in `train` and in `reference` (share of samples
-            with the class; median of a number), `effect` (ratio reference / train of a share; Kolmogorov-Smirnov
-            distance in 0..1 of a number), `p` (adjusted by Holm over all rows), `shifted` (p below 0.05).
-        sentences: what a person should know, most important first; begins with the verdict.
+            with the class; median of a number), `effect` (ratio reference / train of shares; Kolmogorov-Smirnov
+            distance in 0..1 of numbers), `p` (adjusted by Holm over all rows), `shifted` (p below 0.05).
+        sentences: summary for people, most important first; starts with the verdict.
         marginals_p: p of the chi-square test of all class counts together; None without classes.
     """
 
@@ -32,17 +32,17 @@ class Shift:
 
     @property
     def p(self) -> float:
-        """The smallest adjusted p: that of the whole comparison."""
+        """Smallest adjusted p, which is the p of the whole comparison."""
         return float(self.rows["p"].min()) if len(self.rows) else 1.0
 
     @property
     def shifted(self) -> bool:
-        """Whether anything is."""
+        """Whether any row is shifted."""
         return bool(self.rows["shifted"].any())
 
 
 def holm(p: Sequence[float]) -> np.ndarray:
-    """Holm's step-down adjustment: the chance of any false alarm among all rows stays below the level."""
+    """Apply Holm's step-down adjustment, which bounds the probability of any false positive among all rows."""
     values = np.asarray(p, float)
     order = np.argsort(values)
     adjusted = np.empty(len(values))
@@ -51,24 +51,24 @@ def holm(p: Sequence[float]) -> np.ndarray:
 
 
 def label_shift(train: Sequence[Sequence[str]], reference: Sequence[Sequence[str]]) -> Shift:
-    """Compare the labels of two sets: the share of samples with each class, and how many labels a sample has.
+    """Compare the labels of two datasets: the share of samples with each class, and the number of labels per sample.
 
-    Inclusive Images (2018) had 4.083 labels per training image, at most 127, against 2.386, at most 9, in the tuning
-    set: thresholds had to be tuned on the latter. Each class is tested by chi-square on its 2 x 2 table (Fisher's exact
-    test where an expected count is below 5), the number of labels by Kolmogorov-Smirnov, and all are adjusted by Holm.
+    Inclusive Images (2018) had 4.083 labels per training image, at most 127, and 2.386, at most 9, in the tuning set:
+    thresholds had to be tuned on the latter. Each class is tested by chi-square on its 2 x 2 table (Fisher's exact test
+    if an expected count is below 5), the number of labels by Kolmogorov-Smirnov, and all are adjusted by Holm.
 
     Args:
-        train: classes of each sample; an empty list where it has none.
-        reference: the same of the other set: test, validation, another site.
+        train: classes of each sample; an empty list for none.
+        reference: classes of each sample of the other dataset: test, validation, another site.
 
     Raises:
-        ValueError: a set without samples.
+        ValueError: if a dataset has no samples.
     """
-    from scipy.stats import chi2_contingency, fisher_exact, ks_2samp  # half a second that other verbs need not wait
+    from scipy.stats import chi2_contingency, fisher_exact, ks_2samp  # takes half a second, not needed by other verbs
 
     for name, samples in (("train", train), ("reference", reference)):
         if not len(samples):
-            raise ValueError(f"no samples in the {name} set; nothing can be compared")
+            raise ValueError(f"{name} set has no samples, expected at least one")
     counts = [Counter(label for sample in samples for label in set(sample)) for samples in (train, reference)]
     sizes = [len(train), len(reference)]
     names = sorted(set(counts[0]) | set(counts[1]), key=lambda name: (-counts[0][name], _natural(name)))
@@ -99,12 +99,12 @@ def label_shift(train: Sequence[Sequence[str]], reference: Sequence[Sequence[str
 
 
 def number_shift(train: pd.DataFrame, reference: pd.DataFrame, what: str = "numbers") -> Shift:
-    """Compare numeric columns that both tables have, each by a two-sided Kolmogorov-Smirnov test, adjusted by Holm.
+    """Compare common numeric columns of two tables by two-sided Kolmogorov-Smirnov tests, adjusted by Holm.
 
     Args:
-        train: a row per sample; what is no number (NaN) is left out.
-        reference: the same of the other set.
-        what: for the verdict.
+        train: table with one row per sample; non-numeric values and NaN are ignored.
+        reference: table of the other dataset.
+        what: name of the numbers in the verdict.
     """
     from scipy.stats import ks_2samp
 
@@ -132,7 +132,7 @@ def _frame(rows: list[tuple], raw: list[float]) -> pd.DataFrame:
 
 
 def _marginals(table: np.ndarray) -> float | None:
-    """Chi-square p of the class counts `(2, K)`; classes too rare for the test are put together."""
+    """Return the chi-square p of the class counts `(2, K)`; classes too rare for the test are merged."""
     from scipy.stats import chi2_contingency
 
     table = table[:, table.sum(0) > 0]
@@ -189,22 +189,23 @@ def _natural(name: str) -> tuple:
 def read_labels(
     path: Path | str, column: str, separator: str | None = None, id_column: str | None = None
 ) -> list[list[str]]:
-    """The classes of each sample of a CSV.
+    """Read the classes of each sample from a CSV.
 
     Args:
-        path: the CSV.
+        path: path of the CSV.
         column: column of the labels.
-        separator: between the classes of a field; None where a field is one class.
-        id_column: column of the sample's id, for a CSV with a row per class; rows of one id are put together. None:
-            each row is a sample.
+        separator: separator of the classes in a field (default: a field is one class).
+        id_column: column of the sample id, for a CSV with one row per class; rows with equal ids are merged (default:
+            each row is a sample).
 
     Raises:
-        FileNotFoundError, ValueError: no such file, column, or no rows.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if the column is missing, or there are no rows.
     """
     rows = read_csv(path)
     for name in (column, id_column):
         if name is not None and name not in rows:
-            raise ValueError(f"{path} has no column {name!r}, only {', '.join(rows.columns)}")
+            raise ValueError(f"{path} has no column {name!r}, expected one of {', '.join(rows.columns)}")
     if not len(rows):
         raise ValueError(f"{path} has no rows")
     fields = rows[column].str.strip()
@@ -225,7 +226,7 @@ def compare_files(
     separator: str | None = None,
     id_column: str | None = None,
 ) -> Shift:
-    """The shift of a label column between two CSVs; a column of numbers with decimals is compared as numbers."""
+    """Compare a label column of two CSVs; a column with decimal numbers is compared as numbers."""
     sets = [read_labels(path, column, separator, id_column) for path in (train, reference)]
     if (
         separator is None

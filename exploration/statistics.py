@@ -1,4 +1,4 @@
-"""Tables over the facts of many images."""
+"""Tables of facts about many images."""
 
 from collections import Counter
 
@@ -9,7 +9,7 @@ from exploration.facts import ImageFacts, TruthFacts
 
 
 def images_table(facts: list[ImageFacts]) -> pd.DataFrame:
-    """A row per image with everything that is a number or a word: `images.csv`."""
+    """Return a table with one row per image and all scalar facts: `images.csv`."""
     records = []
     for fact in facts:
         record = {
@@ -52,7 +52,10 @@ def _truth_columns(name: str, truth: TruthFacts) -> dict[str, object]:
 
 
 def image_statistics(facts: list[ImageFacts], names: list[str] | None = None) -> pd.DataFrame:
-    """What train and test images are compared by: brightness, contrast, sizes, bytes; a row per readable image."""
+    """Return the statistics by which train and test are compared: brightness, contrast, sizes, bytes.
+
+    One row per readable image.
+    """
     names = names or []
     records = []
     for fact in facts:
@@ -69,7 +72,7 @@ def image_statistics(facts: list[ImageFacts], names: list[str] | None = None) ->
 
 
 def sizes_table(facts: list[ImageFacts]) -> pd.DataFrame:
-    """How many images of each split have each size, channels and type; most frequent first."""
+    """Count the images of each split by size, channels and type, the most frequent first."""
     rows = Counter()
     for fact in facts:
         if fact.error is None:
@@ -84,9 +87,9 @@ def sizes_table(facts: list[ImageFacts]) -> pd.DataFrame:
 
 
 def channels_table(facts: list[ImageFacts], names: list[str]) -> pd.DataFrame:
-    """Percentiles, mean and standard deviation of every channel and split, over the drawn pixels.
+    """Return percentiles, mean and standard deviation of the sampled pixels, for every channel and split.
 
-    The deviation is that of all pixels of all images: what `model.std` wants.
+    The standard deviation is over the pixels of all images, as `model.std` expects.
     """
     records = []
     most = max((fact.channels for fact in facts), default=0)
@@ -104,13 +107,13 @@ def channels_table(facts: list[ImageFacts], names: list[str]) -> pd.DataFrame:
 
 
 def pixels_of(facts: list[ImageFacts], split: str, channel: int) -> np.ndarray:
-    """The drawn pixels of a channel of a split, every image with the same weight."""
+    """Return the sampled pixels of a channel and split; every image has the same weight."""
     parts = [f.pixels[:, channel] for f in facts if f.split == split and f.channels > channel]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
 def truth_names(facts: list[ImageFacts]) -> dict[str, str]:
-    """Array name -> kind, of all truth that any image has, read before derived."""
+    """Return array name -> kind for the targets of all images; those read from files precede derived ones."""
     found: dict[str, tuple[bool, str]] = {}
     for fact in facts:
         for name, truth in fact.truth.items():
@@ -119,12 +122,12 @@ def truth_names(facts: list[ImageFacts]) -> dict[str, str]:
 
 
 def truths_of(facts: list[ImageFacts], name: str, split: str | None = None) -> list[TruthFacts]:
-    """The facts of one target array, of the images that have it."""
+    """Return the facts about one target array, for the images that have it."""
     return [f.truth[name] for f in facts if name in f.truth and (split is None or f.split == split)]
 
 
 def pixel_classes(truths: list[TruthFacts]) -> pd.DataFrame:
-    """Share of pixels and of images of each class; `masks` and `classes`."""
+    """Return the share of pixels and of images of each class, for `masks` and `classes`."""
     pixels, images, total = Counter(), Counter(), sum(truth.total for truth in truths)
     for truth in truths:
         pixels.update(truth.pixels)
@@ -141,7 +144,7 @@ def pixel_classes(truths: list[TruthFacts]) -> pd.DataFrame:
 
 
 def label_counts(truths: list[TruthFacts]) -> pd.DataFrame:
-    """Images of each class, the most frequent first."""
+    """Count the images of each class, the most frequent first."""
     counts = Counter(label for truth in truths for label in set(truth.labels))
     names = sorted(counts, key=lambda name: (-counts[name], _natural(name)))
     shares = [counts[name] / len(truths) for name in names]
@@ -149,13 +152,13 @@ def label_counts(truths: list[TruthFacts]) -> pd.DataFrame:
 
 
 def cooccurrence(truths: list[TruthFacts], names: list[str]) -> np.ndarray:
-    """`(K, K)` share of the images with the row's class that have the column's as well; the diagonal is 1."""
+    """Return `(K, K)`: the share of images with the row's class that also have the column's; the diagonal is 1."""
     present = np.array([[name in truth.labels for name in names] for truth in truths], np.float64)
     return present.T @ present / np.maximum(present.sum(0), 1)[:, None]
 
 
 def fold_table(folds: pd.DataFrame, facts: list[ImageFacts]) -> pd.DataFrame:
-    """Images, groups, and truth of each fold."""
+    """Return the numbers of images and groups, and the targets, of each fold."""
     by_id = {fact.image_id: fact for fact in facts if fact.split == "train"}
     names = {name: kind for name, kind in truth_names(list(by_id.values())).items()}
     records = []

@@ -1,4 +1,4 @@
-"""Which images to annotate next: the uncertain ones that stand for many."""
+"""Selection of images to annotate next: uncertain and representative ones."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,26 +6,25 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-SIDE = 16  # of the thumbnail that describes an image where no features are given
+SIDE = 16  # side of the thumbnail that describes an image without features
 
 
 def uncertainty(
     predictions: Sequence[dict[str, np.ndarray]], output: str | None = None, known: np.ndarray | None = None
 ) -> float:
-    """How much models disagree about an image: the variance of their probabilities, averaged over its pixels.
+    """Return the disagreement of models about an image: the variance of their probabilities, averaged over pixels.
 
     Args:
-        predictions: of each model: output name -> probabilities, maps `(C, H, W)` (or `(C, D, H, W)`) or image-level
+        predictions: for each model, output name -> probabilities: maps `(C, H, W)` (or `(C, D, H, W)`) or image-level
             `(C,)`.
-        output: the output that counts. None takes all maps, or all image-level outputs where there is no map; their
-            mean.
-        known: bool `(H, W)` (or `(D, H, W)`), where the image holds data: the pixels of maps that count; all of them.
+        output: name of the output (default: mean over all maps, or over all image-level outputs if there is no map).
+        known: bool mask of pixels with data, `(H, W)` or `(D, H, W)` (default: all pixels).
 
     Raises:
-        ValueError: fewer than two models, an output that is missing, or outputs of different shapes.
+        ValueError: if there are fewer than two models, an output is missing, or the shapes of an output differ.
     """
     if len(predictions) < 2:
-        raise ValueError(f"{len(predictions)} predictions of an image; disagreement needs two models or more")
+        raise ValueError(f"image has {len(predictions)} predictions, expected two or more to measure disagreement")
     first = predictions[0]
     if output is not None:
         names = [output]
@@ -40,7 +39,7 @@ def uncertainty(
         if len(shapes) > 1:
             raise ValueError(f"output {name!r} has the shapes {sorted(map(str, shapes))} in different models")
         total, squares = np.zeros(first[name].shape), np.zeros(first[name].shape)
-        for prediction in predictions:  # around the first one, so that nothing is lost where all agree
+        for prediction in predictions:  # relative to the first one, for precision where all agree
             difference = prediction[name].astype(np.float64) - first[name]
             total += difference
             squares += difference**2
@@ -52,10 +51,10 @@ def uncertainty(
 
 
 def describe(image: np.ndarray) -> np.ndarray:
-    """A descriptor of an image `(H, W, C)`: its 16 x 16 thumbnail, all channels after each other, float32.
+    """Return a descriptor of an image `(H, W, C)`: its flattened 16 x 16 thumbnail, float32.
 
-    It tells kinds of images apart (stain, brightness, layout). Features of a network do so better: give those.
-    A volume `(D, H, W, C)` is described by its middle slice.
+    It separates types of images (stain, brightness, layout). Features of a network do this better, if available.
+    For a volume `(D, H, W, C)`, the middle slice is used.
     """
     image = image[len(image) // 2] if image.ndim == 4 else image
     planes = [
@@ -66,12 +65,12 @@ def describe(image: np.ndarray) -> np.ndarray:
 
 
 def centred(descriptors: np.ndarray) -> np.ndarray:
-    """Descriptors `(N, D)` without their mean: thumbnails are all positive, and would all look alike to a cosine."""
+    """Subtract the mean of descriptors `(N, D)`: cosine similarities of positive thumbnails are all close to 1."""
     return descriptors - descriptors.mean(axis=0, dtype=np.float64)
 
 
 def similarity(chosen: np.ndarray, every: np.ndarray) -> np.ndarray:
-    """Cosine similarity `(n, N)` of descriptors `(n, D)` and `(N, D)`; negative ones are 0: opposites cover nothing."""
+    """Return the cosine similarity `(n, N)` of descriptors `(n, D)` and `(N, D)`; negative values are set to 0."""
     rows, columns = (part.astype(np.float64) for part in (chosen, every))
     for part in (rows, columns):
         length = np.linalg.norm(part, axis=1, keepdims=True)
@@ -80,21 +79,21 @@ def similarity(chosen: np.ndarray, every: np.ndarray) -> np.ndarray:
 
 
 def coverage(similarities: np.ndarray, picked: Sequence[int]) -> float:
-    """How well the picked rows stand for all columns: the sum over the columns of the best similarity."""
+    """Return how well the picked rows represent all columns: the sum over columns of the maximum similarity."""
     return float(similarities[list(picked)].max(axis=0).sum()) if len(picked) else 0.0
 
 
 def greedy_cover(similarities: np.ndarray, count: int) -> tuple[list[int], list[float]]:
-    """Rows that cover the columns best, one after the other: each time the one that adds most.
+    """Pick rows that cover the columns best, greedily: each time the row that adds most.
 
-    The objective is submodular, so this reaches at least 1 - 1/e of the best possible (Nemhauser 1978).
+    The objective is submodular, so this reaches at least 1 - 1/e of the optimum (Nemhauser 1978).
 
     Args:
         similarities: `(n, N)` in 0..1.
-        count: rows to pick; fewer where there are fewer.
+        count: number of rows to pick, at most n.
 
     Returns:
-        The picked rows in order, and what each added to `coverage`.
+        The picked rows in order, and the gain in `coverage` of each.
     """
     covered = np.zeros(similarities.shape[1])
     picked: list[int] = []
@@ -112,40 +111,40 @@ def greedy_cover(similarities: np.ndarray, count: int) -> tuple[list[int], list[
 def suggest(
     uncertainties: np.ndarray, descriptors: np.ndarray, n_uncertain: int = 16, n_pick: int = 8
 ) -> tuple[list[int], list[float]]:
-    """Suggestive annotation (Yang et al., MICCAI 2017): of the most uncertain images those that stand for the others.
+    """Suggestive annotation (Yang et al., MICCAI 2017): pick the most representative of the most uncertain images.
 
     Args:
-        uncertainties: of every image that has no truth yet, `(N,)`.
-        descriptors: of the same images, `(N, D)`.
-        n_uncertain: candidates: so many most uncertain images (K of the paper, 16).
-        n_pick: images to annotate (k of the paper, 8).
+        uncertainties: uncertainty of every unlabelled image, `(N,)`.
+        descriptors: descriptors of the same images, `(N, D)`.
+        n_uncertain: number of candidates, the most uncertain images (K in the paper; default: 16).
+        n_pick: number of images to annotate (k in the paper; default: 8).
 
     Returns:
-        Indices in the order of picking, and what each added to the cover.
+        Indices in the order of picking, and the gain in coverage of each.
     """
     if not 1 <= n_pick <= n_uncertain:
         raise ValueError(f"n_pick is {n_pick} and n_uncertain {n_uncertain}, expected 1 <= n_pick <= n_uncertain")
     if len(uncertainties) != len(descriptors):
-        raise ValueError(f"{len(uncertainties)} uncertainties, but {len(descriptors)} descriptors")
+        raise ValueError(
+            f"{len(uncertainties)} uncertainties and {len(descriptors)} descriptors, expected equal numbers"
+        )
     candidates = np.argsort(-np.asarray(uncertainties), kind="stable")[:n_uncertain]
     picked, gains = greedy_cover(similarity(descriptors[candidates], descriptors), n_pick)
     return candidates[picked].tolist(), gains
 
 
 def read_descriptors(path: Path | str, image_ids: Sequence[str]) -> np.ndarray:
-    """Descriptors `(N, D)` of images from an `.npz` with `image_id` `(M,)` and `descriptor` `(M, D)`.
+    """Read descriptors `(N, D)` of images from an `.npz` with `image_id` `(M,)` and `descriptor` `(M, D)`.
 
     Raises:
-        FileNotFoundError, ValueError: no such file, arrays missing, or images without a descriptor.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if arrays are missing or invalid, or an image has no descriptor.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no descriptors {path}")
+        raise FileNotFoundError(f"file of descriptors {path} does not exist")
     with np.load(path, allow_pickle=False) as content:
-        lacking = {"image_id", "descriptor"} - set(content.files)
-        if lacking:
-            raise ValueError(
-                f"{path} lacks {sorted(lacking)}; it has {content.files}, expected image_id and descriptor"
-            )
+        if not {"image_id", "descriptor"} <= set(content.files):
+            raise ValueError(f"{path} contains arrays {content.files}, expected image_id and descriptor")
         ids, values = content["image_id"].astype(str), content["descriptor"]
     if values.ndim != 2 or len(values) != len(ids):
         raise ValueError(f"{path}: descriptor is {values.shape} for {len(ids)} ids, expected (N, D)")
@@ -155,5 +154,5 @@ def read_descriptors(path: Path | str, image_ids: Sequence[str]) -> np.ndarray:
         raise ValueError(f"{path} has no descriptor of {len(missing)} images; the first is {missing[0]!r}")
     chosen = values[[place[image_id] for image_id in image_ids]]
     if not np.isfinite(chosen).all():
-        raise ValueError(f"{path}: descriptor holds values that are not finite")
+        raise ValueError(f"{path}: descriptor contains NaN or infinity, expected finite values")
     return chosen

@@ -92,7 +92,7 @@ def test_files(tmp_path):
     rows = shift.rows.set_index("what")
     assert rows.loc["class 0", ["train", "reference", "effect"]].tolist() == [1, 0.5, 0.5]
     assert rows.loc["class 25", "reference"] == 0
-    with pytest.raises(ValueError, match="no column 'Label', only Id, Target"):
+    with pytest.raises(ValueError, match="no column 'Label', expected one of Id, Target"):
         compare_files(tmp_path / "train.csv", tmp_path / "test.csv", "Label")
 
 
@@ -112,5 +112,5 @@ def test_decimals_are_numbers(tmp_path):
 
 
 def test_nothing_to_compare_is_an_error():
-    with pytest.raises(ValueError, match="no samples in the reference"):
+    with pytest.raises(ValueError, match="reference set has no samples"):
         label_shift([["a"]], [])

@@ -33,7 +33,7 @@ def test_uncertainty_is_the_mean_variance_of_the_pixels():
 
 def test_models_that_cannot_be_compared():
     one = {"mask": np.zeros((1, 4, 4), np.float32)}
-    with pytest.raises(ValueError, match="two models"):
+    with pytest.raises(ValueError, match="expected two or more"):
         uncertainty([one])
     with pytest.raises(ValueError, match="shapes"):
         uncertainty([one, {"mask": np.zeros((1, 4, 5), np.float32)}])
@@ -110,7 +110,7 @@ def test_descriptors_of_a_file(tmp_path):
     with pytest.raises(ValueError, match="no descriptor of 1 images; the first is 'c'"):
         read_descriptors(tmp_path / "d.npz", ["a", "c"])
     np.savez(tmp_path / "e.npz", image_id=np.array(["a"]))
-    with pytest.raises(ValueError, match=r"lacks \['descriptor'\]"):
+    with pytest.raises(ValueError, match=r"contains arrays \['image_id'\], expected image_id and descriptor"):
         read_descriptors(tmp_path / "e.npz", ["a"])
 
 
