@@ -72,5 +72,5 @@ def test_no_files_or_no_round(data, tmp_path):
     with pytest.raises(ValueError, match="expected >= 1"):
         take(data, 0)
     (tmp_path / "rounds.csv").write_text("image_id,round\ni0,one\n")
-    with pytest.raises(ValueError, match="row 2: round 'one'"):
+    with pytest.raises(ValueError, match="row 2: round is 'one'"):
         take(data, 1)
