@@ -1,11 +1,9 @@
 """The command line: one verb, then a config or a run folder."""
 
 import os
-import subprocess
 import sys
 import warnings
 from importlib import import_module
-from pathlib import Path
 
 from compat.former_keys import accept_former_flags
 from compat.former_names import accept_former_names
@@ -14,40 +12,40 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would other
 accept_former_names()
 
 VERBS = {
-    "explore": "report of a dataset: samples, sizes, truth, copies, train against test, folds",
-    "prepare": "convert and preprocess a dataset once: PNG or npy files, masks, a table",
-    "run": "the whole chain of one config: folds, fit, predict, search, submission",
-    "folds": "write the folds file: duplicates and groups are never split",
-    "fit": "train one fold (or all rows)",
-    "crossval": "every fold (and repetition) in processes of their own; one table, one score",
-    "tune": "try values of any keys of a config, by grid, random or Optuna; drop one entry each",
-    "compare": "experiments side by side: what differs, scores with their spread, time",
-    "validate": "score a trained run on its validation fold, as prediction will see it",
+    "explore": "describe a dataset: samples, sizes, targets, duplicates, shift from train to test, folds",
+    "prepare": "convert and preprocess a dataset once, into PNG or npy files, masks and a table",
+    "run": "run folds, fit, predict, search and submit with one config",
+    "folds": "write the folds file; duplicates and groups stay in one fold",
+    "fit": "train one fold, or on all images",
+    "crossval": "train, predict and score every fold and repetition",
+    "tune": "search values of any keys of a config: grid, random or Optuna; drop-one ablation",
+    "compare": "compare experiments: settings, scores with their spread, time",
+    "validate": "score a trained run on its validation fold",
     "test": "score a trained run on labelled test images",
-    "predict": "write out-of-fold and test predictions of a run, or of all folds",
+    "predict": "write out-of-fold and test predictions of a run, or of every fold",
     "search": "tune the post-processing on out-of-fold predictions",
-    "score": "metric of predictions or of a submission file against the truth",
-    "ensemble": "blend the predictions of several experiments; weights found out of fold",
-    "stack": "a second-level model over out-of-fold predictions, or over their objects",
-    "average": "one checkpoint whose weights are the mean of several of a run",
-    "pseudo": "labels for unlabelled images by trained runs; a fold's truth never reaches them",
-    "adversarial": "can training and test images be told apart; weights that make them alike",
-    "clean": "labels that out-of-fold predictions contradict; weights that leave them out",
-    "features": "what a network makes of every image before its head, computed once",
-    "suggest": "name the images to annotate next; check and note a round of new labels",
-    "report": "one page: folds, curves, calibration, gain of each step, outliers, images",
+    "score": "score out-of-fold predictions or a submission file",
+    "ensemble": "blend the predictions of several experiments",
+    "stack": "train a second-level model on out-of-fold predictions",
+    "average": "average the weights of several checkpoints of a run",
+    "pseudo": "label unlabelled images with trained runs, without leaks between folds",
+    "adversarial": "test whether training and test images differ; weight training images",
+    "clean": "find labels that out-of-fold predictions contradict; weights without them",
+    "features": "compute encoder embeddings of every image",
+    "suggest": "select the images to annotate next; check and record new labels",
+    "report": "write a page about an experiment: folds, curves, calibration, steps, outliers, images",
     "submit": "write the submission file and check it against the sample",
 }
 
 FORMER_VERBS = {"advval": "adversarial"}  # accepted for one release
-PER_FOLD = ("validate", "test", "predict")  # of an experiment folder they run once per fold
 
 HELP = """usage: python cli.py VERB (--config FILE | RUN_FOLDER) [--key value …]
 
+verbs:
 {verbs}
 
-python cli.py VERB --help    the verb's own arguments
-A first run, with data it makes itself:    python cli.py run --config configs/quickstart.yaml
+Options of a verb:             python cli.py VERB --help
+First run, on generated data:  python cli.py run --config configs/quickstart.yaml
 """
 
 
@@ -55,22 +53,6 @@ def help_text() -> str:
     """Every verb with a line each."""
     width = max(map(len, VERBS))
     return HELP.format(verbs="\n".join(f"  {verb:<{width}}  {line}" for verb, line in VERBS.items()))
-
-
-def every_fold(verb: str, arguments: list[str]) -> int | None:
-    """Run a training verb once per fold of an experiment folder; None when the argument is no such folder."""
-    if verb == "fit" or not arguments or arguments[0].startswith("-"):
-        return None
-    folder = Path(arguments[0])
-    if (folder / "config.yaml").is_file() or not any(folder.glob("*/config.yaml")):
-        return None
-    for config in sorted(folder.glob("*/config.yaml")):
-        command = [sys.executable, str(Path(__file__)), verb, str(config.parent), *arguments[1:]]
-        print("$ python cli.py " + " ".join(command[2:]), flush=True)
-        code = subprocess.run(command, check=False).returncode
-        if code:
-            return code
-    return 0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -88,9 +70,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     if {"-h", "--help"} & set(rest):
         print(f"{verb}: {VERBS[verb]}\n")
-    code = every_fold(verb, rest) if verb in PER_FOLD else None
-    if code is not None:
-        return code
     import_module(f"commands.{verb}").main(rest)
     return 0
 
@@ -111,7 +90,7 @@ if __name__ == "__main__":
     except SystemExit as ended:  # a verb's own last word; who asks for the traceback wants that of its cause
         if not ended.code and {"-h", "--help"} & set(sys.argv):
             sys.stdout.flush()
-            os._exit(0)  # taking torch and Lightning down again lasts a second, which a help text need not wait for
+            os._exit(0)  # shutdown with torch loaded takes 1 s; skip it
         wanted = (
             isinstance(ended.__cause__, Exception) and import_module("commands.command_line.errors").traceback_wanted()
         )

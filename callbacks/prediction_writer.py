@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 
 from callbacks.score import as_arrays
 from lightning_modules.streamed_prediction import StreamedPrediction
+from predictions.splits import split_folder
 from predictions.store import PredictionStore
 from preprocessing.sources import Looking, checkpoint_mark
 
@@ -117,8 +118,3 @@ def empty_prediction(array: np.ndarray) -> np.ndarray:
     if array.ndim == 2:
         return array[:0]
     return np.zeros_like(array) if array.ndim > 2 else array
-
-
-def split_folder(split: str) -> str:
-    """Folder name of a split: `val`, `test`, or the name of an image folder."""
-    return Path(split).name

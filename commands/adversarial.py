@@ -1,7 +1,8 @@
 """The verb `adversarial`: can training and test images be told apart, and how should training images weigh?"""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from commands.command_line.training import Parser
+from commands.command_line.parser import parse_options
 from files.tables import comma_hint, read_csv
 from files.writing import write_frame
 from predictions.store import PredictionStore
@@ -97,23 +98,33 @@ def adversarial_weights(
     return Verdict(float(roc_auc_score(target, probability)), float(low), float(high), weights, effective)
 
 
+@dataclass
+class Options:
+    """Options of `adversarial`.
+
+    Args:
+        train: Training images: folder that `features` wrote (features.npy, ids.csv), or CSV of image_id and columns of
+            numbers.
+        test: Test images, in the same form.
+        columns: Columns of the CSVs to use; null: all numbers that both have.
+        model: Classifier of train against test.
+        clip: Bound of the weights, as a multiple (and a part) of their median.
+        group: Column of the CSVs whose groups stay whole.
+        output: CSV to write, for data.weights.
+    """
+
+    train: str
+    test: str
+    columns: list[str] | None = None
+    model: Literal["logistic", "trees"] = "logistic"
+    clip: float = 10.0
+    group: str | None = None
+    output: str = "weights.csv"
+
+
 def main(arguments: list[str]) -> None:
     """Run the verb; `arguments` is what follows it on the command line."""
-    parser = Parser(
-        prog="python cli.py adversarial",
-        usage="python cli.py adversarial --train FOLDER --test FOLDER [--key value …]",
-    )
-    what = "Folder that `features` wrote (features.npy, ids.csv), or a CSV of image_id and columns of numbers."
-    parser.add_argument("--train", type=str, required=True, help=f"Training images. {what}")
-    parser.add_argument("--test", type=str, required=True, help=f"Test images. {what}")
-    parser.add_argument("--columns", type=list[str] | None, default=None, help="Of the CSVs; all numbers of both.")
-    parser.add_argument("--model", type=str, default="logistic", help="logistic or trees.")
-    parser.add_argument("--clip", type=float, default=10.0, help="No image weighs more than so many middle ones.")
-    parser.add_argument("--group", type=str | None, default=None, help="Column of the CSVs whose groups stay whole.")
-    parser.add_argument("--output", type=str, default="weights.csv", help="CSV to write, for data.weights.")
-    chosen = parser.parse_args(arguments)
-    if chosen.model not in MODELS:
-        raise SystemExit(f"error: --model is {chosen.model!r}, expected one of {', '.join(MODELS)}")
+    chosen = parse_options("adversarial", arguments, Options, "--train FOLDER --test FOLDER [--key value …]")
     try:
         ids, train, test, groups = read_both(chosen.train, chosen.test, chosen.columns, chosen.group)
         found = adversarial_weights(train, test, MODELS[chosen.model](), chosen.clip, groups=groups)

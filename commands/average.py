@@ -1,6 +1,7 @@
 """The verb `average`: one checkpoint whose weights are the mean of several."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from lightning_fabric.utilities.apply_func import move_data_to_device
 from torch import Tensor, nn
 
 from augmentations.base import on_batch
+from commands.command_line.command_line import CommandLine
 from commands.command_line.config import read_config
 from compat.torch import is_batch_norm
 from experiments.averaging import average, rank_of, write
@@ -18,24 +20,37 @@ from experiments.run_folder import RunFolder
 from lightning_modules import BaseModule
 
 
+@dataclass
+class Options:
+    """Options of `average`.
+
+    Args:
+        top: Number of the best checkpoints that TopCheckpoints kept to average.
+        last: Number of the newest top-* and snapshot-* checkpoints to average.
+        checkpoints: Checkpoints to average: names in the run, or paths.
+        output: Name of the file to write into checkpoints/.
+        batchnorm: Recompute the statistics of batch norm layers on training data.
+        batches: Number of training batches for these statistics; null: one epoch.
+        device: torch device; null: CUDA where there is one, else the CPU.
+    """
+
+    top: int | None = None
+    last: int | None = None
+    checkpoints: list[str] | None = None
+    output: str = "average"
+    batchnorm: bool = True
+    batches: int | None = None
+    device: str | None = None
+
+
 def main(arguments: list[str]) -> None:
     """Run the verb; `arguments` is what follows it on the command line."""
-
-    def options(parser: Any) -> None:
-        add = parser.add_argument
-        add("--top", type=int | None, default=None, help="Average so many of the best that TopCheckpoints kept.")
-        add("--last", type=int | None, default=None, help="Average so many of the newest top-* and snapshot-*.")
-        add("--checkpoints", type=list[str] | None, default=None, help="Average these: names in the run, or paths.")
-        add("--output", type=str, default="average", help="Name of the file that is written into checkpoints/.")
-        add("--batchnorm", type=bool, default=True, help="Estimate statistics of batch norms again on training data.")
-        add("--batches", type=int | None, default=None, help="Batches for that; one epoch unless given.")
-        add("--device", type=str | None, default=None, help="torch device; CUDA where there is one.")
-
-    config = read_config("average", arguments, options, searched=False)
+    config = read_config("average", arguments, Options, "RUN_FOLDER", searched=False, loaders=True)
     try:
-        if not arguments or not (Path(arguments[0]) / "config.yaml").is_file():
+        folder = CommandLine.read(arguments).folder()
+        if folder is None or not (folder / "config.yaml").is_file():
             raise ValueError("give the folder of one run: python cli.py average runs/<experiment>/fold0 --top 3")
-        run, chosen = RunFolder(arguments[0]), config.options
+        run, chosen = RunFolder(folder), config.options
         files = choose(run, chosen.top, chosen.last, chosen.checkpoints)
         content = average(files)
         if chosen.batchnorm:

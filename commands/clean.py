@@ -1,12 +1,13 @@
 """The verb `clean`: labels that models which did not see them contradict."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from commands.command_line.config import read_config
+from experiments.fold_stores import Missing
 from experiments.stored_predictions import out_of_fold
 from files.writing import write_frame
 
@@ -41,16 +42,28 @@ def suspects(labels: np.ndarray, probabilities: np.ndarray, threshold: float = 0
     return np.where(distance >= threshold, distance, 0.0)
 
 
+@dataclass
+class Options:
+    """Options of `clean`.
+
+    Args:
+        threshold: Smallest distance of label and out-of-fold probability of a suspect, above 0 and at most 1.
+        scaled: Divide the probabilities of each class by the median of its positives first.
+        name: Name of the image-level output that is compared.
+        output: Folder to write to; null: <runs>/<experiment>/clean.
+        missing: Whether to refuse or to skip folds of the folds file without a run.
+    """
+
+    threshold: float = 0.8
+    scaled: bool = False
+    name: str = "label"
+    output: str | None = None
+    missing: Missing = "refuse"
+
+
 def main(arguments: list[str]) -> None:
     """Write `suspects.csv`, worst first, and `weights.csv` with 0 for them, which `data.weights` takes."""
-
-    def options(parser: Any) -> None:
-        parser.add_argument("--threshold", type=float, default=0.8, help="Least distance of label and prediction.")
-        parser.add_argument("--scaled", type=bool, default=False, help="Scale each class by its positives' median.")
-        parser.add_argument("--name", type=str, default="label", help="Image-level output that is compared.")
-        parser.add_argument("--output", type=str | None, default=None, help="Folder; <runs>/<experiment>/clean.")
-
-    config = read_config("clean", arguments, options, folds=True)
+    config = read_config("clean", arguments, Options, folds=True)
     name, folder = config.options.name, Path(config.options.output or config.experiment / "clean")
     cases = sorted(out_of_fold(config), key=lambda case: case.image_id)
     if not cases:

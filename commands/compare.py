@@ -1,14 +1,17 @@
 """`compare`: experiments side by side: configs, scores with their spread, time, differences by fold and by image."""
 
-import argparse
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from commands.command_line.command_line import CommandLine
+from commands.command_line.parser import parse_options
 from evaluation.interval import paired_interval
 from experiments.differences import MISSING, differences, short
+from experiments.fold_stores import Missing
 from experiments.summaries import Summary, summarise
 from experiments.tables import as_text
 from files.writing import write_csv
@@ -16,22 +19,33 @@ from files.writing import write_csv
 COLUMNS = ("experiment", "score", "spread", "folds", "best_epochs", "time", "parameters", "from")
 
 
+TAKES = "RUN RUN … [--key value …]"
+DESCRIPTION = """Experiment or run folders; the first is what others are compared with: what differs in their configs,
+the mean score of their folds with its standard deviation (of crossval where it was run, else of fit's
+best validation), time, size; differences fold by fold and image by image."""
+
+
+@dataclass
+class Options:
+    """Options of `compare`.
+
+    Args:
+        output: CSV to write, with a row per experiment and all that differs; null writes none.
+        missing: Whether to refuse or to skip folds of the folds file without a run.
+    """
+
+    output: str | None = None
+    missing: Missing = "refuse"
+
+
 def main(arguments: list[str]) -> None:
     """Print the comparison; `arguments` is what follows the verb."""
-    parser = argparse.ArgumentParser(
-        prog="python cli.py compare",
-        description="Experiments side by side: what differs in their configs, the mean score of their folds with its "
-        "standard deviation (of crossval where it was run, else of fit's best validation), time, size; differences "
-        "fold by fold and image by image against the first.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("runs", nargs="+", help="experiment or run folders; the first is what others are compared with")
-    parser.add_argument("--output", help="CSV with a row per experiment, all that differs included")
-    absent = "folds of the folds file without a run: refuse an experiment that lacks some, or skip them"
-    parser.add_argument("--missing", choices=("refuse", "skip"), default="refuse", help=absent)
-    options = parser.parse_args(arguments)
+    line = CommandLine.read(arguments)
+    options = parse_options("compare", line.flags(), Options, TAKES, DESCRIPTION)
+    if not line.paths:
+        raise SystemExit(f"error: no experiment to compare: python cli.py compare {TAKES}")
     try:
-        summaries = [summarise(path, options.missing) for path in options.runs]
+        summaries = [summarise(path, options.missing) for path in line.paths]
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(f"error: {error}") from None
     different = differences([summary.config for summary in summaries])

@@ -1,28 +1,24 @@
 """`crossval`: every fold of every repetition, as many at a time as there are GPUs; one table, one score."""
 
-import argparse
 import copy
-import os
-import queue
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from commands.command_line.config import read_config
+from commands.command_line.passed_on import check_counts, options_and_settings
 from evaluation.divide import TRAIN_ONLY
 from evaluation.folds import read_folds
 from evaluation.interval import bootstrap_interval
 from evaluation.metrics.base import CompetitionMetric
-from experiments.arguments import check_order, config_files, experiment_name, flags_for_offline, setting
 from experiments.configuration import OfflineConfig
-from experiments.devices import visible_devices
-from experiments.members import Call, Member, make_members, train_member
+from experiments.devices import job_environments, run_tasks
+from experiments.fit_settings import FitSettings
+from experiments.members import Call, Member, make_folds_file, make_members, train_member
 from experiments.processes import children_end_with_us, launch
 from experiments.run_facts import best_epoch, training_seconds
 from experiments.stored_predictions import out_of_fold
@@ -33,21 +29,37 @@ from postprocessing.search import Case
 from predictions.store import PredictionStore
 
 COLUMNS = ("repeat", "fold", "seed", "best_epoch", "score", "seconds", "state", "run")
-REFUSED = ("--overwrite", "--ckpt_path", "--data.fold", "--data.init_args.fold", "--run_folder", "--cv.repeat")
+REFUSED = ("overwrite", "ckpt_path", "data.fold", "run_folder", "cv.repeat")
+
+
+@dataclass
+class Options:
+    """Options of `crossval`.
+
+    Args:
+        folds: Folds to train, such as 0,1,2; null: all of the folds file.
+        repeats: Number of repetitions, each with a new division; null: `cv.repeats`.
+        seed_per_fold: Give every fold a division of its own; null: `cv.seed_per_fold`.
+        devices: GPUs by number, such as 0,1; `auto` for all of them, `none` for the CPU.
+        jobs: Number of runs trained at a time; null: one per GPU, on the CPU one.
+    """
+
+    folds: str | None = None
+    repeats: int | None = None
+    seed_per_fold: bool | None = None
+    devices: str = "auto"
+    jobs: int | None = None
 
 
 def main(arguments: list[str], call: Call = launch) -> None:
     """Train, predict and score all members; `arguments` is what follows the verb."""
     options, given = parse(arguments)
-    files = config_files(given)
-    name = setting(files, given, "experiment", None) or experiment_name(given)
-    experiment = Path(setting(files, given, "runs", "runs")) / name
-    folds = Path(setting(files, given, "data.folds", None) or f"folds/{experiment_name(given)}.csv")
+    experiment = given.experiment_folder()
     with children_end_with_us():
-        members = plan(options, given, experiment, folds, call)
+        members = plan(options, given, experiment, call)
         failed = train_all(members, given, options, call)
     trained = [member for member in members if member.name not in failed]
-    scores, divisions, mean = score_members(trained, flags_for_offline(given), experiment)
+    scores, divisions, mean = score_members(trained, given.offline(), experiment)
     rows = table(members, failed, dict(zip((member.name for member in trained), scores, strict=True)))
     write_csv(experiment / "crossval.csv", COLUMNS, rows)
     print("\n" + as_text(COLUMNS, rows))
@@ -68,42 +80,22 @@ def main(arguments: list[str], call: Call = launch) -> None:
     print(f"next:  python cli.py search {experiment}\n       python cli.py submit {experiment}")
 
 
-def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+def parse(arguments: list[str]) -> tuple[Options, FitSettings]:
     """The verb's own options, and what is passed on to `fit`."""
-    parser = argparse.ArgumentParser(
-        prog="python cli.py crossval",
-        usage="python cli.py crossval --config FILE [options] [--key value …]",
-        description="Train, predict and score every fold; other flags go to fit. Finished members are skipped.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--folds", help="folds to train, such as 0,1,2; all of the folds file unless given")
-    parser.add_argument("--repeats", type=int, help="repetitions with new divisions; cv.repeats, else 1")
-    parser.add_argument("--seed_per_fold", type=yaml.safe_load, help="a division per fold; cv.seed_per_fold")
-    parser.add_argument("--devices", default="auto", help="GPUs by number, such as 0,1; `auto` all, `none` the CPU")
-    parser.add_argument("--jobs", type=int, help="members trained at a time; one per GPU, on the CPU one")
-    options, given = parser.parse_known_args(arguments)
-    check_order(given)
-    files = config_files(given)
-    missing = [str(file) for file in files if not file.is_file()]
-    if not files or missing:
-        raise SystemExit(f"error: no config file {missing[0]}" if missing else "error: crossval needs --config FILE")
-    wrong = [flag for argument in given if (flag := argument.split("=")[0]) in REFUSED]
-    if wrong:
-        raise SystemExit(f"error: {wrong[0]} is not for crossval, which settles it for each member; leave it out")
+    takes = "--config FILE [options] [--key value …]"
+    description = "Train, predict and score every fold; other flags go to fit. Finished members are skipped."
+    options, given = options_and_settings("crossval", arguments, Options, takes, description, REFUSED, "member")
     if options.repeats is None:
-        options.repeats = int(setting(files, given, "cv.repeats", 1))
+        options.repeats = int(given.setting("cv.repeats", 1))
     if options.seed_per_fold is None:
-        options.seed_per_fold = str(setting(files, given, "cv.seed_per_fold", False)).lower() == "true"
-    if options.repeats < 1 or (options.jobs is not None and options.jobs < 1):
-        raise SystemExit(f"error: --repeats {options.repeats} and --jobs {options.jobs}: expected 1 or more")
+        options.seed_per_fold = str(given.setting("cv.seed_per_fold", False)).lower() == "true"
+    check_counts(repeats=options.repeats, jobs=options.jobs)
     return options, given
 
 
-def plan(options: argparse.Namespace, given: list[str], experiment: Path, folds: Path, call: Call) -> list[Member]:
+def plan(options: Options, given: FitSettings, experiment: Path, call: Call) -> list[Member]:
     """The members, with their folds files made."""
-    files, offline = config_files(given), flags_for_offline(given)
-    if not folds.is_file() and call(["folds", *offline, "--data.folds", str(folds)]):
-        raise SystemExit("error: `folds` failed, so nothing can be trained")
+    folds = make_folds_file(given, call)
     present = sorted(set(read_folds(folds)["fold"]) - {TRAIN_ONLY})
     try:
         numbers = present if options.folds is None else sorted({int(part) for part in options.folds.split(",")})
@@ -111,51 +103,34 @@ def plan(options: argparse.Namespace, given: list[str], experiment: Path, folds:
         raise SystemExit(f"error: --folds {options.folds}: expected numbers such as 0,1,2") from None
     if absent := sorted(set(numbers) - set(present)):
         raise SystemExit(f"error: --folds: {folds} has no fold {absent[0]}, only {present}")
-    seed = int(setting(files, given, "seed_everything", 0))
-    members = make_members(experiment, folds, numbers, options.repeats, seed, options.seed_per_fold)
+    seed = int(given.setting("seed_everything", 0))
+    members = make_members(experiment, folds, numbers, options.repeats or 1, seed, bool(options.seed_per_fold))
     for file, repeat in dict.fromkeys((member.folds, member.repeat) for member in members):
-        if not file.is_file() and call(["folds", *offline, "--cv.repeat", str(repeat), "--data.folds", str(file)]):
+        own = given.offline().with_flags({"cv.repeat": repeat, "data.folds": file})
+        if not file.is_file() and call(["folds", *own.arguments()]):
             raise SystemExit(f"error: `folds` failed for repetition {repeat}")
     return members
 
 
-def train_all(members: list[Member], given: list[str], options: argparse.Namespace, call: Call) -> dict[str, str]:
+def train_all(members: list[Member], given: FitSettings, options: Options, call: Call) -> dict[str, str]:
     """Train the members, some at a time; returns why some failed, by name."""
-    devices = visible_devices(options.devices)
-    jobs = min(options.jobs or max(1, len(devices)), len(members))
-    free: queue.Queue[str | None] = queue.Queue()
-    for slot in range(jobs):
-        free.put(devices[slot % len(devices)] if devices else None)
+    environments = job_environments(options.devices, options.jobs, len(members))
     failed: dict[str, str] = {}
 
-    def train(member: Member) -> None:
-        device, begin = free.get(), time.monotonic()
-        environment = {} if device is None else {"CUDA_VISIBLE_DEVICES": device}
-        if jobs > 1 and device is None and "OMP_NUM_THREADS" not in os.environ:
-            environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))
+    def train(member: Member, environment: dict[str, str]) -> None:
+        begin, device = time.monotonic(), environment.get("CUDA_VISIBLE_DEVICES")
         member.run.path.mkdir(parents=True, exist_ok=True)
-        log = member.run.path / "crossval.log" if jobs > 1 else None
+        log = member.run.path / "crossval.log" if len(environments) > 1 else None
         where = ("" if device is None else f" on GPU {device}") + ("" if log is None else f", output in {log}")
         print(f"# {member.name}, seed {member.seed}{where}", flush=True)
         try:
             train_member(member, given, call, environment, log)
         except Exception as error:  # the others go on, and the end names it
             failed[member.name] = f"{error} ({member.run.path})"
-        finally:
-            free.put(device)
         state = f"failed: {failed[member.name]}" if member.name in failed else "done"
         print(f"# {member.name} {state} after {time.monotonic() - begin:.0f} s", flush=True)
 
-    if jobs == 1:
-        for member in members:
-            train(member)
-    else:
-        pool = ThreadPoolExecutor(jobs)
-        try:
-            for done in [pool.submit(train, member) for member in members]:
-                done.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    run_tasks(members, train, environments)
     return failed
 
 
@@ -173,15 +148,15 @@ def table(members: Sequence[Member], failed: dict[str, str], scores: dict[str, f
     return rows
 
 
-def member_cases(member: Member, arguments: list[str]) -> tuple[OfflineConfig, list[Case]]:
+def member_cases(member: Member, settings: FitSettings) -> tuple[OfflineConfig, list[Case]]:
     """The validation images of a member with its predictions and their truth."""
-    given = [*arguments, "--data.folds", str(member.folds), "--data.fold", str(member.fold)]
-    config = replace(read_config("crossval", given, lambda parser: None), runs=[member.run])
+    own = settings.with_flags({"data.folds": member.folds, "data.fold": member.fold})
+    config = replace(read_config("crossval", own.arguments()), runs=[member.run])
     return config, out_of_fold(config)
 
 
 def score_members(
-    members: Sequence[Member], arguments: list[str], experiment: Path
+    members: Sequence[Member], settings: FitSettings, experiment: Path
 ) -> tuple[list[float], dict[int, CompetitionMetric], CompetitionMetric | None]:
     """Score trained members.
 
@@ -191,7 +166,7 @@ def score_members(
 
     Args:
         members: with predictions of their validation images.
-        arguments: configs and flags that offline verbs know.
+        settings: configs and flags that offline verbs know.
         experiment: folder.
 
     Returns:
@@ -204,7 +179,7 @@ def score_members(
     rows: list[tuple[Any, ...]] = []
     config = None
     for member in members:
-        config, cases = member_cases(member, arguments)
+        config, cases = member_cases(member, settings)
         division = divisions.setdefault(member.repeat, config.competition.metric)
         for case in cases:
             truth = case.truth()

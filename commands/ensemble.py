@@ -2,14 +2,14 @@
 
 import shutil
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from commands.command_line.config import read_config
+from commands.command_line.members import errors_alone, read_members
 from datamodules.table import rows_of
 from ensembling.blend import WEIGHTED, Blend, Rule
 from ensembling.box_rules import BoxRule
@@ -20,67 +20,77 @@ from ensembling.scoring import Scoring
 from ensembling.stream import Stream, write
 from ensembling.weights import Found, Weights, as_whole, best_cross_fitted, better, parts_of
 from evaluation.folds import read_folds
-from experiments.arguments import OFFLINE_KEYS, config_file
 from experiments.configuration import OfflineConfig
-from experiments.fold_stores import Missing, check_folds_there
-from experiments.run_folder import RunFolder
-from experiments.yaml_files import read_yaml
+from experiments.derived import DerivedExperiment, check_members
+from experiments.fold_stores import Missing
 from files.paths import file_hash, text_hash
-from files.writing import write_yaml
 from predictions.store import PredictionStore
 
 RUN = "ensemble"  # the one run of the experiment that the verb writes: search, score and submit find it as a fold
 SEARCHES = ("hill_climb", "simplex", "least_squares")
 
 
+@dataclass
+class Options:
+    """Options of `ensemble`.
+
+    Args:
+        output: Folder of the experiment to write, such as runs/ens.
+        rule: How predictions become one; `weighted` is a mean whose weights are searched.
+        weights: Weights of the members: numbers, or a search on out-of-fold scores; null: equal, or hill_climb for the
+            rule `weighted`.
+        rounds: Number of additions of the hill climbing.
+        floor: Smallest probability, for the rules geometric, harmonic and logit.
+        votes: Number of members that must agree, for the rule vote; null: more than half.
+        threshold: Probability above which a member says yes, for the rules vote and union; one, or one for each member.
+        fallback: Rule for images where nothing has enough votes, for the rule vote.
+        commonest: Classes of an image that has none even then, for the rule vote.
+        agreement: Smallest Dice coefficient of masks that agree, for the rule union.
+        softmax: Names of outputs whose classes sum to 1 and shall go on to.
+        outputs: Names of outputs to take; null: all.
+        heads: Common outputs of members with other classes: {runs/b: {label: "label[1]"}}, sums as label[1, 2].
+        boxes: Names of outputs that are boxes (n, 6): x1, y1, x2, y2, score, label.
+        box_rule: How boxes are merged.
+        box_iou: IoU from which two boxes are one.
+        splits: Splits to ensemble; null: all that the members have.
+        missing: Whether to refuse or to skip images that a member lacks, and folds without a run.
+        duplicates: duplicates.csv of explore: duplicates share their labels.
+        score: Score the members and the ensemble out of fold.
+        dtype: Type of the stored maps.
+        processes: Number of worker processes of the scoring; null: one per CPU.
+    """
+
+    output: str
+    rule: Rule = "mean"
+    weights: list[float] | Literal["equal", "hill_climb", "simplex", "least_squares"] | None = None
+    rounds: int = 20
+    floor: float = 1e-3
+    votes: int | None = None
+    threshold: float | list[float] = 0.5
+    fallback: Literal["none", "union"] = "none"
+    commonest: list[int] = field(default_factory=list)
+    agreement: float = 0.7
+    softmax: list[str] = field(default_factory=list)
+    outputs: list[str] | None = None
+    heads: dict[str, dict[str, str]] = field(default_factory=dict)
+    boxes: list[str] = field(default_factory=list)
+    box_rule: BoxRule = "wbf"
+    box_iou: float = 0.55
+    splits: list[str] | None = None
+    missing: Missing = "refuse"
+    duplicates: str | None = None
+    score: bool = True
+    dtype: Literal["uint8", "float16", "float32"] = "uint8"
+    processes: int | None = None
+
+
 def main(arguments: list[str]) -> None:
     """Run the verb; `arguments` is what follows it on the command line."""
-    count = next((n for n, argument in enumerate(arguments) if argument.startswith("-")), len(arguments))
-    paths, flags = arguments[:count], arguments[count:]
-    wrong = [flag for flag in flags if flag.startswith(OFFLINE_KEYS)]
-    if wrong:
-        raise SystemExit(
-            f"error: {wrong[0]}: the verbs after this one would not know of it; put it into a --config FILE"
-        )
-    try:
-        members = [Member(path) for path in paths]
-        given = any(flag.split("=")[0] in ("--config", "-c") for flag in flags)
-        if not given and not {"--help", "-h"} & set(flags):
-            flags = ["--config", str(config_of(members)), *flags]
-        config = read_config("ensemble", flags, options, searched=False)
-        check_members(members, config.options.missing)
-        Ensemble(config, members, Path(config_file(flags))).run()
-    except (ValueError, KeyError, OSError) as error:
-        raise SystemExit(f"error: {error.args[0] if isinstance(error, KeyError) else error}") from error
-
-
-def options(parser: Any) -> None:
-    """The verb's own arguments; the members come before them, as run folders, experiments or prediction folders."""
-    add = parser.add_argument
-    add("--output", type=str, required=True, help="Folder of the experiment to write: runs/ens.")
-    add("--rule", type=Rule, default="mean", help="How predictions are made one; `weighted` searches a mean's weights.")
-    weights = list[float] | Literal["equal", "hill_climb", "simplex", "least_squares"] | None
-    add("--weights", type=weights, default=None, help="Of the members: numbers, or a search on out-of-fold scores.")
-    add("--rounds", type=int, default=20, help="Additions of the hill climbing.")
-    add("--floor", type=float, default=1e-3, help="Least probability, for geometric, harmonic and logit.")
-    add("--votes", type=int | None, default=None, help="Members that must agree, for vote; more than half.")
-    add("--threshold", type=float | list[float], default=0.5, help="Above it a member says yes, for vote and union.")
-    add("--fallback", type=Literal["none", "union"], default="none", help="For vote, where nothing has enough votes.")
-    add("--commonest", type=list[int], default=[], help="For vote: classes of an image without any even so.")
-    add("--agreement", type=float, default=0.7, help="Least Dice coefficient of masks that agree, for union.")
-    add("--softmax", type=list[str], default=[], help="Outputs whose classes sum to 1 and shall go on to.")
-    add("--outputs", type=list[str] | None, default=None, help="Outputs to take; all.")
-    heads = 'Common outputs of members with other classes: {runs/b: {label: "label[1]"}}, sums as label[1, 2].'
-    add("--heads", type=dict[str, dict[str, str]], default={}, help=heads)
-    add("--boxes", type=list[str], default=[], help="Outputs that are boxes (n, 6): x1, y1, x2, y2, score, label.")
-    add("--box_rule", type=BoxRule, default="wbf", help="How boxes are merged.")
-    add("--box_iou", type=float, default=0.55, help="Overlap from which two boxes are one.")
-    add("--splits", type=list[str] | None, default=None, help="Splits to ensemble; all that the members have.")
-    add("--missing", type=Missing, default="refuse", help="Images that a member lacks, and folds without a run.")
-    add("--duplicates", type=str | None, default=None, help="duplicates.csv of explore: copies share their labels.")
-    add("--score", type=bool, default=True, help="Score the members and the ensemble out of fold.")
-    add("--dtype", type=Literal["uint8", "float16", "float32"], default="uint8", help="Of the stored maps.")
-    add("--processes", type=int | None, default=None, help="Worker processes of the scoring; one per CPU.")
+    with errors_alone():
+        no_members = "no members: python cli.py ensemble RUN RUN … --output FOLDER"
+        line = read_members("ensemble", arguments, Options, "RUN RUN …", no_members)
+        check_members(line.members, line.config.options.missing)
+        Ensemble(line.config, line.members, line.file).run()
 
 
 class Ensemble:
@@ -96,8 +106,8 @@ class Ensemble:
     """
 
     def __init__(self, config: OfflineConfig, members: list[Member], file: Path) -> None:
-        self.config, self.members, self.file, self.chosen = config, members, file, config.options
-        chosen, self.output = self.chosen, Path(config.options.output)
+        self.config, self.members, self.chosen = config, members, config.options
+        chosen = self.chosen
         fields = ("rule", "floor", "votes", "threshold", "fallback", "commonest", "agreement", "softmax", "outputs")
         fields += ("boxes", "box_rule", "box_iou")
         self.blend = Blend(**{name: getattr(chosen, name) for name in fields})
@@ -115,12 +125,11 @@ class Ensemble:
             raise ValueError(f"--weights has {len(self.given)} numbers for {count} members; give one each")
         set_heads(members, chosen.heads, self.blend.outputs)
         self.groups = read_groups(chosen.duplicates) if chosen.duplicates is not None else {}
-        check_output(self.output, members)
+        self.made = DerivedExperiment(Path(chosen.output), RUN, members, file)
 
     def run(self) -> None:
         """Find the weights, write the stores, then the config by which other verbs find them."""
-        config, run = self.config, RunFolder(self.output / RUN)
-        streams = {}
+        config, streams = self.config, {}
         for split in self.splits():
             parts = [member.open(split) for member in self.members]
             streams[split] = Stream(parts, self.blend, common_ids(parts, self.chosen.missing == "skip"))
@@ -133,22 +142,22 @@ class Ensemble:
         elif self.method is not None:
             raise ValueError(f"--weights {self.method}: there are no out-of-fold predictions to find weights on")
         try:
-            self.write(run, streams, part, found)
+            self.write(streams, part, found)
         except (ValueError, KeyError):
             # What is refused leaves nothing; what was cut off goes on.
-            shutil.rmtree(run.path, ignore_errors=True)
+            shutil.rmtree(self.made.run.path, ignore_errors=True)
             with suppress(OSError):  # it holds more
-                self.output.rmdir()
+                self.made.folder.rmdir()
             raise
-        print(f"next:  python cli.py search {self.output}\n       python cli.py submit {self.output}")
+        self.made.print_next()
 
-    def write(self, run: RunFolder, streams: dict[str, Stream], part: dict[str, int], found: Found | None) -> None:
+    def write(self, streams: dict[str, Stream], part: dict[str, int], found: Found | None) -> None:
         """Write the stores of all splits, and the config last."""
         best = found.weights if found is not None else self.given
         by_part = found.by_part if found is not None else {}
         for split, stream in streams.items():
             weights = {one: by_part[part[one]] for one in stream.ids} if split == OUT_OF_FOLD and by_part else {}
-            store = PredictionStore(run.predictions / split)
+            store = PredictionStore(self.made.run.predictions / split)
             count = write(
                 stream,
                 store,
@@ -158,10 +167,9 @@ class Ensemble:
                 self.groups,
             )
             print(f"{split}: {len(stream.ids)} images, {count} of them written now: {store.path}")
-            searched = self.output / "searched.yaml"
-            if count and split == OUT_OF_FOLD and searched.is_file():
-                print(f"{searched} was tuned on other predictions: run search again, or delete it")
-        self.save(run, best, found)
+            if count and split == OUT_OF_FOLD:
+                self.made.note_old_chain()
+        self.made.save(self.facts(best, found), {})
 
     def splits(self) -> list[str]:
         """The splits to ensemble."""
@@ -245,40 +253,14 @@ class Ensemble:
         settings = {name: value for name, value in asdict(self.blend).items() if name != "ranks"}
         return text_hash(repr([members, sorted(settings.items()), weights, copies, self.chosen.dtype, stream.ids]))
 
-    def save(self, run: RunFolder, best: Weights, found: Found | None) -> None:
-        """The config (the first member's, under a new name) and what the ensemble is made of; the config last."""
-        first = next((RunFolder(path) for member in self.members for path in member.runs), None)
-        known = first.read_facts().get("folds_hash") if first is not None else None
-        facts: dict[str, Any] = {"members": [str(member.path) for member in self.members], "rule": self.blend.rule}
-        facts |= {"weights": [weight / sum(best) for weight in best], "state": "finished"}
+    def facts(self, best: Weights, found: Found | None) -> dict[str, Any]:
+        """What the ensemble is made of, for `run.json`."""
+        facts: dict[str, Any] = {"rule": self.blend.rule, "weights": [weight / sum(best) for weight in best]}
         if found is not None:
             facts |= {"singles": found.singles, "equal": found.equal, "in_sample": found.in_sample}
             facts |= {"cross_fitted": found.cross_fitted, "evaluations": found.evaluations}
             facts["weights_without"] = {str(k): [w / sum(v) for w in v] for k, v in found.by_part.items()}
-        run.write_facts(**facts, **({"folds_hash": known} if known is not None else {}))
-        content = read_yaml(self.file) | {
-            "experiment": self.output.name,
-            "runs": str(self.output.parent),
-        }
-        write_yaml(run.config, content)
-
-
-def config_of(members: list[Member]) -> Path:
-    """The config of the first member that has one."""
-    if not members:
-        raise ValueError("no members: python cli.py ensemble RUN RUN … --output FOLDER")
-    for member in members:
-        for run in member.runs:
-            return run / "config.yaml"
-    raise ValueError(f"{members[0].path} holds predictions and no config.yaml; give --config FILE")
-
-
-def check_members(members: list[Member], missing: Missing) -> None:
-    """Refuse experiments that lack some of their folds; a run that was named is all that is asked for."""
-    for member in members:
-        runs = [RunFolder(path) for path in member.runs]
-        if [run.path for run in runs] != [member.path]:
-            check_folds_there(member.path, runs, missing)
+        return facts
 
 
 def set_heads(members: list[Member], heads: dict[str, dict[str, str]], outputs: list[str] | None) -> None:
@@ -295,13 +277,3 @@ def set_heads(members: list[Member], heads: dict[str, dict[str, str]], outputs: 
             own[0].heads = Heads(common)
         except ValueError as error:
             raise ValueError(f"--heads of {path}: {error}") from error
-
-
-def check_output(output: Path, members: list[Member]) -> None:
-    """Refuse to write among the members, or into an experiment that was trained."""
-    for member in members:
-        if output.resolve() == member.path.resolve() or output.resolve() in member.path.resolve().parents:
-            raise ValueError(f"--output {output} holds the member {member.path}; name another folder")
-    trained = [path.parent.name for path in output.glob("*/config.yaml") if path.parent.name != RUN]
-    if trained or (output / "config.yaml").is_file():
-        raise ValueError(f"--output {output} holds a trained run ({', '.join(trained) or output.name}); name another")

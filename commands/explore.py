@@ -1,35 +1,64 @@
 """The verb `explore`: the report of a dataset before the first training."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from commands.command_line.command_line import CommandLine
 from commands.command_line.config import read_config
 from commands.command_line.findings import print_findings
-from commands.command_line.training import Parser
+from commands.command_line.parser import parse_options
 from exploration.shift import compare_files
 from reports.page import Finding, Report
 
-# --- explore ---------------------------------------------------------------------------------------------------------
+
+@dataclass
+class Options:
+    """Options of `explore`.
+
+    Args:
+        labels: CSV of labels that is compared with another, without a config: python cli.py explore --labels --help
+        output: Folder to write to; null: <runs>/<experiment>/explore.
+        limit: Number of images of each split to look at; null: all.
+        processes: Number of worker processes; null: one per CPU.
+        samples: Number of pictures in the grid of each split.
+        correlation: Smallest correlation of each channel of near duplicates.
+    """
+
+    labels: str | None = None
+    output: str | None = None
+    limit: int | None = None
+    processes: int | None = None
+    samples: int = 20
+    correlation: float = 0.95
+
+
+@dataclass
+class LabelOptions:
+    """Options of `explore --labels`.
+
+    Args:
+        labels: CSV of the training labels.
+        reference: CSV to compare with: test labels, a tuning set, a site.
+        label_column: Column of the labels in both files.
+        separator: Text between the labels of one field; null: a field is one label.
+        id_column: Column of the sample's id, where a CSV has a row per label.
+        output: Folder for report.html and shift.csv; null writes none.
+    """
+
+    labels: str
+    reference: str
+    label_column: str
+    separator: str | None = None
+    id_column: str | None = None
+    output: str | None = None
 
 
 def main(arguments: list[str]) -> None:
     """Write the report of a dataset, or compare the labels of two CSVs."""
-    if any(argument.split("=")[0] == "--labels" for argument in arguments):
+    if any(flag.key == "labels" for flag in CommandLine.read(arguments).settings.flags):
         compare_labels(arguments)
         return
-
-    def options(parser: Any) -> None:
-        labels = "Two CSVs of labels alone are compared without a config: python cli.py explore --help --labels"
-        parser.add_argument("--labels", type=str | None, default=None, help=labels)
-        parser.add_argument("--output", type=str | None, default=None, help="Folder; <runs>/<experiment>/explore.")
-        parser.add_argument("--limit", type=int | None, default=None, help="Look at so many images of each split.")
-        parser.add_argument("--processes", type=int | None, default=None, help="Worker processes; one per CPU.")
-        parser.add_argument("--samples", type=int, default=20, help="Pictures in the grid of each split.")
-        parser.add_argument(
-            "--correlation", type=float, default=0.95, help="Least correlation of each channel of near duplicates."
-        )
-
-    config = read_config("explore", arguments, options)
+    config = read_config("explore", arguments, Options)
     from reports.dataset.explore import explore
 
     chosen = config.options
@@ -45,16 +74,8 @@ def main(arguments: list[str]) -> None:
 
 def compare_labels(arguments: list[str]) -> None:
     """`explore --labels train.csv --reference test.csv --label_column Target`: no config and no images are needed."""
-    parser = Parser(prog="python cli.py explore", description="compare the labels of two CSV files")
-    parser.add_argument("--labels", type=str, required=True, help="CSV of the training labels.")
-    parser.add_argument("--reference", type=str, required=True, help="CSV to compare with: test, tuning set, a site.")
-    parser.add_argument("--label_column", type=str, required=True, help="Column of the labels in both.")
-    parser.add_argument("--separator", type=str | None, default=None, help="Between the labels of one field.")
-    parser.add_argument(
-        "--id_column", type=str | None, default=None, help="Column of the sample's id, where a CSV has a row per label."
-    )
-    parser.add_argument("--output", type=str | None, default=None, help="Folder for report.html and shift.csv.")
-    chosen = parser.parse_args(arguments)
+    takes = "--labels CSV --reference CSV --label_column NAME [--key value …]"
+    chosen = parse_options("explore", arguments, LabelOptions, takes, "Compare the labels of two CSV files.")
     try:
         shift = compare_files(chosen.labels, chosen.reference, chosen.label_column, chosen.separator, chosen.id_column)
     except (ValueError, FileNotFoundError) as error:
@@ -78,6 +99,3 @@ def compare_labels(arguments: list[str]) -> None:
     report.write("shift.csv", shift.rows.to_csv(index=False).encode())
     report.save(output / "report.html")
     print(f"the report: {output / 'report.html'}; table: {output / 'shift.csv'}")
-
-
-# --- suggest ---------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from commands.command_line.command_line import CommandLine
 from commands.command_line.config import read_config
 from datamodules.cache import settings_of
 from datamodules.decoder import Decoder
@@ -87,24 +89,38 @@ class FeatureExtractor:
         return text_hash(digest.hexdigest() + json.dumps(settings))
 
 
+@dataclass
+class Options:
+    """Options of `features`.
+
+    Args:
+        encoder: Name of a timm model, such as resnet152, where no trained run is given.
+        pretrained: Load pretrained weights, from $WEIGHTS_DIR, else from timm's hub.
+        pooling: Pooling of the timm model: native, avg, max, catavgmax or gem.
+        size: Height and width in pixels that images are resized to; null: as they are, or as the run has them.
+        input_range: Pixel value that means 1.0.
+        checkpoint: Checkpoint of the trained run: best or last.
+        split: train (every training image), test, or a folder of images.
+        output: Folder to write to; null: <runs>/<experiment>/features/<split>.
+        device: torch device; null: CUDA where there is one, else the CPU.
+    """
+
+    encoder: str | None = None
+    pretrained: bool = True
+    pooling: str = "native"
+    size: list[int] | None = None
+    input_range: float = 255.0
+    checkpoint: str = "best"
+    split: str = "train"
+    output: str | None = None
+    device: str | None = None
+
+
 def main(arguments: list[str]) -> None:
     """Run the verb; `arguments` is what follows it on the command line."""
-
-    def options(parser: Any) -> None:
-        add = parser.add_argument
-        add("--encoder", type=str | None, default=None, help="timm model, where no trained run is given: resnet152.")
-        add("--pretrained", type=bool, default=True, help="With its weights: $WEIGHTS_DIR, else timm's hub.")
-        add("--pooling", type=str, default="native", help="native, avg, max, catavgmax or gem.")
-        add("--size", type=list[int] | None, default=None, help="[height, width] that images are resized to.")
-        add("--input_range", type=float, default=255.0, help="Pixel value that means 1.0.")
-        add("--checkpoint", type=str, default="best", help="best or last, of a trained run.")
-        add("--split", type=str, default="train", help="train (every training image), test, or a folder of images.")
-        add("--output", type=str | None, default=None, help="Folder; <runs>/<experiment>/features/<split>.")
-        add("--device", type=str | None, default=None, help="torch device; CUDA where there is one.")
-
-    config = read_config("features", arguments, options, searched=False)
+    config = read_config("features", arguments, Options, searched=False)
     try:
-        write_features(config, Path(arguments[0]) if arguments and not arguments[0].startswith("-") else None)
+        write_features(config, CommandLine.read(arguments).folder())
     except (ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from error
 
@@ -150,7 +166,7 @@ def write_features(config: OfflineConfig, run: Path | None) -> Path:
     return folder
 
 
-def of_run(run: Path, options: Any) -> FeatureExtractor:
+def of_run(run: Path, options: Options) -> FeatureExtractor:
     """The network of a trained run, normalised as it was trained, at the size of its `model.inference`."""
     if options.encoder is not None:
         raise ValueError(f"both a run ({run}) and --encoder {options.encoder} are given; leave one out")
@@ -160,7 +176,7 @@ def of_run(run: Path, options: Any) -> FeatureExtractor:
     return FeatureExtractor(module.network, module.mean, module.std, float(module.input_range), size, predictor.device)
 
 
-def of_encoder(options: Any, data: Any) -> FeatureExtractor:
+def of_encoder(options: Options, data: Any) -> FeatureExtractor:
     """A timm encoder with its own normalisation, for as many channels as the first training image has."""
     if options.encoder is None:
         raise ValueError("give a trained run folder, or --encoder NAME (a timm model: resnet152)")

@@ -1,19 +1,27 @@
 """The verb `folds`."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from commands.command_line.command_line import CommandLine
 from commands.command_line.config import read_config
 from evaluation.folds import make_folds, write_folds
 
 
+@dataclass
+class Options:
+    """Options of `folds`.
+
+    Args:
+        overwrite: Replace a folds file that is there.
+    """
+
+    overwrite: bool = False
+
+
 def main(arguments: list[str]) -> None:
     """Write the folds file of a config."""
-
-    def options(parser: Any) -> None:
-        parser.add_argument("--overwrite", type=bool, default=False, help="Replace a folds file that is there.")
-
-    config = read_config("folds", arguments, options)
+    config = read_config("folds", arguments, Options, "--config FILE")
     path = Path(config.data.folds)
     if path.is_file() and not config.options.overwrite:
         raise SystemExit(
@@ -30,14 +38,5 @@ def main(arguments: list[str]) -> None:
     grouped = len(result) - result["group"].nunique()
     if grouped:
         print(f"{grouped} images share a group or equal pixels with another and stay in its fold")
-    print(f"next:  python cli.py fit {' '.join(without_overwrite(arguments))}")
-
-
-def without_overwrite(arguments: list[str]) -> list[str]:
-    """Leave of a `folds` line to replace the folds file must not become that of `fit` to replace a run."""
-    kept, value = [], False
-    for argument in arguments:
-        if not value and argument.split("=")[0] != "--overwrite":
-            kept.append(argument)
-        value = argument == "--overwrite"
-    return kept
+    # Leave of this line to replace the folds file must not become that of `fit` to replace a run.
+    print(f"next:  python cli.py fit {' '.join(CommandLine.read(arguments).settings.without('overwrite').arguments())}")

@@ -1,8 +1,8 @@
-"""The verb `predict`: out-of-fold and test predictions of a run."""
+"""The verb `predict`: write out-of-fold and test predictions."""
 
-from commands.command_line.training import run_verb
+from commands.command_line.every_fold import main_of_folds
 
 
 def main(arguments: list[str]) -> None:
     """Run the verb; `arguments` is what follows it on the command line."""
-    run_verb("predict", arguments)
+    main_of_folds("predict", arguments)

@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -10,25 +11,60 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from callbacks.prediction_writer import split_folder
 from commands.command_line.config import read_config
 from datamodules.decoder import Decoder, derive
 from datamodules.table import rows_of
 from experiments.configuration import OfflineConfig
-from experiments.fold_stores import open_store
+from experiments.fold_stores import Missing, open_store
 from experiments.labelling import confidence, labels_of
 from experiments.run_folder import RunFolder, fold_name
 from experiments.stored_predictions import mean_of_folds
 from experiments.teachers import PSEUDO, check_teacher, config_of, round_of
 from files.atomic import atomic_folder
 from files.writing import write_arrays, write_csv, write_json, write_yaml
+from predictions.splits import split_folder
 from predictions.store import PredictionStore
 from preprocessing.hashes import pixel_hash
 
 
+@dataclass
+class Options:
+    """Options of `pseudo`.
+
+    Args:
+        on: Images to label: `test`, or a folder of images that was predicted.
+        hi: Probability above which a class is there.
+        lo: Probability below which a class is not there; what lies between does not count.
+        soft: Take probabilities as labels, without thresholds.
+        min_confidence: Smallest mean confidence of an image that is kept.
+        weight: Weight of each pseudo-labelled image in the loss.
+        ratio: Number of pseudo-labelled images for each real one; null: all.
+        mode: Overlay named in the next command: train on both together, or on pseudo-labels first.
+        round: Number of the round: 2 for teachers that have learned from round 1's labels.
+        copies: Keep images with the pixels of a training image.
+        output: Folder of all rounds; null: pseudo/<experiment>.
+        overwrite: Replace labels that are there.
+        missing: Whether to refuse or to skip folds of the folds file without a run.
+    """
+
+    on: str = "test"
+    hi: float = 0.95
+    lo: float = 0.05
+    soft: bool = False
+    min_confidence: float = 0.0
+    weight: float = 1.0
+    ratio: float | None = None
+    mode: Literal["joint", "pretrain"] = "joint"
+    round: int = 1
+    copies: bool = False
+    output: str | None = None
+    overwrite: bool = False
+    missing: Missing = "refuse"
+
+
 def main(arguments: list[str]) -> None:
     """Write the labels of every fold, and the overlays that train with them."""
-    config = read_config("pseudo", arguments, add_options, folds=True)
+    config = read_config("pseudo", arguments, Options, folds=True)
     options = config.options
     check_options(options)
     folder = Path(options.output or f"pseudo/{config.experiment.name}") / f"round{options.round}"
@@ -49,23 +85,7 @@ def main(arguments: list[str]) -> None:
     print(f"next:  python cli.py crossval --config … --config {folder}/{options.mode}.yaml --experiment {name}")
 
 
-def add_options(parser: Any) -> None:
-    """The verb's own arguments."""
-    parser.add_argument("--on", type=str, default="test", help="`test`, or a folder of images that was predicted.")
-    parser.add_argument("--hi", type=float, default=0.95, help="Above it a class is there.")
-    parser.add_argument("--lo", type=float, default=0.05, help="Below it it is not; what is between does not count.")
-    parser.add_argument("--soft", type=bool, default=False, help="Probabilities as labels, without thresholds.")
-    parser.add_argument("--min_confidence", type=float, default=0.0, help="Leave out images with a lower mean of it.")
-    parser.add_argument("--weight", type=float, default=1.0, help="Of each such image in the loss.")
-    parser.add_argument("--ratio", type=float | None, default=None, help="Pseudo-labelled images for each real one.")
-    parser.add_argument("--mode", type=Literal["joint", "pretrain"], default="joint", help="Together, or before.")
-    parser.add_argument("--round", type=int, default=1, help="2 for teachers that have learned from round 1's labels.")
-    parser.add_argument("--copies", type=bool, default=False, help="Keep images with the pixels of a training image.")
-    parser.add_argument("--output", type=str | None, default=None, help="Folder of all rounds; pseudo/<experiment>.")
-    parser.add_argument("--overwrite", type=bool, default=False, help="Replace labels that are there.")
-
-
-def check_options(options: Any) -> None:
+def check_options(options: Options) -> None:
     """Refuse numbers without sense."""
     if not 0 <= options.lo <= options.hi <= 1:
         raise SystemExit(f"error: --lo {options.lo} and --hi {options.hi}: expected 0 <= lo <= hi <= 1")

@@ -11,17 +11,18 @@ from tqdm import tqdm
 
 from commands.command_line.config import read_config
 from commands.command_line.findings import print_findings
-from commands.score import tuned
 from datamodules.table import rows_of
 from evaluation.interval import bootstrap_interval
 from evaluation.panels import as_map
 from evaluation.void import nothing_counts
 from experiments.configuration import OfflineConfig
 from experiments.curves import read_metrics, smoothed
-from experiments.fold_stores import open_store
+from experiments.fold_stores import Missing, open_store
 from experiments.run_folder import RunFolder
+from experiments.searched import is_tuned
 from experiments.stored_predictions import out_of_fold, test_predictions
 from files.writing import write_frame
+from postprocessing.ablation import StepAblation
 from predictions.store import PredictionStore, read_mean
 from reports.experiment.quantities import NAMES, quantities
 from reports.experiment.reliability import Reliability, channels_of
@@ -35,22 +36,32 @@ from reports.experiment.sections import (
     add_scores,
     add_steps,
 )
-from reports.experiment.steps import StepGains
 from reports.page import Report
 from reports.pictures import cell, png
 
 MOST = 12  # outliers of a set that are drawn
 
 
+@dataclass
+class Options:
+    """Options of `report`.
+
+    Args:
+        output: Folder to write to; null: <runs>/<experiment>/report.
+        images: Number of pictures of the best, median and worst images each.
+        limit: Number of images of each set to look at; null: all.
+        missing: Whether to refuse or to skip folds of the folds file without a run.
+    """
+
+    output: str | None = None
+    images: int = 4
+    limit: int | None = None
+    missing: Missing = "refuse"
+
+
 def main(arguments: list[str]) -> None:
     """Write `report.html` about the out-of-fold predictions of an experiment, and about those of the test images."""
-
-    def options(parser: Any) -> None:
-        parser.add_argument("--output", type=str | None, default=None, help="Folder; <runs>/<experiment>/report.")
-        parser.add_argument("--images", type=int, default=4, help="Pictures of the best, median and worst images each.")
-        parser.add_argument("--limit", type=int | None, default=None, help="Look at so many images of each set.")
-
-    config = read_config("report", arguments, options, folds=True)
+    config = read_config("report", arguments, Options, folds=True)
     if not config.runs:
         raise SystemExit(f"error: {config.experiment} has no trained run; fit and predict first")
     output = Path(config.options.output or config.experiment / "report")
@@ -73,7 +84,7 @@ class Seen:
 def write(config: OfflineConfig, output: Path) -> Report:
     """Look at everything once, and write the page."""
     metric, steps = config.competition.metric, config.competition.postprocess
-    gains, seen = StepGains(steps, metric), Seen()
+    gains, seen = StepAblation(steps, metric), Seen()
     cases = {case.image_id: case for case in out_of_fold(config)} if any(map(holds_out, config.runs)) else {}
     for run in config.runs if cases else ():
         seen.run_of |= dict.fromkeys(PredictionStore(run.predictions / "val").ids(), run.path.name)
@@ -100,7 +111,7 @@ def write(config: OfflineConfig, output: Path) -> Report:
         drawn = config.experiment / "search.png"
         searched = drawn.read_bytes() if drawn.is_file() else None
         names = [type(step).__name__ for step in steps]
-        add_steps(report, names, float(metric.compute()), gains.without(), metric.higher_is_better, searched)
+        add_steps(report, names, float(metric.compute()), gains.scores(), metric.higher_is_better, searched)
     tested, draw = look_at_test(config)
     sets = {"truth": seen.truth, "out of fold": seen.predicted, "test": tested}
     outliers = add_sanity(report, sets)
@@ -125,7 +136,11 @@ def lead_of(config: OfflineConfig) -> str:
     return (
         f"{type(metric).__name__} **{float(metric.compute()):.4f}** [{low:.4f}, {high:.4f}] out of fold, "
         f"over {len(metric.rows)} images of {runs} {'run' if runs == 1 else 'runs'}."
-        + (" Too good: the chain of searched.yaml was tuned on these images." if tuned(config) else "")
+        + (
+            " Optimistic: the chain of searched.yaml was tuned on these images."
+            if is_tuned(config.experiment, config.runs[0])
+            else ""
+        )
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from experiments.arguments import check_order, config_files, experiment_name, flags_for_offline, setting
+from commands.command_line.passed_on import options_and_settings
 from experiments.members import is_current
 from experiments.run_folder import RunFolder, fold_name, fold_runs
 from files.paths import file_hash, text_hash
@@ -65,36 +65,32 @@ def run_step(step: ChainStep, record: Path, resume: list[str]) -> None:
     write_json(record, done | {step.verb: fingerprint})
 
 
+@dataclass
+class Options:
+    """Options of `run`: it has none of its own."""
+
+
+DESCRIPTION = """folds, fit, predict, search and submit of one config, each as its own command.
+Flags go to fit; those of data, cv and competition to every step. A step whose inputs
+have not changed is skipped; a fit that was cut off goes on from its last checkpoint."""
+
+
 def main(arguments: list[str]) -> None:
     """folds → fit → predict → search → submit (→ score, where the solution is known)."""
-    if "--help" in arguments or "-h" in arguments:
-        print(
-            "usage: python cli.py run --config FILE [--key value …]\n\nfolds, fit, predict, search and submit of one "
-            "config, each as its own command.\nFlags go to fit; those of data, cv and competition to every step. A "
-            "step whose inputs\nhave not changed is skipped; a fit that was cut off goes on from its last checkpoint."
-        )
-        return
-    check_order(arguments)
-    files = config_files(arguments)
-    missing = [str(file) for file in files if not file.is_file()]
-    if not files or missing:
-        raise SystemExit(f"error: no config file {missing[0]}" if missing else "error: run needs --config FILE")
+    _, given = options_and_settings("run", arguments, Options, "--config FILE [--key value …]", DESCRIPTION)
     begin = time.monotonic()
-    name = setting(files, arguments, "experiment", None) or experiment_name(arguments)
-    experiment = Path(setting(files, arguments, "runs", "runs")) / name
-    fold = setting(files, arguments, "data.fold", 0)
-    folds = Path(setting(files, arguments, "data.folds", None) or f"folds/{experiment_name(arguments)}.csv")
+    experiment, folds = given.experiment_folder(), given.folds_file()
+    fold = given.setting("data.fold", 0)
     run = RunFolder(experiment / fold_name(fold))
     submission = experiment / "submission.csv"
-    offline = flags_for_offline(arguments)
     splits = ("test",) if fold == "all" else ("val", "test")
     predictions = [run.predictions / split / "manifest.json" for split in splits]
     record = experiment / "chain.json"
     if fold not in ("all", "given") and not folds.is_file():
-        run_step(ChainStep("folds", offline, [], [folds]), record, [])
+        run_step(ChainStep("folds", given.offline().arguments(), [], [folds]), record, [])
     begun = run.checkpoint_file.is_file() or (run.path / "stages.json").is_file()
     resume = ["--ckpt_path", "last"] if begun else []
-    run_step(ChainStep("fit", arguments, [*files, folds], [run.checkpoint_file]), record, resume)
+    run_step(ChainStep("fit", given.arguments(), [*given.configs, folds], [run.checkpoint_file]), record, resume)
     made_from = [run.checkpoint("best"), run.config]
     run_step(ChainStep("predict", [str(run.path)], made_from, predictions, partial(is_current, run)), record, [])
     searched = [experiment / "searched.yaml"]
@@ -104,8 +100,8 @@ def main(arguments: list[str]) -> None:
         run_step(ChainStep("search", own, [*predictions, run.config], searched), record, [])
     inputs = [*predictions, run.config, *searched]
     run_step(ChainStep("submit", own, inputs, [submission]), record, [])
-    if setting(files, arguments, "competition.solution", None) is not None:
+    if given.setting("competition.solution") is not None:
         run_step(
             ChainStep("score", [str(submission), "--config", str(run.config)], [submission], [Path("-")]), record, []
         )
-    print(f"\n{submission} is ready after {time.monotonic() - begin:.0f} s; everything of the run lies in {run.path}")
+    print(f"\n{submission} is ready after {time.monotonic() - begin:.0f} s; outputs of the run: {run.path}")

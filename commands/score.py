@@ -1,25 +1,40 @@
 """The verb `score`."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from commands.command_line.command_line import CommandLine
 from commands.command_line.config import read_config
 from evaluation.interval import bootstrap_interval
 from experiments.configuration import OfflineConfig
+from experiments.fold_stores import Missing
+from experiments.searched import is_tuned
 from experiments.stored_predictions import out_of_fold
-from experiments.yaml_files import read_yaml
+
+
+@dataclass
+class Options:
+    """Options of `score`.
+
+    Args:
+        submission_file: CSV to score, instead of out-of-fold predictions; needs a solution.
+        solution: CSV of the truth, in the format of the submission; null: `competition.solution`.
+        missing: Whether to refuse or to skip folds of the folds file without a run.
+    """
+
+    submission_file: str | None = None
+    solution: str | None = None
+    missing: Missing = "refuse"
 
 
 def main(arguments: list[str]) -> None:
     """Score out-of-fold predictions, or a submission file against a solution file."""
 
-    def options(parser: Any) -> None:
-        parser.add_argument("--submission_file", type=str | None, default=None, help="CSV to score; needs a solution.")
-        parser.add_argument("--solution", type=str | None, default=None, help="Truth in the submission's format.")
-
-    if arguments and arguments[0].endswith(".csv"):
-        arguments = [*arguments[1:], "--submission_file", arguments[0]]
-    config = read_config("score", arguments, options, folds=not any(map(names_file, arguments)))
+    line = CommandLine.read(arguments)
+    if line.paths and line.paths[0].endswith(".csv"):
+        arguments = line.settings.with_flags({"submission_file": line.paths[0]}).arguments() + list(line.paths[1:])
+    of_file = CommandLine.read(arguments).settings.setting("submission_file") is not None
+    config = read_config("score", arguments, Options, "(RUN_FOLDER | CSV --config FILE)", folds=not of_file)
     metrics = config.competition.metrics()
     if config.options.submission_file:
         what = score_file(config, metrics)
@@ -34,22 +49,8 @@ def main(arguments: list[str]) -> None:
         low, high = bootstrap_interval(metric)
         label = f"{name} ({type(metric).__name__})" if name == "score" else name
         print(f"{what}: {label} {float(metric.compute()):.4f}  [{low:.4f}, {high:.4f}] over {len(metric.rows)} images")
-    if not config.options.submission_file and tuned(config):
-        print("too good: the chain of searched.yaml was tuned on these images; `search` prints the cross-fitted score")
-
-
-def names_file(argument: str) -> bool:
-    """Whether an argument of `score` names a submission file, which needs no fold."""
-    return argument.split("=")[0] == "--submission_file"
-
-
-def tuned(config: OfflineConfig) -> bool:
-    """Whether `search` has changed the configured chain of the experiment."""
-    searched, run = config.experiment / "searched.yaml", config.runs[0].config
-    if not searched.is_file():
-        return False
-    found, configured = (read_yaml(path)["competition"]["postprocess"] for path in (searched, run))
-    return found != configured
+    if not config.options.submission_file and is_tuned(config.experiment, config.runs[0]):
+        print("optimistic: searched.yaml was tuned on these images; `search` prints the cross-fitted score")
 
 
 def score_file(config: OfflineConfig, metrics: dict) -> str:

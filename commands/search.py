@@ -1,22 +1,33 @@
 """The verb `search`."""
 
-from typing import Any
+from dataclasses import dataclass
 
 from commands.command_line.config import read_config
 from experiments.curves import draw_search
+from experiments.fold_stores import Missing
 from experiments.searched import write_searched
 from experiments.stored_predictions import out_of_fold
 from postprocessing.search import search
 
 
+@dataclass
+class Options:
+    """Options of `search`.
+
+    Args:
+        sweeps: Rounds over all parameters.
+        processes: Number of worker processes; null: one per CPU.
+        missing: Whether to refuse or to skip folds of the folds file without a run.
+    """
+
+    sweeps: int = 2
+    processes: int | None = None
+    missing: Missing = "refuse"
+
+
 def main(arguments: list[str]) -> None:
     """Tune the post-processing chain on out-of-fold predictions and write `searched.yaml`."""
-
-    def options(parser: Any) -> None:
-        parser.add_argument("--sweeps", type=int, default=2, help="Rounds over all parameters.")
-        parser.add_argument("--processes", type=int | None, default=None, help="Worker processes; one per CPU.")
-
-    config = read_config("search", arguments, options, searched=False, folds=True)
+    config = read_config("search", arguments, Options, searched=False, folds=True)
     images = out_of_fold(config)
     result = search(
         config.competition.postprocess,

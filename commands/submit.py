@@ -1,30 +1,34 @@
 """The verb `submit`."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from commands.command_line.config import read_config
-from experiments.fold_stores import open_store
+from experiments.fold_stores import Missing, open_store
 from experiments.sending import send
 from experiments.stored_predictions import test_predictions
 from files.paths import file_hash
 
 
+@dataclass
+class Options:
+    """Options of `submit`.
+
+    Args:
+        output: CSV to write; null: <runs>/<experiment>/submission.csv.
+        message: Description with which the checked file is sent to `competition.slug` by the kaggle client; null sends
+            nothing.
+        missing: Whether to refuse or to skip folds of the folds file without a run.
+    """
+
+    output: str | None = None
+    message: str | None = None
+    missing: Missing = "refuse"
+
+
 def main(arguments: list[str]) -> None:
     """Post-process the test predictions (averaged over folds), write the checked submission, send it where asked to."""
-
-    def options(parser: Any) -> None:
-        parser.add_argument(
-            "--output", type=str | None, default=None, help="Where to write; <experiment>/submission.csv."
-        )
-        parser.add_argument(
-            "--message",
-            type=str | None,
-            default=None,
-            help="Send the checked file to competition.slug with the kaggle client, with this message.",
-        )
-
-    config = read_config("submit", arguments, options, folds=True)
+    config = read_config("submit", arguments, Options, folds=True)
     if config.competition.submission is None:
         raise SystemExit("error: the config has no competition.submission; name the format's class there")
     message = config.options.message

@@ -1,7 +1,7 @@
 """The verb `suggest`: which images to annotate next; rounds of new labels."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,33 +10,51 @@ from tqdm import tqdm
 from commands.command_line.config import read_config
 from datamodules.table import rows_of
 from experiments.configuration import OfflineConfig
+from experiments.fold_stores import Missing
 from exploration.rounds import import_labels, read_rounds
 from exploration.suggest import centred, describe, read_descriptors, suggest, uncertainty
 from files.writing import write_frame
 from predictions.store import PredictionStore
 
 
+@dataclass
+class Options:
+    """Options of `suggest`.
+
+    Args:
+        predictions: Prediction stores of the models; none: those of all folds.
+        split: Split, or folder of images, that has no truth yet.
+        n_uncertain: Number of candidates: the most uncertain images.
+        n_pick: Number of images to annotate: of the candidates, those most similar to all others.
+        output_name: Name of the output whose variance counts; null: all maps.
+        descriptors: .npz file with image_id and descriptor; null: thumbnails of the images.
+        output: CSV to write; null: <runs>/<experiment>/todo.csv.
+        new_labels: Folder of new labels <image_id>.png to check and to note.
+        round: Number, from 1, of the round that the new labels belong to.
+        rounds: CSV of the rounds; null: <data.root>/rounds.csv.
+        missing: Whether to refuse or to skip folds of the folds file without a run.
+    """
+
+    predictions: list[str] = field(default_factory=list)
+    split: str = "test"
+    n_uncertain: int = 16
+    n_pick: int = 8
+    output_name: str | None = None
+    descriptors: str | None = None
+    output: str | None = None
+    new_labels: str | None = None
+    round: int | None = None
+    rounds: str | None = None
+    missing: Missing = "refuse"
+
+
 def main(arguments: list[str]) -> None:
     """Name the images to annotate next, or import what was annotated."""
-
-    def options(parser: Any) -> None:
-        add = parser.add_argument
-        add("--predictions", type=list[str], default=[], help="Prediction stores of the models; those of all folds.")
-        add("--split", type=str, default="test", help="Split, or folder of images, that has no truth yet.")
-        add("--n_uncertain", type=int, default=16, help="Candidates: so many most uncertain images.")
-        add("--n_pick", type=int, default=8, help="Images to annotate: those that stand for most others.")
-        add("--output_name", type=str | None, default=None, help="Output whose variance counts; all maps.")
-        add("--descriptors", type=str | None, default=None, help=".npz with image_id and descriptor; thumbnails.")
-        add("--output", type=str | None, default=None, help="CSV to write; <runs>/<experiment>/todo.csv.")
-        add("--import", type=str | None, default=None, help="Folder of new labels <image_id>.png to check and note.")
-        add("--round", type=int | None, default=None, help="Number of the round that --import belongs to, from 1.")
-        add("--rounds", type=str | None, default=None, help="CSV of the rounds; <data.root>/rounds.csv.")
-
-    config = read_config("suggest", arguments, options, folds=True)
+    config = read_config("suggest", arguments, Options, folds=True)
     config.data.prepare_data()
     rounds = Path(config.options.rounds or Path(config.data.root) / "rounds.csv")
     try:
-        if getattr(config.options, "import") is not None:
+        if config.options.new_labels is not None:
             import_round(config, rounds)
         else:
             write_suggestion(config, rounds)
@@ -96,7 +114,7 @@ def write_suggestion(config: OfflineConfig, rounds: Path) -> None:
     columns = ["rank", "image_id", "path", "uncertainty", "share_covered"]
     write_frame(output, pd.DataFrame(records, columns=columns))
     print(f"{output}: {len(picked)} of {len(ids)} images to annotate, by {len(stores)} models")
-    print(f"then annotate, and:  python cli.py suggest … --import FOLDER_OF_LABELS --round {next_round(known)}")
+    print(f"then annotate, and:  python cli.py suggest … --new_labels FOLDER_OF_LABELS --round {next_round(known)}")
 
 
 def next_round(known: pd.DataFrame) -> int:
@@ -108,7 +126,7 @@ def import_round(config: OfflineConfig, path: Path) -> None:
     """Check the label files of a round and note them."""
     number = config.options.round
     if number is None:
-        raise ValueError(f"--import needs --round; the next is {next_round(read_rounds(path))}")
+        raise ValueError(f"--new_labels needs --round; the next is {next_round(read_rounds(path))}")
     data = config.data
     # Not `data.table()`: its metadata may be this very file, which does not know the new images yet.
     patterns = [pattern for pattern in (data.images, data.val_images) if pattern is not None]
@@ -116,7 +134,7 @@ def import_round(config: OfflineConfig, path: Path) -> None:
     pool = rows_of(data.split_table(config.options.split)) if config.options.split != "test" or data.test_images else []
     rows = {row.image_id: row for row in [*pool, *train]}
     labelled = [row.image_id for row in train]
-    folder = getattr(config.options, "import")
+    folder = config.options.new_labels
     content = import_labels(folder, number, path, rows, config.data.reader.size, labelled)
     count = int((content["round"] == number).sum())
     print(f"{path}: {count} images of round {number}, {len(content)} in all; files were checked, none was copied")

@@ -1,8 +1,8 @@
 """The verb `test`: score a trained run on labelled test images."""
 
-from commands.command_line.training import run_verb
+from commands.command_line.every_fold import main_of_folds
 
 
 def main(arguments: list[str]) -> None:
     """Run the verb; `arguments` is what follows it on the command line."""
-    run_verb("test", arguments)
+    main_of_folds("test", arguments)

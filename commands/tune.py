@@ -14,29 +14,61 @@ What an entry of a list brings, the rest and the seed alike (SpaceNet 4's winner
     python cli.py tune --config X.yaml --drop_one data.augmentation
 """
 
-import argparse
 import contextlib
 import io
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
+from commands.command_line.passed_on import check_counts, options_and_settings
 from commands.command_line.quiet import quiet
-from commands.command_line.training import CompetitionCLI
-from experiments.arguments import check_order, config_files, experiment_name, flags_for_offline, without_configs
-from experiments.members import Call
+from experiments.fit_settings import FitSettings, Flag
+from experiments.members import Call, make_folds_file
 from experiments.processes import children_end_with_us, launch
-from experiments.proposals import METHODS, tpe
+from experiments.proposals import tpe
 from experiments.space import Axis, check_apart, drop_one_axis, locate, parse_axis, value_at
 from experiments.study import Study, clear
 from experiments.tables import as_text
-from experiments.trials import TRIALS, run_trials
+from experiments.trials import Search, run_trials
 from files.paths import file_hash
 from files.writing import write_csv
 
-REFUSED = ("--overwrite", "--ckpt_path", "--run_folder", "--trainer.devices")
+REFUSED = ("overwrite", "ckpt_path", "run_folder", "trainer.devices")
+DESCRIPTION = """Each trial is a fit of its own on one device; other flags go to every fit. The same command goes
+on where it stopped; more --trials add to a study. Trials are compared by the best val/score of their fold,
+so the best one's score is optimistic: crossval with best.yaml says what it is worth."""
+
+
+@dataclass
+class Options:
+    """Options of `tune`.
+
+    Args:
+        space: A key and its values: key=low:high[:log][:points] or key=[one, other]; several times.
+        drop_one: Key of a list in the config: a run with all of it, and one without each entry.
+        trials: Number of trials of random and tpe, or of points of a grid; null: 20, or the whole grid.
+        method: How values are chosen; null: grid, or random where --trials is given.
+        seed: Seed of the values tried; that of the runs is seed_everything.
+        study: Name of the study's folder in that of the experiment; null: tune, or drop_KEY.
+        retry_failed: Run the failed trials again.
+        keep: Whose checkpoints are kept, the best trial's or all.
+        devices: GPUs by number, such as 0,1; `auto` for all of them, `none` for the CPU.
+        jobs: Number of trials at a time; null: one per GPU, on the CPU one.
+    """
+
+    space: list[str] = field(default_factory=list)
+    drop_one: str | None = None
+    trials: int | None = None
+    method: Literal["grid", "random", "tpe"] | None = None
+    seed: int = 0
+    study: str | None = None
+    retry_failed: bool = False
+    keep: Literal["best", "all"] = "best"
+    devices: str = "auto"
+    jobs: int | None = None
 
 
 def main(arguments: list[str], call: Call = launch) -> None:
@@ -52,56 +84,32 @@ def main(arguments: list[str], call: Call = launch) -> None:
     for trial in study.trials if options.retry_failed else ():
         if trial.state == "failed":
             clear(trial)
+    search = Search(
+        options.method or "grid",
+        options.trials,
+        options.seed,
+        options.devices,
+        options.jobs,
+        keep_all=options.keep == "all",
+    )
     with children_end_with_us():
-        make_folds_file(given, config, call)
-        run_trials(study, options, given, config, call)
+        if not isinstance(config["data"]["init_args"]["fold"], str):
+            make_folds_file(given, call)
+        run_trials(study, search, given, config, call)
     study.save()
     print_end(study, options, given)
 
 
-def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+def parse(arguments: list[str]) -> tuple[Options, FitSettings]:
     """The verb's own options, and what is passed on to `fit`."""
-    parser = argparse.ArgumentParser(
-        prog="python cli.py tune",
-        usage="python cli.py tune --config FILE (--space KEY=VALUES … | --drop_one KEY) [options] [--key value …]",
-        description="Each trial is a fit of its own on one device; other flags go to every fit. The same command goes\n"
-        "on where it stopped; more --trials add to a study. Trials are compared by the best val/score of their fold,\n"
-        "so the best one's score is too good by the luck of the draw: crossval with best.yaml says what it is worth.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"examples:\n\n{__doc__.split(chr(10), 2)[2]}",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--space", action="append", default=[], help="key=low:high[:log][:points] or key=[one, other]; several times"
-    )
-    parser.add_argument("--drop_one", help="a list of the config: a run with all of it, and one without each entry")
-    parser.add_argument(
-        "--trials", type=int, help=f"trials of random and tpe ({TRIALS}); the first ones of a grid (all)"
-    )
-    parser.add_argument("--method", choices=METHODS, help="grid unless --trials is given, which makes it random")
-    parser.add_argument("--seed", type=int, default=0, help="of the values tried; that of the runs is seed_everything")
-    parser.add_argument("--study", help="name of the study's folder in that of the experiment: tune, or drop_KEY")
-    parser.add_argument("--retry_failed", type=yaml.safe_load, default=False, help="run the failed trials again")
-    parser.add_argument(
-        "--keep", choices=("best", "all"), default="best", help="whose checkpoints are kept, the best trial's or all"
-    )
-    parser.add_argument("--devices", default="auto", help="GPUs by number, such as 0,1; `auto` all, `none` the CPU")
-    parser.add_argument("--jobs", type=int, help="trials at a time; one per GPU, on the CPU one")
-    options, given = parser.parse_known_args(arguments)
-    check_order(given)
-    files = config_files(given)
-    missing = [str(file) for file in files if not file.is_file()]
-    if not files or missing:
-        raise SystemExit(f"error: no config file {missing[0]}" if missing else "error: tune needs --config FILE")
-    wrong = [flag for argument in given if (flag := argument.split("=")[0]) in REFUSED]
-    if wrong:
-        raise SystemExit(f"error: {wrong[0]} is not for tune, which settles it for each trial; leave it out")
+    takes = "--config FILE (--space KEY=VALUES … | --drop_one KEY) [options] [--key value …]"
+    description = f"{DESCRIPTION}\n\nexamples:\n\n{__doc__.split(chr(10), 2)[2]}"
+    options, given = options_and_settings("tune", arguments, Options, takes, description, REFUSED, "trial")
     if bool(options.space) == (options.drop_one is not None):
         raise SystemExit("error: tune needs --space key=values, or else --drop_one KEY")
     if options.drop_one is not None and (options.method or options.trials):
         raise SystemExit("error: --drop_one runs each of its trials once; leave --method and --trials out")
-    if any(number is not None and number < 1 for number in (options.trials, options.jobs)):
-        raise SystemExit(f"error: --trials {options.trials} and --jobs {options.jobs}: expected 1 or more")
+    check_counts(trials=options.trials, jobs=options.jobs)
     options.method = options.method or ("random" if options.trials else "grid")
     if options.method == "tpe":
         import_optuna()
@@ -116,12 +124,14 @@ def import_optuna() -> None:
         raise SystemExit(f"error: {error}") from None
 
 
-def resolved(given: list[str]) -> dict[str, Any]:
+def resolved(given: FitSettings) -> dict[str, Any]:
     """The whole config that `fit` would run with, defaults included; what does not parse ends here."""
+    from commands.command_line.training import CompetitionCLI  # --help need not wait for torch
+
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
         try:
-            CompetitionCLI("fit", [*given, "--print_config"])
+            CompetitionCLI("fit", replace(given, flags=(*given.flags, Flag("--print_config"))))
         except SystemExit as ended:
             if ended.code:
                 raise
@@ -131,7 +141,7 @@ def resolved(given: list[str]) -> dict[str, Any]:
 # --- the study -------------------------------------------------------------------------------------------------------
 
 
-def read_axes(options: argparse.Namespace, given: list[str], config: dict[str, Any]) -> list[Axis]:
+def read_axes(options: Options, given: FitSettings, config: dict[str, Any]) -> list[Axis]:
     """The keys and their values, each found in the config."""
     if options.drop_one is not None:
         check_flags(given, [options.drop_one])
@@ -144,11 +154,11 @@ def read_axes(options: argparse.Namespace, given: list[str], config: dict[str, A
     return axes
 
 
-def make_study(options: argparse.Namespace, given: list[str], axes: list[Axis], config: dict[str, Any]) -> Study:
+def make_study(options: Options, given: FitSettings, axes: list[Axis], config: dict[str, Any]) -> Study:
     """The study with what an earlier call has tried."""
     if value_at(config, ("data", "init_args", "fold")) == "all":
         raise ValueError("data.fold is all: nothing is validated, so trials cannot be compared; give a fold")
-    folder = Path(config["runs"]) / (config["experiment"] or experiment_name(given))
+    folder = Path(config["runs"]) / (config["experiment"] or given.name)
     folder /= options.study or (f"drop_{options.drop_one}" if options.drop_one else "tune")
     module, _, name = config["competition"]["metric"]["class_path"].rpartition(".")
     study = Study(folder, axes, getattr(import_module(module), name).higher_is_better)
@@ -156,46 +166,33 @@ def make_study(options: argparse.Namespace, given: list[str], axes: list[Axis], 
         space=options.space or [f"drop_one {options.drop_one}"],
         method=options.method,
         seed=options.seed,
-        flags=without_configs(given),
-        files={str(file): file_hash(file) for file in config_files(given)},
+        flags=[part for flag in given.flags for part in flag.arguments()],
+        files={str(file): file_hash(file) for file in given.configs},
     )
     study.read()
     return study
 
 
-def check_flags(given: list[str], keys: list[str]) -> None:
+def check_flags(given: FitSettings, keys: list[str]) -> None:
     """Refuse a flag for a key of the space: flags beat the trial's config, and all trials would be alike.
 
     Raises:
         ValueError: names the flag.
     """
-    for argument in without_configs(given):
-        flag = argument.split("=")[0].removeprefix("--").replace("init_args.", "")
-        for key in keys if argument.startswith("--") else ():
+    for flag in given.flags:
+        for key in keys:
             plain = key.replace("init_args.", "")
             if any(
-                f"{flag}.".startswith(f"{one}.") or f"{one}.".startswith(f"{flag}.")
+                f"{flag.key}.".startswith(f"{one}.") or f"{one}.".startswith(f"{flag.key}.")
                 for one in (plain, f"model.{plain}")
             ):
-                raise ValueError(
-                    f"{argument.split('=')[0]} is given and {key} is tuned; put the flag's value into a config"
-                )
-
-
-def make_folds_file(given: list[str], config: dict[str, Any], call: Call) -> None:
-    """Write the folds file where there is none yet."""
-    data = config["data"]["init_args"]
-    folds = Path(data["folds"] or f"folds/{experiment_name(given)}.csv")
-    if isinstance(data["fold"], str) or folds.is_file():
-        return
-    if call(["folds", *flags_for_offline(given), "--data.folds", str(folds)]):
-        raise SystemExit("error: `folds` failed, so nothing can be trained")
+                raise ValueError(f"{flag.name} is given and {key} is tuned; put the flag's value into a config")
 
 
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 
-def print_end(study: Study, options: argparse.Namespace, given: list[str]) -> None:
+def print_end(study: Study, options: Options, given: FitSettings) -> None:
     """The table, best first; where the overlay lies; what failed."""
     best = study.best()
     failed = [trial for trial in study.trials if trial.state == "failed"]
@@ -214,7 +211,7 @@ def print_end(study: Study, options: argparse.Namespace, given: list[str]) -> No
     if failed:
         print(f"{len(failed)} of {len(study.trials)} trials failed; --retry_failed true runs them again{reasons}")
     print(f"the table: {study.folder}/trials.csv; the best, trial {best.number} ({best.score:.4f}): {best.run.path}")
-    configs = " ".join(f"--config {file}" for file in config_files(given))
+    configs = " ".join(f"--config {file}" for file in given.configs)
     print(f"next:  python cli.py crossval {configs} --config {study.folder}/best.yaml --experiment NAME")
 
 

@@ -1,8 +1,8 @@
 """The verb `validate`: score a trained run on its validation fold."""
 
-from commands.command_line.training import run_verb
+from commands.command_line.every_fold import main_of_folds
 
 
 def main(arguments: list[str]) -> None:
     """Run the verb; `arguments` is what follows it on the command line."""
-    run_verb("validate", arguments)
+    main_of_folds("validate", arguments)

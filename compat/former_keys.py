@@ -10,6 +10,7 @@ from typing import Any
 
 KEYS = {  # dotted, without `init_args`; also as flags
     "data.repeats": "data.samples_per_image",
+    "import": "new_labels",  # of `suggest`
     "data.limit": "data.max_images",
     "data.reader.pixel_limit": "data.reader.max_pixels",
     "data.reader.voxel_limit": "data.reader.max_voxels",

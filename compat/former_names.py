@@ -69,7 +69,7 @@ MODULES = {
     "reporting.reliability": "reports.experiment.reliability",
     "reporting.sanity": "reports.experiment.sanity",
     "reporting.sections": "reports.experiment.sections",
-    "reporting.steps": "reports.experiment.steps",
+    "reporting.steps": "postprocessing.ablation",
     "stacking": "ensembling.stacking",
     "stacking.case_table": "ensembling.stacking.case_table",
     "stacking.cross_fit": "ensembling.stacking.cross_fit",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 
 from files.atomic import atomic_path
 from postprocessing.search import SearchResult
@@ -15,23 +14,6 @@ from postprocessing.search import SearchResult
 Series = dict[str, list[tuple[int, float]]]
 
 LEGEND = {"fontsize": 8, "framealpha": 0.85, "edgecolor": "none"}  # readable where it lies over a line
-
-
-class Curves(pl.Callback):
-    """Draw `curves.png` from `metrics.csv` after each validation and at the end of training.
-
-    Args:
-        folder: the run folder.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder)
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.is_global_zero and not trainer.sanity_checking and (self.folder / "metrics.csv").is_file():
-            draw_curves(self.folder / "metrics.csv", self.folder / "curves.png")
-
-    on_train_end = on_validation_end
 
 
 def read_metrics(path: Path | str) -> Series:

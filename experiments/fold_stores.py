@@ -2,22 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from callbacks.prediction_writer import split_folder
 from datamodules.plain import BaseData
 from evaluation.divide import TRAIN_ONLY
 from evaluation.folds import read_folds
 from experiments.run_folder import RunFolder
 from experiments.yaml_files import read_yaml
+from predictions.splits import split_folder
 from predictions.store import PredictionStore
 
 Missing = Literal["refuse", "skip"]
-
-
-def add_missing(parser: Any) -> None:
-    """The flag of verbs that read all folds of an experiment."""
-    parser.add_argument("--missing", type=Missing, default="refuse", help="Folds of the folds file without a run.")
 
 
 def absent_folds(runs: list[RunFolder]) -> tuple[list[int], list[int], list[str]]:

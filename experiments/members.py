@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from experiments.arguments import config_files
+from experiments.fit_settings import FitSettings
 from experiments.run_folder import RunFolder
 from files.paths import file_hash, text_hash
 from files.texts import read_json
@@ -58,10 +58,18 @@ class Member:
         """Whether its training has ended."""
         return self.run.read_facts().get("state") == "finished"
 
-    def arguments(self, given: list[str]) -> list[str]:
-        """What follows `fit`."""
+    def settings(self, given: FitSettings) -> FitSettings:
+        """What its `fit` is given."""
         own = {"data.fold": self.fold, "data.folds": self.folds, "seed_everything": self.seed, "data.seed": self.seed}
-        return [*given, *(part for key, value in own.items() for part in (f"--{key}", str(value)))]
+        return given.with_flags(own)
+
+
+def make_folds_file(given: FitSettings, call: Call) -> Path:
+    """The folds file of a training, written where there is none yet."""
+    folds = given.folds_file()
+    if not folds.is_file() and call(["folds", *given.offline().with_flags({"data.folds": folds}).arguments()]):
+        raise SystemExit("error: `folds` failed, so nothing can be trained")
+    return folds
 
 
 def make_members(
@@ -96,7 +104,11 @@ def member_seed(seed: int, repeat: int, fold: int) -> int:
 
 
 def train_member(
-    member: Member, given: list[str], call: Call, environment: Mapping[str, str] | None = None, log: Path | None = None
+    member: Member,
+    given: FitSettings,
+    call: Call,
+    environment: Mapping[str, str] | None = None,
+    log: Path | None = None,
 ) -> None:
     """`fit` and `predict` of a member, as far as they are not done.
 
@@ -110,14 +122,14 @@ def train_member(
     Raises:
         RuntimeError: a verb failed, or the member was trained with other settings; says what to do.
     """
-    arguments, run = member.arguments(given), member.run
-    contents = [file_hash(file) for file in [*config_files(arguments), member.folds]]
-    settings, known = text_hash("\n".join([*arguments, *contents])), member.known()
+    own, run = member.settings(given), member.run
+    contents = [file_hash(file) for file in [*own.configs, member.folds]]
+    settings, known = text_hash("\n".join([*own.arguments(), *contents])), member.known()
     if not member.is_finished():
         begun = run.checkpoint_file.is_file() or (run.path / "stages.json").is_file()
         write_json(member.record, {"settings": settings})
-        resume = ["--ckpt_path", "last"] if begun else []
-        status = call(["fit", *arguments, "--run_folder", str(run.path), *resume], environment, log)
+        now = own.with_flags({"run_folder": run.path} | ({"ckpt_path": "last"} if begun else {}))
+        status = call(["fit", *now.arguments()], environment, log)
         if status or not member.is_finished():
             raise RuntimeError(f"fit ended with status {status}")
     elif known.get("settings", settings) != settings:

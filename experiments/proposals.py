@@ -8,8 +8,6 @@ import numpy as np
 
 from experiments.space import Axis, Choices, Range
 
-METHODS = ("grid", "random", "tpe")
-
 
 class Tried(NamedTuple):
     """A trial as proposals see it: its values by key; its score, None while it runs; whether it failed."""

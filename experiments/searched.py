@@ -104,3 +104,12 @@ def check_searched(path: Path, origin: Origin, runs: Sequence[RunFolder]) -> Non
     other = [name for name, state in folds_of(runs).items() if known["folds"].get(name) != state]
     if other:
         print(f"note: {path} was found on other predictions or folds than {', '.join(other)} has; run search again")
+
+
+def is_tuned(experiment: Path, run: RunFolder) -> bool:
+    """Whether `search` has changed the configured chain of an experiment."""
+    searched = experiment / "searched.yaml"
+    if not searched.is_file():
+        return False
+    found, configured = (read_yaml(path)["competition"]["postprocess"] for path in (searched, run.config))
+    return found != configured

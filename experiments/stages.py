@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from experiments.arguments import config_files, experiment_name, setting
+from experiments.fit_settings import FitSettings
 from experiments.processes import children_end_with_us, launch
-from experiments.run_folder import RunFolder, fold_name
+from experiments.run_folder import RunFolder
 from experiments.yaml_files import read_yaml
 from files.paths import file_hash, text_hash
 from files.texts import read_json
@@ -42,13 +42,12 @@ class Stage:
     run: RunFolder
 
 
-def stages_given(arguments: list[str]) -> list[dict[str, Any]] | None:
-    """The `stages` of a command line: of its flag, else of the last config that has the key."""
-    for index, argument in enumerate(arguments):
-        flag, sign, value = argument.partition("=")
-        if flag == "--stages":
-            return yaml.safe_load(value if sign else arguments[index + 1])
-    for file in reversed(config_files(arguments)):
+def stages_given(settings: FitSettings) -> list[dict[str, Any]] | None:
+    """The `stages` of a training: of its flag, else of the last config that has the key."""
+    for flag in reversed(settings.flags):
+        if flag.key == "stages":
+            return yaml.safe_load(flag.value or "null")
+    for file in reversed(settings.configs):
         content = read_yaml(file) if file.is_file() else {}
         if "stages" in content:
             return content["stages"]
@@ -116,20 +115,20 @@ def chosen_weights(stage: Stage, start: str) -> Path:
 
 
 def run_stages(
-    arguments: list[str], entries: list[dict[str, Any]], call: Callable[[list[str]], int] = launch
+    settings: FitSettings, entries: list[dict[str, Any]], call: Callable[[list[str]], int] = launch
 ) -> RunFolder:
     """Train all stages of a run, each by a `fit` of its own; goes on where it was cut off with `--ckpt_path last`.
 
     Args:
-        arguments: what follows `fit`. Flags change every stage, those that a stage sets itself too.
+        settings: what `fit` was given. Flags change every stage, those that a stage sets itself too.
         entries: the stages.
         call: runs `cli.py` with arguments and returns its status.
 
     Returns:
         The folder of the whole run, which is that of the last stage.
     """
-    given, resume, overwrite = own_flags(arguments)
-    folder = run_folder_of(given)
+    given, resume, overwrite = own_flags(settings)
+    folder = given.run_folder()
     record = folder / "stages.json"
     try:
         stages = make_stages(entries, folder)
@@ -175,7 +174,7 @@ def _run_stage(
     stage: Stage,
     before: Stage | None,
     record: Record,
-    arguments: list[str],
+    given: FitSettings,
     call: Callable[[list[str]], int],
     overwrite: bool,
 ) -> None:
@@ -202,10 +201,9 @@ def _run_stage(
     known |= {"settings": settings, "state": "started"}
     overlay = write_overlay(stage, known["from"])
     record.write(known)
-    configs, flags = split_configs(arguments)
-    command = ["fit", *configs, "--config", str(overlay), *flags, "--stages", "null"]
-    command += ["--run_folder", str(stage.run.path)]
-    command += ["--ckpt_path", "last"] if started else ["--overwrite", "true"] if overwrite else []
+    own = {"stages": "null", "run_folder": stage.run.path}
+    own |= {"ckpt_path": "last"} if started else {"overwrite": "true"} if overwrite else {}
+    command = ["fit", *given.with_configs(overlay).with_flags(own).arguments()]
     print(f"\n# stage {stage.name}\n$ python cli.py {' '.join(command)}", flush=True)
     code = call(command)
     if code or stage.run.read_facts().get("state") != "finished":
@@ -227,53 +225,13 @@ def write_overlay(stage: Stage, weights: str | None) -> Path:
     return path
 
 
-# --- the command line ------------------------------------------------------------------------------------------------
-
-
-def own_flags(arguments: list[str]) -> tuple[list[str], bool, bool]:
-    """The arguments without what the chain itself settles; whether to resume; whether to overwrite."""
-    kept: list[str] = []
-    resume = overwrite = False
-    pairs = list(arguments)
-    while pairs:
-        argument = pairs.pop(0)
-        flag, sign, value = argument.partition("=")
-        name = flag.replace("init_args.", "")
-        if name == "--model.init_from":
-            raise SystemExit("error: with stages, set model.init_from in the config: a flag would change them all")
-        if name not in ("--ckpt_path", "--overwrite", "--stages"):
-            kept.append(argument)
-            continue
-        value = value if sign else pairs.pop(0)
-        if name == "--ckpt_path":
-            if value != "last":
-                raise SystemExit(f"error: --ckpt_path {value}: a run of stages goes on with `last`, whichever it is in")
-            resume = True
-        if name == "--overwrite":
-            overwrite = yaml.safe_load(value) is True
-    return kept, resume, overwrite
-
-
-def split_configs(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """The `--config FILE` pairs, and everything else."""
-    configs: list[str] = []
-    flags: list[str] = []
-    pairs = list(arguments)
-    while pairs:
-        argument = pairs.pop(0)
-        if argument in ("--config", "-c"):
-            configs += ["--config", pairs.pop(0)]
-        else:
-            (configs if argument.startswith("--config=") else flags).append(argument)
-    return configs, flags
-
-
-def run_folder_of(arguments: list[str]) -> Path:
-    """Where `fit` with these arguments puts its run."""
-    files = config_files(arguments)
-    given = setting(files, arguments, "run_folder", None)
-    if given is not None:
-        return Path(given)
-    name = setting(files, arguments, "experiment", None) or experiment_name(arguments)
-    fold = setting(files, arguments, "data.fold", 0)
-    return Path(setting(files, arguments, "runs", "runs")) / name / fold_name(fold)
+def own_flags(settings: FitSettings) -> tuple[FitSettings, bool, bool]:
+    """The settings without what the chain itself settles; whether to resume; whether to overwrite."""
+    given = {flag.key: flag.value for flag in settings.flags}
+    if "model.init_from" in given:
+        raise SystemExit("error: with stages, set model.init_from in the config: a flag would change them all")
+    checkpoint = given.get("ckpt_path")
+    if checkpoint not in (None, "last"):
+        raise SystemExit(f"error: --ckpt_path {checkpoint}: a run of stages goes on with `last`, whichever it is in")
+    overwrite = yaml.safe_load(given.get("overwrite") or "false") is True
+    return settings.without("ckpt_path", "overwrite", "stages"), checkpoint is not None, overwrite

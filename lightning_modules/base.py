@@ -4,11 +4,9 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
@@ -22,16 +20,10 @@ from inference import Inference
 from lightning_modules.checkpointing import checkpoint_activations
 from lightning_modules.depth import KEY, ImageDepth
 from lightning_modules.network_errors import explained
-from lightning_modules.optimizers import fuse, loss_groups, network_groups
+from lightning_modules.optimized import OptimizedModule
 from lightning_modules.outputs import activate, deactivate, flat_names, name_outputs
 from lightning_modules.rates import rate_scales
-from lightning_modules.schedules import (
-    StepOnValidation,
-    make_scheduler,
-    progress_of,
-    resume_schedules,
-    scheduler_settings,
-)
+from lightning_modules.schedules import resume_schedules
 from lightning_modules.streamed_prediction import StreamedPrediction, predict_large_apart
 from lightning_modules.weights import load_weights
 from losses import LossFormula
@@ -42,7 +34,7 @@ SHOWN_EVERY = 5  # batches between updates of the loss on the progress bar
 Activation = Literal["sigmoid", "softmax", "none", "unit"]
 
 
-class BaseModule(pl.LightningModule):
+class BaseModule(OptimizedModule):
     """A network with its normalisation, its loss formula and its optimizer.
 
     Args:
@@ -339,53 +331,6 @@ class BaseModule(pl.LightningModule):
         found = self.inference.many(forward, (self.normalise(inputs[0][None]) for inputs in images), tta)
         return [{name: value[0] for name, value in one.items()} for one in found]
 
-    def progress(self) -> float:
-        """Completed fraction of the run: max(step / total steps, elapsed / time budget)."""
-        return progress_of(self.trainer)
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Parameter groups of network and loss for an optimizer; see `lightning_modules.optimizers`."""
-        of_loss = [] if self.loss is None else loss_groups(self.loss.losses)
-        return [*network_groups(self.network, self._trained, self.layer_decay, self.encoder_lr_factor), *of_loss]
-
-    def make_optimizer(self, groups: list[dict[str, Any]]) -> Optimizer:
-        """An optimizer of `model.optimizer` for parameter groups; a task with two networks makes two."""
-        optimizer = self.optimizer(groups)
-        for group in optimizer.param_groups:
-            group["lr"] *= group.get("lr_scale", 1.0)
-        if self._may_fuse():
-            fuse(optimizer)
-        return optimizer
-
-    def configure_optimizers(self) -> Any:
-        groups = self.parameter_groups()
-        if not groups:
-            raise ValueError("nothing is left to train: model.freeze and model.train_only freeze the whole network")
-        optimizer = self.make_optimizer(groups)
-        if self.scheduler is None:
-            return optimizer
-        scheduler = make_scheduler(self.scheduler, optimizer, self.trainer, self.scheduler_monitor)
-        when = (self.scheduler_monitor, self.scheduler_interval, self.scheduler_frequency)
-        return {"optimizer": optimizer, "lr_scheduler": scheduler_settings(scheduler, self.trainer, *when)}
-
-    def configure_callbacks(self) -> list[pl.Callback]:
-        return [] if self.scheduler is None else [StepOnValidation()]
-
-    @property
-    def learning_rate(self) -> float:
-        """Learning rate of the optimizer before any schedule; set by Lightning's finder."""
-        return self.optimizer([nn.Parameter(torch.zeros(1))]).defaults["lr"]
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self.optimizer = partial(self.optimizer, lr=value)
-
-    def on_fit_start(self) -> None:
-        # The finders overwrite the rates of groups and lose the schedule, its length and the rates per layer.
-        finders = (pl.callbacks.LearningRateFinder, pl.callbacks.BatchSizeFinder)
-        if any(isinstance(callback, finders) for callback in self.trainer.callbacks):
-            self.trainer.strategy.setup_optimizers(self.trainer)
-
     def on_train_start(self) -> None:
         self.steps_of_run = resume_schedules(self.trainer, self.scheduler)
         size = getattr(self.trainer.datamodule, "batch_size", None)
@@ -393,17 +338,6 @@ class BaseModule(pl.LightningModule):
             size *= self.trainer.accumulate_grad_batches * self.trainer.world_size
             for logger in self.loggers:
                 logger.log_metrics({"effective_batch": size}, step=self.trainer.global_step)
-
-    def _may_fuse(self) -> bool:
-        # In 16-bit with a gradient scaler the fused kernel unscales gradients itself, and Lightning cannot clip them.
-        return getattr(self.trainer.precision_plugin, "scaler", None) is None
-
-    def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any | None) -> None:
-        if isinstance(scheduler, ReduceLROnPlateau):
-            return  # StepOnValidation moves it
-        if hasattr(scheduler, "progress"):
-            scheduler.progress = self.progress()
-        super().lr_scheduler_step(scheduler, metric)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # A checkpoint holds its class and arguments, so that it can be loaded without a config.

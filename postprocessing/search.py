@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from evaluation.metrics.base import CompetitionMetric
-from evaluation.void import without_void
+from postprocessing.ablation import without_each, works
 from postprocessing.shards import Case, Setting, evaluators
 from postprocessing.step import Step, argument_and_entry, arguments_of, as_config
 
@@ -154,11 +154,9 @@ def search(
             scores = [_score(rows, setting, metric, everything) for setting in line]
             curves[parameter.label] = list(zip(parameter.candidates, scores, strict=True))
         without = {}
-        for number, step in enumerate(steps):
-            dropped = (*best, number)
-            works = _works(space.chain(dropped), metric, cases[0])
-            score = metric.reduce(evaluate([dropped])[0]) if works else math.nan
-            without[f"{number}.{type(step).__name__}"] = float(score)
+        for number, (label, chain) in enumerate(without_each(space.chain(best))):
+            possible = works(chain, metric.row, cases[0].image_id, cases[0].prediction(), cases[0].truth())
+            without[label] = float(metric.reduce(evaluate([(*best, number)])[0])) if possible else math.nan
         return SearchResult(
             configured=steps,
             steps=space.chain(best),
@@ -176,19 +174,6 @@ def search(
             evaluations=len(rows.evaluated),
             higher_is_better=bool(metric.higher_is_better),
         )
-
-
-def _works(chain: list[Step], metric: CompetitionMetric, case: Case) -> bool:
-    """Whether a chain makes of an image what the metric wants."""
-    truth = case.truth()
-    result = without_void(case.prediction(), truth)
-    try:
-        for step in chain:
-            result = step(result)
-        metric.row(case.image_id, result, truth)
-    except (ValueError, KeyError):
-        return False
-    return True
 
 
 def _first_half(cases: list[Case], seed: int) -> np.ndarray:

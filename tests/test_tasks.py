@@ -265,12 +265,12 @@ def test_out_of_fold_predictions_cover_every_image_once(here):
     for fold in "01":
         held = PredictionStore.open(here / f"runs/task/fold{fold}/predictions/val").ids()
         assert held == sorted(image_id for image_id, place in folds.items() if place == fold)
-    config = read_config("score", ["runs/task"], lambda parser: None)
+    config = read_config("score", ["runs/task"])
     assert sorted(case.image_id for case in out_of_fold(config)) == sorted(folds)
     # The same image from two runs would let one of them score what it was trained on.
     shutil.copytree(here / "runs/task/fold1", here / "runs/task/again")
     with pytest.raises(SystemExit, match="has out-of-fold predictions in two runs"):
-        out_of_fold(read_config("score", ["runs/task"], lambda parser: None))
+        out_of_fold(read_config("score", ["runs/task"]))
 
 
 def test_five_folds_out_of_fold_by_models_that_never_saw_the_image(here, monkeypatch):
@@ -303,7 +303,7 @@ def test_five_folds_out_of_fold_by_models_that_never_saw_the_image(here, monkeyp
         assert not cases.keys() & set(store.ids())
         cases |= dict.fromkeys(store.ids(), fold)
     assert set(cases) == everything
-    found = out_of_fold(read_config("score", ["runs/five"], lambda parser: None))
+    found = out_of_fold(read_config("score", ["runs/five"]))
     assert sorted(case.image_id for case in found) == sorted(everything)
     models = [load(here / f"runs/five/fold{fold}") for fold in range(5)]
     for case in found:

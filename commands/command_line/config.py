@@ -1,16 +1,19 @@
 """Configs for the offline verbs: data, competition, folds; the rest of the file is left alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ActionConfigFile
+from jsonargparse import ActionConfigFile, Namespace
 
-from commands.command_line.training import Parser, add_experiment_arguments
+from commands.command_line.command_line import CommandLine
+from commands.command_line.parser import VerbParser, add_experiment_arguments, add_options, build_options, repeated
+from commands.command_line.plain_data import plain_data
 from compat.jsonargparse import own_words
-from datamodules import BaseDataModule
-from experiments.arguments import check_order, config_files, experiment_name, without_configs
+from datamodules.plain import BaseData
 from experiments.configuration import OfflineConfig, experiment_folder
-from experiments.fold_stores import add_missing, check_folds_there
+from experiments.fit_settings import Flag
+from experiments.fold_stores import check_folds_there
 from experiments.run_folder import fold_runs
 from experiments.searched import check_searched, origin_of
 from experiments.yaml_files import read_yaml
@@ -18,85 +21,96 @@ from files.writing import to_yaml
 
 # An untyped rest would build the network, and `LightningCLI(run=False)` refuses a saved config.
 KEPT = ("experiment", "runs", "run_folder", "data", "competition", "cv")
-# For the help text: what follows a verb that takes something else than one config or one run.
-TAKES = {
-    "ensemble": "RUN RUN …",
-    "stack": "RUN …",
-    "folds": "--config FILE",
-    "score": "(RUN_FOLDER | CSV --config FILE)",
-}
-
-
-def kept_text(path: Path) -> str:
-    """The kept keys of a YAML file, as YAML."""
-    if not path.is_file():
-        raise SystemExit(f"error: no config file {path}")
-    content = read_yaml(path)
-    return to_yaml({key: value for key, value in content.items() if key in KEPT})
 
 
 def read_config(
-    verb: str, arguments: list[str], add_options: Any, searched: bool = True, folds: bool = False
+    verb: str,
+    arguments: list[str],
+    options: type | None = None,
+    takes: str = "(--config FILE | RUN_FOLDER)",
+    searched: bool = True,
+    folds: bool = False,
+    loaders: bool = False,
 ) -> OfflineConfig:
     """Parse an offline verb's command line: a run or experiment folder, or `--config` files, then flags.
 
     Args:
         verb: for the help text.
         arguments: what follows the verb.
-        add_options: called with the parser to add the verb's own arguments.
+        options: dataclass of the verb's own flags; an instance becomes `OfflineConfig.options`.
+        takes: what follows the verb, for the help text.
         searched: whether `searched.yaml` of the experiment overrides the configured post-processing.
-        folds: whether the verb reads what all folds have predicted; adds `--missing`.
+        folds: whether the verb reads what all folds have predicted; its options have `missing`.
+        loaders: whether the verb draws batches: `data` is then the LightningDataModule, else its plain class.
 
     Raises:
         SystemExit: wrong arguments, a searched chain that is not that of the config, or, with `folds`, an experiment
             that lacks some of its folds.
     """
-    check_order(arguments)
-    takes = TAKES.get(verb, "(--config FILE | RUN_FOLDER)")
-    usage = f"python cli.py {verb} {takes} [--key value …]"
-    parser = Parser(prog=f"python cli.py {verb}", usage=usage, description=None)
-    parser.add_argument("--config", "-c", action=ActionConfigFile, help="Config file; later ones override.")
-    parser.add_subclass_arguments(BaseDataModule, "data", required=True)
-    add_experiment_arguments(parser)
-    add_options(parser)
-    if folds:
-        add_missing(parser)
-
-    folder: Path | None = None
-    if arguments and not arguments[0].startswith("-"):
-        folder, arguments = Path(arguments[0]), arguments[1:]
-        if not folder.is_dir():
-            raise SystemExit(f"error: {folder} is no folder; give a run or experiment folder, or --config FILE")
-    files = config_files(arguments)
-    flags = without_configs(arguments)
+    line = CommandLine.read(arguments)
+    folder, settings = line.folder(), line.settings
+    parser = make_parser(verb, takes, options, loaders)
     runs = fold_runs(folder) if folder is not None else []
-    if folder is not None and not files:
-        files = [runs[0].config]
-    texts = [kept_text(file) for file in files]
-    parsed = parser.parse_args([part for text in texts for part in ("--config", text)] + flags)
+    files = list(settings.configs) or ([runs[0].config] if runs else [])
+    flags = CommandLine.read(repeated(line.flags(), options)).settings.flags
+    parsed = parse(parser, files, flags, loaders)
     origin = origin_of(parsed.competition)
     overlay = None if folder is None else experiment_folder(folder) / "searched.yaml"
-    if searched and overlay is not None and overlay.is_file() and not any(map(sets_chain, flags)):
+    chain_given = any(flag.key.startswith("competition.postprocess") for flag in settings.flags)
+    if searched and overlay is not None and overlay.is_file() and not chain_given:
         check_searched(overlay, origin, runs)
-        texts.append(kept_text(overlay))
-        parsed = parser.parse_args([part for text in texts for part in ("--config", text)] + flags)
+        parsed = parse(parser, [*files, overlay], flags, loaders)
     with own_words():
-        built = parser.instantiate_classes(parsed)
-    name = built.experiment or experiment_name(arguments)
-    experiment = experiment_folder(folder) if folder is not None else Path(built.runs) / name
+        built = parser.instantiate(parsed)
+    experiment = (
+        experiment_folder(folder) if folder is not None else Path(built.runs) / (built.experiment or settings.name)
+    )
     data = built.data
+    own: Any = None if options is None else build_options(options, built)
     if data.folds is None:
-        data.folds = f"folds/{experiment_name(arguments)}.csv"
+        data.folds = f"folds/{settings.name}.csv"
     if not runs and any(experiment.glob("*/config.yaml")):
         runs = fold_runs(experiment)
     if folds and (folder is None or folder == experiment):  # not for one that was named
         try:
-            check_folds_there(experiment, runs, built.missing)
+            check_folds_there(experiment, runs, own.missing)
         except ValueError as error:
             raise SystemExit(f"error: {error}") from error
-    return OfflineConfig(experiment, data, built.competition, built.cv, runs, built, origin)
+    return OfflineConfig(experiment, data, built.competition, built.cv, runs, own, origin)
 
 
-def sets_chain(flag: str) -> bool:
-    """Whether a flag gives the chain of each image, which a searched one would not override."""
-    return flag.startswith("--competition.postprocess")
+def make_parser(verb: str, takes: str, options: type | None, loaders: bool) -> VerbParser:
+    """The parser of an offline verb that reads configs."""
+    parser = VerbParser(
+        prog=f"python cli.py {verb}", usage=f"python cli.py {verb} {takes} [--key value …]", description=None
+    )
+    parser.add_argument(
+        "--config", "-c", action=ActionConfigFile, help="Config file; later ones override earlier ones."
+    )
+    add_options(parser, options)
+    parser.add_subclass_arguments(lightning_class() if loaders else BaseData, "data", required=True)
+    add_experiment_arguments(parser)
+    return parser
+
+
+def lightning_class() -> type[BaseData]:
+    """The base of datamodules; its import takes Lightning's time."""
+    from datamodules import BaseDataModule
+
+    return BaseDataModule
+
+
+def parse(parser: VerbParser, files: Sequence[Path], flags: Sequence[Flag], loaders: bool) -> Namespace:
+    """What configs and flags say, checked, with nothing built."""
+    contents = [kept_keys(file) for file in files]
+    if not loaders:
+        contents, flags = plain_data(contents, flags)
+    texts = [part for content in contents for part in ("--config", to_yaml(content))]
+    return parser.parse_args(texts + [part for flag in flags for part in flag.arguments()])
+
+
+def kept_keys(path: Path) -> dict[str, Any]:
+    """The keys of a YAML file that offline verbs know."""
+    if not path.is_file():
+        raise SystemExit(f"error: no config file {path}")
+    return {key: value for key, value in read_yaml(path).items() if key in KEPT}

@@ -1,17 +1,14 @@
 """The four training verbs: LightningCLI with its traps settled."""
 
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 import yaml
 from jsonargparse import Namespace
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.utilities import rank_zero_only
 
 from callbacks import (
     CompetitionScore,
@@ -23,34 +20,31 @@ from callbacks import (
     PredictionWriter,
     RunCheckpoint,
 )
-from callbacks.snapshots import main_checkpoint
-from commands.command_line.quiet import quiet
-from compat.former_keys import accept_former_keys
-from compat.jsonargparse import cause_first, flags_of, integers_first, own_words
-from datamodules import BaseDataModule
-from evaluation.cross_validation import CrossValidation
-from evaluation.interval import bootstrap_interval
-from experiments.arguments import (
-    CONFIG_FLAGS,
-    changes,
+from commands.command_line.command_line import CommandLine
+from commands.command_line.fit_config import (
+    arguments_of,
     check_names,
-    check_order,
-    expand_run,
-    experiment_name,
+    refuse_trained,
+    resolve_monitors,
+    shown_to_network,
+    tell_fold,
 )
-from experiments.curves import Curves
+from commands.command_line.parser import VerbParser, add_experiment_arguments
+from commands.command_line.quiet import quiet
+from commands.command_line.training_output import print_end, print_start
+from compat.jsonargparse import integers_first, own_words
+from datamodules import BaseDataModule
+from experiments.draw_curves import Curves
+from experiments.fit_settings import FitSettings, Flag
 from experiments.run_folder import RunFolder, fold_name, git_commit
 from experiments.save_run import SaveRun, check_folds
 from experiments.stages import run_stages, stages_given
 from files.paths import file_hash, text_hash
-from files.texts import read_text
-from files.writing import to_yaml
 from inference.coarse import CoarseMasks
 from lightning_modules import BaseModule
 from lightning_modules.weights import check_whole, read_checkpoint, without_hub
 from loggers.choose import make_loggers
 from loggers.metrics_csv import MetricsCSV
-from submissions.competition import Competition
 
 CHECKPOINT_DEFAULTS = {
     "monitor": "val/score",
@@ -62,14 +56,8 @@ CHECKPOINT_DEFAULTS = {
 }
 
 
-class Parser(LightningArgumentParser):
-    """Lightning's parser, with errors whose first line is the cause and no guessing of abbreviated flags."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("allow_abbrev", False)
-        verb = kwargs.get("prog", "python cli.py VERB")
-        kwargs.setdefault("usage", f"{verb} (--config FILE | RUN_FOLDER) [--key value …]")
-        super().__init__(*args, **kwargs)
+class Parser(VerbParser, LightningArgumentParser):
+    """The parser of the verbs that train and predict."""
 
     def add_lightning_class_args(self, lightning_class: Any, nested_key: str, *args: Any, **kwargs: Any) -> list[str]:
         added = super().add_lightning_class_args(lightning_class, nested_key, *args, **kwargs)
@@ -77,23 +65,17 @@ class Parser(LightningArgumentParser):
             integers_first(self)
         return added
 
-    def error(self, message: str, ex: Exception | None = None) -> None:
-        if not self.exit_on_error:  # a nested attempt of jsonargparse's own, which it may recover from
-            super().error(message, ex)
-        print(cause_first(message, flags_of(self)), file=sys.stderr)
-        raise SystemExit(2)
-
 
 class CompetitionCLI(LightningCLI):
     """One verb of fit, validate, test and predict.
 
     Args:
         verb: the verb; only its parser is built.
-        arguments: what follows the verb on the command line.
+        settings: configs and flags.
     """
 
-    def __init__(self, verb: str, arguments: list[str]) -> None:
-        self.verb, self.arguments = verb, arguments
+    def __init__(self, verb: str, settings: FitSettings) -> None:
+        self.verb, self.settings = verb, settings
         super().__init__(
             BaseModule,
             BaseDataModule,
@@ -107,7 +89,7 @@ class CompetitionCLI(LightningCLI):
             # Lightning's table of the network knows neither its operations nor bf16; `print_start` has the parameters.
             trainer_defaults={"log_every_n_steps": 10, "enable_model_summary": False},
             parser_kwargs={verb: {"prog": f"python cli.py {verb}"}},
-            args=[verb, *with_present_keys(arguments)],
+            args=[verb, *arguments_of(settings)],
         )
 
     def subcommands(self) -> dict[str, set[str]]:
@@ -152,13 +134,13 @@ class CompetitionCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.verb]
-        config.experiment = config.experiment or experiment_name(self.arguments)
+        config.experiment = config.experiment or self.settings.name
         data = config.data.init_args
         self.run = RunFolder(config.run_folder or Path(config.runs) / config.experiment / fold_name(data.fold))
         if not config.trainer.fast_dev_run:
             self.run.check_writable()
         if data.folds is None and not isinstance(data.fold, str):
-            data.folds = f"folds/{experiment_name(self.arguments)}.csv"
+            data.folds = f"folds/{self.settings.name}.csv"
         tell_fold(data)
         config.checkpoint.dirpath = str(self.run.checkpoints)
         config.trainer.default_root_dir = config.trainer.default_root_dir or str(self.run.path)
@@ -167,7 +149,7 @@ class CompetitionCLI(LightningCLI):
         # What is saved repeats the run; the checkpoint to start from and the folder belong to this call alone.
         saved = config.clone()
         saved.ckpt_path, saved.run_folder, saved.overwrite, saved.stages = None, None, False, None
-        self.text = self.verb_parser.dump(saved, skip_none=False)
+        self.text = self.verb_parser.dump(saved, skip_unset=False)
         self.model_config = yaml.safe_load(self.text)["model"]
         if self.verb == "predict":
             config.return_predictions = False  # they are on disk; keeping them would fill the memory
@@ -222,7 +204,7 @@ class CompetitionCLI(LightningCLI):
             made_with = self.checkpoint_name, self.checkpoint
             callbacks.append(PredictionWriter(self.run.predictions, text_hash(seen), made_with, coarse))
             if config.time_limit is not None:
-                callbacks.append(time_limit(config.time_limit))
+                callbacks.append(PredictionTimeLimit(config.time_limit))
         return [callback for callback in callbacks if callback is not None]
 
     def instantiate_classes(self) -> None:
@@ -235,7 +217,7 @@ class CompetitionCLI(LightningCLI):
     def before_fit(self) -> None:
         if self.checkpoint is not None:
             self._check_folds()
-        print_start(self)
+        print_start(self.settings, self.run, self.model, self.trainer)
         for logger in self.trainer.loggers:
             logger.log_hyperparams(yaml.safe_load(self.text))
 
@@ -253,151 +235,29 @@ class CompetitionCLI(LightningCLI):
             check_folds(before, None if before is None else self.datamodule.folds_hash(), self.datamodule.folds)
 
 
-def add_experiment_arguments(parser: LightningArgumentParser) -> None:
-    """The keys that training and offline verbs share, beside `data`."""
-    parser.add_argument(
-        "--experiment", type=str | None, default=None, help="Name of the experiment; by default the config file's."
-    )
-    parser.add_argument("--runs", type=str, default="runs", help="Folder of all experiments.")
-    parser.add_argument(
-        "--run_folder", type=str | None, default=None, help="Folder of this run; <runs>/<experiment>/fold<k>."
-    )
-    parser.add_class_arguments(Competition, "competition")
-    parser.add_class_arguments(CrossValidation, "cv")
-
-
-def shown_to_network(config: str) -> list[Any]:
-    """The settings beside checkpoint and inference that predictions depend on; flags may change any of them."""
-    content = yaml.safe_load(config)
-    of_model = ("network", "outputs", "inputs", "activations")
-    of_data = ("reader", "preprocessing", "features")
-    keys = [("model", name) for name in of_model] + [("data", name) for name in of_data]
-    return [content["data"]["class_path"], *(content[part]["init_args"].get(name) for part, name in keys)]
-
-
-def with_present_keys(arguments: list[str]) -> list[str]:
-    """The arguments with the text of each config that has former keys in place of its path."""
-    found = list(arguments)
-    for number, argument in enumerate(arguments):
-        flag, equals, value = argument.partition("=")
-        if flag in CONFIG_FLAGS and equals:
-            found[number] = f"{flag}={present_text(value)}"
-        elif flag in CONFIG_FLAGS and number + 1 < len(arguments):
-            found[number + 1] = present_text(arguments[number + 1])
-    return found
-
-
-def present_text(path: str) -> str:
-    """The text of a config under the names of today where it has former ones, else its path."""
-    content = yaml.safe_load(read_text(path)) if Path(path).is_file() else None
-    if not isinstance(content, dict) or (present := accept_former_keys(content)) == content:
-        return path
-    return to_yaml(present)
-
-
-def time_limit(text: str) -> PredictionTimeLimit:
-    """The callback of `--time_limit`; a wrong limit ends the command."""
-    try:
-        return PredictionTimeLimit(text)
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
-
-
-def resolve_monitors(config: Namespace) -> None:
-    """The direction of `val/score` is the metric's own; without validation nothing can be monitored."""
-    module, _, name = config.competition.metric.class_path.rpartition(".")
-    mode = "max" if getattr(import_module(module), name).higher_is_better else "min"
-    if config.checkpoint.monitor == "val/score":
-        config.checkpoint.mode = mode
-    stopping = config.early_stopping
-    if stopping is not None and stopping.init_args.monitor == "val/score":
-        stopping.init_args.mode = mode
-    if config.data.init_args.fold == "all":
-        config.checkpoint.monitor, config.checkpoint.save_top_k, config.early_stopping = None, 0, None
-
-
-def tell_fold(data: Namespace) -> None:
-    """Pseudo-labels are those of the fold that is validated: no teacher of theirs has seen its truth."""
-    for source in data.external or []:
-        own = source.init_args
-        if not source.class_path.endswith(".PseudoLabels"):
-            continue
-        given = (own.fold, own.folds)
-        if any(one not in (None, other) for one, other in zip(given, (data.fold, data.folds), strict=True)):
-            raise SystemExit(
-                f"error: data.external: the pseudo-labels of {own.root} are set to fold {own.fold} of {own.folds}, but "
-                f"this run validates fold {data.fold} of {data.folds}; leave their fold and folds out"
-            )
-        own.fold, own.folds = data.fold, data.folds
-
-
-def refuse_trained(run: RunFolder) -> None:
-    """Do not train over another run's checkpoints."""
-    left = sorted(path.name for path in run.checkpoints.glob("*.ckpt"))
-    if left:
-        raise SystemExit(
-            f"error: {run.path} already holds a trained run ({', '.join(left)})\n"
-            "  go on with it:  --ckpt_path last\n"
-            "  replace it:     --overwrite true\n"
-            "  keep both:      --experiment ANOTHER_NAME"
-        )
-
-
-@rank_zero_only
-def print_start(cli: CompetitionCLI) -> None:
-    """What differs from the first config, what is minimised, which callbacks watch."""
-    for line in changes(cli.arguments):
-        if not line.startswith("stages: "):
-            print(f"changed  {line}")
-    print(f"network  {size_of(cli.model.network)}")
-    for term in ["the network's own"] if cli.model.loss is None else cli.model.loss.terms_text():
-        print(f"loss     {term}")
-    print(f"runs to  {cli.run.path}")
-    print("watched  " + ", ".join(type(callback).__name__ for callback in cli.trainer.callbacks))
-
-
-def size_of(network: torch.nn.Module) -> str:
-    """Its class and size: `Unet, 1.5 M parameters, 0.4 M of them trained`."""
-    counts = [sum(p.numel() for p in network.parameters() if p.requires_grad or not only) for only in (False, True)]
-    every, trained = (f"{count / 1e6:.1f} M" if count >= 1e5 else str(count) for count in counts)
-    some = f", {trained} of them trained" if counts[0] != counts[1] else ""
-    return f"{type(network).__name__}, {every} parameters{some}"
-
-
-@rank_zero_only
-def print_end(cli: CompetitionCLI) -> None:
-    """The score, where everything lies, the exact next commands."""
-    experiment = cli.run.path.parent
-    print()
-    if cli.verb == "predict":
-        for split in cli.datamodule.predict_splits():
-            print(f"predictions of {split}: {cli.run.predictions / Path(split).name}")
-        print(f"next:  python cli.py search {experiment}\n       python cli.py submit {experiment}")
-        return
-    for name, metric in cli.score.competition.metrics().items() if cli.score.latest else ():
-        low, high = bootstrap_interval(metric)
-        label = f"{name} ({type(metric).__name__})" if name == "score" else name
-        images = f"over {len(metric.rows)} images"
-        print(f"{cli.verb}: {label} {cli.score.latest[name]:.4f}  [{low:.4f}, {high:.4f}] {images}")
-    if cli.verb == "fit" and not cli.score.latest and cli.datamodule.fold != "all":
-        print(f"fit: nothing was validated in this session, which ended at step {cli.trainer.global_step}")
-    print(f"everything lies in {cli.run.path}: config.yaml, metrics.csv, curves.png, panels/, scores.csv, checkpoints/")
-    if cli.verb == "fit":
-        kept = main_checkpoint(cli.trainer)
-        if kept is not None and kept.best_model_score is not None:
-            best = cli.run.checkpoints / Path(kept.best_model_path).name  # Lightning's is absolute
-            print(f"best checkpoint: {best} ({float(kept.best_model_score):.4f})")
-        print(f"next:  python cli.py predict {cli.run.path}")
-
-
 def run_verb(verb: str, arguments: list[str]) -> None:
     """Run one training verb; `arguments` is what follows it on the command line."""
     quiet()
-    arguments = expand_run(arguments)
-    check_order(arguments)
-    check_names(arguments)
-    stages = stages_given(arguments) if verb == "fit" else None
-    if stages is not None and not {"--help", "-h", "--print_config"} & set(arguments):
-        print(f"next:  python cli.py predict {run_stages(arguments, stages).path}")
+    line = CommandLine.read(arguments)
+    settings = with_run(line)
+    check_names(settings)
+    stages = stages_given(settings) if verb == "fit" else None
+    if stages is not None and not line.asks_for_help and not line.prints_config:
+        print(f"next:  python cli.py predict {run_stages(settings, stages).path}")
         return
-    print_end(CompetitionCLI(verb, arguments))
+    done = CompetitionCLI(verb, settings)
+    print_end(verb, done.run, done.trainer, done.datamodule, done.score)
+
+
+def with_run(line: CommandLine) -> FitSettings:
+    """The settings of a command line; those of the run folder that it gives, with its flags over them."""
+    if not line.paths:
+        return line.settings
+    folder = Path(line.paths[0])
+    if len(line.paths) > 1:
+        raise SystemExit(f"error: unrecognized arguments: {' '.join(line.paths[1:])}; expected one run folder")
+    run = RunFolder(folder)
+    if not run.config.is_file():
+        raise SystemExit(f"error: {folder} is no run folder (it has no config.yaml); give one that `fit` has written")
+    flags = (Flag("--run_folder", str(folder)), *line.settings.flags)
+    return FitSettings((run.config, *line.settings.configs), flags)

@@ -23,8 +23,8 @@ def page() -> str:
         "What `python cli.py VERB --help` prints, without the keys of the config, which are flags too",
     ]
     lines += ["([](keys.md)).", "", "| verb | does |", "|---|---|"]
-    lines += [f"| [`{verb}`](#verb-{verb}) | {line} |" for verb, (_, line) in cli.VERBS.items()]
-    for verb, (_, line) in cli.VERBS.items():
+    lines += [f"| [`{verb}`](#verb-{verb}) | {line} |" for verb, line in cli.VERBS.items()]
+    for verb, line in cli.VERBS.items():
         lines += ["", f"(verb-{verb})=", f"## {verb}", "", f"{line[0].upper()}{line[1:]}.", ""]
         lines += ["```text", own_options(help_text(verb)), "```"]
     return "\n".join(lines) + "\n"
@@ -40,7 +40,7 @@ def help_text(verb: str, *flags: str) -> str:
         contextlib.suppress(SystemExit),
     ):
         cli.main([verb, "--help", *flags])
-    return printed.getvalue().removeprefix(f"{verb}: {cli.VERBS[verb][1]}").strip()
+    return printed.getvalue().removeprefix(f"{verb}: {cli.VERBS[verb]}").strip()
 
 
 def own_options(text: str) -> str:

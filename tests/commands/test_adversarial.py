@@ -62,7 +62,9 @@ def test_the_verb_writes_what_data_weights_takes(tmp_path, capsys, monkeypatch):
     for wrong in (
         ["--train", "none"],
         ["--train", "train.csv", "--columns", "[z]"],
-        ["--train", "train", "--model", "x"],
     ):
         with pytest.raises(SystemExit, match="error: "):
             cli.main(["adversarial", *wrong, "--test", "test.csv"])
+    with pytest.raises(SystemExit):
+        cli.main(["adversarial", "--train", "train", "--model", "x", "--test", "test.csv"])
+    assert "'logistic', 'trees'" in capsys.readouterr().err.splitlines()[0]

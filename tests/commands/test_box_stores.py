@@ -131,7 +131,7 @@ def test_the_folds_boxes_are_merged_before_they_are_submitted(kind, rule, capsys
     assert printed(capsys) == pytest.approx(kind["score"], abs=1e-4)
     cli.main(["submit", "runs/merged", "--output", "s.csv"])
     cli.main(["submit", "runs/c/fold0", "--output", "one.csv"])
-    made = read_config("submit", ["runs/merged"], lambda parser: None).competition.submission
+    made = read_config("submit", ["runs/merged"]).competition.submission
     sizes = dict.fromkeys(TRUE, SIZE)
     again, alone = (made.read(Path(name), sizes) for name in ("s.csv", "one.csv"))
     for image_id in TRUE:  # both folds' stores hold the same

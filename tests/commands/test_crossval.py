@@ -18,6 +18,7 @@ import yaml
 import cli
 from commands import crossval
 from evaluation.folds import read_folds
+from experiments import devices
 from experiments.members import make_members, member_seed
 from experiments.processes import launch
 from experiments.run_folder import RunFolder
@@ -203,7 +204,7 @@ def test_seeds_are_the_same_in_a_second_run():
 
 
 def test_one_process_per_gpu(here, monkeypatch):
-    monkeypatch.setattr(crossval, "visible_devices", lambda text: ["4", "7"])
+    monkeypatch.setattr(devices, "visible_devices", lambda text: ["4", "7"])
     fake = Fake()
     crossval.main(["--config", "c.yaml", "--devices", "auto"], fake)
     assert fake.most == 2
@@ -229,11 +230,11 @@ def test_wrong_arguments(extra, match, here):
 def test_devices_by_number(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
-    assert crossval.visible_devices("auto") == ["3", "5"]
-    assert crossval.visible_devices("1") == ["5"]
-    assert crossval.visible_devices("none") == []
+    assert devices.visible_devices("auto") == ["3", "5"]
+    assert devices.visible_devices("1") == ["5"]
+    assert devices.visible_devices("none") == []
     with pytest.raises(SystemExit, match="there are 2 GPUs"):
-        crossval.visible_devices("2")
+        devices.visible_devices("2")
 
 
 def test_a_child_ends_with_its_parent(tmp_path):

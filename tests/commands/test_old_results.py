@@ -59,7 +59,7 @@ def arrays(name, fold):
 
 def predict(run):
     """What `predict` does, without a network."""
-    data = read_config("score", [str(run.path)], lambda parser: None).data
+    data = read_config("score", [str(run.path)]).data
     name = yaml.safe_load(run.config.read_text())["data"]["init_args"]["fold"]
     for split in ("val", "test"):
         store = PredictionStore(run.predictions / split)

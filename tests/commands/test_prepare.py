@@ -13,7 +13,7 @@ from PIL import Image
 
 import cli
 from commands.command_line.config import read_config
-from datamodules import ImageDataModule
+from datamodules.plain import ImageData
 from datamodules.readers.images import read_picture
 from datamodules.table import rows_of
 from experiments.conversion import to_depth
@@ -78,8 +78,8 @@ def times():
 
 def read_back(split="train"):
     """Image and truth of every row as the printed overlay reads them."""
-    data = read_config("folds", ["--config", "c.yaml", "--config", "out/data.yaml"], lambda parser: None).data
-    assert type(data) is ImageDataModule
+    data = read_config("folds", ["--config", "c.yaml", "--config", "out/data.yaml"]).data
+    assert type(data) is ImageData
     table = data.table() if split == "train" else data.test_table()
     return {
         row.image_id: (data.reader.read(row), data.truth(row) if split == "train" else {}) for row in rows_of(table)
@@ -87,7 +87,7 @@ def read_back(split="train"):
 
 
 def originals(root, split="train"):
-    data = read_config("folds", ["--config", "c.yaml"], lambda parser: None).data
+    data = read_config("folds", ["--config", "c.yaml"]).data
     table = data.table() if split == "train" else data.test_table()
     return {
         row.image_id: (data.reader.read(row), data.truth(row) if split == "train" else {}) for row in rows_of(table)
@@ -143,10 +143,7 @@ def test_steps_go_over_image_and_masks(tree, capsys):
 def test_preprocessing_of_the_config_is_done_once(tree):
     write_config(tree, preprocessing=[{"class_path": "preprocessing.Clahe", "init_args": {"tiles": 4}}])
     run()
-    assert (
-        read_config("folds", ["--config", "c.yaml", "--config", "out/data.yaml"], lambda p: None).data.preprocessing
-        == []
-    )
+    assert read_config("folds", ["--config", "c.yaml", "--config", "out/data.yaml"]).data.preprocessing == []
     expected = {image_id: (clahe(image, tiles=4), truth) for image_id, (image, truth) in originals(tree).items()}
     assert_same(read_back(), expected)
 
@@ -350,7 +347,7 @@ def test_dicom_becomes_pictures(tmp_path, monkeypatch):
     content = yaml.safe_load(Path("c.yaml").read_text())
     content["data"]["class_path"] = "datamodules.DicomDataModule"
     Path("c.yaml").write_text(yaml.safe_dump(content))
-    data = read_config("folds", ["--config", "c.yaml"], lambda parser: None).data
+    data = read_config("folds", ["--config", "c.yaml"]).data
     expected = data.reader.read(rows_of(data.table())[0])
     run()
     assert np.asarray(Image.open("out/images/a.png")).dtype == np.uint16

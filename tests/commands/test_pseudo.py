@@ -14,6 +14,7 @@ import yaml
 
 import cli
 from commands import pseudo
+from commands.command_line.command_line import CommandLine
 from commands.command_line.config import read_config
 from datamodules.external import PseudoLabels, SoftLabels
 from datamodules.samplers import TrainingSampler
@@ -80,7 +81,7 @@ def teach(fold: int, experiment: str = "c", init_from: str | None = None, extern
     run = RunFolder(Path("runs") / experiment / f"fold{fold}")
     run.path.mkdir(parents=True, exist_ok=True)
     run.config.write_text(yaml.safe_dump(content))
-    data = read_config("score", ["--config", str(run.config)], lambda parser: None).data
+    data = read_config("score", ["--config", str(run.config)]).data
     run.write_facts(state="finished", folds_hash=data.folds_hash())
     rows = data.split_table("train").query("source == 'train'")
     masks = [data.truth(row)["mask"].astype(np.float32) for row in rows_of(rows)]
@@ -412,7 +413,8 @@ def test_pretraining_with_pseudo_labels_then_without(here, monkeypatch):
 
     monkeypatch.setattr(SegmentationModule, "training_step", step)
     arguments = ["--config", "c.yaml", "--config", str(root / "pretrain.yaml"), "--experiment", "p"]
-    run_stages(arguments, stages_given(arguments), cli.main)
+    settings = CommandLine.read(arguments).settings
+    run_stages(settings, stages_given(settings), cli.main)
     first, second = seen
     assert sum(name.startswith("pseudo-") for name, _ in first) == 2
     assert len(first) == 6

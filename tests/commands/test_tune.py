@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 import cli
 from commands import tune
-from experiments import trials
+from commands.command_line.command_line import CommandLine
+from experiments import devices
+from experiments.fit_settings import FitSettings
 from experiments.processes import launch
 from experiments.proposals import Tried, grid, grid_size, random, tpe
 from experiments.run_folder import RunFolder
@@ -241,7 +243,6 @@ class Processes:
         self.score, self.fail, self.calls, self.environments = score, fail, [], []
 
     def __call__(self, arguments, environment=None, log=None):
-        from experiments.arguments import config_files
         from files.nested import flatten
 
         self.calls.append(arguments)
@@ -249,7 +250,7 @@ class Processes:
             return cli.main(arguments)
         self.environments.append(environment)
         values = {}
-        for file in config_files(arguments):
+        for file in CommandLine.read(arguments[1:]).settings.configs:
             values |= flatten(yaml.safe_load(file.read_text()))
         run = RunFolder(arguments[arguments.index("--run_folder") + 1])
         run.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -272,6 +273,10 @@ class Processes:
 
     def fits(self):
         return [call for call in self.calls if call[0] == "fit"]
+
+
+def resolved(*files):
+    return tune.resolved(FitSettings().with_configs(*files))
 
 
 def rows(path):
@@ -306,7 +311,7 @@ def test_a_grid_finds_the_planted_optimum_and_its_overlay_gives_it(here, capsys)
     assert ranked[0] == "4"
     assert "--config c.yaml --config runs/c/tune/best.yaml" in output
 
-    config = tune.resolved(["--config", "c.yaml", "--config", "runs/c/tune/best.yaml"])
+    config = resolved("c.yaml", "runs/c/tune/best.yaml")
     model, data = config["model"]["init_args"], config["data"]["init_args"]
     assert model["optimizer"]["init_args"]["lr"] == 0.3
     assert model["optimizer"]["class_path"] == "torch.optim.AdamW"
@@ -352,7 +357,7 @@ def test_more_trials_add_to_a_random_study(here):
 
 
 def test_trials_side_by_side_have_a_gpu_each(here, monkeypatch):
-    monkeypatch.setattr(trials, "visible_devices", lambda text: ["4", "7"])
+    monkeypatch.setattr(devices, "visible_devices", lambda text: ["4", "7"])
     processes = Processes(score)
     tune.main(["--config", "c.yaml", *SPACE], processes)
     assert {environment["CUDA_VISIBLE_DEVICES"] for environment in processes.environments} == {"4", "7"}
@@ -387,7 +392,11 @@ def test_drop_one_has_a_row_per_entry(here, capsys):
     assert yaml.safe_load(Path("runs/c/drop_data.augmentation/best.yaml").read_text()) == {
         "data": {
             "init_args": {
-                "augmentation": [tune.resolved(["--config", "c.yaml"])["data"]["init_args"]["augmentation"][0]]
+                "augmentation": [
+                    tune.resolved(CommandLine.read(["--config", "c.yaml"]).settings)["data"]["init_args"][
+                        "augmentation"
+                    ][0]
+                ]
             }
         }
     }

@@ -20,7 +20,7 @@ def test_organs_of_twenty_slices(competition_data, tmp_path, monkeypatch):
     quiet = ["--trainer.enable_progress_bar", "false", "--trainer.max_epochs", "10", "--trainer.accelerator", "cpu"]
     assert cli.main(["fit", "--config", CONFIG, *small, *quiet]) == 0
     network = load("runs/ct_organs/all")
-    data = read_config("score", ["runs/ct_organs/all"], lambda parser: None).data
+    data = read_config("score", ["runs/ct_organs/all"]).data
     counts = np.zeros((6, 2))
     for row in rows_of(data.table()):
         image, truth = data.reader.read(row), data.truth(row)["mask"]

@@ -16,6 +16,8 @@ import torch
 import yaml
 
 import cli
+from commands.command_line.command_line import CommandLine
+from experiments.fit_settings import FitSettings
 from experiments.kept_checkpoints import kept_checkpoints
 from experiments.run_folder import RunFolder
 from experiments.stages import make_stages, own_flags, run_stages, stages_given
@@ -98,8 +100,8 @@ def in_process(arguments: list[str]) -> int:
 
 
 def chain(*extra: str) -> None:
-    arguments = ["--config", "c.yaml", *extra]
-    run_stages(arguments, stages_given(arguments), in_process)
+    settings = CommandLine.read(["--config", "c.yaml", *extra]).settings
+    run_stages(settings, stages_given(settings), in_process)
 
 
 def weights(path: Path | str) -> dict[str, torch.Tensor]:
@@ -190,12 +192,17 @@ def test_overwrite_begins_without_what_other_stages_have_left(tmp_path, monkeypa
         return 0
 
     entries = [{"name": "one"}, {"name": "two"}, {"name": "three", "from": "last"}]
-    run_stages(["--config", "c.yaml"], entries, fit)
+    given = FitSettings().with_configs("c.yaml")
+    run_stages(given, entries, fit)
     assert [name for name, _, _ in seen] == ["1_one", "2_two", "fold0"]
     with pytest.raises(SystemExit, match="already holds stages of a run"):
-        run_stages(["--config", "c.yaml"], entries, fit)
+        run_stages(given, entries, fit)
     seen.clear()
-    run_stages(["--config", "c.yaml", "--overwrite", "true"], [{"name": "other"}, {"name": "last"}], fit)
+    run_stages(
+        CommandLine.read(["--config", "c.yaml", "--overwrite", "true"]).settings,
+        [{"name": "other"}, {"name": "last"}],
+        fit,
+    )
     assert seen == [("1_other", [], ["--overwrite", "true"]), ("fold0", ["1_other"], ["--overwrite", "true"])]
     assert [entry["name"] for entry in json.loads((folder / "stages.json").read_text())["stages"]] == ["other", "last"]
 
@@ -219,10 +226,11 @@ def test_wrong_stages_are_named(entries, match, tmp_path):
 
 def test_flags_that_would_change_every_stage():
     with pytest.raises(SystemExit, match="init_from in the config"):
-        own_flags(["--model.init_args.init_from", "x"])
+        own_flags(CommandLine.read(["--model.init_args.init_from", "x"]).settings)
     with pytest.raises(SystemExit, match="goes on with `last`"):
-        own_flags(["--ckpt_path", "best"])
-    assert own_flags(["--a", "1", "--ckpt_path=last"]) == (["--a", "1"], True, False)
+        own_flags(CommandLine.read(["--ckpt_path", "best"]).settings)
+    left, resume, overwrite = own_flags(CommandLine.read(["--a", "1", "--ckpt_path=last"]).settings)
+    assert (left.arguments(), resume, overwrite) == (["--a", "1"], True, False)
 
 
 def test_the_best_checkpoints_of_a_run(tmp_path):
@@ -250,10 +258,11 @@ def test_stages_come_from_the_last_config_or_the_flag(tmp_path):
     for name, text in (("a", "stages: [{name: x}]"), ("b", "trainer: {}"), ("c", "stages: null")):
         (tmp_path / name).write_text(text)
     a, b, c = (f"--config={tmp_path / name}" for name in "abc")
-    assert stages_given([a, b]) == [{"name": "x"}]
-    assert stages_given([a, c]) is None
-    assert stages_given([a, "--stages", "null"]) is None
-    assert stages_given([b, "--stages=" + yaml.safe_dump([{"name": "y"}], default_flow_style=True)]) == [{"name": "y"}]
+    assert stages_given(CommandLine.read([a, b]).settings) == [{"name": "x"}]
+    assert stages_given(CommandLine.read([a, c]).settings) is None
+    assert stages_given(CommandLine.read([a, "--stages", "null"]).settings) is None
+    text = yaml.safe_dump([{"name": "y"}], default_flow_style=True)
+    assert stages_given(CommandLine.read([b, f"--stages={text}"]).settings) == [{"name": "y"}]
 
 
 @pytest.mark.slow

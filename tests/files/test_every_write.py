@@ -18,7 +18,10 @@ LISTED = {
     # file, call: reason
     ("experiments/processes.py", "open"): "the log of a process, at whose end it writes",
     ("loggers/metrics_csv.py", "open"): "a line is added at the end; what a power cut leaves of the last is not read",
-    ("commands/prepare.py", "open"): "a line for each image that is done is added at the end, and written anew at last",
+    (
+        "experiments/prepared_split.py",
+        "open",
+    ): "a line for each image that is done is added at the end, and written anew at last",
     ("predictions/entry.py", "ZipFile"): "a file that is written strip by strip; `publish` gives it its name",
     ("submissions/geotiffs.py", "replace"): "files that were written at once go into a folder that may hold others",
 }

@@ -13,8 +13,8 @@ from ensembling.squares import Squares
 from ensembling.stream import Stream
 from evaluation.metrics import DiceGlobal, DicePerImage, InstanceAveragePrecision, IoUGlobal, IoUPerImage
 from postprocessing import ArgMax, ConnectedComponents, FillHoles, MinimumArea, QuantileThreshold, Smooth, Threshold
+from postprocessing.ablation import StepAblation
 from postprocessing.search import Case, search
-from reports.experiment.steps import StepGains
 from submissions.competition import Competition
 
 SIDE = (12, 8)
@@ -81,11 +81,11 @@ def test_what_lies_under_void_changes_neither_search_nor_score(name, seed):
     steps, build, _ = CHAINS[name]
     scores = []
     for made in (one, other):
-        competition, gains = Competition(build(), postprocess=steps), StepGains(steps, build())
+        competition, gains = Competition(build(), postprocess=steps), StepAblation(steps, build())
         for number, (prediction, truth) in enumerate(made):
             competition.metric.add(str(number), competition.process(prediction, truth), truth)
             gains.add(str(number), prediction, truth)
-        scores.append([float(competition.metric.compute()), *gains.without()])
+        scores.append([float(competition.metric.compute()), *gains.scores()])
     np.testing.assert_array_equal(scores[0], scores[1])
 
 

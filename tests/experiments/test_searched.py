@@ -1,12 +1,10 @@
 """What the offline verbs say of an experiment that `search` has been at."""
 
-from types import SimpleNamespace
-
 import pytest
 import yaml
 
-from commands.score import tuned
 from experiments.run_folder import RunFolder
+from experiments.searched import is_tuned
 
 
 @pytest.mark.parametrize(("found", "said"), [(None, False), (0.5, False), (0.7, True)])
@@ -19,4 +17,4 @@ def test_a_score_on_the_images_of_the_search_is_known(tmp_path, found, said):
     (tmp_path / "fold0" / "config.yaml").write_text(chain(0.5))
     if found is not None:
         (tmp_path / "searched.yaml").write_text(chain(found))
-    assert tuned(SimpleNamespace(experiment=tmp_path, runs=[RunFolder(tmp_path / "fold0")])) == said
+    assert is_tuned(tmp_path, RunFolder(tmp_path / "fold0")) == said

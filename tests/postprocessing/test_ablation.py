@@ -3,7 +3,7 @@ import pytest
 
 from evaluation.metrics import DicePerImage
 from postprocessing import MinimumArea, Threshold
-from reports.experiment.steps import StepGains
+from postprocessing.ablation import StepAblation
 
 
 def test_the_score_without_each_step():
@@ -11,8 +11,8 @@ def test_the_score_without_each_step():
     truth[:, 5:15, 5:15] = 1
     probabilities = truth.astype(np.float32) * 0.9
     probabilities[0, 0, 0] = 0.9  # a speck
-    gains = StepGains([Threshold(), MinimumArea(20)], DicePerImage())
+    gains = StepAblation([Threshold(), MinimumArea(20)], DicePerImage())
     gains.add("a", {"mask": probabilities}, {"mask": truth})
-    without = gains.without()
+    without = gains.scores()
     assert np.isnan(without[0])  # there is no mask whose area could be measured
     assert without[1] == pytest.approx(200 / 201)

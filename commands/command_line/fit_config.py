@@ -1,0 +1,86 @@
+"""What is settled in the config of a training before anything is built from it."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import Namespace
+
+from augmentations.old_names import old_names
+from compat.former_keys import accept_former_keys
+from experiments.fit_settings import FitSettings
+from experiments.run_folder import RunFolder
+from experiments.yaml_files import read_yaml
+from files.texts import read_text
+from files.writing import to_yaml
+
+
+def arguments_of(settings: FitSettings) -> list[str]:
+    """The arguments for Lightning's parser, with the text of each config that has former keys in place of its path."""
+    return [
+        part for file in settings.configs for part in ("--config", _present_text(file) if file.is_file() else str(file))
+    ] + [part for flag in settings.flags for part in flag.arguments()]
+
+
+def _present_text(file: Path) -> str:
+    content = yaml.safe_load(read_text(file))
+    present = accept_former_keys(content) if isinstance(content, dict) else content
+    return str(file) if present == content else to_yaml(present)
+
+
+def check_names(settings: FitSettings) -> None:
+    """Refuse names of albumentations 1.x in the configs, all at once, each with its new name."""
+    for file in settings.configs:
+        wrong = list(old_names(read_yaml(file))) if file.is_file() else []
+        if wrong:
+            raise SystemExit(f"error: {file} names what albumentations 2 does not have\n  " + "\n  ".join(wrong))
+
+
+def resolve_monitors(config: Namespace) -> None:
+    """The direction of `val/score` is the metric's own; without validation nothing can be monitored."""
+    module, _, name = config.competition.metric.class_path.rpartition(".")
+    mode = "max" if getattr(import_module(module), name).higher_is_better else "min"
+    if config.checkpoint.monitor == "val/score":
+        config.checkpoint.mode = mode
+    stopping = config.early_stopping
+    if stopping is not None and stopping.init_args.monitor == "val/score":
+        stopping.init_args.mode = mode
+    if config.data.init_args.fold == "all":
+        config.checkpoint.monitor, config.checkpoint.save_top_k, config.early_stopping = None, 0, None
+
+
+def tell_fold(data: Namespace) -> None:
+    """Pseudo-labels are those of the fold that is validated: no teacher of theirs has seen its truth."""
+    for source in data.external or []:
+        own = source.init_args
+        if not source.class_path.endswith(".PseudoLabels"):
+            continue
+        given = (own.fold, own.folds)
+        if any(one not in (None, other) for one, other in zip(given, (data.fold, data.folds), strict=True)):
+            raise SystemExit(
+                f"error: data.external: the pseudo-labels of {own.root} are set to fold {own.fold} of {own.folds}, but "
+                f"this run validates fold {data.fold} of {data.folds}; leave their fold and folds out"
+            )
+        own.fold, own.folds = data.fold, data.folds
+
+
+def refuse_trained(run: RunFolder) -> None:
+    """Do not train over another run's checkpoints."""
+    left = sorted(path.name for path in run.checkpoints.glob("*.ckpt"))
+    if left:
+        raise SystemExit(
+            f"error: {run.path} already holds a trained run ({', '.join(left)})\n"
+            "  go on with it:  --ckpt_path last\n"
+            "  replace it:     --overwrite true\n"
+            "  keep both:      --experiment ANOTHER_NAME"
+        )
+
+
+def shown_to_network(config: str) -> list[Any]:
+    """The settings beside checkpoint and inference that predictions depend on; flags may change any of them."""
+    content = yaml.safe_load(config)
+    of_model = ("network", "outputs", "inputs", "activations")
+    of_data = ("reader", "preprocessing", "features")
+    keys = [("model", name) for name in of_model] + [("data", name) for name in of_data]
+    return [content["data"]["class_path"], *(content[part]["init_args"].get(name) for part, name in keys)]

@@ -1,0 +1,64 @@
+"""What a training verb prints before and after it."""
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_only
+
+from callbacks import CompetitionScore
+from callbacks.snapshots import main_checkpoint
+from datamodules import BaseDataModule
+from evaluation.interval import bootstrap_interval
+from experiments.fit_settings import FitSettings
+from experiments.run_folder import RunFolder
+from lightning_modules import BaseModule
+
+
+@rank_zero_only
+def print_start(settings: FitSettings, run: RunFolder, model: BaseModule, trainer: pl.Trainer) -> None:
+    """What differs from the first config, what is minimised, which callbacks watch."""
+    for line in settings.changes():
+        if not line.startswith("stages: "):
+            print(f"changed  {line}")
+    print(f"network  {size_of(model.network)}")
+    for term in ["the network's own"] if model.loss is None else model.loss.terms_text():
+        print(f"loss     {term}")
+    print(f"runs to  {run.path}")
+    print("watched  " + ", ".join(type(callback).__name__ for callback in trainer.callbacks))
+
+
+def size_of(network: torch.nn.Module) -> str:
+    """Its class and size: `Unet, 1.5 M parameters, 0.4 M of them trained`."""
+    counts = [sum(p.numel() for p in network.parameters() if p.requires_grad or not only) for only in (False, True)]
+    every, trained = (f"{count / 1e6:.1f} M" if count >= 1e5 else str(count) for count in counts)
+    some = f", {trained} of them trained" if counts[0] != counts[1] else ""
+    return f"{type(network).__name__}, {every} parameters{some}"
+
+
+@rank_zero_only
+def print_end(
+    verb: str, run: RunFolder, trainer: pl.Trainer, datamodule: BaseDataModule, score: CompetitionScore
+) -> None:
+    """The score, where outputs were written, the exact next commands."""
+    experiment = run.path.parent
+    print()
+    if verb == "predict":
+        for split in datamodule.predict_splits():
+            print(f"predictions of {split}: {run.predictions / Path(split).name}")
+        print(f"next:  python cli.py search {experiment}\n       python cli.py submit {experiment}")
+        return
+    for name, metric in score.competition.metrics().items() if score.latest else ():
+        low, high = bootstrap_interval(metric)
+        label = f"{name} ({type(metric).__name__})" if name == "score" else name
+        images = f"over {len(metric.rows)} images"
+        print(f"{verb}: {label} {score.latest[name]:.4f}  [{low:.4f}, {high:.4f}] {images}")
+    if verb == "fit" and not score.latest and datamodule.fold != "all":
+        print(f"fit: nothing was validated in this session, which ended at step {trainer.global_step}")
+    print(f"outputs written to {run.path}: config.yaml, metrics.csv, curves.png, panels/, scores.csv, checkpoints/")
+    if verb == "fit":
+        kept = main_checkpoint(trainer)
+        if kept is not None and kept.best_model_score is not None:
+            best = run.checkpoints / Path(kept.best_model_path).name  # Lightning's is absolute
+            print(f"best checkpoint: {best} ({float(kept.best_model_score):.4f})")
+        print(f"next:  python cli.py predict {run.path}")
