@@ -36,7 +36,7 @@ class TimmPolicy(Augmentation):
         makers = {"rand": auto_augment.rand_augment_transform, "augmix": auto_augment.augment_and_mix_transform}
         make = makers.get(policy.partition("-")[0], auto_augment.auto_augment_transform)
         try:
-            self.transform = make(policy)
+            self.transform = make(policy, {})  # older versions of timm need a mapping
         except (AssertionError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"TimmPolicy: unknown policy {policy!r} ({error}); expected for example rand-m9-n2-mstd0.5, "
