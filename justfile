@@ -30,8 +30,8 @@ links:
     sphinx-build -b linkcheck docs build/links
 
 # make the image of the README, from a finished quickstart
-picture:
-    python -m docs.generate.picture runs/quickstart/fold0/panels docs/images/panel.png 2 3
+readme_image:
+    python -m docs.generate.readme_image runs/quickstart/fold0/panels docs/images/panel.png 2 3
 
 # run the quickstart on generated data
 quickstart:

@@ -1,4 +1,4 @@
-"""Pages of the site that are written from the code: the reference, and the benchmarks' results."""
+"""Pages of the site generated from the code: the reference, and the results of the benchmarks."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from docs.generate import benchmarks, reference
 
 
 def write(folder: Path) -> None:
-    """Write `reference/` and `benchmarks/` under a folder; files that would not change are left alone."""
+    """Write `reference/` and `benchmarks/` under a folder; unchanged files are not written."""
     for name, pages in (("reference", reference.pages()), ("benchmarks", benchmarks.pages())):
         target = folder / name
         target.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The shipped configs: what the comment at the head of each says, and the file."""
+"""The page of the shipped configs: the head comment of each, and the file."""
 
 import re
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 from docs.generate.objects import ROOT
 
 FOLDERS = {
-    "configs": ("Competitions", "A complete config for each; start a new one from the nearest."),
-    "configs/presets": ("Presets", "Overlays for a second `--config`, after the competition's."),
-    "configs/stages": ("Stages", "Winners' chains of trainings, for a second `--config`."),
+    "configs": ("Competitions", "One complete config per competition; start from the most similar one."),
+    "configs/presets": ("Presets", "Overlays, passed as a second `--config` after the competition's."),
+    "configs/stages": ("Stages", "Training stages of winning solutions, passed as a second `--config`."),
 }
 
 
 def page() -> str:
-    """Every YAML under `configs/`."""
+    """Return the page of all YAML files under `configs/`."""
     lines = ["# Configs"]
     for folder, (title, about) in FOLDERS.items():
         lines += ["", f"## {title}", "", about]
@@ -24,7 +24,7 @@ def page() -> str:
 
 
 def head(file: Path) -> list[str]:
-    """The comment that a config begins with; its indented lines are commands."""
+    """Return the head comment of a config as Markdown; indented lines are commands."""
     comment = []
     for line in file.read_text().splitlines():
         if not line.startswith("#"):
@@ -40,6 +40,6 @@ def head(file: Path) -> list[str]:
 
 
 def plain(text: str) -> str:
-    """A comment as Markdown: globs and placeholders outside of backticks are no emphasis and no tags."""
+    """Escape globs and placeholders outside backticks in a comment, so that Markdown shows them as they are."""
     parts = re.split(r"(`[^`]*`)", text)
     return "".join(part if part.startswith("`") else re.sub(r"([*_<>\[\]{}])", r"\\\1", part) for part in parts)

@@ -1,4 +1,4 @@
-"""A class or function as a section of a page: its YAML, what its docstring says, its arguments, its example."""
+"""The section of a class or function on a page: YAML, docstring, arguments, example."""
 
 import inspect
 import re
@@ -15,18 +15,18 @@ PARTS = ("datamodules.plain", "datamodules.loading")  # modules of classes that 
 
 
 def docstring(value: Any) -> Docstring:
-    """The docstring of a class or function, taken apart; its own, not an inherited one."""
+    """Parse the docstring of a class or function, without inherited ones."""
     return parse(inspect.cleandoc(value.__doc__ or ""), style=DocstringStyle.GOOGLE)
 
 
 def section(path: str, value: Any, term: str | None = None, heading: str | None = None) -> str:
-    """Markdown of one class or function.
+    """Return the Markdown section of a class or function.
 
     Args:
-        path: the path that YAML takes; pages link to it.
-        value: the class or function.
-        term: its name in a loss formula, where it is a loss.
-        heading: title of the section; the last part of the path unless given.
+        path: path in YAML; target of links.
+        value: class or function.
+        term: name in the loss formula, for a loss.
+        heading: title of the section (default: last part of the path).
     """
     text = docstring(value)
     lines = [f"({path})=", f"## {heading or path.rpartition('.')[2]}", ""]
@@ -44,13 +44,13 @@ def section(path: str, value: Any, term: str | None = None, heading: str | None 
 
 
 def flat(text: str | None) -> str:
-    """Text on one line."""
+    """Join a text to one line."""
     return " ".join((text or "").split())
 
 
 @cache
 def names(value: Any) -> list[str]:
-    """The arguments that a config can set, those of a base class too."""
+    """Return the arguments that a config can set, including those of base classes."""
     parser = ArgumentParser()
     if inspect.isclass(value):
         added = parser.add_class_arguments(value, "it", fail_untyped=False)
@@ -65,7 +65,7 @@ def is_part(kind: Any) -> bool:
 
 
 def parameter(value: Any, name: str) -> tuple[inspect.Parameter | None, Any]:
-    """The signature's entry of an argument, and the class (it or a base) that is described with it."""
+    """Return the parameter of an argument, and the class (itself or a base) that documents it."""
     owner = value
     for base in inspect.getmro(value) if inspect.isclass(value) else [value]:
         owner = owner if is_part(base) else base
@@ -79,7 +79,7 @@ def parameter(value: Any, name: str) -> tuple[inspect.Parameter | None, Any]:
 
 
 def arguments(value: Any) -> list[str]:
-    """A bullet for each argument; those that a base class takes and documents by name only."""
+    """Return a bullet per argument; arguments documented by a base class are listed by name only."""
     own, inherited = [], {}
     parts = [base for base in inspect.getmro(value) if is_part(base)] if inspect.isclass(value) else []
     described = {item.arg_name: item.description for part in [*parts, value] for item in docstring(part).params}
@@ -91,7 +91,7 @@ def arguments(value: Any) -> list[str]:
             inherited.setdefault(owner, []).append(name)
     lines = [*own, ""] if own else []
     for owner, taken in inherited.items():
-        lines += [f"And those of `{owner.__name__}`: {', '.join(f'`{name}`' for name in taken)}.", ""]
+        lines += [f"Arguments of `{owner.__name__}`: {', '.join(f'`{name}`' for name in taken)}.", ""]
     return lines
 
 
@@ -106,13 +106,13 @@ def bullet(name: str, entry: inspect.Parameter | None, description: str | None) 
 
 
 def type_text(annotation: Any) -> str:
-    """An annotation without the modules of the classes in it."""
+    """Return an annotation without module names."""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     return re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", text).replace("NoneType", "None")
 
 
 def scalar(default: Any) -> str:
-    """A default as YAML writes it."""
+    """Return a default value as YAML."""
     value = list(default) if isinstance(default, tuple) else default
     try:
         text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
@@ -122,7 +122,7 @@ def scalar(default: Any) -> str:
 
 
 def snippet(path: str, value: Any) -> str:
-    """The YAML of a class with its own arguments at their defaults, ready to be copied."""
+    """Return the YAML of a class with its own arguments at their defaults, ready to copy."""
     lines = []
     described = {item.arg_name for item in docstring(value).params}
     for name in names(value):
@@ -135,7 +135,7 @@ def snippet(path: str, value: Any) -> str:
 
 
 def formula(term: str, value: Any) -> str:
-    """A term of a loss formula with the arguments of the loss at their defaults."""
+    """Return a term of the loss formula with the arguments of the loss at their defaults."""
     taken = [(name, parameter(value, name)[0]) for name in names(value)]
     given = [
         f"{name}=…" if entry.default is entry.empty else f"{name}={scalar(entry.default)}" for name, entry in taken
@@ -144,8 +144,8 @@ def formula(term: str, value: Any) -> str:
 
 
 def methods(value: type) -> list[str]:
-    """What a subclass writes: the abstract methods, with their docstrings."""
-    lines = ["A subclass writes:", ""]
+    """Return the abstract methods, which subclasses implement, with their docstrings."""
+    lines = ["Subclasses implement:", ""]
     for name in sorted(value.__abstractmethods__):
         method = inspect.getattr_static(value, name)
         method = method.fget if isinstance(method, property) else method
@@ -159,7 +159,7 @@ def methods(value: type) -> list[str]:
 
 
 def signature(method: Any) -> str:
-    """`(prediction, truth) -> ndarray`, with the modules of types left out."""
+    """Return a signature without module names, such as `(prediction, truth) -> ndarray`."""
     found = inspect.signature(method)
     taken = ", ".join(name for name in found.parameters if name != "self")
     returned = "" if found.return_annotation is found.empty else f" -> {type_text(found.return_annotation)}"

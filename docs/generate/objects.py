@@ -1,4 +1,4 @@
-"""What a config can name: the exports of every package, and the classes that arguments of those are typed with."""
+"""Objects that a config can use: the exports of all packages, and the classes in the types of their arguments."""
 
 import inspect
 import pkgutil
@@ -15,11 +15,11 @@ import pytorch_lightning as pl
 from torch import nn
 
 ROOT = Path(__file__).resolve().parents[2]
-NOT_DOCUMENTED = {"tests", "docs", "benchmarks", "compat"}  # folders that no config names anything of
+NOT_DOCUMENTED = {"tests", "docs", "benchmarks", "compat"}  # folders without objects for configs
 
 
 def packages() -> list[str]:
-    """Dotted names of all packages of the repository, those inside others too."""
+    """Return the dotted names of all packages of the repository, including subpackages."""
     found = []
     for folder in sorted(path.parent for path in ROOT.glob("*/__init__.py")):
         if folder.name in NOT_DOCUMENTED:
@@ -30,7 +30,7 @@ def packages() -> list[str]:
 
 
 def modules(package: str) -> Iterator[ModuleType]:
-    """A package and the modules that lie in it, without those of its own packages."""
+    """Yield a package and its modules, without those of subpackages."""
     parent = import_module(package)
     yield parent
     for module in pkgutil.iter_modules(parent.__path__, f"{package}."):
@@ -39,9 +39,10 @@ def modules(package: str) -> Iterator[ModuleType]:
 
 
 def public(package: str) -> dict[str, Any]:
-    """Path as YAML writes it -> class or function, of what a package exports and of what its modules define for YAML.
+    """Return path in YAML -> class or function, for the exports of a package and the classes its modules define.
 
-    A module's own class counts where a config may hold it beside others of its base (`datamodules.windows`).
+    A class that is not exported is included if a config can use it in place of others with its base
+    (`datamodules.windows`).
     """
     parent = import_module(package)
     exported = {f"{package}.{name}": getattr(parent, name) for name in getattr(parent, "__all__", [])}
@@ -56,7 +57,7 @@ def public(package: str) -> dict[str, Any]:
 
 
 def choosable(path: str, value: Any) -> bool:
-    """Whether a config can name what a package exports: by type, or because a shipped one does."""
+    """Return whether a config can use an export of a package: by its type, or because a shipped config does."""
     if inspect.isclass(value):
         return of_config(value) or issubclass(value, nn.Module | pl.Callback) or path in shipped()
     return builds_network(value)
@@ -64,19 +65,19 @@ def choosable(path: str, value: Any) -> bool:
 
 @cache
 def shipped() -> set[str]:
-    """Every class path in the shipped configs."""
+    """Return all class paths in the shipped configs."""
     texts = (file.read_text() for file in (ROOT / "configs").rglob("*.yaml"))
     return {path for text in texts for path in re.findall(r"class_path: ([\w.]+)", text)}
 
 
 def builds_network(value: Any) -> bool:
-    """Whether a value is a function that a config can call in a network's place."""
+    """Return whether a value is a function that returns a network."""
     returned = inspect.signature(value).return_annotation if inspect.isfunction(value) else None
     return inspect.isclass(returned) and issubclass(returned, nn.Module)
 
 
 def of_config(kind: type) -> bool:
-    """Whether a config can hold a class: it is of a type that one asks for, defined in the same room as that."""
+    """Return whether a config can use a class: it is a subclass of a type in a config, in the same top-level folder."""
     room = kind.__module__.partition(".")[0]
     bases = [base for base in config_types() if issubclass(kind, base)]
     near = any(base.__module__.partition(".")[0] == room for base in bases)
@@ -85,7 +86,7 @@ def of_config(kind: type) -> bool:
 
 
 def class_named(name: str) -> type:
-    """The one class of the repository that has this name, wherever it lies."""
+    """Return the only class of the repository with this name."""
     found = {
         value
         for package in packages()
@@ -94,16 +95,16 @@ def class_named(name: str) -> type:
         if inspect.isclass(value) and value.__name__ == name and value.__module__ == module.__name__
     }
     if len(found) != 1:
-        raise LookupError(f"{len(found)} classes are called {name}, expected one: {found}")
+        raise LookupError(f"{len(found)} classes are named {name}, expected one: {found}")
     return found.pop()
 
 
-ROOTS = ("BaseModule", "BaseDataModule", "Competition", "CrossValidation")  # types of the keys of a config
+ROOTS = ("BaseModule", "BaseDataModule", "Competition", "CrossValidation")  # types of the config keys
 
 
 @cache
 def config_types() -> tuple[type, ...]:
-    """Our classes that a config can hold: the roots and the types of their arguments, and of theirs."""
+    """Return the template's classes in configs: the roots and, recursively, the types of their arguments."""
     found: list[type] = []
     waiting = [class_named(name) for name in ROOTS]
     while waiting:
@@ -115,7 +116,7 @@ def config_types() -> tuple[type, ...]:
 
 
 def argument_types(kind: type) -> list[type]:
-    """Our classes in the annotations of a class's constructor."""
+    """Return the template's classes in the annotations of a class's constructor."""
     ours = {package.partition(".")[0] for package in packages()}
     makers = [kind, *(base for base in inspect.getmro(kind)[1:] if "__init__" in vars(base))]
     ours_alone = [maker for maker in makers if maker is kind or maker.__module__.partition(".")[0] in ours]
@@ -124,7 +125,7 @@ def argument_types(kind: type) -> list[type]:
 
 
 def parts(hint: Any) -> Iterator[type]:
-    """The classes inside an annotation: `list[Step] | None` -> Step, list, None."""
+    """Yield the classes in an annotation: `list[Step] | None` -> Step, list, None."""
     if inspect.isclass(hint) and not typing.get_args(hint):
         yield hint
     for argument in typing.get_args(hint):

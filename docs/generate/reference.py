@@ -1,4 +1,4 @@
-"""The pages of the reference, a page for each package, and one each for verbs, keys and configs."""
+"""The pages of the reference: one per package, and one each for verbs, keys and configs."""
 
 import inspect
 from importlib import import_module
@@ -9,7 +9,7 @@ from docs.generate.objects import ROOTS, class_named, packages, public
 from losses import known_losses
 from losses.formula import loss_class
 
-TITLES = {  # of packages by their last name; others are called as they are
+TITLES = {  # by the last part of the package name; others keep their name
     "augmentations": "Augmentations",
     "callbacks": "Callbacks",
     "datamodules": "Kinds of data",
@@ -30,12 +30,12 @@ KEYS = dict(zip(("model", "data", "competition", "cv"), ROOTS, strict=True))
 
 
 def pages() -> dict[str, str]:
-    """Name of a file in the reference's folder -> its Markdown."""
+    """Return file name -> Markdown for all pages of the reference."""
     found = {"verbs.md": verbs.page(), "keys.md": keys_page(), "configs.md": configs.page(), "losses.md": losses_page()}
     titles = {"verbs": "Verbs", "keys": "Keys of a config", "configs": "Configs", "losses": TITLES["losses"]}
     described: set[int] = set()
     for package in packages():
-        # What a package exports for one within it is described once, under the shorter path.
+        # An object exported by a package and its subpackage is described once, under the shorter path.
         objects = {path: value for path, value in public(package).items() if id(value) not in described}
         described |= set(map(id, objects.values()))
         if objects and package != "losses":
@@ -45,26 +45,34 @@ def pages() -> dict[str, str]:
 
 
 def index_page(titles: dict[str, str]) -> str:
-    """What the reference holds."""
+    """Return the index page of the reference."""
     names = list(titles)
-    lines = ["# Reference", "", "Written from the code when the site is built.", "", "```{toctree}", ":maxdepth: 1", ""]
+    lines = [
+        "# Reference",
+        "",
+        "Generated from the code when the site is built.",
+        "",
+        "```{toctree}",
+        ":maxdepth: 1",
+        "",
+    ]
     return "\n".join([*lines, *names[:4], *sorted(names[4:], key=lambda name: titles[name]), "```", ""])
 
 
 def title(package: str) -> str:
-    """Title of a package's page."""
+    """Return the title of a package's page."""
     return TITLES.get(package.rpartition(".")[2], package.rpartition(".")[2].replace("_", " ").capitalize())
 
 
 def package_page(package: str, objects: dict[str, object]) -> str:
-    """Everything of a package that a config can name; base classes come last."""
+    """Return the page of all objects of a package that a config can use; base classes come last."""
     lines = [f"# {title(package)}", "", inspect.cleandoc(import_module(package).__doc__ or ""), ""]
     ordered = sorted(objects, key=lambda path: (inspect.isabstract(objects[path]), path.rpartition(".")[2].lower()))
     return "\n".join([*lines, *(section(path, objects[path]) for path in ordered)])
 
 
 def losses_page() -> str:
-    """The formula, and every loss under the name that the formula gives it."""
+    """Return the page of the formula and all losses, under their names in the formula."""
     lines = [f"# {TITLES['losses']}", "", inspect.cleandoc(import_module("losses").__doc__ or ""), ""]
     lines.append(section("losses.LossFormula", import_module("losses").LossFormula, heading="The formula"))
     lines += [section(f"losses.{name}", loss_class(name), term=name) for name in known_losses()]
@@ -72,14 +80,14 @@ def losses_page() -> str:
 
 
 def keys_page() -> str:
-    """The keys of `model`, `data`, `competition` and `cv`; `trainer` is Lightning's."""
+    """Return the page of the keys of `model`, `data`, `competition` and `cv`; `trainer` is Lightning's."""
     lines = [
         "# Keys of a config",
         "",
-        "Every key is a flag, too: `--data.batch_size 8`. A config may leave out `init_args` in a flag's name.",
+        "Every key is also a flag: `--data.batch_size 8`. Flags omit `init_args`.",
         "`trainer` takes the arguments of",
         "[Lightning's `Trainer`](https://lightning.ai/docs/pytorch/stable/common/trainer.html#trainer-class-api);",
-        "keys beside these (`ema`, `early_stopping`, `stages`, …) are options of [`fit`](#verb-fit).",
+        "other keys (`ema`, `early_stopping`, `stages`, …) are options of [`fit`](#verb-fit).",
     ]
     for key, name in KEYS.items():
         kind = class_named(name)

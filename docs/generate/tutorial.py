@@ -1,4 +1,4 @@
-"""What the tutorials do behind the scenes: commands run as in a clone of the repository, pictures fit a page."""
+"""Helpers of the tutorials: run commands as in a clone of the repository, and show images at page size."""
 
 import os
 import re
@@ -15,7 +15,7 @@ PROGRESS = re.compile(r"\d+/[\d?]+ \[")  # of tqdm's bars
 
 
 def begin() -> None:
-    """Let a cell of `%%bash` run as in the repository: `python cli.py …` with this Python, `configs/` beside it."""
+    """Make `%%bash` cells run as in the repository: with `cli.py`, `configs/` and this Python."""
     for name in ("cli.py", "configs"):
         if not Path(name).exists():
             Path(name).symlink_to(ROOT / name)
@@ -24,10 +24,10 @@ def begin() -> None:
 
 
 def printed(commands: str) -> str:
-    """What commands print, without progress bars.
+    """Run commands and return their output without progress bars.
 
     Raises:
-        RuntimeError: one of them failed; with what it said.
+        RuntimeError: if a command fails; with its error output.
     """
     done = subprocess.run(["bash", "-ec", commands], capture_output=True, check=False)  # as text, \r would be \n
     if done.returncode:
@@ -37,8 +37,8 @@ def printed(commands: str) -> str:
 
 
 def show(path: Path | str, height: int | None = None) -> Image.Image:
-    """A picture small enough for a page, from its top down to `height` pixels."""
-    picture = Image.open(path).convert("RGB")
-    picture = picture.crop((0, 0, picture.width, min(picture.height, height or picture.height)))
-    picture.thumbnail((1000, 4000))
-    return picture.quantize(192, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    """Return an image at page size, cropped to its upper `height` pixels."""
+    image = Image.open(path).convert("RGB")
+    image = image.crop((0, 0, image.width, min(image.height, height or image.height)))
+    image.thumbnail((1000, 4000))
+    return image.quantize(192, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)

@@ -1,4 +1,4 @@
-"""The verbs of the command line, from the help that each prints."""
+"""The reference page of the verbs, from their help texts."""
 
 import contextlib
 import io
@@ -9,20 +9,20 @@ from unittest.mock import patch
 
 import cli
 
-# Keys of the config have a page of their own; with what every verb has they would hide the few options of a verb.
+# Config keys have their own page; with common options they would hide the few options specific to a verb.
 EVERYWHERE = re.compile(
     r"-h, |--(data|model|trainer|competition|cv|checkpoint)\b|.*--(config|print_config)\b|--[\w.]+\.help\b"
 )
 
 
 def page() -> str:
-    """Every verb: what it does, how it is called, its own options."""
+    """Return the page of all verbs, with usage and specific options."""
     lines = [
         "# Verbs",
         "",
-        "What `python cli.py VERB --help` prints, without the keys of the config, which are flags too",
+        "Output of `python cli.py VERB --help`, without the config keys, which are also flags",
     ]
-    lines += ["([](keys.md)).", "", "| verb | does |", "|---|---|"]
+    lines += ["([](keys.md)).", "", "| verb | description |", "|---|---|"]
     lines += [f"| [`{verb}`](#verb-{verb}) | {line} |" for verb, line in cli.VERBS.items()]
     for verb, line in cli.VERBS.items():
         lines += ["", f"(verb-{verb})=", f"## {verb}", "", f"{line[0].upper()}{line[1:]}.", ""]
@@ -31,7 +31,7 @@ def page() -> str:
 
 
 def help_text(verb: str, *flags: str) -> str:
-    """What a verb prints for `--help`, beside these flags."""
+    """Return the output of a verb for `--help` and the given flags."""
     printed = io.StringIO()
     with (
         patch.dict(os.environ, {"COLUMNS": "100"}),
@@ -44,7 +44,7 @@ def help_text(verb: str, *flags: str) -> str:
 
 
 def own_options(text: str) -> str:
-    """A help text without the options that every verb has or that are keys of the config, nor groups left empty."""
+    """Remove common options, config keys and empty groups from a help text."""
     kept = []
     for paragraph in text.split("\n\n"):
         parts = blocks(paragraph)
@@ -55,7 +55,7 @@ def own_options(text: str) -> str:
 
 
 def blocks(paragraph: str) -> list[list[str]]:
-    """The lines of a paragraph, an option together with the indented lines that describe it."""
+    """Split a paragraph into lines, with an option and its indented description as one block."""
     found: list[list[str]] = []
     for line in paragraph.splitlines():
         if found and found[-1][0].startswith("  -") and line.startswith("   "):

@@ -73,7 +73,7 @@ def test_a_base_class_says_what_a_subclass_writes():
 def test_inherited_arguments_are_named_once():
     kind = class_named("ImageDataModule")
     assert "root" in names(kind)
-    assert any(line.startswith("And those of `BaseDataModule`: `root`") for line in arguments(kind))
+    assert any(line.startswith("Arguments of `BaseDataModule`: `root`") for line in arguments(kind))
 
 
 def test_yaml_of_every_class_parses(objects):

@@ -1,11 +1,11 @@
-"""The README's picture is cut between the images of a panel."""
+"""The image of the README is cut between the rows of a panel."""
 
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from docs.generate.picture import LIMIT, picture, row_starts
+from docs.generate.readme_image import MAX_SIZE, readme_image, row_starts
 from evaluation.panels import BAR, GAP, draw_panel, row_of
 
 IMAGE = Path(__file__).parents[2] / "docs/images/panel.png"
@@ -31,10 +31,10 @@ def test_rows_begin_at_their_captions():
 
 def test_some_rows_with_the_head():
     drawn = panel([(96, 96), (48, 96), (96, 96)])
-    cut = picture(drawn, [1], width=drawn.shape[1])
+    cut = readme_image(drawn, [1], width=drawn.shape[1])
     assert cut.height == BAR + BAR + 48 + GAP
 
 
-def test_the_committed_picture_is_small():
-    assert IMAGE.stat().st_size <= LIMIT
+def test_the_committed_image_is_small():
+    assert IMAGE.stat().st_size <= MAX_SIZE
     assert Image.open(IMAGE).width >= 600
