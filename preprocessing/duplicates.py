@@ -20,10 +20,12 @@ def connected_groups(count: int, pairs: Iterable[Pair] | np.ndarray) -> np.ndarr
     Returns:
         `(count,)` int64: for each item the smallest index in its group; a single item has its own index.
     """
+    one, other = np.array(pairs if isinstance(pairs, np.ndarray) else list(pairs), np.int64).reshape(-1, 2).T
+    if not len(one):
+        return np.arange(count)
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    one, other = np.array(pairs if isinstance(pairs, np.ndarray) else list(pairs), np.int64).reshape(-1, 2).T
     graph = coo_array((np.ones(len(one), np.int8), (one, other)), (count, count))
     number = connected_components(graph, directed=False)[1]
     first = np.unique(number, return_index=True)[1]

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import KFold
 
 from evaluation.cross_validation import CrossValidation
+from evaluation.divide import shuffled
 from evaluation.folds import folds_hash, make_folds
 
 
@@ -171,3 +173,11 @@ def test_the_nonuniform_division_of_a_column_with_gaps(gap):
     with pytest.warns(UserWarning, match="100 images have nothing"):
         folds = make_folds(table(300, label=labels), settings_of(kind="nonuniform", stratify="label"))
     assert [(folds["fold"][start : start + 100] == 0).sum() for start in (0, 100, 200)] == [2, 2, 2]
+
+
+@given(k=st.integers(2, 6), more=st.integers(0, 40), seed=st.integers(0, 10**6))
+def test_shuffled_folds_are_those_of_scikit_learn(k, more, seed):
+    expected = np.empty(k + more, int)
+    for fold, (_, held) in enumerate(KFold(k, shuffle=True, random_state=seed).split(expected)):
+        expected[held] = fold
+    np.testing.assert_array_equal(shuffled(k + more, k, seed), expected)
