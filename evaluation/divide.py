@@ -132,8 +132,8 @@ def _kfold(table: pd.DataFrame, groups: pd.Series, cv: "CrossValidation") -> np.
 def shuffled(rows: int, k: int, seed: int) -> np.ndarray:
     """Fold of each row `(rows,)`, at random; the sizes of folds differ by one at most.
 
-    The folds are those of `sklearn.model_selection.KFold(k, shuffle=True, random_state=seed)`, whose import takes longer
-    than everything else that `folds` does for a small set.
+    The folds are those of `sklearn.model_selection.KFold(k, shuffle=True, random_state=seed)`, whose import takes
+    longer than everything else that `folds` does for a small set.
     """
     order = np.arange(rows)
     np.random.RandomState(seed).shuffle(order)
