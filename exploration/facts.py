@@ -121,7 +121,7 @@ class Examiner:
     unknown: dict[str, dict[str, str]]
     pixels: int = 1024
 
-    def picture(self, row: Row) -> tuple[np.ndarray, np.ndarray | None, Any]:
+    def read_image(self, row: Row) -> tuple[np.ndarray, np.ndarray | None, Any]:
         """Read an image `(…, C)`; return it with `valid` and the row (with a window if only the centre was read)."""
         if self.reader.windowed and not hasattr(row, "window"):
             sides = self.reader.size(row)
@@ -150,7 +150,7 @@ class Examiner:
         facts = ImageFacts(row.image_id, split, str(row.path))
         try:
             self._files(facts, row)
-            image, valid, row = self.picture(row)
+            image, valid, row = self.read_image(row)
             facts.partial = hasattr(row, "window")
             self._image(facts, image, valid)
         except Exception as error:  # decoders raise any type of exception for damaged files

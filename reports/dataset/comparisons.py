@@ -7,7 +7,7 @@ import pandas as pd
 
 from datamodules.plain import BaseData
 from evaluation.folds import read_folds
-from exploration.copies import KINDS, Copies, across, contradictions, split_groups
+from exploration.duplicates import KINDS, Duplicates, across, contradictions, split_groups
 from exploration.facts import ImageFacts
 from exploration.shift import Shift, label_shift, number_shift
 from exploration.statistics import fold_table, image_statistics, truth_names, truths_of
@@ -18,9 +18,9 @@ from reports.pictures import png
 CLEAR = 0.1  # Kolmogorov-Smirnov distance below which a shift is real and does not matter
 
 
-def add_copies(report: Report, facts: list[ImageFacts], copies: Copies, viewer: Viewer, output: Path) -> None:
+def add_copies(report: Report, facts: list[ImageFacts], copies: Duplicates, viewer: Viewer, output: Path) -> None:
     """Groups of equal and nearly equal images, side by side."""
-    title = "Copies"
+    title = "Duplicates"
     report.section(title)
     exact, every = copies.groups(("bytes", "pixels")), copies.groups()
     near = [group for group in every if set(group) not in [set(other) for other in exact]]
@@ -67,7 +67,7 @@ def _sizes_of(groups: list[list[int]], facts: list[ImageFacts]) -> tuple[int, in
 def _copy_findings(
     report: Report,
     facts: list[ImageFacts],
-    copies: Copies,
+    copies: Duplicates,
     exact: list[list[int]],
     near: list[list[int]],
     title: str,
@@ -179,7 +179,7 @@ def add_shift(report: Report, shift: Shift, reference: str = "reference") -> Non
         )
 
 
-def add_folds(report: Report, data: BaseData, facts: list[ImageFacts], copies: Copies) -> None:
+def add_folds(report: Report, data: BaseData, facts: list[ImageFacts], copies: Duplicates) -> None:
     """What is in each fold, and what lies in two."""
     report.section("Folds")
     if data.folds is None or not Path(data.folds).is_file():

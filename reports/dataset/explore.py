@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from datamodules.plain import BaseData
-from exploration.copies import Copies, copies_table, find_copies
+from exploration.duplicates import Duplicates, duplicates_table, find_duplicates
 from exploration.facts import Examiner, ImageFacts, class_names, gather, prepare_targets, rows_with_split
 from exploration.statistics import images_table
 from files.writing import write_frame
@@ -33,7 +33,7 @@ class Exploration:
     """
 
     facts: list[ImageFacts]
-    copies: Copies
+    copies: Duplicates
     report: Report
     path: Path
 
@@ -71,9 +71,9 @@ def explore(
     examiner = _examiner(data, tables, totals, report)
     rows = rows_with_split(tables)
     facts = gather(examiner, rows, processes, show)
-    copies = find_copies(facts, correlation)
+    copies = find_duplicates(facts, correlation)
     images = images_table(facts)
-    groups = copies_table(facts, copies)
+    groups = duplicates_table(facts, copies)
     write_frame(output / "images.csv", images)
     write_frame(output / "duplicates.csv", groups)
     report.lead = _lead(tables, totals, limit)

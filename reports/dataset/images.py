@@ -22,7 +22,7 @@ class Viewer:
         """Small picture and remark; see `reports.pictures.cell`."""
         row, split = self.rows[index]
         try:
-            image, valid, row = self.examiner.picture(row)
+            image, valid, row = self.examiner.read_image(row)
         except Exception:
             return None  # listed among the files that cannot be read
         arrays = {}

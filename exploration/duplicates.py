@@ -14,7 +14,7 @@ TURNED_CORRELATION = 0.5
 
 
 @dataclass
-class Copies:
+class Duplicates:
     """Pairs and groups of duplicates among all images of all splits.
 
     Args:
@@ -36,7 +36,9 @@ class Copies:
         return sorted((group for group in members.values() if len(group) > 1), key=lambda group: (-len(group), group))
 
 
-def find_copies(facts: list[ImageFacts], correlation: float = 0.95, distance: int = 4, turned: bool = True) -> Copies:
+def find_duplicates(
+    facts: list[ImageFacts], correlation: float = 0.95, distance: int = 4, turned: bool = True
+) -> Duplicates:
     """Find exact duplicates by bytes and pixels, and near duplicates by correlation and perceptual hash.
 
     Args:
@@ -73,7 +75,7 @@ def find_copies(facts: list[ImageFacts], correlation: float = 0.95, distance: in
         for pair in pairs[name]:
             for index in pair:
                 kind[index] = name
-    return Copies(pairs, group, kind)
+    return Duplicates(pairs, group, kind)
 
 
 def _equal_ids(facts: list[ImageFacts]) -> list[Pair]:
@@ -96,7 +98,7 @@ def _alike(one: np.ndarray, other: np.ndarray, turned: bool) -> bool:
     return False
 
 
-def copies_table(facts: list[ImageFacts], copies: Copies) -> pd.DataFrame:
+def duplicates_table(facts: list[ImageFacts], duplicates: Duplicates) -> pd.DataFrame:
     """Return a table `image_id, duplicate_group, kind, split`, for `data.metadata` and `cv.group: duplicate_group`.
 
     One row per image. The name of a group is the id of its first image; an image without duplicates is its own group.
@@ -104,8 +106,8 @@ def copies_table(facts: list[ImageFacts], copies: Copies) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "image_id": [fact.image_id for fact in facts],
-            "duplicate_group": [facts[index].image_id for index in copies.group],
-            "kind": copies.kind,
+            "duplicate_group": [facts[index].image_id for index in duplicates.group],
+            "kind": duplicates.kind,
             "split": [fact.split for fact in facts],
         }
     )
@@ -134,11 +136,11 @@ def contradictions(facts: list[ImageFacts], groups: list[list[int]]) -> list[lis
     return wrong
 
 
-def split_groups(facts: list[ImageFacts], copies: Copies, folds: pd.DataFrame) -> list[list[int]]:
+def split_groups(facts: list[ImageFacts], duplicates: Duplicates, folds: pd.DataFrame) -> list[list[int]]:
     """Return the groups of duplicates whose training images are in different folds."""
     fold = dict(zip(folds["image_id"], folds["fold"], strict=True))
     wrong = []
-    for group in copies.groups():
+    for group in duplicates.groups():
         held = {fold.get(facts[index].image_id) for index in group if facts[index].split == "train"} - {None}
         if len(held) > 1:
             wrong.append(group)
