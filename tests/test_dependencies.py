@@ -5,6 +5,8 @@ import re
 import sys
 import tomllib
 from collections import defaultdict
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -52,8 +54,13 @@ def declared() -> tuple[set[str], set[str]]:
     return set(map(normalised, PROJECT["project"]["dependencies"])), set(map(normalised, parts))
 
 
+@cache
+def installed() -> Mapping[str, list[str]]:
+    return packages_distributions()  # a second
+
+
 def distributions(module: str) -> set[str]:
-    known = packages_distributions().get(module, [])
+    known = installed().get(module, [])
     return set(map(normalised, known)) or {BY_IMPORT.get(module, module)}
 
 
