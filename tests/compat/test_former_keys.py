@@ -70,7 +70,8 @@ def test_keys_in_the_values_of_flags(joined, monkeypatch):
 
 @pytest.mark.parametrize("given", ["./c.yaml", "c.yaml", "sub/../c.yaml"])
 def test_a_config_is_read_however_its_path_is_written(tmp_path, monkeypatch, given):
-    from commands.command_line.training import with_present_keys
+    from commands.command_line.command_line import CommandLine
+    from commands.command_line.fit_config import arguments_of
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sub").mkdir()
@@ -78,10 +79,9 @@ def test_a_config_is_read_however_its_path_is_written(tmp_path, monkeypatch, giv
     (tmp_path / "d.yaml").write_text("data: {samples_per_image: 2}")
     for form in ([f"--config={given}"], ["--config", given], ["-c", given]):
         with pytest.warns(FutureWarning):
-            found = with_present_keys([*form, "--config", "./d.yaml"])
-        text = found[0].removeprefix("--config=") if len(form) == 1 else found[1]
-        assert yaml.safe_load(text) == {"data": {"samples_per_image": 2}}
-        assert found[-1] == "./d.yaml"
+            found = arguments_of(CommandLine.read([*form, "--config", "./d.yaml"]).settings)
+        assert yaml.safe_load(found[1]) == {"data": {"samples_per_image": 2}}
+        assert found[2:] == ["--config", "d.yaml"]
 
 
 def test_arguments_of_classes_in_lists_and_classes(monkeypatch):
