@@ -1,4 +1,4 @@
-"""How training images are divided into folds: the settings."""
+"""Settings of cross-validation."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,38 +8,38 @@ import numpy as np
 
 @dataclass
 class CrossValidation:
-    """How `folds` divides the training images.
+    """Settings of how the verb `folds` splits the training images.
 
-    `stratify` and `group` work alone and together. A repeated K-fold has a file per repetition, which `crossval` makes:
-    `folds --cv.repeat 1 --data.folds folds/<name>_repeat1.csv`.
-    Rows from elsewhere (`source` other than `train`) are trained on and never validated: fold -1, unless they share a
-    group with an image of the competition, whose fold they then have.
-
+    `stratify` and `group` work alone and together. Repeated K-fold uses one file per repetition, which `crossval`
+    writes: `folds --cv.repeat 1 --data.folds folds/<name>_repeat1.csv`.
+    External rows (`source` other than `train`) are used for training only (fold -1), unless they share a group with
+    an image of the competition; then they get its fold.
     Args:
-        k: number of folds; 5, the custom of nearly every competition: a fifth is enough to score and little to lose.
-        stratify: column whose values every fold shall hold in the same shares; `size` is the image's size, which often
-            tells the microscope or camera, `area` the pixels of foreground. Rows without a value are a class of their
-            own, which is told.
-        group: column whose values are never split: patient, slide, site. Of several columns, images that agree in any
-            of them stay together. Folds hold as many images each as whole groups allow; with `stratify` the largest is
-            at most 1.1 times as large as without.
+        k: number of folds (default: 5, as in nearly every competition: one fifth is enough to score, and little to
+            lose for training).
+        stratify: column whose values are distributed evenly over the folds; `size` is the image size, which often
+            identifies the microscope or camera, `area` the number of foreground pixels. Rows without a value form a
+            class of their own, with a warning.
+        group: column whose values are never split: patient, slide, site. With several columns, images that share a
+            value of any of them stay together. Folds are as equal in size as whole groups allow; with `stratify` the
+            largest fold is at most 1.1 times as large as without.
         duplicates: keep images with equal decoded pixels in one fold.
-        seed: of the shuffling.
-        kind: `kfold`; `nonuniform`, one validation fold 0 with a share of each class of `stratify` that falls with its
-            size (1/10 below 50 images, 1/20 below 100, 1/50 below 1,000, 1/100 below 10,000, 1/500 below 100,000, then
-            1/1000; Inclusive Images 2018, write-up 71433), all else fold -1: trained on, never validated; `given`, the
-            division that the column `given` holds.
-        separator: between the labels of one field of `stratify`: a space (HPA 2018, Planet), `|`. Every label is then
-            spread over the folds (iterative stratification, Sechidis 2011; whole groups by
+        seed: seed of the shuffling.
+        kind: `kfold`; `nonuniform`, a single validation fold 0 with a share of each class of `stratify` that falls with
+            its size (1/10 below 50 images, 1/20 below 100, 1/50 below 1,000, 1/100 below 10,000, 1/500 below 100,000,
+            then 1/1000; Inclusive Images 2018, write-up 71433), the rest in fold -1: training only; `given`, the split
+            in the column `given`.
+        separator: separator of the labels in a field of `stratify`: a space (HPA 2018, Planet), `|`. Every label is
+            then distributed over the folds (iterative stratification, Sechidis 2011; whole groups by
             `evaluation.whole_groups`).
-        bins: cut a numeric `stratify` into so many classes of equal size, by quantiles; 0 (an empty mask) is a class of
-            its own. None takes values as they are, but cuts `area` into 5.
-        given: column of the author's division: fold numbers, or `true`/`val` (fold 0) and `false`/`train` (fold -1).
-        repeat: which repetition of a repeated K-fold this is; each is another shuffle of the same seed.
-        repeats: how many repetitions `crossval` trains (Statoil 2018's 3rd place: 30); other verbs take no notice.
-        seed_per_fold: `crossval` gives every fold a division of its own, that of the repetition of its number, beside
-            its own seed of training: members that differ most (TGS Salt 2018's seven folds). Images are then
-            validated more than once or never.
+        bins: number of quantile bins of a numeric `stratify`; 0 (an empty mask) is a class of its own. None uses the
+            values as they are, but cuts `area` into 5 bins.
+        given: column with the author's split: fold numbers, or `true`/`val` (fold 0) and `false`/`train` (fold -1).
+        repeat: index of this repetition of a repeated K-fold; each one shuffles differently from the same seed.
+        repeats: number of repetitions that `crossval` trains (Statoil 2018's 3rd place: 30); other verbs ignore it.
+        seed_per_fold: `crossval` trains fold i on the split of repetition i with a training seed of its own, so that
+            members differ as much as possible (TGS Salt 2018's seven folds). Images are then validated more than once
+            or never.
     """
 
     k: int = 5
@@ -56,9 +56,9 @@ class CrossValidation:
     seed_per_fold: bool = False
 
     def groups(self) -> list[str]:
-        """Columns that hold images together."""
+        """Columns whose equal values keep images together."""
         return [self.group] if isinstance(self.group, str) else list(self.group or [])
 
     def random_state(self) -> int:
-        """Seed of this repetition; `seed` itself for the first."""
+        """Seed of this repetition; the first uses `seed` itself."""
         return int(np.random.SeedSequence([self.seed, self.repeat]).generate_state(1)[0]) if self.repeat else self.seed

@@ -1,4 +1,4 @@
-"""Folds: made once, in a file; groups and duplicates are never split."""
+"""Folds: assigned once and stored in a file; groups and duplicates are never split."""
 
 import warnings
 from pathlib import Path
@@ -18,25 +18,25 @@ def make_folds(table: pd.DataFrame, cv: CrossValidation) -> pd.DataFrame:
     """Assign every image to a fold.
 
     Args:
-        table: `image_id`, the columns named by `cv`, and `pixels` (hash of the decoded pixels) when duplicates count.
-        cv: the settings.
+        table: `image_id`, the columns named by `cv`, and `pixels` (hash of the decoded pixels) if `duplicates` is set.
+        cv: settings of cross-validation.
 
     Returns:
-        `image_id, fold, group`, in the table's order; fold -1 is trained on in every fold.
+        `image_id, fold, group`, in the order of the table; fold -1 is training only.
 
     Raises:
-        ValueError: settings that contradict each other, a column that is not there or holds what it may not, fewer
-            images or groups than folds, a fold that stays empty, or a given division that splits a group.
+        ValueError: contradictory settings, a missing column, invalid values in it, fewer images or groups than folds,
+            an empty fold, or a given split that splits a group.
     """
     _check(cv)
     together = [*cv.groups(), *(["pixels"] if cv.duplicates else [])]
     for column in (cv.stratify, cv.given if cv.kind == "given" else None, *together):
         if column is not None and column not in table:
-            raise ValueError(f"cv names the column {column!r}, the table has {list(table.columns)}")
+            raise ValueError(f"cv names column {column!r}, the table has {list(table.columns)}")
     for column in cv.groups():
         unknown = int((table[column].isna() | (table[column].astype(str).str.strip() == "")).sum())
         if unknown > 1:
-            warnings.warn(f"{unknown} images have no {column!r}; they stay together in one fold", stacklevel=2)
+            warnings.warn(f"{unknown} images have no value in {column!r}; they stay together in one fold", stacklevel=2)
     groups = join_groups(table, together)
     own = (table["source"] == "train").to_numpy() if "source" in table else np.ones(len(table), bool)
     folds = divide(table[own].reset_index(drop=True), groups[own].reset_index(drop=True), cv)
@@ -48,14 +48,14 @@ def make_folds(table: pd.DataFrame, cv: CrossValidation) -> pd.DataFrame:
 
 
 def _check(cv: CrossValidation) -> None:
-    """Refuse settings that would be without effect or without sense."""
+    """Check that settings do not contradict each other and have an effect."""
     if cv.stratify is None and (cv.separator is not None or cv.bins is not None or cv.kind == "nonuniform"):
         what = "separator" if cv.separator is not None else "bins" if cv.bins is not None else "kind nonuniform"
-        raise ValueError(f"cv.{what} needs cv.stratify: the column of the classes")
+        raise ValueError(f"cv.{what} requires cv.stratify, the column of the classes")
     if cv.separator is not None and cv.bins is not None:
         raise ValueError("cv.separator is for lists of labels, cv.bins for numbers; set one of them")
     if cv.separator == "":
-        raise ValueError('cv.separator is empty; give what stands between two labels, such as " " or "|"')
+        raise ValueError('cv.separator is empty; set the separator of labels, such as " " or "|"')
     if cv.bins is not None and cv.bins < 2:
         raise ValueError(f"cv.bins is {cv.bins}, expected 2 or more")
     if cv.repeats < 1:
@@ -65,9 +65,9 @@ def _check(cv: CrossValidation) -> None:
 
 
 def join_groups(table: pd.DataFrame, columns: list[str]) -> pd.Series:
-    """One group name per row such that rows which share a value of any column share the group, also through others.
+    """Group name of each row; rows that share a value of any column share a group, also through other rows.
 
-    The name is the first image id of the group, so it does not change with the order of columns.
+    The name is the first image id of the group, so it does not depend on the order of the columns.
     """
     pairs = [np.empty((0, 2), np.int64)]
     for column in columns:
@@ -83,24 +83,24 @@ def join_groups(table: pd.DataFrame, columns: list[str]) -> pd.Series:
 
 
 def write_folds(folds: pd.DataFrame, path: Path) -> None:
-    """Write the folds file, at once."""
+    """Write the folds file atomically."""
     write_frame(path, folds)
 
 
 def read_folds(path: Path | str) -> pd.DataFrame:
-    """The folds file; ids stay text (`001`, `NA`).
+    """Read a folds file; ids stay text (`001`, `NA`).
 
     Raises:
-        FileNotFoundError: says how to make one.
-        ValueError: columns are missing, a fold is no number, an id comes twice, a group is split, or all rows are in
-            fold -1.
+        FileNotFoundError: no such file; the message says how to make it.
+        ValueError: a column is missing, a fold is not a fold number, an id is repeated, a group is split, or all rows
+            are in fold -1.
 
     Returns:
-        `image_id, fold, group`; rows of fold -1 are trained on in every fold and never validated.
-        `attrs["grouped"]` says whether the file had groups.
+        `image_id, fold, group`; rows of fold -1 are used for training only.
+        `attrs["grouped"]` says whether the file has a column `group`.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no folds file {path}; make it with: python cli.py folds --config …")
+        raise FileNotFoundError(f"folds file {path} does not exist; make it with: python cli.py folds --config …")
     folds = read_csv(path)
     if not {"image_id", "fold"} <= set(folds.columns):
         raise ValueError(f"{path}: columns are {list(folds.columns)}, expected image_id, fold and group")
@@ -109,24 +109,26 @@ def read_folds(path: Path | str) -> pd.DataFrame:
         folds["group"] = folds["image_id"]
     wrong = folds[~folds["fold"].str.fullmatch(r"\d+|-1")]
     if len(wrong):
-        raise ValueError(f"{path}, row {wrong.index[0] + 2}: fold {wrong['fold'].iloc[0]!r} is no number of a fold")
+        raise ValueError(
+            f"{path}, row {wrong.index[0] + 2}: fold is {wrong['fold'].iloc[0]!r}, expected -1 or an integer ≥ 0"
+        )
     twice = folds[folds["image_id"].duplicated()]
     if len(twice):
-        raise ValueError(f"{path}, row {twice.index[0] + 2}: image {twice['image_id'].iloc[0]!r} comes twice")
+        raise ValueError(f"{path}, row {twice.index[0] + 2}: image {twice['image_id'].iloc[0]!r} is repeated")
     folds["fold"] = folds["fold"].astype(int)
     if len(folds) and (folds["fold"] == TRAIN_ONLY).all():
-        raise ValueError(f"{path}: all rows are in fold -1, which is never validated; number a fold 0")
+        raise ValueError(f"{path}: all rows are in fold -1, which is never validated; use 0 for the validation fold")
     counts = folds.groupby("group")["fold"].nunique()
     split = counts[counts > 1].index.tolist()
     if split:
         members = folds[folds["group"] == split[0]]
         pairs = ", ".join(f"{row.image_id} in fold {row.fold}" for row in members.head(4).itertuples())
-        raise ValueError(f"{path}: {len(split)} groups lie in more than one fold, {split[0]!r} first: {pairs}")
+        raise ValueError(f"{path}: {len(split)} groups are in more than one fold, the first is {split[0]!r}: {pairs}")
     return folds
 
 
 def groups_of(path: Path | str | None) -> dict[str, str]:
-    """Image id -> group of a folds file; empty where there is none."""
+    """Group of each image id in a folds file; empty without a file."""
     if path is None or not Path(path).is_file():
         return {}
     folds = read_folds(path)
@@ -134,6 +136,6 @@ def groups_of(path: Path | str | None) -> dict[str, str]:
 
 
 def folds_hash(folds: pd.DataFrame) -> str:
-    """Hash of which image lies in which fold, whatever the order of the rows."""
+    """Hash of the assignment of images to folds, independent of the order of rows."""
     ordered = folds.sort_values("image_id")
     return text_hash(ordered[["image_id", "fold"]].to_csv(index=False))

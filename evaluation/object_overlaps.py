@@ -1,4 +1,4 @@
-"""Which objects of two label images share pixels; of tens of thousands of each there are few such pairs."""
+"""Overlaps of the objects of two instance maps; among tens of thousands of objects few pairs share pixels."""
 
 from typing import NamedTuple
 
@@ -6,18 +6,18 @@ import numpy as np
 
 from masks.ids import consecutive
 
-MOST = 1 << 22  # cells of a joint histogram; above, pairs are sorted
+MAX_CELLS = 1 << 22  # of the joint histogram; above, pairs are sorted
 
 
 class Overlaps(NamedTuple):
-    """Pairs of a true and a predicted object that have pixels in common.
+    """Pairs of a true and a predicted object that share pixels.
 
     Attributes:
-        true: `(P,)` index of the true object, from 0 by rising id.
-        predicted: `(P,)` index of the predicted one.
+        true: `(P,)` index of the true object, from 0 in order of ids.
+        predicted: `(P,)` index of the predicted object.
         iou: `(P,)` float64, above 0.
-        true_areas: `(T,)` of all true objects.
-        predicted_areas: `(N,)` of all predicted ones.
+        true_areas: `(T,)` pixels of every true object.
+        predicted_areas: `(N,)` pixels of every predicted object.
     """
 
     true: np.ndarray
@@ -27,25 +27,25 @@ class Overlaps(NamedTuple):
     predicted_areas: np.ndarray
 
     def best_of_true(self) -> np.ndarray:
-        """Highest IoU of each true object with any predicted one, `(T,)`; 0 without any."""
+        """Highest IoU of each true object with any predicted one, `(T,)`; 0 without overlap."""
         best = np.zeros(len(self.true_areas))
         np.maximum.at(best, self.true, self.iou)
         return best
 
     def best_of_predicted(self) -> np.ndarray:
-        """Highest IoU of each predicted object with any true one, `(N,)`; 0 without any."""
+        """Highest IoU of each predicted object with any true one, `(N,)`; 0 without overlap."""
         best = np.zeros(len(self.predicted_areas))
         np.maximum.at(best, self.predicted, self.iou)
         return best
 
 
 def object_overlaps(predicted: np.ndarray, true: np.ndarray) -> Overlaps:
-    """The pairs of objects of two label images `(H, W)`; ids need not be consecutive, 0 is background."""
+    """Overlapping objects of two instance maps `(H, W)`; ids need not be consecutive, 0 is background."""
     if predicted.shape != true.shape:
-        raise ValueError(f"predicted instances are {predicted.shape}, true ones {true.shape}")
+        raise ValueError(f"predicted instances are {predicted.shape}, expected {true.shape} as the true instances")
     (found, found_ids), (real, real_ids) = consecutive(predicted), consecutive(true)
     rows, columns = len(real_ids) + 1, len(found_ids) + 1
-    if rows * columns <= MOST:
+    if rows * columns <= MAX_CELLS:
         places = real.astype(np.intp).ravel()
         places *= columns
         places += found.ravel()

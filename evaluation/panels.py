@@ -1,4 +1,4 @@
-"""Pictures of predictions beside the truth, for people to look at."""
+"""Panels of predictions beside their targets, for visual inspection."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -9,28 +9,28 @@ import numpy as np
 from files.png import write_png
 from masks.void import VOID, is_class_map
 
-COLUMNS = ("image", "truth", "prediction", "errors")
-# Okabe and Ito's palette, which colour-blind people tell apart too; class or channel k takes colour k.
+COLUMNS = ("image", "target", "prediction", "errors")
+# Okabe and Ito's palette, safe for colour-blind readers; class or channel k has colour k.
 PALETTE = np.array(
     [(0, 158, 115), (230, 159, 0), (86, 180, 233), (204, 121, 167), (240, 228, 66), (0, 114, 178), (213, 94, 0)],
     np.uint8,
 )
 MISSED, INVENTED, CONFUSED = PALETTE[6], PALETTE[2], PALETTE[3]
-GRAY = 110  # of pixels that do not count
+GRAY = 110  # of ignored pixels
 BAR, GAP = 18, 2
 FONT = cv2.FONT_HERSHEY_SIMPLEX, 0.42
 
 
 class Row(NamedTuple):
-    """One image of a panel, already small: see `row_of`.
+    """One image of a panel, already resized: see `row_of`.
 
     Attributes:
-        caption: what is written above it.
+        caption: text above the image.
         image: `(h, w, 3)` uint8.
-        truth: channel masks `(C, h, w)` bool; ids `(h, w)` int32, which are told apart by outlines only; or class
+        truth: target: channel masks `(C, h, w)` bool; instance ids `(h, w)` int32, shown by outlines only; or class
             numbers `(h, w)` int64.
-        prediction: as the truth.
-        valid: `(h, w)` bool, what counts; None: all of it.
+        prediction: same kind as `truth`.
+        valid: `(h, w)` bool, pixels that count; None: all.
     """
 
     caption: str
@@ -48,17 +48,17 @@ def row_of(
     side: int = 256,
     valid: np.ndarray | None = None,
 ) -> Row:
-    """Bring an image, its truth and its prediction to `side` pixels.
+    """Resize an image, its target and its prediction so that the longer side is `side` pixels.
 
     Args:
-        caption: what is written above it.
-        image: `(C, H, W)` of any type; one or two channels are shown gray, of more the first three. Types other than
-            uint8 are stretched between their 1st and 99th percentile.
-        truth: `(C, H, W)` mask (anything above 0), `(H, W)` instance ids, or class numbers int64.
-        prediction: as the truth; floats are probabilities and cut at 0.5, or where the truth is class numbers the most
-            probable class.
-        side: longer side of the result.
-        valid: `(H, W)` bool, what counts; class number 255 of the truth does not either. None: all.
+        caption: text above the image.
+        image: `(C, H, W)` of any type; one or two channels are shown as gray, of more the first three as RGB. Types
+            other than uint8 are scaled from their 1st to 99th percentile.
+        truth: target: `(C, H, W)` mask (anything above 0), `(H, W)` instance ids, or class numbers int64.
+        prediction: same kind as `truth`; float probabilities are cut at 0.5, or reduced to the most probable class if
+            the target has class numbers.
+        side: longer side of the result in pixels (default: 256).
+        valid: `(H, W)` bool, pixels that count; class number 255 of the target is ignored as well. None: all.
     """
     if is_class_map(truth, image.ndim - 1):
         prediction = _as_classes(prediction, image.ndim - 1)
@@ -68,7 +68,7 @@ def row_of(
             np.where(valid, array, np.zeros((), array.dtype)) if array.shape[-valid.ndim :] == valid.shape else array
             for array in (truth, prediction)
         )
-    if image.ndim == 4:  # a volume is shown by the slice with the most truth; without any, by its middle
+    if image.ndim == 4:  # show the slice of a volume with the largest target, or the middle slice
         filled = (truth > 0).sum(axis=tuple(axis for axis in range(truth.ndim) if axis != truth.ndim - 3))
         index = int(filled.argmax()) if filled.any() else image.shape[1] // 2
         image, truth, prediction = image[:, index], truth[..., index, :, :], prediction[..., index, :, :]
@@ -76,25 +76,25 @@ def row_of(
     height, width = image.shape[-2:]
     scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    picture = cv2.resize(_rgb(image), size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    resized = cv2.resize(_rgb(image), size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     counted = None if valid is None or valid.all() else _small(valid[None], size)[0]
-    return Row(caption, picture.reshape(size[1], size[0], 3), _small(truth, size), _small(prediction, size), counted)
+    return Row(caption, resized.reshape(size[1], size[0], 3), _small(truth, size), _small(prediction, size), counted)
 
 
 def _as_classes(prediction: np.ndarray, axes: int) -> np.ndarray:
-    """A prediction as class numbers int64."""
+    """Prediction as class numbers int64."""
     if prediction.ndim > axes:
         prediction = prediction.argmax(0) if len(prediction) > 1 else prediction[0]
     return (prediction > 0.5 if prediction.dtype.kind == "f" else prediction).astype(np.int64)
 
 
 def as_map(array: np.ndarray | None, size: tuple[int, ...]) -> np.ndarray | None:
-    """A truth or prediction as something that `row_of` draws; None for what no picture shows, such as labels.
+    """Convert a target or prediction to what `row_of` draws; None for what cannot be drawn, such as labels.
 
     Args:
-        array: masks `(C, …)` of any size and ids `size` stay as they are; boxes `(n, 4)` or `(n, 6)` in pixels (x1, y1,
-            x2, y2, the far side excluded) become ids `(H, W)`, small ones before large ones.
-        size: the image's, `(H, W)` or `(D, H, W)`.
+        array: masks `(C, …)` of any size and ids of shape `size` are returned unchanged; boxes `(n, 4)` or `(n, 6)` in
+            pixels (x1, y1, x2, y2, far side excluded) become ids `(H, W)`, small boxes on top of large ones.
+        size: size of the image, `(H, W)` or `(D, H, W)`.
     """
     if array is None or array.ndim < 2:
         return None
@@ -112,11 +112,11 @@ def as_map(array: np.ndarray | None, size: tuple[int, ...]) -> np.ndarray | None
 
 
 def draw_panel(rows: list[Row], title: str = "") -> np.ndarray:
-    """One picture `(h, w, 3)` uint8: a row per image with the columns image, truth, prediction, errors.
+    """Draw a panel `(h, w, 3)` uint8: a row per image with the columns image, target, prediction, errors.
 
-    Truth and prediction are outlined, and filled in the colour of their class or channel; what does not count is gray.
-    Errors: missed pixels orange, invented ones blue, those of another class or channel purple; where instances are told
-    apart, outlines show splits and merges (truth white, prediction yellow). The head of the column names its colours.
+    Target and prediction are outlined and filled in the colour of their class or channel; ignored pixels are gray.
+    Errors: missed pixels are orange, false positives blue, pixels of a wrong class or channel purple. For instances,
+    outlines show splits and merges (target white, prediction yellow). The column header is the legend.
     """
     side = max(max(row.image.shape[:2]) for row in rows)
     width = len(COLUMNS) * (side + GAP)
@@ -142,12 +142,12 @@ def draw_panel(rows: list[Row], title: str = "") -> np.ndarray:
 
 
 def write_panel(path: Path, rows: list[Row], title: str = "") -> None:
-    """Draw rows into a PNG file, at once."""
+    """Draw rows into a PNG file, written atomically."""
     write_png(path, draw_panel(rows, title))
 
 
 def _rgb(image: np.ndarray) -> np.ndarray:
-    """`(H, W, 3)` uint8."""
+    """Image as RGB `(H, W, 3)` uint8."""
     channels = image[:3] if len(image) >= 3 else np.repeat(image[:1], 3, axis=0)
     if channels.dtype != np.uint8:
         low, high = np.percentile(channels, (1, 99))
@@ -156,7 +156,7 @@ def _rgb(image: np.ndarray) -> np.ndarray:
 
 
 def _small(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Ids `(h, w)` int32, class numbers int64 or masks `(C, h, w)` bool by the nearest pixel."""
+    """Ids `(h, w)` int32, class numbers int64 or masks `(C, h, w)` bool, resized by nearest neighbour."""
     if array.ndim == 2 and array.dtype.kind != "f":
         small = cv2.resize(array.astype(np.float64), size, interpolation=cv2.INTER_NEAREST)
         return small.astype(np.int64 if is_class_map(array) else np.int32)
@@ -166,7 +166,7 @@ def _small(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _outlines(array: np.ndarray) -> np.ndarray:
-    """Pixels whose right or lower neighbour is something else, `(h, w)` bool."""
+    """Pixels whose right or lower neighbour differs, `(h, w)` bool."""
     edges = np.zeros(array.shape[-2:], bool)
     for plane in array if array.ndim == 3 else array[None]:
         edges[:, :-1] |= plane[:, :-1] != plane[:, 1:]
@@ -175,7 +175,7 @@ def _outlines(array: np.ndarray) -> np.ndarray:
 
 
 def _drawn(image: np.ndarray, array: np.ndarray) -> np.ndarray:
-    """The image with masks or ids laid over it."""
+    """Image with masks or ids as an overlay."""
     result = image.astype(np.float32)
     masks = array if array.ndim == 3 else _by_colour(array)
     for number, mask in enumerate(masks):
@@ -188,7 +188,7 @@ def _drawn(image: np.ndarray, array: np.ndarray) -> np.ndarray:
 
 
 def _by_colour(ids: np.ndarray) -> list[np.ndarray]:
-    """One mask per colour, so that neighbours differ: ids in turn take the colours."""
+    """One mask per colour; ids take the colours in turn, so that neighbours differ."""
     return [(ids > 0) & ((ids - 1) % len(PALETTE) == number) for number in range(len(PALETTE))]
 
 
@@ -197,7 +197,7 @@ def _grown(mask: np.ndarray) -> np.ndarray:
 
 
 def _errors(row: Row) -> np.ndarray:
-    """Missed and invented pixels over the grayed image, outlines where ids tell objects apart."""
+    """Missed and false positive pixels over the grayscale image; outlines for instances."""
     gray = 0.5 * row.image.mean(axis=2, keepdims=True) + 40
     result = np.repeat(gray, 3, axis=2).astype(np.uint8)
     truth, prediction = row.truth, row.prediction
@@ -210,7 +210,7 @@ def _errors(row: Row) -> np.ndarray:
         truth, prediction = truth[None] > 0, prediction[None] > 0
     truth = truth[None] > 0 if truth.ndim == 2 else truth
     prediction = prediction[None] > 0 if prediction.ndim == 2 else prediction
-    if len(truth) != len(prediction):  # class numbers against channels: foreground is all they share
+    if len(truth) != len(prediction):  # class numbers against channels: compare foreground only
         truth, prediction = np.asarray(truth.any(0))[None], np.asarray(prediction.any(0))[None]
     missed, invented = (truth & ~prediction).any(0), (prediction & ~truth).any(0)
     result[missed], result[invented], result[missed & invented] = MISSED, INVENTED, CONFUSED
@@ -222,10 +222,10 @@ def _are_ids(array: np.ndarray) -> bool:
 
 
 def _legend(image: np.ndarray, left: int, outlines: bool, classes: bool) -> None:
-    """The words for the colours of the last column, each in its own."""
+    """Draw the legend of the last column, each word in its colour."""
     words = [("missed", MISSED), ("invented", INVENTED)]
     words += [("confused", CONFUSED)] if classes else []
-    words += [("truth", (255, 255, 255)), ("predicted", PALETTE[4])] if outlines else []
+    words += [("target", (255, 255, 255)), ("predicted", PALETTE[4])] if outlines else []
     for before, (word, colour) in zip([COLUMNS[-1], *(word for word, _ in words)], words, strict=False):
         left += cv2.getTextSize(f"{before} ", *FONT, 1)[0][0] + 3
         _text(image, word, left, tuple(map(int, colour)))
@@ -237,11 +237,11 @@ def _text(image: np.ndarray, text: str, left: int, colour: tuple[int, ...] = (23
 
 
 class Gallery:
-    """Collects the images of one panel while a validation runs: always the same few, and the worst.
+    """Collects the images of one panel during validation: a fixed set and the worst.
 
     Args:
-        count: images in the panel; half of them are the first that come, half the worst.
-        higher_is_better: direction of the score.
+        count: number of images in the panel: half are the first images seen, half the worst.
+        higher_is_better: whether a higher score is better (default: True).
     """
 
     def __init__(self, count: int, higher_is_better: bool = True) -> None:
@@ -259,10 +259,10 @@ class Gallery:
         prediction: np.ndarray,
         valid: np.ndarray | None = None,
     ) -> None:
-        """Look at one image; see `row_of` for the arrays."""
+        """Add one image if it belongs in the panel; see `row_of` for the arrays."""
         if image_id in self.fixed:
             return
-        badness = -np.inf if np.isnan(score) else -self.sign * score  # one without a score is no bad one
+        badness = -np.inf if np.isnan(score) else -self.sign * score  # an image without a score is not a bad one
         fixed = len(self.fixed) < self.fixed_count
         if not fixed and (
             not self.worst_count or (len(self.worst) == self.worst_count and badness <= self.worst[-1][0])
@@ -276,6 +276,6 @@ class Gallery:
         self.worst = sorted([*kept, (badness, image_id, row)], key=lambda entry: -entry[0])[: self.worst_count]
 
     def rows(self) -> list[Row]:
-        """The fixed images in the order they came, then the worst, worst first."""
+        """Rows of the fixed images in the order seen, then of the worst, worst first."""
         worst = [row._replace(caption=f"worst: {row.caption}") for _, _, row in self.worst]
         return [*self.fixed.values(), *worst]

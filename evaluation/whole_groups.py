@@ -1,4 +1,4 @@
-"""Whole groups dealt out to folds, such that each holds as many images, and as much of every class."""
+"""Assignment of whole groups to folds, such that folds have equal numbers of images and of every class."""
 
 import warnings
 from heapq import heapreplace
@@ -7,24 +7,24 @@ from itertools import combinations
 import numpy as np
 from scipy.sparse import csr_array, hstack
 
-LARGEST = 1.1  # times the images of the largest fold that the sizes of the groups need
-STARTS = 4  # random orders that are tried
-FEW = 2_000  # groups; of more one order will do, for there are some for every gap
-LOOKED_AT = 300  # groups of a fold among which those to exchange are looked for
-GAIN = 0.02  # part of the unlikeness of two folds that an exchange must remove to be worth the time
-DENSE = 10_000_000  # numbers of a table of groups and classes that may be held in full
+LARGEST = 1.1  # largest fold, as a multiple of the smallest possible one
+STARTS = 4  # random orders to try
+FEW = 2_000  # groups; above, one order is enough: there is a group for every gap
+LOOKED_AT = 300  # groups of a fold that are candidates for an exchange
+GAIN = 0.02  # share of the difference of two folds that an exchange must remove to be worth the time
+DENSE = 10_000_000  # cells up to which the table of groups and classes is dense
 
 
 def deal_by_size(sizes: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """Fold of every group `(G,)`, 0 to k - 1, such that all have as many images.
+    """Fold of every group `(G,)`, 0 to k - 1, such that folds have equal numbers of images.
 
     The largest fold is no larger than that of `sklearn.model_selection.GroupKFold` without shuffling, the smallest no
-    smaller. Another seed gives other folds, unless the sizes leave no choice.
+    smaller. Another seed gives other folds, unless the group sizes allow only one split.
 
     Args:
-        sizes: `(G,)`, images of each group.
-        k: folds; G or fewer.
-        seed: of the order of the groups.
+        sizes: `(G,)`, number of images of each group.
+        k: number of folds, at most G.
+        seed: seed of the order of the groups.
     """
     random = np.random.default_rng(seed)
     shuffled = random.permutation(len(sizes))
@@ -39,24 +39,23 @@ def deal_by_size(sizes: np.ndarray, k: int, seed: int) -> np.ndarray:
 
 
 def deal_by_class(sums: csr_array, sizes: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """Fold of every group `(G,)`, 0 to k - 1, such that all have as much of every class, and as many images.
+    """Fold of every group `(G,)`, 0 to k - 1, such that folds have equal shares of every class and of the images.
 
-    Groups come in random order, the hardest to place first, each to the fold that has least of what it brings; then
-    folds exchange groups as long as that makes them more alike. What is kept small is the sum over folds and classes of
-    the squared share of the class that lies in the fold, so that a rare class weighs as much as a common one; the
-    images count as one more class. Up to 2,000 groups several orders are tried, and where every image has one class,
-    scikit-learn's `StratifiedGroupKFold` is one more beginning, and the measure of the result.
+    Groups come in random order, the hardest to place first, each to the fold that has least of its classes; then
+    folds exchange groups as long as that makes them more alike. The minimised quantity is the sum over folds and
+    classes of the squared share of the class in the fold, so that a rare class weighs as much as a common one; the
+    images count as one more class. Up to 2,000 groups several orders are tried. If every image has one class,
+    scikit-learn's `StratifiedGroupKFold` is another start, and the reference for the result.
 
     Args:
-        sums: `(G, L)`, images of each class in each group.
-        sizes: `(G,)`, images of each group.
-        k: folds; G or fewer.
-        seed: of the order of the groups.
+        sums: `(G, L)`, number of images of each class in each group.
+        sizes: `(G,)`, number of images of each group.
+        k: number of folds, at most G.
+        seed: seed of the order of the groups.
 
     Returns:
-        Folds of which the largest has at most 1.1 times the images of the largest of
-        `sklearn.model_selection.GroupKFold`. Where `StratifiedGroupKFold` keeps to that, the classes are divided as
-        evenly as there or better.
+        Folds; the largest has at most 1.1 times the images of the largest of `sklearn.model_selection.GroupKFold`.
+        Where `StratifiedGroupKFold` meets that limit, classes are distributed at least as evenly as there.
     """
     random = np.random.default_rng(seed)
     shares = _shares(sums, sizes)
@@ -84,7 +83,7 @@ def deal_by_class(sums: csr_array, sizes: np.ndarray, k: int, seed: int) -> np.n
 
 
 def _shares(sums: csr_array, sizes: np.ndarray) -> np.ndarray | csr_array:
-    """What part of the images, and of each class, every group has: `(G, 1 + L)`."""
+    """Share of the images, and of each class, in every group: `(G, 1 + L)`."""
     whole = csr_array(hstack([csr_array(sizes[:, None]), sums]), dtype=float)
     shares = csr_array(whole * (1 / whole.sum(0)))
     return shares.toarray() if np.prod(shares.shape) <= DENSE else shares
@@ -95,7 +94,7 @@ def _full(rows: np.ndarray | csr_array) -> np.ndarray:
 
 
 def _by_size(sizes: np.ndarray, order: np.ndarray, k: int) -> np.ndarray:
-    """Each group in turn to the fold with the fewest images; the largest first, that is `GroupKFold`."""
+    """Assign each group in turn to the fold with the fewest images; largest first, this is `GroupKFold`."""
     fold_of, heap = np.empty(len(sizes), int), [(0, fold) for fold in range(k)]
     for group in order:
         load, fold = heap[0]
@@ -107,13 +106,13 @@ def _by_size(sizes: np.ndarray, order: np.ndarray, k: int) -> np.ndarray:
 def _hardest_first(
     shares: np.ndarray | csr_array, sizes: np.ndarray, k: int, most: float, random: np.random.Generator
 ) -> np.ndarray:
-    """Each group in turn to the fold that has least of what it brings, among those that it fits into."""
+    """Assign each group in turn to the fold that has least of its classes, among those with room for it."""
     order = random.permutation(len(sizes))
     order = order[np.argsort(-_full(shares.max(1)).ravel()[order], kind="stable")]
     rows = csr_array(shares)
     present, images, fold_of = np.zeros((k, shares.shape[1])), np.zeros(k), np.empty(len(sizes), int)
     for group in order:
-        # The sum of squares grows by twice this product, and by what is the same for every fold.
+        # The sum of squares grows by twice this product plus a constant.
         own = slice(rows.indptr[group], rows.indptr[group + 1])
         brought, values = rows.indices[own], rows.data[own]
         costs = np.where(images + sizes[group] <= most, present[:, brought] @ values, np.inf)
@@ -132,14 +131,14 @@ def _by_scikit_learn(sums: csr_array, k: int, seed: int) -> np.ndarray:
     fold_of = np.empty(sums.shape[0], int)
     splitter = StratifiedGroupKFold(k, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of rare classes, which the caller has told of
+        warnings.simplefilter("ignore", UserWarning)  # about rare classes; the caller has warned of them
         for fold, (_, held) in enumerate(splitter.split(groups, classes, groups)):
             fold_of[groups[held]] = fold
     return fold_of
 
 
 class _Folds:
-    """Groups in folds, and what each fold has of the images and of each class."""
+    """Assignment of groups to folds, and the share of the images and of each class in each fold."""
 
     def __init__(
         self, fold_of: np.ndarray, sizes: np.ndarray, k: int, shares: np.ndarray | csr_array | None = None
@@ -154,13 +153,13 @@ class _Folds:
         return float(np.square(self.present).sum())
 
     def unlike(self) -> np.ndarray:
-        """How far the folds are from equal shares of each class: on average, at most, and within a fold at most."""
+        """Deviation of the folds from equal shares of each class: mean, maximum, and maximum within a fold."""
         classes, images = self.present[:, 1:], self.present[:, :1]
         within = np.abs(classes / np.maximum(images, 1e-12) - 1)
         return np.array([classes.std(0).mean(), np.abs(classes - 1 / self.k).max(), within.max()])
 
     def exchange(self, random: np.random.Generator, most: float = np.inf) -> None:
-        """Let pairs of folds exchange groups until no pair gains by it; none grows beyond `most` images."""
+        """Exchange groups between pairs of folds until no pair gains; no fold exceeds `most` images."""
         squares = (self.shares * self.shares).sum(1)
         pairs = random.permutation(list(combinations(range(self.k), 2)))
         changed = np.ones(self.k, bool)
@@ -171,9 +170,9 @@ class _Folds:
                     changed[[one, other]] = True
 
     def _exchange(self, one: int, other: int, squares: np.ndarray, random: np.random.Generator, most: float) -> bool:
-        """Move a group from one fold to the other, or exchange two, whichever lowers the sum of squares most.
+        """Move a group between two folds, or exchange two, whichever lowers the sum of squares most.
 
-        Of two folds that differ by d, w given away lowers their sum of squares by 2 w (d - w).
+        If two folds differ by d, giving away w lowers their sum of squares by 2 w (d - w).
         """
         lack = self.present[one] - self.present[other]
         sides = []
@@ -184,7 +183,7 @@ class _Folds:
             alone = squares[groups] - sign * (rows @ lack)
             sides.append((groups, rows, np.append(alone, 0.0), np.append(self.group_sizes[groups], 0)))
         (ours, our_rows, give, our_sizes), (theirs, their_rows, take, their_sizes) = sides
-        change = give[:, None] + take  # the last row and column: nothing
+        change = give[:, None] + take  # last row and column: no group
         change[:-1, :-1] -= 2 * _full(our_rows @ their_rows.T)
         moved = our_sizes[:, None] - their_sizes
         change[np.maximum(self.sizes[one] - moved, self.sizes[other] + moved) > most] = np.inf

@@ -1,4 +1,4 @@
-"""Competition metrics: the same number for any batch size and number of ranks, and a score for every image."""
+"""Competition metrics: independent of batch size and number of ranks, with a score for every image."""
 
 from evaluation.metrics.accuracy import Accuracy
 from evaluation.metrics.base import CompetitionMetric

@@ -1,4 +1,4 @@
-"""Share of the images that are right."""
+"""Classification accuracy."""
 
 import numpy as np
 
@@ -7,13 +7,13 @@ from evaluation.metrics.labels import class_number
 
 
 class Accuracy(CompetitionMetric):
-    """Share of the images whose one class is right.
+    """Share of images whose single class is correct.
 
     Args:
         classes: number of classes.
-        output: name of the class in the post-processed prediction: a class number `()`, made by `ArgMax`; flags `(K,)`
-            with a single one; or the answers of grades bool `(K - 1,)`.
-        truth: name of the true class, in the same kinds; the same as `output` unless given.
+        output: name of the class in the post-processed prediction: a class number `()`, made by `ArgMax`; one-hot flags
+            `(K,)`; or cumulative grade flags bool `(K - 1,)`.
+        truth: name of the true class in the target, in the same formats (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -31,7 +31,7 @@ class Accuracy(CompetitionMetric):
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
         predicted = class_number(prediction, self.output, "prediction", self.classes)
-        return np.array([predicted == class_number(truth, self.truth, "truth", self.classes)], np.float64)
+        return np.array([predicted == class_number(truth, self.truth, "target", self.classes)], np.float64)
 
     def reduce(self, rows: np.ndarray) -> float:
         return float(rows.mean())

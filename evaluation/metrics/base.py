@@ -1,4 +1,4 @@
-"""The base of every competition metric: a row per image, reduced once."""
+"""Base class of competition metrics: a row per image, reduced once."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -13,13 +13,13 @@ from evaluation.void import Arrays, without_void
 class CompetitionMetric(ABC):
     """A metric made of two pure functions: `image()` gives the row of one image, `reduce()` the score of all rows.
 
-    Rows are kept by image id. So batches of any size and any number of ranks give the same number, an image that a
-    loader repeats counts once, and every image has a score of its own. Offline verbs call the two functions directly;
-    a training holds the metric in a `callbacks.GatheredMetric`, which joins the rows of all ranks.
+    Rows are stored by image id. So the score does not depend on batch size or number of ranks, an image repeated by a
+    loader counts once, and every image has a score of its own. Offline verbs call the two functions directly; training
+    wraps the metric in a `callbacks.GatheredMetric`, which gathers the rows of all ranks.
 
-    Pixels where the truth's `valid` is False count nowhere: whoever calls `image()`, of any metric, it gets the arrays
-    named `output` and `truth` with 0 there. That takes void out of masks and objects, one without a pixel left being
-    none; a metric that counts background or classes besides looks at `truth["valid"]` (`evaluation.metrics.overlap`).
+    Pixels where the target's `valid` is False are ignored: `image()` of every metric receives the arrays named `output`
+    and `truth` with 0 there. That removes void from masks and objects; an object without a pixel left does not exist.
+    A metric that also counts background or classes uses `truth["valid"]` (`evaluation.metrics.overlap`).
     """
 
     output: str = "mask"
@@ -29,19 +29,19 @@ class CompetitionMetric(ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "image" in vars(cls):
-            setattr(cls, "image", _over_valid_pixels(cls.image))  # noqa: B010 - a type checker refuses the assignment
+            setattr(cls, "image", _over_valid_pixels(cls.image))  # noqa: B010 - type checkers reject the assignment
 
     def __init__(self) -> None:
         self.rows: dict[str, np.ndarray] = {}
 
     @abstractmethod
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        """Row of one image: 1-D float64 of counts or scores, of the same length for every image, or a `whole` of them.
+        """Row of one image: 1-D float64 of counts or scores, equally long for every image, or a `whole` of them.
 
         Args:
-            prediction: post-processed arrays of the image by name, at its original size.
-            truth: target arrays of the image by name, at its original size. `valid` bool `(*spatial)`, if it is there,
-                says which pixels count.
+            prediction: post-processed arrays of the image by name, at original size.
+            truth: target arrays of the image by name, at original size; optionally `valid` bool `(*spatial)`, False
+                where pixels are ignored.
         """
 
     @abstractmethod
@@ -49,22 +49,22 @@ class CompetitionMetric(ABC):
         """Score of all images; `rows` is `(N, F)`, one `image()` row per image."""
 
     def units(self, rows: np.ndarray) -> np.ndarray:
-        """What a resampling of the set draws, in a form that `reduce` takes too: the images' rows themselves.
+        """Rows that resampling draws, in a form that `reduce` accepts: by default the rows of images.
 
-        A metric that scores several images as one (the slices of a volume) gives a row for each of these.
+        A metric that scores several images as one (slices of a volume) returns a row for each such unit.
         """
         return rows
 
     def class_scores(self, rows: np.ndarray) -> np.ndarray:
-        """Score of each class over all images, `(K,)`; empty for a metric that has no classes."""
+        """Score of each class over all images, `(K,)`; empty for a metric without classes."""
         return np.empty(0)
 
     def placed(self, row: np.ndarray, image_id: str) -> np.ndarray:
-        """The row of `image()` with what the id tells, where that matters: the area that the image lies in."""
+        """Row of `image()` completed from the image id where the metric needs it, such as the area of the image."""
         return row
 
     def row(self, image_id: str, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        """Row of one image, as it is kept."""
+        """Row of one image, as stored."""
         return self.placed(self.image(prediction, truth), image_id)
 
     def image_score(self, row: np.ndarray) -> float:
@@ -72,15 +72,15 @@ class CompetitionMetric(ABC):
         return self.reduce(row[None])
 
     def add(self, image_id: str, prediction: Arrays, truth: Arrays) -> None:
-        """Score one image and keep its row; an id that is there already is replaced."""
+        """Score one image and store its row; an id added before is replaced."""
         self.rows[image_id] = self.row(image_id, prediction, truth)
 
     def update(
         self, predicted: Any, target: Any, image_id: Sequence[str] | None = None, valid: Any | None = None
     ) -> None:
-        """Add a batch: one array or tensor per image (stacked `(N, …)` or a list), for scripts.
+        """Add a batch in a script: one array or tensor per image (stacked `(N, …)` or a list).
 
-        Without `image_id` images are numbered in the order they come. `valid` says which pixels of each count.
+        Without `image_id` images are numbered in order. `valid` marks the pixels of each image that count.
         """
         if len(predicted) != len(target):
             raise ValueError(f"{type(self).__name__}: {len(predicted)} predictions for {len(target)} targets")
@@ -91,7 +91,7 @@ class CompetitionMetric(ABC):
             self.rows[name] = self.row(name, prediction, truth | known)
 
     def arrays(self, predicted: np.ndarray, target: np.ndarray) -> tuple[Arrays, Arrays]:
-        """One image's arrays of `update` under the names that `image` reads, kept as `output` and `truth`."""
+        """Arrays of one image for `update`, under the names `output` and `truth` that `image` reads."""
         return {self.output: predicted}, {self.truth: target}
 
     def scores(self) -> dict[str, float]:
@@ -99,29 +99,29 @@ class CompetitionMetric(ABC):
         return {image_id: self.image_score(row) for image_id, row in self.rows.items()}
 
     def compute(self) -> float:
-        """The score over the images that were added.
+        """Score over all added images.
 
         Raises:
-            ValueError: nothing was added.
+            ValueError: no image was added.
         """
         return float(self.reduce(self._stacked()))
 
     def by_class(self) -> list[float]:
-        """Score of each class over the images that were added, `(K,)`; empty for a metric that has no classes."""
+        """Score of each class over all added images, `(K,)`; empty for a metric without classes."""
         return self.class_scores(self._stacked()).tolist()
 
     def _stacked(self) -> np.ndarray:
         if not self.rows:
-            raise ValueError(f"{type(self).__name__} has seen no image; is the validation split empty?")
+            raise ValueError(f"{type(self).__name__} has no image to score; is the validation split empty?")
         return np.stack([self.rows[image_id] for image_id in sorted(self.rows)])
 
     def reset(self) -> None:
-        """Forget every image."""
+        """Remove all images."""
         self.rows = {}
 
 
 def _over_valid_pixels(image: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """`image()` of a metric without the pixels that do not count."""
+    """Wrap `image()` of a metric so that it ignores void pixels."""
 
     @wraps(image)
     def counted(self: CompetitionMetric, prediction: Arrays, truth: Arrays) -> np.ndarray:
@@ -132,19 +132,19 @@ def _over_valid_pixels(image: Callable[..., np.ndarray]) -> Callable[..., np.nda
 
 
 def whole(value: Any) -> np.ndarray:
-    """A row `(1,)` that holds anything at all, where images have different numbers of counts (a score per box)."""
+    """Wrap a value of any type in a row `(1,)`, for images with different numbers of counts (a score per box)."""
     row = np.empty(1, object)
     row[0] = value
     return row
 
 
 def _numpy(value: Any) -> np.ndarray:
-    """An array, or a tensor of any device, which is told by its methods so that nothing need import torch."""
+    """Convert a tensor of any device to an array; recognised by its methods, so that torch is not imported."""
     return np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
 
 
 def named(arrays: Arrays, name: str, what: str) -> np.ndarray:
-    """The array of this name, or an error that lists what there is."""
+    """Return the array of this name, or raise an error that lists the names there are."""
     if name not in arrays:
-        raise ValueError(f"the metric wants {name!r} in the {what}, which holds {sorted(arrays)}")
+        raise ValueError(f"the metric requires {name!r} in the {what}, which has {sorted(arrays)}")
     return arrays[name]

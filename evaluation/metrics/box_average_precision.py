@@ -16,22 +16,22 @@ from evaluation.metrics.detection import (
 
 
 class BoxAveragePrecision(CompetitionMetric):
-    """Mean over classes of PASCAL VOC's average precision (2010) of boxes, at one IoU: VinBigData, SIIM-FISABIO-RSNA.
+    """Mean over classes of PASCAL VOC's average precision (2010) of boxes at one IoU: VinBigData, SIIM-FISABIO-RSNA.
 
-    Detections of the whole set are ranked by score, equal scores by image id. A class without true boxes is left out
-    of the mean. Detections of what need not be found (`ignored_boxes` of the truth) do not count: those that overlap a
-    difficult object more than any other, as VOC's own code has it, and those that have found nothing and lie in a crowd
-    by that share of their area, as COCO's has it.
+    Detections of the whole set are ranked by score, equal scores by image id. A class without true boxes is excluded
+    from the mean. Detections of ignored regions (`ignored_boxes` of the target) do not count: those that overlap a
+    difficult object more than any other, as in VOC's own code, and unmatched ones whose share of area inside a crowd
+    reaches the threshold, as in COCO's.
 
     Args:
-        classes: K; labels are 0 … K - 1.
-        threshold: IoU above which a box is found; VinBigData 0.4, SIIM-FISABIO-RSNA 0.5.
+        classes: number of classes K; labels are 0 … K - 1.
+        threshold: IoU above which a detection matches a true box (default: 0.4); VinBigData 0.4, SIIM-FISABIO-RSNA 0.5.
         nothing: label of images without boxes, where that is a class of its own: an image without true boxes has the
-            one box 0 0 1 1 of this class, and one without predicted boxes predicts it with score 1 (VinBigData's class
-            14). None: such images have nothing to find.
+            single box 0 0 1 1 of this class, and one without predicted boxes predicts it with score 1 (VinBigData's
+            class 14). None: such images have no objects.
         output: name of the boxes `(n, 6)` in the prediction: x1, y1, x2, y2, score, label.
-        truth: name of the true boxes, `(n, 4)` beside `labels` `(n,)`, or `(n, 6)`; the same as `output` unless given.
-            What need not be found stands in `ignored_<truth>`, `ignored_labels` and `ignored_crowd`.
+        truth: name of the true boxes in the target, `(n, 4)` with `labels` `(n,)`, or `(n, 6)` (default: `output`).
+            Ignored regions are in `ignored_<truth>`, `ignored_labels` and `ignored_crowd`.
 
     Example:
         >>> import numpy as np
@@ -71,14 +71,14 @@ class BoxAveragePrecision(CompetitionMetric):
         for labels in (predicted[:, 5], true[:, 4]):
             wrong = labels[~np.isin(labels, np.arange(self.classes))]
             if len(wrong):
-                raise ValueError(f"label {wrong[0]:g} of a box, expected one of 0 to {self.classes - 1}")
+                raise ValueError(f"label of a box is {wrong[0]:g}, expected 0 to {self.classes - 1}")
         found = self._found(predicted, true)
         objects = np.bincount(true[:, 4].astype(int), minlength=self.classes).astype(np.float64)
         return whole(Ranked(np.column_stack([predicted[:, [5, 4]], found]), objects))
 
     def _found(self, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-        """Which detections have found an object of their class, bool `(n,)`."""
-        # Rounded, so that an IoU of exactly the threshold does not pass by an error of the last bit.
+        """Which detections match an object of their class, bool `(n,)`."""
+        # Rounded, so that an IoU equal to the threshold does not pass by a rounding error.
         overlap = np.round(box_overlaps(predicted, true), 9)
         found = np.zeros(len(predicted), bool)
         for label in np.unique(predicted[:, 5]):
@@ -88,7 +88,7 @@ class BoxAveragePrecision(CompetitionMetric):
         return found
 
     def _counted(self, predicted: np.ndarray, true: np.ndarray, ignored: np.ndarray) -> np.ndarray:
-        """The detections without those of what need not be found."""
+        """Detections without those of ignored regions."""
         crowd, difficult = ignored_overlaps(predicted, ignored)
         same = predicted[:, None, 5] == true[None, :, 4]
         best = np.where(same, np.round(box_overlaps(predicted, true), 9), 0).max(axis=1, initial=0)
@@ -105,7 +105,7 @@ class BoxAveragePrecision(CompetitionMetric):
         return average_precisions([row[0] for row in rows])
 
     def image_score(self, row: np.ndarray) -> float:
-        """Of an image without true boxes 1 where nothing is predicted, else 0."""
+        """Score of one image; without true boxes 1 if nothing is predicted, else 0."""
         if row[0].objects.any():
             return self.reduce(row[None])
         return float(not len(row[0].detections))

@@ -1,4 +1,4 @@
-"""Boxes of one kind, right or wrong at rising IoU: RSNA pneumonia."""
+"""Precision of boxes of a single class over IoU thresholds: RSNA pneumonia."""
 
 import numpy as np
 
@@ -12,16 +12,15 @@ RSNA_THRESHOLDS = (0.40, 0.45, 0.50, 0.55, 0.60, 0.65, 0.70, 0.75)
 class BoxPrecision(CompetitionMetric):
     """Mean over images and IoU thresholds of TP / (TP + FP + FN) of boxes (RSNA pneumonia 2018).
 
-    Boxes choose in the order of their confidence, each the free true box that it overlaps most; it has found it where
-    their IoU is above the threshold. An image without true boxes scores 0 with any prediction, and is left out of the
-    mean with none, as the competition has it. Predicted boxes that have found nothing and overlap what need not be
-    found (`ignored_boxes` of the truth: a crowd by the share of their own area, a difficult object by IoU) are left out
-    at that threshold.
+    In order of confidence, each predicted box takes the free true box that it overlaps most; it is a match if their IoU
+    is above the threshold. An image without true boxes scores 0 with any prediction, and is excluded from the mean
+    without one, as in the competition. Unmatched predictions that overlap ignored regions (`ignored_boxes` of the
+    target: a crowd by the share of their own area, a difficult object by IoU) are ignored at that threshold.
 
     Args:
-        thresholds: IoU thresholds in [0, 1); the competition's .40, .45, … .75.
-        output: name of the boxes `(n, 6)` in the prediction: x1, y1, x2, y2, score, label; labels do not matter.
-        truth: name of the true boxes, `(n, 4)` or `(n, 6)`; the same as `output` unless given.
+        thresholds: IoU thresholds in [0, 1); (default: the competition's .40, .45, … .75).
+        output: name of the boxes `(n, 6)` in the prediction: x1, y1, x2, y2, score, label; labels are ignored.
+        truth: name of the true boxes in the target, `(n, 4)` or `(n, 6)` (default: `output`).
 
     Example:
         >>> import numpy as np

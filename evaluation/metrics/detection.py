@@ -1,4 +1,4 @@
-"""What metrics of ranked objects share: overlaps of boxes, who has found whom, average precision."""
+"""Shared parts of detection metrics: box overlaps, matching, average precision."""
 
 from typing import NamedTuple
 
@@ -8,11 +8,11 @@ from evaluation.metrics.base import Arrays, named
 
 
 class Ranked(NamedTuple):
-    """The detections of one image, and how many objects it has.
+    """Detections of one image, and the number of its objects.
 
     Attributes:
-        detections: `(n, 3)` float64: class, score, and 1 for a detection that has found an object.
-        objects: `(K,)` float64: true objects of each class.
+        detections: `(n, 3)` float64: class, score, and 1 if the detection matches an object.
+        objects: `(K,)` float64: number of true objects of each class.
     """
 
     detections: np.ndarray
@@ -23,7 +23,7 @@ def box_overlaps(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     """IoU of every predicted box with every true one, `(predicted, true)` float64.
 
     Args:
-        predicted: `(n, 4+)`: x1, y1, x2, y2, the far side excluded, and whatever follows.
+        predicted: `(n, 4+)`: x1, y1, x2, y2, far side excluded; further columns are ignored.
         true: `(m, 4+)`.
     """
     one, other = predicted[:, None, :4].astype(np.float64), true[None, :, :4].astype(np.float64)
@@ -36,18 +36,18 @@ def box_overlaps(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
 def ignored_overlaps(
     predicted: np.ndarray, ignored: np.ndarray, by_class: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How far each detection lies in what need not be found: its highest share in a crowd, its highest IoU with others.
+    """Overlap of each detection with ignored regions: top share inside a crowd, top IoU with a difficult object.
 
-    Detections that have found no object and reach the threshold here are neither right nor wrong: COCO's rule for
-    crowds (https://github.com/cocodataset/cocoapi, `iscrowd`), VOC's for difficult objects.
+    Unmatched detections that reach the threshold here are neither right nor wrong: COCO's rule for crowds
+    (https://github.com/cocodataset/cocoapi, `iscrowd`), VOC's for difficult objects.
 
     Args:
         predicted: `(n, 6)`: x1, y1, x2, y2, score, label.
         ignored: `(m, 6)` of `ignored_boxes`: x1, y1, x2, y2, label, and 1 for a crowd.
-        by_class: whether only regions of the detection's own class count.
+        by_class: whether to consider only regions of the detection's own class.
 
     Returns:
-        Both `(n,)` float64 in 0..1, rounded, so that an overlap of exactly the threshold is no matter of the last bit.
+        Both `(n,)` float64 in 0..1, rounded, so that an overlap equal to the threshold is not decided by rounding.
     """
     one, other = predicted[:, None, :4], ignored[None, :, :4]
     sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
@@ -62,14 +62,14 @@ def ignored_overlaps(
 
 
 def first_come(overlap: np.ndarray, scores: np.ndarray, reached: np.ndarray) -> np.ndarray:
-    """Which detections have found an object as PASCAL VOC has it, bool `(n,)`.
+    """Which detections match an object under PASCAL VOC's rule, bool `(n,)`.
 
-    By falling score each detection asks for the object that it overlaps most. It has found it when the overlap is
-    enough and nobody has been there before.
+    By falling score each detection claims the object that it overlaps most. It is a match if the overlap is enough and
+    the object has not been claimed before.
 
     Args:
         overlap: IoU `(n, m)`.
-        scores: `(n,)`; of equal ones the first comes first.
+        scores: `(n,)`; equal scores keep their order.
         reached: bool `(n, m)`, where the overlap is enough.
     """
     found = np.zeros(len(overlap), bool)
@@ -83,12 +83,12 @@ def first_come(overlap: np.ndarray, scores: np.ndarray, reached: np.ndarray) -> 
 
 
 def average_precision(scores: np.ndarray, found: np.ndarray, objects: float) -> float:
-    """Area under precision over recall, precision never rising with recall (PASCAL VOC since 2010); nan for no object.
+    """Area under precision over recall, with monotone precision (PASCAL VOC since 2010); nan without objects.
 
     Args:
-        scores: `(n,)` of all detections of a class in the set.
-        found: bool `(n,)`.
-        objects: how many there are to find.
+        scores: `(n,)` scores of all detections of a class in the set.
+        found: bool `(n,)`, whether each is a match.
+        objects: number of true objects.
     """
     if not objects:
         return float("nan")
@@ -112,7 +112,7 @@ def average_precisions(images: list[Ranked]) -> np.ndarray:
 
 
 def predicted_boxes(prediction: Arrays, name: str) -> np.ndarray:
-    """The boxes `(n, 6)` float64 of a prediction: x1, y1, x2, y2, score, label."""
+    """Read the boxes of a prediction as `(n, 6)` float64: x1, y1, x2, y2, score, label."""
     boxes = np.asarray(named(prediction, name, "prediction"), np.float64)
     if boxes.size == 0:
         return np.zeros((0, 6))
@@ -124,45 +124,47 @@ def predicted_boxes(prediction: Arrays, name: str) -> np.ndarray:
 
 
 def true_boxes(truth: Arrays, name: str, labels: str = "labels") -> np.ndarray:
-    """The true boxes `(n, 5)` float64: x1, y1, x2, y2, label.
+    """Read the true boxes as `(n, 5)` float64: x1, y1, x2, y2, label.
 
     Args:
-        truth: holds `name` `(n, 4)` and `labels` `(n,)`, as the target `Boxes` gives them, or `name` `(n, 6)`, as a
-            solution file does.
-        name: of the boxes.
-        labels: name of the class numbers; all 0 without such an array.
+        truth: target with `name` `(n, 4)` and `labels` `(n,)`, as from the target `Boxes`, or `name` `(n, 6)`, as from
+            a solution file.
+        name: name of the boxes.
+        labels: name of the labels; all 0 if the array is missing.
     """
-    boxes = np.asarray(named(truth, name, "truth"), np.float64)
+    boxes = np.asarray(named(truth, name, "target"), np.float64)
     if boxes.size == 0:
         return np.zeros((0, 5))
     if boxes.ndim == 2 and boxes.shape[1] == 6:
         return boxes[:, [0, 1, 2, 3, 5]]
     if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"truth {name!r} is {boxes.shape}, expected boxes (n, 4), or (n, 6) of a solution file")
+        raise ValueError(f"target {name!r} is {boxes.shape}, expected boxes (n, 4), or (n, 6) from a solution file")
     classes = np.asarray(truth.get(labels, np.zeros(len(boxes))), np.float64)
     if classes.shape != (len(boxes),):
-        raise ValueError(f"truth {labels!r} is {classes.shape} for {len(boxes)} boxes of {name!r}")
+        raise ValueError(
+            f"target {labels!r} is {classes.shape}, expected ({len(boxes)},): one label per box of {name!r}"
+        )
     return np.column_stack([boxes, classes])
 
 
 def ignored_boxes(truth: Arrays, name: str) -> np.ndarray:
-    """What need not be found, `(m, 6)` float64: x1, y1, x2, y2, label, and 1 for a crowd, 0 for a difficult object.
+    """Read ignored regions as `(m, 6)` float64: x1, y1, x2, y2, label, and 1 for a crowd, 0 for a difficult object.
 
     Args:
-        truth: may hold `ignored_<name>` `(m, 4)`, and beside it `ignored_labels` `(m,)`, all 0 without, and
-            `ignored_crowd` `(m,)`, all 1 without, as the target `Boxes` gives them.
-        name: of the true boxes.
+        truth: target, optionally with `ignored_<name>` `(m, 4)`, `ignored_labels` `(m,)` (default: all 0) and
+            `ignored_crowd` `(m,)` (default: all 1), as from the target `Boxes`.
+        name: name of the true boxes.
     """
     boxes = np.asarray(truth.get(f"ignored_{name}", np.zeros((0, 4))), np.float64)
     if boxes.size == 0:
         return np.zeros((0, 6))
     if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"truth 'ignored_{name}' is {boxes.shape}, expected boxes (m, 4)")
+        raise ValueError(f"target 'ignored_{name}' is {boxes.shape}, expected boxes (m, 4)")
     labels = np.asarray(truth.get("ignored_labels", np.zeros(len(boxes))), np.float64)
     crowd = np.asarray(truth.get("ignored_crowd", np.ones(len(boxes))), np.float64)
     if labels.shape != (len(boxes),) or crowd.shape != (len(boxes),):
         raise ValueError(
-            f"truth 'ignored_labels' is {labels.shape} and 'ignored_crowd' {crowd.shape} for {len(boxes)} boxes of "
+            f"target 'ignored_labels' is {labels.shape} and 'ignored_crowd' {crowd.shape} for {len(boxes)} boxes of "
             f"'ignored_{name}'"
         )
     return np.column_stack([boxes, labels, crowd])

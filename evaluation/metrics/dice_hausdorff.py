@@ -1,4 +1,4 @@
-"""Dice of slices and Hausdorff distance of the volumes that they make: UW-Madison GI tract."""
+"""Dice of slices and Hausdorff distance of volumes: UW-Madison GI tract."""
 
 import re
 import zlib
@@ -11,20 +11,20 @@ from evaluation.metrics.dice import dice
 from evaluation.metrics.overlap import counts, masks, mean
 from evaluation.void import nothing_counts
 
-MANY = 500_000  # points, from which a distance transform of the volume is sooner done than a search for each
+MANY = 500_000  # points, above which a distance transform of the volume is faster than a search for each
 
 
 class Slice(NamedTuple):
-    """One image and its place.
+    """One image and its position in a volume.
 
     Attributes:
         volume: name of the volume.
-        number: of the slice.
+        number: number of the slice.
         size: `(H, W)`.
-        dice: `(C,)` float64.
-        predicted: the mask `(C, H, W)`, packed.
-        true: the same.
-        counts: whether any of its pixels does.
+        dice: Dice of each class `(C,)` float64.
+        predicted: predicted mask `(C, H, W)`, packed.
+        true: true mask `(C, H, W)`, packed.
+        counts: whether any pixel is valid.
     """
 
     volume: str
@@ -37,23 +37,23 @@ class Slice(NamedTuple):
 
 
 class DiceHausdorff(CompetitionMetric):
-    """0.4 times mean Dice of slices, 0.6 times mean 1 - Hausdorff distance of volumes (UW-Madison GI tract 2022).
+    """0.4 × mean Dice of slices + 0.6 × mean 1 - Hausdorff distance of volumes (UW-Madison GI tract 2022).
 
     Both means run over the classes too.
-    The slices of a case and day are stacked, one voxel deep each, as the competition's page has it. The distance of two
-    masks is the largest from a voxel of one to the nearest of the other, divided by the diagonal of the volume, so that
-    it lies in 0..1 (the page says "normalized by image size", and no more). It is 0 where both are empty, and 1 where
-    one is. Slices and volumes of which no pixel counts are left out.
+    The slices of a case and day are stacked, one voxel deep each, as on the competition's page. The distance of two
+    masks is the largest distance from a voxel of one to the nearest of the other, divided by the diagonal of the
+    volume, so that it is in 0..1 (the page only says "normalized by image size"). It is 0 if both masks are empty, and
+    1 if one is. Slices and volumes without any valid pixel are excluded.
 
     Args:
         volume: regular expression whose match in the image id names the volume (its first group, if it has one).
-        number: regular expression whose first group is the number of the slice.
-        dice_weight: share of the Dice in the score; the competition's 0.4. Hausdorff has the rest.
-        empty: Dice of a slice without true and predicted pixels: 0, as the competition's page says. `.nan` leaves such
-            slices out; more than half of its slices show nothing, so that its best scores, near 0.89, cannot have
+        number: regular expression whose first group is the slice number.
+        dice_weight: weight of Dice in the score (default: the competition's 0.4); Hausdorff has the rest.
+        empty: Dice of a slice with empty target and prediction (default: 0, as on the competition's page). `.nan`
+            excludes such slices; more than half of the slices are empty, so its best scores, near 0.89, cannot have
             counted them as 0.
         output: name of the bool mask `(C, H, W)` in the post-processed prediction.
-        truth: name of the true mask; the same as `output` unless given.
+        truth: name of the mask in the target (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -78,14 +78,16 @@ class DiceHausdorff(CompetitionMetric):
     ) -> None:
         super().__init__()
         if not 0 <= dice_weight <= 1:
-            raise ValueError(f"DiceHausdorff: dice_weight is {dice_weight}, expected a share in 0..1")
+            raise ValueError(f"DiceHausdorff: dice_weight is {dice_weight}, expected 0 to 1")
         if re.compile(number).groups < 1:
-            raise ValueError(f"DiceHausdorff: number {number!r} has no group for the number of the slice")
+            raise ValueError(
+                f"DiceHausdorff: number {number!r} has no group for the slice number, such as slice_(\\d+)"
+            )
         self.volume, self.number, self.dice_weight, self.empty = volume, number, dice_weight, empty
         self.output, self.truth = output, truth or output
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        """The row of a volume of this one slice; `placed` names the one that it belongs to."""
+        """Row of a volume of this single slice; `placed` fills in the volume."""
         counted = counts(prediction, truth, self.output, self.truth, None, None)
         predicted, true = masks(prediction[self.output], self.output), masks(truth[self.truth], self.truth)
         known = not nothing_counts(truth)
@@ -97,13 +99,14 @@ class DiceHausdorff(CompetitionMetric):
         if name is None or number is None:
             pattern = self.volume if name is None else self.number
             raise ValueError(
-                f"DiceHausdorff: {pattern!r} finds nothing in the image id {image_id!r}; set volume, number"
+                f"DiceHausdorff: {pattern!r} does not match image id {image_id!r}; set "
+                f"{'volume' if name is None else 'number'}"
             )
         place = {"volume": name.group(1) if name.re.groups else name.group(), "number": int(number.group(1))}
         return whole(row[0]._replace(**place))
 
     def units(self, rows: np.ndarray) -> np.ndarray:
-        """A row per volume, `(V, 3 C)`: sum and number of the slices' Dice, and 1 - distance, of each class."""
+        """A row per volume, `(V, 3 C)`: sum and number of slice Dice scores, and 1 - distance, of each class."""
         if rows.dtype != object:
             return rows
         volumes: dict[str, list[Slice]] = {}
@@ -123,7 +126,7 @@ class DiceHausdorff(CompetitionMetric):
         return self.dice_weight * dices + (1 - self.dice_weight) * near
 
     def _sums(self, rows: np.ndarray) -> np.ndarray:
-        """Of each class the sum of Dice, its number, and the mean of 1 - distance: `(3, C)`."""
+        """Sum of Dice, number of slices, and mean of 1 - distance of each class: `(3, C)`."""
         units = self.units(rows)
         by_class = units.reshape(len(units), 3, -1)
         near = [mean(column) for column in by_class[:, 2].T]
@@ -137,10 +140,12 @@ def _packed(mask: np.ndarray) -> bytes:
 def _unit(slices: list[Slice]) -> np.ndarray:
     size, name = slices[0].size, slices[0].volume
     if any(one.size != size for one in slices):
-        raise ValueError(f"the slices of {name!r} have several sizes: {sorted({one.size for one in slices})}")
+        raise ValueError(
+            f"slices of volume {name!r} have sizes {sorted({one.size for one in slices})}, expected one size"
+        )
     numbers = [one.number for one in slices]
     if len(set(numbers)) < len(numbers):
-        raise ValueError(f"slice {max(numbers, key=numbers.count)} of {name!r} is there twice")
+        raise ValueError(f"slice {max(numbers, key=numbers.count)} of volume {name!r} is repeated")
     dices = np.array([one.dice for one in slices])
     classes, first = dices.shape[1], min(numbers)
     shape = (classes, max(numbers) - first + 1, *size)
@@ -160,10 +165,10 @@ def _unit(slices: list[Slice]) -> np.ndarray:
 
 
 def hausdorff(one: np.ndarray, other: np.ndarray) -> float:
-    """Hausdorff distance in voxels of two bool masks of one shape; 0 where both are empty, inf where one is."""
+    """Hausdorff distance in voxels of two bool masks of equal shape; 0 if both are empty, inf if one is."""
     if not one.any() or not other.any():
         return 0.0 if one.any() == other.any() else float("inf")
-    # What lies outside both does not matter.
+    # Crop to the bounding box of both.
     box = tuple(
         slice(places.min(), places.max() + 1) for places in (np.flatnonzero(line) for line in _extent(one | other))
     )
@@ -177,7 +182,7 @@ def _extent(mask: np.ndarray) -> list[np.ndarray]:
 
 
 def _farthest(one: np.ndarray, other: np.ndarray) -> float:
-    """The largest distance from a voxel of `one` to the nearest of `other`."""
+    """Largest distance from a voxel of `one` to the nearest of `other`."""
     from scipy.ndimage import distance_transform_edt
     from scipy.spatial import cKDTree
 
@@ -187,7 +192,7 @@ def _farthest(one: np.ndarray, other: np.ndarray) -> float:
         return 0.0
     if points > MANY:
         return float(distance_transform_edt(~other)[outside].max())
-    # The nearest voxel is one with a neighbour that does not belong to the mask.
+    # The nearest voxel is on the boundary of the mask.
     padded = np.pad(other, 1)
     inner = np.ones(other.shape, bool)
     for axis in range(other.ndim):

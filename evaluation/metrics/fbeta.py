@@ -11,7 +11,7 @@ from evaluation.metrics.labels import flags
 def fbeta(
     found: np.ndarray, predicted: np.ndarray | int, true: np.ndarray | int, beta: float, empty: float
 ) -> np.ndarray:
-    """(1 + β²) TP / (β² · true + predicted); `empty` where there is neither truth nor prediction."""
+    """(1 + β²) TP / (β² · true + predicted); `empty` where target and prediction are empty."""
     square = beta * beta
     below = square * true + predicted
     return np.where(below > 0, (1 + square) * found / np.where(below > 0, below, 1), empty)
@@ -21,15 +21,15 @@ class FBeta(CompetitionMetric):
     """F-beta of images with any number of labels.
 
     Args:
-        average: `macro`, the mean over classes of the F-beta of the whole set (Human Protein Atlas 2018);
-            `samples`, the mean over images (Planet); `micro`, of all decisions at once.
-        beta: weight of recall against precision; 1 (Human Protein Atlas), 2 (Planet).
-        empty: F-beta of a class (`macro`) or image (`samples`) that has neither truth nor prediction; 0, as
-            scikit-learn and both competitions have it. `.nan` leaves it out of the mean.
+        average: `macro`, mean over classes of the F-beta over the set (Human Protein Atlas 2018);
+            `samples`, mean over images (Planet); `micro`, F-beta of all decisions pooled.
+        beta: weight of recall relative to precision: 1 (Human Protein Atlas), 2 (Planet).
+        empty: F-beta of a class (`macro`) or image (`samples`) with neither true nor predicted labels (default: 0, as
+            in scikit-learn and both competitions). `.nan` excludes it from the mean.
         output: name of the labels in the post-processed prediction: bool `(K,)`, made by `LabelThreshold`, or a class
             number `()`.
-        truth: name of the true labels, `(K,)` of 0 and 1 or a class number; the same as `output` unless given.
-        classes: K, where class numbers are.
+        truth: name of the labels in the target, `(K,)` of 0 and 1 or a class number (default: `output`).
+        classes: number of classes K, required for class numbers.
 
     Example:
         >>> import numpy as np
@@ -58,10 +58,10 @@ class FBeta(CompetitionMetric):
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
         predicted = flags(prediction, self.output, "prediction", self.classes)
-        true = flags(truth, self.truth, "truth", self.classes)
+        true = flags(truth, self.truth, "target", self.classes)
         if len(predicted) != len(true):
             raise ValueError(
-                f"prediction {self.output!r} has {len(predicted)} classes, truth {self.truth!r} {len(true)}"
+                f"prediction {self.output!r} has {len(predicted)} classes, target {self.truth!r} {len(true)}"
             )
         return np.stack([predicted & true, predicted, true], axis=1).astype(np.float64).ravel()
 

@@ -11,17 +11,17 @@ from evaluation.void import nothing_counts
 
 
 class InstanceFBeta(CompetitionMetric):
-    """Mean over images and IoU thresholds of the F-beta of found objects (Airbus ships).
+    """Mean over images and IoU thresholds of the F-beta of detected objects (Airbus ships).
 
-    A true object is found when a predicted one overlaps it with an IoU above the threshold; above 0.5 a match is
-    unique. An image without true and predicted objects scores 1, one with either alone 0; one of which no pixel counts
-    is left out.
+    A true object is found if a predicted one overlaps it with an IoU above the threshold; above 0.5 a match is unique.
+    An image without true and predicted objects scores 1, one with only either 0; images without any valid pixel are
+    excluded.
 
     Args:
-        beta: weight of recall against precision; 2, the competition's.
-        thresholds: IoU thresholds; the competition's .50, .55, … .95.
+        beta: weight of recall relative to precision (default: the competition's 2).
+        thresholds: IoU thresholds in [0.5, 1) (default: the competition's .50, .55, … .95).
         output: name of the instance ids `(H, W)` in the post-processed prediction.
-        truth: name of the true ids; the same as `output` unless given.
+        truth: name of the instance ids in the target (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -45,14 +45,14 @@ class InstanceFBeta(CompetitionMetric):
         super().__init__()
         low = [threshold for threshold in thresholds if not 0.5 <= threshold < 1]
         if low or not thresholds:
-            raise ValueError(f"thresholds lie in [0.5, 1), where a match is unique, got {low}")
+            raise ValueError(f"InstanceFBeta: thresholds are {low}, expected [0.5, 1), where a match is unique")
         if beta <= 0:
             raise ValueError(f"InstanceFBeta: beta is {beta}, expected a number above 0")
         self.beta, self.thresholds = beta, list(thresholds)
         self.output, self.truth = output, truth or output
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        arrays = named(prediction, self.output, "prediction"), named(truth, self.truth, "truth")
+        arrays = named(prediction, self.output, "prediction"), named(truth, self.truth, "target")
         for array, name in zip(arrays, (self.output, self.truth), strict=True):
             if array.dtype.kind not in "iu" or array.ndim != 2:
                 raise ValueError(f"{name!r} is {array.dtype} {array.shape}, expected instance ids (H, W)")
@@ -61,7 +61,7 @@ class InstanceFBeta(CompetitionMetric):
         if nothing_counts(truth):
             return np.array([np.nan])
         best = overlaps.best_of_true()
-        # Rounded, so that an IoU of exactly a threshold does not pass by an error of the last bit.
+        # Rounded, so that an IoU equal to a threshold does not pass by a rounding error.
         limits = np.round(self.thresholds, 9)
         found = (np.round(best, 9)[:, None] > limits).sum(0)
         return np.array([fbeta(found, number_predicted, number_true, self.beta, empty=1.0).mean()])

@@ -13,13 +13,13 @@ DSB_THRESHOLDS = (0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
 class InstanceAveragePrecision(CompetitionMetric):
     """Mean over images and IoU thresholds of TP / (TP + FP + FN).
 
-    A true object is found when a predicted one overlaps it with an IoU above the threshold; above 0.5 a match is
-    unique. An image without true and predicted objects scores 1; one of which no pixel counts is left out.
+    A true object is found if a predicted one overlaps it with an IoU above the threshold; above 0.5 a match is unique.
+    An image without true and predicted objects scores 1; images without any valid pixel are excluded.
 
     Args:
-        thresholds: IoU thresholds; the Data Science Bowl's .50, .55, … .95.
+        thresholds: IoU thresholds in [0.5, 1) (default: the Data Science Bowl's .50, .55, … .95).
         output: name of the instance ids `(H, W)` in the post-processed prediction.
-        truth: name of the true ids; the same as `output` unless given.
+        truth: name of the instance ids in the target (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -42,16 +42,18 @@ class InstanceAveragePrecision(CompetitionMetric):
         super().__init__()
         low = [threshold for threshold in thresholds if not 0.5 <= threshold < 1]
         if low:
-            raise ValueError(f"thresholds lie in [0.5, 1), where a match is unique, got {low}")
+            raise ValueError(
+                f"InstanceAveragePrecision: thresholds are {low}, expected [0.5, 1), where a match is unique"
+            )
         self.thresholds, self.output, self.truth = list(thresholds), output, truth or output
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        overlaps = object_overlaps(named(prediction, self.output, "prediction"), named(truth, self.truth, "truth"))
+        overlaps = object_overlaps(named(prediction, self.output, "prediction"), named(truth, self.truth, "target"))
         number_true, number_predicted = len(overlaps.true_areas), len(overlaps.predicted_areas)
         if number_true + number_predicted == 0:
             return np.array([np.nan if nothing_counts(truth) else 1.0])
         best = overlaps.best_of_true()
-        # Rounded, so that an IoU of exactly a threshold does not pass by an error of the last bit.
+        # Rounded, so that an IoU equal to a threshold does not pass by a rounding error.
         found = np.array([(np.round(best, 9) > round(threshold, 9)).sum() for threshold in self.thresholds])
         return np.array([np.mean(found / (number_true + number_predicted - found))])
 

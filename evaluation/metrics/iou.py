@@ -6,7 +6,7 @@ from evaluation.metrics.overlap_metric import OverlapMetric
 
 
 def iou(counted: np.ndarray, empty: float) -> np.ndarray:
-    """|A ∩ B| / |A ∪ B| of counts `(…, 3)`; `empty` where both are empty."""
+    """|A ∩ B| / |A ∪ B| of counts `(…, 3)`; `empty` where A and B are empty."""
     total = counted[..., 1] + counted[..., 2] - counted[..., 0]
     return np.where(total > 0, counted[..., 0] / np.maximum(total, 1), empty)
 
@@ -16,12 +16,12 @@ class IoUPerImage(OverlapMetric):
 
     Args:
         output: name of the mask in the post-processed prediction; instance ids count as foreground above 0.
-        truth: name of the truth; the same as `output` unless given.
-        empty: score of an image without truth and without prediction; 1.0, the usual convention.
-            `.nan` leaves such images out of the mean, as those always are of which no pixel counts.
-        classes: number of classes when masks are class numbers; the mean then runs over the classes.
-        ignore: value of the truth that marks pixels which do not count; of class numbers 255 unless given. What a
-            target or a reader has declared so (`valid`) never counts, whatever this is.
+        truth: name of the mask in the target (default: `output`).
+        empty: score of an image with empty target and prediction (default: 1.0, the usual convention). `.nan` excludes
+            such images from the mean; images without any valid pixel are always excluded.
+        classes: number of classes if masks are class numbers; the mean then runs over the classes.
+        ignore: target value of pixels to ignore (default: 255 for class numbers). Pixels that a target or reader
+            declares void (`valid`) are always ignored.
 
     Example:
         >>> import numpy as np
@@ -43,15 +43,15 @@ class IoUPerImage(OverlapMetric):
 
 
 class IoUGlobal(OverlapMetric):
-    """Intersection over union of all pixels of the set at once, mean over channels.
+    """Intersection over union over all pixels of the set, averaged over channels.
 
     Args:
         output: name of the mask in the post-processed prediction; instance ids count as foreground above 0.
-        truth: name of the truth; the same as `output` unless given.
-        empty: score of a channel that is empty in the whole set, in truth and prediction; `.nan` leaves it out.
-        classes: number of classes when masks are class numbers.
-        ignore: value of the truth that marks pixels which do not count; of class numbers 255 unless given. What a
-            target or a reader has declared so (`valid`) never counts, whatever this is.
+        truth: name of the mask in the target (default: `output`).
+        empty: score of a channel with empty target and prediction in the whole set; `.nan` excludes it.
+        classes: number of classes if masks are class numbers.
+        ignore: target value of pixels to ignore (default: 255 for class numbers). Pixels that a target or reader
+            declares void (`valid`) are always ignored.
 
     Example:
         >>> import numpy as np

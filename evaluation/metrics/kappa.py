@@ -1,4 +1,4 @@
-"""Agreement of grades: APTOS 2019."""
+"""Quadratic weighted kappa of grades: APTOS 2019."""
 
 import numpy as np
 
@@ -9,14 +9,14 @@ from evaluation.metrics.labels import class_number
 class QuadraticWeightedKappa(CompetitionMetric):
     """Cohen's kappa of grades with quadratic weights: 1 - Σ w O / Σ w E with w = (i - j)² (APTOS 2019, Prostate).
 
-    O counts the pairs of true and predicted grade, E what chance would give with the same margins. 1 where all truths
-    and all predictions are one and the same grade, where scikit-learn says nan.
+    O counts pairs of true and predicted grade, E is what chance gives with the same margins. The score is 1 if all
+    targets and predictions are the same grade, where scikit-learn returns nan.
 
     Args:
         classes: number of grades.
-        output: name of the grade in the post-processed prediction: a number `()` (`ArgMax`), or the answers to "above
-            grade k?", bool `(K - 1,)` (`LabelThreshold`).
-        truth: name of the true grade, in the same kinds; the same as `output` unless given.
+        output: name of the grade in the post-processed prediction: a number `()` (`ArgMax`), or cumulative flags "above
+            grade k", bool `(K - 1,)` (`LabelThreshold`).
+        truth: name of the grade in the target, in the same formats (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -36,7 +36,7 @@ class QuadraticWeightedKappa(CompetitionMetric):
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
         predicted = class_number(prediction, self.output, "prediction", self.classes)
-        return np.array([class_number(truth, self.truth, "truth", self.classes), predicted], np.float64)
+        return np.array([class_number(truth, self.truth, "target", self.classes), predicted], np.float64)
 
     def reduce(self, rows: np.ndarray) -> float:
         true, predicted = rows.astype(np.int64).T
@@ -49,5 +49,5 @@ class QuadraticWeightedKappa(CompetitionMetric):
         return float(1 - (weights * observed).sum() / chance) if chance > 0 else 1.0
 
     def image_score(self, row: np.ndarray) -> float:
-        """1 - w / (K - 1)²: kappa itself says nothing about a single image."""
+        """1 - w / (K - 1)²: kappa is undefined for a single image."""
         return float(1 - ((row[0] - row[1]) / (self.classes - 1)) ** 2)

@@ -7,16 +7,16 @@ from evaluation.metrics.labels import class_number, flags, probabilities
 
 
 class LogLoss(CompetitionMetric):
-    """Mean of -log(probability of the truth), in nats.
+    """Mean of -log(probability of the target), in nats.
 
     Args:
-        multilabel: False: classes exclude each other (Intel & MobileODT cervical cancer); probabilities are scaled to
-            sum 1, as the competition does. True: each class is a question of its own (RSNA haemorrhage).
-        weights: weight of each class; all 1 unless given. RSNA haemorrhage counts `any` twice: [1, 1, 1, 1, 1, 2].
+        multilabel: False: classes are exclusive (Intel & MobileODT cervical cancer); probabilities are scaled to sum 1,
+            as in the competition. True: each class is an independent binary label (RSNA haemorrhage).
+        weights: weight of each class (default: all 1). RSNA haemorrhage counts `any` twice: [1, 1, 1, 1, 1, 2].
             The loss is the weighted mean over images (and, with `multilabel`, classes).
-        clip: probabilities are kept in [clip, 1 - clip]; 1e-15, Kaggle's.
+        clip: probabilities are clipped to [clip, 1 - clip] (default: Kaggle's 1e-15).
         output: name of the probabilities float `(K,)` in the prediction.
-        truth: name of the true class number or flags `(K,)`; the same as `output` unless given.
+        truth: name of the class number or flags `(K,)` in the target (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -39,7 +39,7 @@ class LogLoss(CompetitionMetric):
     ) -> None:
         super().__init__()
         if weights is not None and (min(weights) < 0 or sum(weights) <= 0):
-            raise ValueError(f"LogLoss: weights are {weights}, expected numbers of 0 and above, not all 0")
+            raise ValueError(f"LogLoss: weights are {weights}, expected numbers ≥ 0, not all 0")
         self.multilabel, self.weights, self.clip = multilabel, weights, clip
         self.output, self.truth = output, truth or output
 
@@ -47,16 +47,18 @@ class LogLoss(CompetitionMetric):
         predicted = probabilities(prediction, self.output)
         weights = np.ones(len(predicted)) if self.weights is None else np.array(self.weights, np.float64)
         if len(weights) != len(predicted):
-            raise ValueError(f"LogLoss has {len(weights)} weights for the {len(predicted)} classes of {self.output!r}")
+            raise ValueError(
+                f"LogLoss: weights has {len(weights)} values, expected {len(predicted)}, the classes of {self.output!r}"
+            )
         if self.multilabel:
-            true = flags(truth, self.truth, "truth")
+            true = flags(truth, self.truth, "target")
             if len(true) != len(predicted):
                 raise ValueError(
-                    f"prediction {self.output!r} has {len(predicted)} classes, truth {self.truth!r} {len(true)}"
+                    f"prediction {self.output!r} has {len(predicted)} classes, target {self.truth!r} {len(true)}"
                 )
             right = np.where(true, predicted, 1 - predicted)
         else:
-            number = class_number(truth, self.truth, "truth", len(predicted))
+            number = class_number(truth, self.truth, "target", len(predicted))
             total = predicted.sum()
             right = predicted[[number]] / (total if total > 0 else 1)
             weights = weights[[number]]

@@ -1,4 +1,4 @@
-"""Mean average precision of masks with several classes each: Human Protein Atlas single cells."""
+"""Mean average precision of masks with several classes per mask: Human Protein Atlas single cells."""
 
 import numpy as np
 
@@ -10,18 +10,18 @@ from masks.mask_runs import mask_overlaps, runs_of, runs_that_count
 class MaskAveragePrecision(CompetitionMetric):
     """Mean over classes of the average precision of masks at one IoU (Human Protein Atlas single cells, 2021).
 
-    Every mask stands for an object of each of its classes, with a score of its own for each. The competition takes the
-    instance segmentation metric of Open Images: detections of the whole set are ranked by score, each asks for the true
-    mask of its class that it overlaps most, and has found it from the threshold on; a class without true masks is left
-    out of the mean. Equal scores are ranked by image id.
+    Every mask is an object of each of its classes, with a score for each. The competition uses the instance
+    segmentation metric of Open Images: detections of the whole set are ranked by score, each claims the true mask of
+    its class that it overlaps most, and matches if the IoU reaches the threshold; a class without true masks is
+    excluded from the mean. Equal scores are ranked by image id.
 
     Args:
-        classes: K; the competition's 18 places in the cell and Negative.
-        threshold: IoU from which a mask is found; the competition's 0.6.
-        output: name of the instance ids `(H, W)`, in prediction and truth; a mask's scores stand at place id - 1. Masks
-            that may overlap, which a submission file holds, are taken as `masks` instead.
-        scores: name of the scores `(n, K)`; nan for a class that a mask does not have. In the truth any number means
-            that it has the class.
+        classes: number of classes K (default: the competition's 18 locations in the cell and Negative).
+        threshold: lowest IoU of a match (default: the competition's 0.6).
+        output: name of the instance ids `(H, W)` in prediction and target; the scores of a mask are in row id - 1.
+            Masks that may overlap, as in a submission file, are read from `masks` instead.
+        scores: name of the scores `(n, K)`; nan for a class that a mask does not have. In the target any number means
+            that the mask has the class.
 
     Example:
         >>> import numpy as np
@@ -48,8 +48,8 @@ class MaskAveragePrecision(CompetitionMetric):
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
         valid = truth.get("valid")
         predicted, scores = self._masks(prediction, "prediction", valid)
-        true, classes = self._masks(truth, "truth", valid)
-        # Rounded, so that an IoU of exactly the threshold does not fail by an error of the last bit.
+        true, classes = self._masks(truth, "target", valid)
+        # Rounded, so that an IoU equal to the threshold does not fail by a rounding error.
         overlap = np.round(mask_overlaps(predicted, true), 9)
         detections = []
         for number in range(self.classes):
@@ -61,7 +61,7 @@ class MaskAveragePrecision(CompetitionMetric):
         return whole(Ranked(np.concatenate(detections), objects))
 
     def _masks(self, arrays: Arrays, what: str, valid: np.ndarray | None) -> tuple[list[np.ndarray], np.ndarray]:
-        """Runs of each mask that has pixels that count, and its scores."""
+        """Runs of each mask that has valid pixels, and its scores."""
         given = arrays["masks"] if "masks" in arrays else named(arrays, self.output, what)
         count = len(given) if "masks" in arrays else int(given.max(initial=0))
         scores = np.asarray(named(arrays, self.scores_name, what), np.float64)
@@ -84,7 +84,7 @@ class MaskAveragePrecision(CompetitionMetric):
         return average_precisions([row[0] for row in rows])
 
     def image_score(self, row: np.ndarray) -> float:
-        """Of an image without true masks 1 where nothing is predicted, else 0."""
+        """Score of one image; without true masks 1 if nothing is predicted, else 0."""
         if row[0].objects.any():
             return self.reduce(row[None])
         return float(not len(row[0].detections))

@@ -1,4 +1,4 @@
-"""Mean absolute error of numbers: ages, counts, the malignancy of nodules."""
+"""Mean absolute error of numbers: ages, counts, malignancy of nodules."""
 
 import numpy as np
 
@@ -6,12 +6,11 @@ from evaluation.metrics.base import Arrays, CompetitionMetric, named
 
 
 class MeanAbsoluteError(CompetitionMetric):
-    """Mean of |predicted − true| over images and the numbers of each.
+    """Mean of |predicted − true| over images and over the numbers of each.
 
     Args:
         output: name of the numbers `(K,)` in the prediction: an output with `activations: {label: none}`.
-        truth: name of the true numbers (`datamodules.targets.Labels` of kind `number`); the same as `output` unless
-            given.
+        truth: name of the numbers in the target (`datamodules.targets.Labels` of kind `number`) (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -30,11 +29,11 @@ class MeanAbsoluteError(CompetitionMetric):
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
         predicted = np.asarray(named(prediction, self.output, "prediction"), np.float64)
-        true = np.asarray(named(truth, self.truth, "truth"), np.float64)
+        true = np.asarray(named(truth, self.truth, "target"), np.float64)
         if predicted.ndim != 1 or predicted.shape != true.shape:
             raise ValueError(
-                f"prediction {self.output!r} is {predicted.shape}, truth {self.truth!r} {true.shape}; expected as many "
-                "numbers (K,) in both"
+                f"prediction {self.output!r} is {predicted.shape}, target {self.truth!r} {true.shape}, "
+                "expected equally many numbers (K,) in both"
             )
         return np.array([np.abs(predicted - true).sum(), len(true)])
 

@@ -1,4 +1,4 @@
-"""The base of metrics that compare the pixels of masks, as Dice and IoU do."""
+"""Base class of metrics that compare the pixels of masks, such as Dice and IoU."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -10,15 +10,15 @@ from evaluation.metrics.overlap import counts, mean, of_nothing
 
 
 class OverlapMetric(CompetitionMetric):
-    """A coefficient of predicted and true pixels: of every image, then their mean, or of all pixels of the set at once.
+    """A coefficient of predicted and true pixels: averaged over images, or of all pixels of the set at once.
 
     Args:
         output: name of the mask in the post-processed prediction; instance ids count as foreground above 0.
-        truth: name of the truth; the same as `output` unless given.
-        empty: score of what is empty in truth and prediction; `.nan` leaves it out of the mean.
-        classes: number of classes when masks are class numbers; the mean then runs over the classes.
-        ignore: value of the truth that marks pixels which do not count; of class numbers 255 unless given. What a
-            target or a reader has declared so (`valid`) never counts, whatever this is.
+        truth: name of the mask in the target (default: `output`).
+        empty: score where target and prediction are empty; `.nan` excludes it from the mean.
+        classes: number of classes if masks are class numbers; the mean then runs over the classes.
+        ignore: target value of pixels to ignore (default: 255 for class numbers). Pixels that a target or reader
+            declares void (`valid`) are always ignored.
     """
 
     per_image: ClassVar[bool]

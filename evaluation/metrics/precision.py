@@ -1,4 +1,4 @@
-"""One mask per image, right or wrong at rising IoU: TGS salt."""
+"""Precision of one mask per image over IoU thresholds: TGS salt."""
 
 import numpy as np
 
@@ -12,12 +12,13 @@ from evaluation.void import nothing_counts
 class IoUPrecision(CompetitionMetric):
     """Mean over images and thresholds of "IoU above the threshold" for one mask per image (TGS salt).
 
-    An image without truth and prediction scores 1; one with either alone 0. One of which no pixel counts is left out.
+    An image with empty target and prediction scores 1, one with only either 0. Images without any valid pixel are
+    excluded.
 
     Args:
-        thresholds: IoU thresholds in [0, 1); the competition's .50, .55, … .95.
+        thresholds: IoU thresholds in [0, 1) (default: the competition's .50, .55, … .95).
         output: name of the bool mask `(1, H, W)` in the post-processed prediction.
-        truth: name of the true mask; the same as `output` unless given.
+        truth: name of the mask in the target (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -44,10 +45,10 @@ class IoUPrecision(CompetitionMetric):
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
         counted = counts(prediction, truth, self.output, self.truth, None, None)
         if len(counted) != 1:
-            raise ValueError(f"IoUPrecision scores one mask per image, {self.output!r} has {len(counted)} channels")
+            raise ValueError(f"IoUPrecision: {self.output!r} has {len(counted)} channels, expected one mask per image")
         if nothing_counts(truth):
             return np.array([np.nan])
-        # Rounded, so that an IoU of exactly a threshold does not pass by an error of the last bit.
+        # Rounded, so that an IoU equal to a threshold does not pass by a rounding error.
         overlap = np.round(iou(counted[0], empty=1.0), 9)
         return np.array([np.mean([overlap > round(threshold, 9) for threshold in self.thresholds])])
 

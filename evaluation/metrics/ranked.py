@@ -7,15 +7,15 @@ from evaluation.metrics.labels import class_number, probabilities
 
 
 class MeanAveragePrecisionAtK(CompetitionMetric):
-    """Mean over images of 1 / rank of the one true class among the k most probable ones, 0 where it is not there.
+    """Mean over images of 1 / rank of the single true class among the k most probable, 0 if it is not among them.
 
-    Kaggle's MAP@5 (Humpback Whale) and MAP@3 (Quick, Draw!): with a single true class, average precision is that. Of
-    equal probabilities the lower class number is ranked first.
+    This is Kaggle's MAP@5 (Humpback Whale) and MAP@3 (Quick, Draw!), as there is a single true class. Among equal
+    probabilities the lower class number ranks first.
 
     Args:
-        k: guesses.
+        k: number of guesses per image (default: 5).
         output: name of the probabilities float `(K,)` in the prediction.
-        truth: name of the true class number; the same as `output` unless given.
+        truth: name of the class number in the target (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -35,7 +35,7 @@ class MeanAveragePrecisionAtK(CompetitionMetric):
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
         predicted = probabilities(prediction, self.output)
-        true = class_number(truth, self.truth, "truth", len(predicted))
+        true = class_number(truth, self.truth, "target", len(predicted))
         before = (predicted > predicted[true]).sum() + (predicted[:true] == predicted[true]).sum()
         return np.array([1 / (before + 1) if before < self.k else 0.0])
 

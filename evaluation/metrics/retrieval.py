@@ -1,14 +1,14 @@
-"""Do the nearest embeddings belong to images of the same class?"""
+"""Retrieval metrics: are the nearest embeddings of the same class?"""
 
 import numpy as np
 
 from evaluation.metrics.base import Arrays, CompetitionMetric, named
 
-BLOCK = 512  # queries that are compared at a time
+BLOCK = 512  # queries compared at a time
 
 
 class _Retrieval(CompetitionMetric):
-    """A row is the embedding and the class; every image is a query among all others, by cosine."""
+    """Base class: a row has the embedding and the class; every image queries all others by cosine similarity."""
 
     def __init__(self, output: str, truth: str) -> None:
         super().__init__()
@@ -16,13 +16,13 @@ class _Retrieval(CompetitionMetric):
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
         embedding = np.asarray(named(prediction, self.output, "prediction"))
-        label = np.asarray(named(truth, self.truth, "truth"))
+        label = np.asarray(named(truth, self.truth, "target"))
         if embedding.ndim != 1 or embedding.dtype.kind != "f":
             raise ValueError(
                 f"prediction {self.output!r} is {embedding.dtype} {embedding.shape}, expected an embedding (D,)"
             )
         if label.size != 1:
-            raise ValueError(f"truth {self.truth!r} is {label.shape}, expected a class number ()")
+            raise ValueError(f"target {self.truth!r} is {label.shape}, expected a class number ()")
         return np.concatenate([embedding.astype(np.float64), [float(label.reshape(-1)[0])]])
 
     def reduce(self, rows: np.ndarray) -> float:
@@ -35,28 +35,28 @@ class _Retrieval(CompetitionMetric):
             near[np.arange(len(near)), queries] = -np.inf  # an image does not find itself
             order = np.argsort(-near, axis=1, kind="stable")[:, :-1]
             right = labels[order] == labels[queries, None]
-            scores.append(self.scored(right[right.any(1)]))  # a class of one image cannot be found
+            scores.append(self.scored(right[right.any(1)]))  # skip classes of a single image
         found = np.concatenate(scores)
         return float(found.mean()) if len(found) else float("nan")
 
     def scored(self, right: np.ndarray) -> np.ndarray:
-        """Score of each query from which of its neighbours, nearest first, are of its class: bool `(Q, N − 1)`."""
+        """Score of each query; `right` is bool `(Q, N − 1)`: neighbours of its class, nearest first."""
         raise NotImplementedError
 
     def image_score(self, row: np.ndarray) -> float:
-        """nan: an embedding alone says nothing."""
+        """nan: undefined for a single embedding."""
         return float("nan")
 
 
 class RetrievalRecall(_Retrieval):
-    """Share of images with one of their class among their k nearest (Recall@k of metric learning).
+    """Share of images with an image of their class among their k nearest (Recall@k of metric learning).
 
-    Images whose class has no other are left out.
+    Images whose class has no other image are excluded.
 
     Args:
-        k: neighbours.
+        k: number of neighbours (default: 1).
         output: name of the embedding `(D,)` in the prediction.
-        truth: name of the class number.
+        truth: name of the class number in the target.
 
     Example:
         >>> import numpy as np
@@ -82,9 +82,9 @@ class RetrievalMeanAveragePrecision(_Retrieval):
     """Mean over images of the average precision of the ranking of all others (mAP of retrieval).
 
     Args:
-        k: neighbours that are looked at; then precisions are divided by min(k, how many there are). None looks at all.
+        k: number of neighbours to rank; precisions are divided by min(k, number of relevant images) (default: all).
         output: name of the embedding `(D,)` in the prediction.
-        truth: name of the class number.
+        truth: name of the class number in the target.
 
     Example:
         >>> import numpy as np

@@ -1,4 +1,4 @@
-"""Area under the receiver operating characteristic."""
+"""Area under the ROC curve."""
 
 import numpy as np
 
@@ -9,13 +9,11 @@ from evaluation.metrics.labels import flags, probabilities
 class AreaUnderROC(CompetitionMetric):
     """Mean over classes of the area under the ROC curve: how often a random positive ranks above a random negative.
 
-    Ties count half. A class of which all or no images are positive has no area and is left out of the mean; nan where
-    every class is so.
+    Ties count half. A class that all or no images have is undefined and excluded from the mean; nan if every class is.
 
     Args:
         output: name of the probabilities float `(K,)` in the prediction.
-        truth: name of the true flags `(K,)` or class number (each class against the rest); the same as `output` unless
-            given.
+        truth: name of the flags `(K,)` or class number (one class against the rest) in the target (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -33,7 +31,7 @@ class AreaUnderROC(CompetitionMetric):
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
         predicted = probabilities(prediction, self.output)
-        return np.concatenate([predicted, flags(truth, self.truth, "truth", len(predicted))])
+        return np.concatenate([predicted, flags(truth, self.truth, "target", len(predicted))])
 
     def reduce(self, rows: np.ndarray) -> float:
         areas = self.class_scores(rows)
@@ -50,6 +48,6 @@ class AreaUnderROC(CompetitionMetric):
         return np.where(pairs > 0, wins / np.maximum(pairs, 1), np.nan)
 
     def image_score(self, row: np.ndarray) -> float:
-        """1 - mean |probability - truth|: a single image has no ranks."""
+        """1 - mean |probability - target|; a single image has no ranks."""
         predicted, true = np.split(row, 2)
         return float(1 - np.abs(predicted - true).mean())

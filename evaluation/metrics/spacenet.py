@@ -1,4 +1,4 @@
-"""F1 of building footprints, as SpaceNet scores them."""
+"""F1 score of building footprints: SpaceNet."""
 
 import re
 import zlib
@@ -11,24 +11,24 @@ from evaluation.void import nothing_counts
 
 
 class SpaceNetF1(CompetitionMetric):
-    """Mean over areas of the F1 of found buildings: TP, FP and FN are summed over the images of an area (SpaceNet 2).
+    """Mean over areas of the F1 of buildings; TP, FP and FN are summed over the images of an area (SpaceNet 2).
 
-    Predicted buildings choose in the order of their confidence, each the free true building that it overlaps most; that
-    one is found where their IoU is above the threshold. True buildings below `min_area` do not count. Equal to
-    `Evaluator.eval_iou_spacenet_csv` of solaris.
+    In order of confidence, each predicted building takes the free true building that it overlaps most, if their IoU is
+    above the threshold. True buildings below `min_area` are ignored. Equal to `Evaluator.eval_iou_spacenet_csv` of
+    solaris.
 
     Args:
         areas: regular expression whose match in the image id names the area (its first group, if it has one); the
-            competition's ids begin with `AOI_2_Vegas_`. None counts all images as one area.
-        threshold: IoU above which a building is found.
-        min_area: true buildings of fewer square pixels do not count; the competition's 20.
-        min_predicted_area: predicted buildings up to that many square pixels do not count; solaris gives them the same
-            limit as true ones, so that nobody pays for finding what is not scored.
+            competition's ids begin with `AOI_2_Vegas_`. None: all images are one area.
+        threshold: IoU above which a building is found (default: 0.5).
+        min_area: area in square pixels below which true buildings are ignored (default: the competition's 20).
+        min_predicted_area: area in square pixels up to which predicted buildings are ignored; solaris uses `min_area`
+            for both, so that finding an unscored building costs nothing.
         output: name of the buildings in the post-processed prediction: `instances` `(H, W)`, or an array of shapely
-            polygons `(n,)` in pixels, which `submissions.Polygons.read` gives as `polygons`.
-        truth: name of the true buildings, in the same kind; the same as `output` unless given.
-        confidence: name of the buildings' confidences `(n,)`, that of id i (or of polygon number i) at place i - 1;
-            without such an array they choose in the order they come.
+            polygons `(n,)` in pixels, as `polygons` from `submissions.Polygons.read`.
+        truth: name of the buildings in the target, in the same format (default: `output`).
+        confidence: name of the confidences `(n,)` of buildings, at index i - 1 for id i (or for the i-th polygon);
+            without this array buildings keep their order.
 
     Example:
         >>> import numpy as np
@@ -59,8 +59,8 @@ class SpaceNetF1(CompetitionMetric):
         self.output, self.truth, self.confidence = output, truth or output, confidence
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        """Number of the area, TP, FP, FN (nan where no pixel counts); the area is filled in by `placed`."""
-        predicted, true = named(prediction, self.output, "prediction"), named(truth, self.truth, "truth")
+        """Area number, TP, FP, FN (nan without any valid pixel); `placed` fills in the area."""
+        predicted, true = named(prediction, self.output, "prediction"), named(truth, self.truth, "target")
         if nothing_counts(truth):
             return np.array([0, np.nan, np.nan, np.nan])
         overlaps = _overlaps(predicted, true, truth.get("valid"))
@@ -69,7 +69,9 @@ class SpaceNetF1(CompetitionMetric):
         if confidence is not None:
             places = order if predicted.dtype == object else np.unique(predicted[predicted > 0]) - 1
             if len(places) and places.max() >= len(confidence):
-                raise ValueError(f"{len(confidence)} confidences have none for building {places.max() + 1}")
+                raise ValueError(
+                    f"{self.confidence!r} has {len(confidence)} values, expected one for building {places.max() + 1}"
+                )
             order = np.argsort(-np.asarray(confidence)[places], kind="stable")
         order = order[overlaps.predicted_areas[order] > self.min_predicted_area]
         counted = (overlaps.true_areas >= self.min_area) & (overlaps.true_areas > 0)
@@ -77,12 +79,12 @@ class SpaceNetF1(CompetitionMetric):
         return np.array([0, found, len(order) - found, np.count_nonzero(counted) - found], np.float64)
 
     def area(self, image_id: str) -> int:
-        """A number for the area of an image, the same in every process."""
+        """Number of the area of an image, the same in every process."""
         if self.areas is None:
             return 0
         match = re.search(self.areas, image_id)
         if match is None:
-            raise ValueError(f"SpaceNetF1: {self.areas!r} finds no area in the image id {image_id!r}; set areas")
+            raise ValueError(f"SpaceNetF1: areas {self.areas!r} does not match image id {image_id!r}; set areas")
         return zlib.crc32((match.group(1) if match.re.groups else match.group()).encode())
 
     def placed(self, row: np.ndarray, image_id: str) -> np.ndarray:
@@ -96,17 +98,17 @@ class SpaceNetF1(CompetitionMetric):
         return float(np.mean([2 * tp / max(2 * tp + fp + fn, 1) for tp, fp, fn in counted]))
 
     def image_score(self, row: np.ndarray) -> float:
-        """F1 of the image; 1 where there is nothing to find and nothing found, nan where no pixel counts."""
+        """F1 of the image; 1 with nothing to find and nothing found, nan without any valid pixel."""
         return self.reduce(row[None]) if row[1:].any() else 1.0
 
 
 def _found(overlaps: Overlaps, order: np.ndarray, counted: np.ndarray, threshold: float) -> int:
-    """How many buildings are found: each predicted one takes the free true one that it overlaps most.
+    """Number of true buildings found; each predicted one takes the free true one that it overlaps most.
 
     Args:
-        overlaps: pairs of buildings.
-        order: indices of predicted buildings, first come first served.
-        counted: `(T,)` which true buildings count.
+        overlaps: overlapping pairs of buildings.
+        order: indices of predicted buildings, highest confidence first.
+        counted: `(T,)` true buildings to count.
         threshold: IoU above which a pair matches.
     """
     rank = np.full(len(overlaps.predicted_areas), len(order))
@@ -124,26 +126,30 @@ def _found(overlaps: Overlaps, order: np.ndarray, counted: np.ndarray, threshold
 
 
 def _overlaps(predicted: np.ndarray, true: np.ndarray, valid: np.ndarray | None) -> Overlaps:
-    """Pairs of buildings, and the square pixels of the true and of the predicted ones, where they count."""
+    """Overlapping pairs of buildings, and the areas in square pixels of the true and predicted ones, without void."""
     if predicted.dtype != object and true.dtype != object:
         for array in (predicted, true):
             if array.dtype.kind not in "iu" or array.ndim != 2:
-                raise ValueError(f"buildings are instance ids (H, W) or polygons (n,), got {array.dtype} {array.shape}")
+                raise ValueError(
+                    f"buildings are {array.dtype} {array.shape}, expected instance ids (H, W) or polygons (n,)"
+                )
         return object_overlaps(predicted, true)
     if predicted.dtype != object or true.dtype != object:
-        raise ValueError(f"predicted buildings are {predicted.dtype}, true ones {true.dtype}; both must be of one kind")
+        raise ValueError(
+            f"predicted buildings are {predicted.dtype}, true ones {true.dtype}, expected instance ids or polygons"
+        )
     return polygon_overlaps(predicted, true, valid)
 
 
 def polygon_overlaps(predicted: np.ndarray, true: np.ndarray, valid: np.ndarray | None = None) -> Overlaps:
-    """Pairs of shapely polygons, and the areas of both; polygons that cross themselves are mended.
+    """Overlapping pairs of shapely polygons, and the areas of both; self-intersecting polygons are repaired.
 
-    Pixels where `valid` `(H, W)` is False are cut off both.
+    Pixels where `valid` `(H, W)` is False are cut out of both.
     """
     try:
         import shapely
     except ImportError as error:
-        raise ImportError('SpaceNetF1 of polygons needs shapely: pip install -e ".[satellite]"') from error
+        raise ImportError('SpaceNetF1 of polygons requires shapely: pip install -e ".[satellite]"') from error
     true, predicted = shapely.make_valid(true), shapely.make_valid(predicted)
     if valid is not None and not valid.all():
         void = shapely.union_all([shapely.box(*corners) for corners in _stretches(~valid.astype(bool, copy=False))])
@@ -156,7 +162,7 @@ def polygon_overlaps(predicted: np.ndarray, true: np.ndarray, valid: np.ndarray 
 
 
 def _stretches(mask: np.ndarray) -> np.ndarray:
-    """x1, y1, x2, y2 `(n, 4)` of the stretches of True in the rows of a mask `(H, W)`."""
+    """Boxes x1, y1, x2, y2 `(n, 4)` of the runs of True in the rows of a mask `(H, W)`."""
     steps = np.diff(np.pad(mask.astype(np.int8), [(0, 0), (1, 1)]), axis=1)
     (rows, begins), ends = np.nonzero(steps == 1), np.nonzero(steps == -1)[1]
     return np.column_stack([begins, rows, ends, rows + 1])

@@ -74,7 +74,7 @@ def test_images_from_elsewhere_do_not_count_in_the_size_of_a_group():
 def test_a_gap_is_a_class_of_its_own_and_told(gap, group):
     labels = pd.Series(["a", "b", gap, "a"] * 20, dtype=object)
     rows = table(80, label=labels, patient=np.arange(80) // 2 if group else np.arange(80))
-    with pytest.warns(UserWarning, match="20 images have nothing in 'label'; they are a class of their own"):
+    with pytest.warns(UserWarning, match="20 images have no value in 'label'; they form a class of their own"):
         folds = make_folds(rows, settings_of(k=4, stratify="label", group=group))
     for own in ([0, 3], [1], [2]):
         inside = folds["fold"][np.isin(np.arange(80) % 4, own)].value_counts()
@@ -130,7 +130,7 @@ def test_spaces_around_a_class_are_no_class():
 
 def test_numbers_of_many_values_point_to_bins():
     rows = table(60, age=np.linspace(20, 80, 60))
-    with pytest.warns(UserWarning, match=r"60 values of 'age' have fewer .*cv\.bins makes classes of numbers"):
+    with pytest.warns(UserWarning, match=r"60 values of 'age' have fewer .*cv\.bins cuts numbers into classes"):
         make_folds(rows, settings_of(stratify="age"))
     folds = make_folds(rows, settings_of(stratify="age", bins=4))
     means = rows["age"].groupby(folds["fold"]).mean()
@@ -170,7 +170,7 @@ def test_groups_with_sizes_areas_and_lists(seed, k, stratify):
 @pytest.mark.parametrize("gap", [np.nan, ""])
 def test_the_nonuniform_division_of_a_column_with_gaps(gap):
     labels = pd.Series(["a"] * 100 + ["b"] * 100 + [gap] * 100, dtype=object)
-    with pytest.warns(UserWarning, match="100 images have nothing"):
+    with pytest.warns(UserWarning, match="100 images have no value"):
         folds = make_folds(table(300, label=labels), settings_of(kind="nonuniform", stratify="label"))
     assert [(folds["fold"][start : start + 100] == 0).sum() for start in (0, 100, 200)] == [2, 2, 2]
 

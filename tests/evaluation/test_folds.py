@@ -79,7 +79,7 @@ def test_duplicates_join_groups():
 
 
 def test_images_without_a_group_are_told():
-    with pytest.warns(UserWarning, match="2 images have no 'patient'"):
+    with pytest.warns(UserWarning, match="2 images have no value in 'patient'"):
         folds = make_folds(table(9, patient=["", "", *"abcdefg"]), settings_of(k=3, group="patient"))
     assert folds["fold"][0] == folds["fold"][1]
 
@@ -144,12 +144,12 @@ def test_bins_of_any_column_of_text():
     depths = [str(number) for number in range(99)] + [""]
     with (
         pytest.warns(UserWarning, match=r"2 values of 'z'.*'0'"),
-        pytest.warns(UserWarning, match="1 images have nothing in 'z'"),
+        pytest.warns(UserWarning, match="1 images have no value in 'z'"),
     ):
         folds = make_folds(table(100, z=depths), settings_of(k=2, stratify="z", bins=4))
     means = pd.to_numeric(pd.Series(depths)).groupby(folds["fold"]).mean()
     assert abs(means[0] - means[1]) < 8
-    with pytest.raises(ValueError, match=r"wants numbers, image '00001' has 'deep' in 'z'"):
+    with pytest.raises(ValueError, match=r"expects numbers, image '00001' has 'deep' in 'z'"):
         make_folds(table(4, z=["1", "deep", "2", "3"]), settings_of(k=2, stratify="z", bins=2))
 
 
@@ -225,9 +225,9 @@ def test_the_authors_division():
     ("columns", "cv", "message"),
     [
         ({"given": ["train", "x", "val"]}, {}, "image '00001' has 'x'"),
-        ({"given": ["train", "train", "train"]}, {}, "no image is validated"),
+        ({"given": ["train", "train", "train"]}, {}, "puts no image in a validation fold"),
         ({"given": [0, 1, 1], "patient": [5, 5, 6]}, {"group": "patient"}, r"splits 1 groups.*'00000', '00001'"),
-        ({}, {}, "names the column 'given'"),
+        ({}, {}, "names column 'given'"),
     ],
 )
 def test_a_given_division_that_cannot_be(columns, cv, message):
@@ -257,7 +257,7 @@ def test_repetitions_are_other_shuffles_of_the_seed():
 
 
 def test_rare_classes_are_told():
-    with pytest.warns(UserWarning, match=r"1 values of 'label' have fewer images than folds.*'rare'"):
+    with pytest.warns(UserWarning, match=r"1 values of 'label' have fewer images than there are folds.*'rare'"):
         make_folds(table(30, label=["rare"] * 2 + list("ab" * 14)), settings_of(stratify="label"))
     texts = ["9", "9", *["0 1", "1"] * 14]
     with pytest.warns(UserWarning, match="'9'"):
@@ -267,16 +267,16 @@ def test_rare_classes_are_told():
 @pytest.mark.parametrize(
     ("cv", "message"),
     [
-        ({"separator": " "}, "cv.separator needs cv.stratify"),
-        ({"kind": "nonuniform"}, "cv.kind nonuniform needs cv.stratify"),
+        ({"separator": " "}, "cv.separator requires cv.stratify"),
+        ({"kind": "nonuniform"}, "cv.kind nonuniform requires cv.stratify"),
         ({"stratify": "label", "bins": 1}, "cv.bins is 1"),
         ({"stratify": "label", "bins": 3, "separator": " "}, "one of them"),
         ({"stratify": "label", "separator": ""}, "separator is empty"),
         ({"k": 1}, "cv.k is 1"),
         ({"k": 21}, "only 20 separate"),
-        ({"group": ["label", "patient"]}, "names the column 'patient'"),
+        ({"group": ["label", "patient"]}, "names column 'patient'"),
         ({"group": "label", "k": 3}, "only 2 separate"),
-        ({"duplicates": True}, "names the column 'pixels'"),
+        ({"duplicates": True}, "names column 'pixels'"),
     ],
 )
 def test_settings_that_cannot_be(cv, message):
@@ -298,10 +298,10 @@ def test_the_file_comes_back(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("a,-2,a\n", "row 2: fold '-2' is no number"),
-        ("a,0,a\nb,x,b\n", "row 3: fold 'x'"),
-        ("a,0,a\na,1,a\n", "row 3: image 'a' comes twice"),
-        ("a,0,g\nb,-1,g\n", r"'g' first: a in fold 0, b in fold -1"),
+        ("a,-2,a\n", "row 2: fold is '-2'"),
+        ("a,0,a\nb,x,b\n", "row 3: fold is 'x'"),
+        ("a,0,a\na,1,a\n", "row 3: image 'a' is repeated"),
+        ("a,0,g\nb,-1,g\n", r"the first is 'g': a in fold 0, b in fold -1"),
         ("a,-1,a\nb,-1,b\n", "never validated"),
     ],
 )

@@ -31,7 +31,7 @@ def test_pairs_are_those_of_every_two_objects(seed, many):
     predicted, true = random.integers(0, 6, (2, 7, 9)) * random.choice([1, 3, 2**31 + 5, 2**60])
     with pytest.MonkeyPatch.context() as patch:
         if many:  # as where a joint histogram would be too large
-            patch.setattr(module, "MOST", 1)
+            patch.setattr(module, "MAX_CELLS", 1)
         found = object_overlaps(predicted, true)
     expected = dense(predicted, true)
     table = np.zeros((len(found.true_areas), len(found.predicted_areas)))

@@ -150,8 +150,8 @@ def test_the_more_confident_box_chooses_first():
     [
         (np.ones((2, 5)), np.zeros((0, 4)), r"prediction 'boxes' is \(2, 5\), expected boxes \(n, 6\)"),
         (np.full((1, 6), np.nan), np.zeros((0, 4)), "prediction 'boxes': box 0 is not finite"),
-        (np.zeros((0, 6)), np.ones((1, 3)), r"truth 'boxes' is \(1, 3\)"),
-        (np.array([[0, 0, 1, 1, 0.5, 2]]), np.zeros((0, 4)), "label 2 of a box, expected one of 0 to 1"),
+        (np.zeros((0, 6)), np.ones((1, 3)), r"target 'boxes' is \(1, 3\)"),
+        (np.array([[0, 0, 1, 1, 0.5, 2]]), np.zeros((0, 4)), "label of a box is 2, expected 0 to 1"),
     ],
 )
 def test_wrong_boxes(prediction, truth, message):

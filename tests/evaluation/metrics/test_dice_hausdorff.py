@@ -121,20 +121,20 @@ def test_the_search_takes_it(processes):
 def test_what_is_refused():
     pair = {"mask": np.ones((1, 4, 5), bool)}, {"mask": np.ones((1, 4, 5), np.uint8)}
     metric = DiceHausdorff()
-    with pytest.raises(ValueError, match="finds nothing in the image id 'case1_day2_0003'"):
+    with pytest.raises(ValueError, match="does not match image id 'case1_day2_0003'"):
         metric.add("case1_day2_0003", *pair)
     metric.add("case1_day2_slice_0003", *pair)
     assert float(metric.compute()) == 1
     small = {"mask": np.ones((1, 4, 4), bool)}, {"mask": np.ones((1, 4, 4), np.uint8)}
     metric.add("case1_day2_slice_0004", *small)
-    with pytest.raises(ValueError, match="the slices of 'case1_day2' have several sizes"):
+    with pytest.raises(ValueError, match="slices of volume 'case1_day2' have sizes"):
         metric.compute()
     metric.reset()
     metric.add("case1_day2_slice_0003", *pair)
     metric.add("case1_day2_slice_03", *pair)
-    with pytest.raises(ValueError, match="slice 3 of 'case1_day2' is there twice"):
+    with pytest.raises(ValueError, match="slice 3 of volume 'case1_day2' is repeated"):
         metric.compute()
-    with pytest.raises(ValueError, match="has no group for the number"):
+    with pytest.raises(ValueError, match="has no group for the slice number"):
         DiceHausdorff(number=r"slice_\d+")
     with pytest.raises(ValueError, match="dice_weight is 2"):
         DiceHausdorff(dice_weight=2)

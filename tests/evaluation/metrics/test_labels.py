@@ -104,7 +104,7 @@ def test_mean_absolute_error_of_numbers():
     expected = np.abs(predicted.astype(np.float64) - true).mean()
     assert fed(MeanAbsoluteError(), predicted, true) == pytest.approx(expected)
     assert not MeanAbsoluteError.higher_is_better
-    with pytest.raises(ValueError, match=r"prediction 'label' is \(2,\), truth 'label' \(3,\)"):
+    with pytest.raises(ValueError, match=r"prediction 'label' is \(2,\), target 'label' \(3,\)"):
         fed(MeanAbsoluteError(), predicted[:, :2], true)
 
 
@@ -167,21 +167,21 @@ def test_a_class_without_positives_has_no_area():
     ("metric", "predicted", "true", "message"),
     [
         (FBeta(), np.full(3, 0.4, np.float32), np.ones(3), "LabelThreshold"),
-        (FBeta(), np.ones(3, bool), np.full(3, 0.5), r"truth 'label' holds \[0.5\]"),
-        (FBeta(), np.ones(3, bool), np.ones(4), "3 classes, truth 'label' 4"),
-        (FBeta(), np.array(2), np.array(1), "set classes for class numbers"),
-        (FBeta(classes=4), np.ones(3, bool), np.ones(3), "3 flags for 4 classes"),
+        (FBeta(), np.ones(3, bool), np.full(3, 0.5), r"target 'label' holds \[0.5\]"),
+        (FBeta(), np.ones(3, bool), np.ones(4), "3 classes, target 'label' 4"),
+        (FBeta(), np.array(2), np.array(1), "for class numbers set classes"),
+        (FBeta(classes=4), np.ones(3, bool), np.ones(3), "has 3 flags, expected 4"),
         (Accuracy(3), np.array([0.2, 0.3, 0.5]), np.array(1), "ArgMax"),
         (Accuracy(3), np.array(3), np.array(1), "is class 3, expected 0 to 2"),
         (Accuracy(3), np.array([1, 1, 0], bool), np.array(1), "has 2 classes, expected one"),
         (QuadraticWeightedKappa(5), np.ones(3, bool), np.array(1), r"expected a class number \(\)"),
         (QuadraticWeightedKappa(5), np.array(1), np.array(0.5), "expected a class number"),
-        (LogLoss(), np.ones(3, bool), np.array(1), "leave out the step"),
-        (LogLoss(), np.array([0.5, np.nan, 0.2]), np.array(1), "holds nan"),
-        (LogLoss(weights=[1.0, 2.0]), np.full(3, 1 / 3), np.array(1), "2 weights for the 3 classes"),
-        (LogLoss(multilabel=True), np.full(3, 0.3), np.ones(2), "3 classes, truth 'label' 2"),
+        (LogLoss(), np.ones(3, bool), np.array(1), "remove the post-processing step"),
+        (LogLoss(), np.array([0.5, np.nan, 0.2]), np.array(1), "ranges from nan"),
+        (LogLoss(weights=[1.0, 2.0]), np.full(3, 1 / 3), np.array(1), "2 values, expected 3"),
+        (LogLoss(multilabel=True), np.full(3, 0.3), np.ones(2), "3 classes, target 'label' 2"),
         (AreaUnderROC(), np.array([1.5, 0.2]), np.ones(2), "expected probabilities in 0..1"),
-        (AreaUnderROC(output="answer"), np.ones(2), np.ones(2), r"wants 'answer' in the prediction.*\['label'\]"),
+        (AreaUnderROC(output="answer"), np.ones(2), np.ones(2), r"requires 'answer' in the prediction.*\['label'\]"),
     ],
 )
 def test_wrong_kinds_are_told(metric, predicted, true, message):

@@ -232,17 +232,17 @@ def test_class_number_255_never_counts(name):
     assert scores(build(), [(prediction, marked), (prediction, nothing)])[0] == expected[0]
 
 
-@pytest.mark.parametrize("side", ["prediction", "truth"])
+@pytest.mark.parametrize("side", ["prediction", "target"])
 def test_a_number_that_is_no_class_is_told(side):
-    arrays = {"prediction": np.zeros((2, 2), int), "truth": np.zeros((2, 2), int)}
+    arrays = {"prediction": np.zeros((2, 2), int), "target": np.zeros((2, 2), int)}
     arrays[side][0, 1] = 3
-    with pytest.raises(ValueError, match=rf"{side} 'mask' holds class 3, expected 0 to 2 of 3 classes"):
-        IoUGlobal(classes=3).image({"mask": arrays["prediction"]}, {"mask": arrays["truth"]})
+    with pytest.raises(ValueError, match=rf"{side} 'mask' has class 3, expected 0 to 2"):
+        IoUGlobal(classes=3).image({"mask": arrays["prediction"]}, {"mask": arrays["target"]})
 
 
 def test_valid_of_another_size_is_told():
     numbers = np.zeros((2, 2), int)
-    with pytest.raises(ValueError, match=r"`valid` is \(3, 3\), the class numbers are \(2, 2\)"):
+    with pytest.raises(ValueError, match=r"'valid' is \(3, 3\), expected \(2, 2\)"):
         IoUGlobal(classes=2).image({"mask": numbers}, {"mask": numbers, "valid": np.zeros((3, 3), bool)})
 
 
@@ -257,7 +257,7 @@ def test_scripts_give_valid_beside_the_batch():
 def test_labels_and_boxes_do_not_look_at_valid():
     valid = {"valid": np.zeros((1, 4), bool)}
     label = {"label": np.array([1, 0])}
-    assert flags(label | valid, "label", "truth").tolist() == [True, False]
+    assert flags(label | valid, "label", "target").tolist() == [True, False]
     boxes = {"boxes": np.array([[0, 0, 2, 2, 1, 0.0]])}
     metric = metrics.BoxPrecision()
     metric.add("a", boxes, {"boxes": np.array([[0, 0, 2, 2.0]])} | valid)

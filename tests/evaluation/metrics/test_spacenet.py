@@ -129,16 +129,16 @@ def test_areas_are_averaged_not_images():
     batched = SpaceNetF1()
     batched.update([TRUE[0], 0 * TRUE[0]], [TRUE[0]] * 2, ["AOI_2_Vegas_img1", "AOI_3_Paris_img1"])
     assert batched.rows["AOI_3_Paris_img1"][0] == metric.rows["AOI_3_Paris_img1"][0] != 0
-    with pytest.raises(ValueError, match="no area in the image id 'img7'"):
+    with pytest.raises(ValueError, match="does not match image id 'img7'"):
         metric.add("img7", exact, exact)
 
 
 @pytest.mark.parametrize(
     ("prediction", "message"),
     [
-        ({"instances": FOUND[1]}, "both must be of one kind"),
-        ({"instances": FOUND[0] > 0}, "buildings are instance ids"),
-        ({"instances": FOUND[0], "confidence": np.ones(2)}, "2 confidences have none for building 12"),
+        ({"instances": FOUND[1]}, "expected instance ids or polygons"),
+        ({"instances": FOUND[0] > 0}, "expected instance ids"),
+        ({"instances": FOUND[0], "confidence": np.ones(2)}, "2 values, expected one for building 12"),
     ],
 )
 def test_wrong_kinds_are_told(prediction, message):
