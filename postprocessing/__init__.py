@@ -1,4 +1,4 @@
-"""From probabilities to a submission. `postprocessing.<Step>` are the steps of `competition.postprocess`."""
+"""Post-processing of predictions. `competition.postprocess` takes the steps `postprocessing.<Step>`."""
 
 from compat.former_names import accept_former_names
 from postprocessing.area import MinimumArea

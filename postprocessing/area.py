@@ -1,4 +1,4 @@
-"""Remove what is too small to be real."""
+"""Removal of small objects."""
 
 import cv2
 import numpy as np
@@ -12,11 +12,11 @@ class MinimumArea(Step):
     """Remove objects, connected components or whole masks below an area.
 
     Args:
-        pixels: smallest area that stays, in pixels of the original image; or one for each channel of a mask.
-        output: `instances` (ids `(H, W)`), or a bool mask `(C, H, W)` whose components (joined by edges) are taken
-            channel by channel.
-        total: instead empty a channel, or the whole label image, where everything in it together is smaller (SIIM-ACR,
-            4th place).
+        pixels: smallest area to keep, in pixels of the original image; or one per channel of a mask.
+        output: `instances` (ids `(H, W)`), or a bool mask `(C, H, W)` whose components (joined by edges) are found per
+            channel.
+        total: compare the total area instead: clear a channel, or all instances, if it is smaller (SIIM-ACR, 4th
+            place).
 
     Example:
         >>> import numpy as np
@@ -45,13 +45,17 @@ class MinimumArea(Step):
         return prediction | {self.output: kept.reshape(array.shape)}
 
     def _least(self, array: np.ndarray) -> np.ndarray:
-        """The area of each channel, or that of the instances."""
+        """Smallest area of each channel, or of instances."""
         if array.dtype != bool:
             if isinstance(self.pixels, list):
-                raise ValueError(f"MinimumArea: pixels is {self.pixels}, but {self.output!r} holds instances: give one")
+                raise ValueError(
+                    f"MinimumArea: pixels is {self.pixels}, but {self.output!r} has instances; give one number"
+                )
             return np.array(self.pixels)
         if isinstance(self.pixels, list) and len(self.pixels) != len(array):
-            raise ValueError(f"MinimumArea: {len(self.pixels)} values of pixels for {len(array)} channels")
+            raise ValueError(
+                f"MinimumArea: pixels has {len(self.pixels)} values, expected {len(array)}, one per channel"
+            )
         return np.broadcast_to(np.array(self.pixels), len(array))
 
     def search_space(self) -> dict[str, list]:
@@ -66,11 +70,11 @@ def _around(pixels: int) -> list[int]:
 
 
 def large_components(mask: np.ndarray, pixels: int) -> np.ndarray:
-    """A bool mask `(H, W)` without its components (joined by edges) of fewer pixels."""
+    """Remove components (joined by edges) of fewer pixels from a bool mask `(H, W)`."""
     if pixels <= 1 or not mask.any():
         return mask
     plane = mask.view(np.uint8) if mask.flags.c_contiguous else mask.astype(np.uint8)
-    # Ids of two bytes are counted and looked up faster. A scan begins an id where nothing lies above or to the left.
+    # Two-byte ids are counted and looked up faster. Ids start at pixels with background above and to the left.
     above_and_left = cv2.add(plane[:-1, 1:], plane[1:, :-1])
     begun = cv2.countNonZero(cv2.subtract(plane[1:, 1:], above_and_left)) + sum(plane.shape)
     if begun < 1 << 16:
@@ -85,6 +89,6 @@ def large_components(mask: np.ndarray, pixels: int) -> np.ndarray:
 
 
 def without_small(labels: np.ndarray, pixels: int) -> np.ndarray:
-    """Instance ids `(H, W)` without those of fewer pixels; the ids of the others stay."""
+    """Remove instances of fewer pixels from ids `(H, W)`; the other ids are unchanged."""
     ids, sizes = areas(labels)
     return only(labels, ids, sizes >= pixels)

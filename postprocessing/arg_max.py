@@ -6,12 +6,11 @@ from postprocessing.step import Step, named
 
 
 class ArgMax(Step):
-    """Class number = the place of the largest probability, the first of equals.
+    """Convert probabilities to the number of the most probable class; ties go to the first.
 
     Args:
-        output: probabilities of an image `(K,)`, or of its pixels `(C, H, W)`.
-        result: name of the class number int64 `()`, or of the class map int64 `(H, W)`; takes the place of the
-            probabilities unless given.
+        output: name of the probabilities of an image `(K,)`, or of its pixels `(C, H, W)`.
+        result: name of the class number int64 `()`, or of the class map int64 `(H, W)` (default: replaces `output`).
 
     Example:
         >>> import numpy as np
@@ -27,7 +26,7 @@ class ArgMax(Step):
         probabilities = named(prediction, self.output, self)
         if probabilities.dtype.kind != "f" or probabilities.ndim not in (1, 3):
             raise ValueError(
-                f"ArgMax wants probabilities (K,) or (C, H, W), {self.output!r} is {probabilities.dtype} "
+                f"ArgMax expects probabilities (K,) or (C, H, W), {self.output!r} is {probabilities.dtype} "
                 f"{probabilities.shape}"
             )
         return prediction | {self.result or self.output: np.asarray(probabilities.argmax(axis=0))}

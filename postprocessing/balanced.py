@@ -1,44 +1,44 @@
-"""As many rows of each class as asked for, with the largest sum of values: an assignment, and the prices behind it."""
+"""Assignment of rows to classes with given counts and the largest sum of values, and the class prices behind it."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
-PATIENCE = 4  # times that as many rows as there are may be looked at for little
-LEFT = 4  # rows for each class that chains settle in seconds
+PATIENCE = 4  # passes over all rows before progress is checked
+LEFT = 4  # surplus rows per class that chains settle in seconds
 CHUNK = 4096  # rows at a time
 
 
 def balance(
     values: np.ndarray, wanted: np.ndarray, clear: float = 1e-3, rounds: int = 100_000
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give every row a class, such that each class has as many rows as asked for and the sum of the values is largest.
+    """Assign a class to every row, with given counts of the classes, such that the sum of the values is largest.
 
-    An assignment with capacities. `scipy.optimize.linear_sum_assignment` needs a column for every place, 100 GB for
-    112,200 rows; here everything happens between classes, of which there are few:
+    This is an assignment with capacities. `scipy.optimize.linear_sum_assignment` needs a column per place, 100 GB for
+    112,200 rows; this algorithm works between the classes, which are few:
 
-    1. As Quick, Draw!'s competitors did, but with sorted margins in place of small steps: the class with the most rows
-       too many gets dearer until these prefer another one.
-    2. That may go on for ever, since classes hand the same rows round. The last ones are settled by successive shortest
-       paths (Ahuja, Magnanti & Orlin, Network Flows, 1993, 9.7): along the chain of classes that costs least, from one
-       with too many rows to one with too few, each passes a row on to the next.
+    1. As Quick, Draw!'s competitors did, but with sorted margins instead of small steps: the price of the class with
+       the largest surplus of rows rises until the surplus rows prefer another class.
+    2. That may never end, since classes pass the same rows round. Successive shortest paths settle the rest (Ahuja,
+       Magnanti & Orlin, Network Flows, 1993, 9.7): along the cheapest chain of classes, from one with a surplus to
+       one with a deficit, each passes a row on to the next.
 
     Args:
-        values: `(N, K)`, finite.
-        wanted: `(K,)`, rows of each class; they sum to N.
-        clear: by how much prices may be above the least ones, such that rows prefer their class clearly.
-        rounds: of the first part at most.
+        values: value of each class for each row `(N, K)`, finite.
+        wanted: number of rows of each class `(K,)`; the sum is N.
+        clear: largest amount by which prices may exceed the lowest possible ones to make preferences clear.
+        rounds: maximum number of rounds of the first part.
 
     Returns:
-        The class of each row `(N,)`, and the price of each class `(K,)`, the least one 0: to no row another class is
-        worth more, value less price, than its own, but for the last digit.
+        Class of each row `(N,)`, and price of each class `(K,)`, the lowest 0: up to rounding, no other class has a
+        higher value less price for a row than its own.
     """
     rows = _Rows(values, wanted, np.zeros(len(wanted)))
     rows.raise_prices(rounds)
-    if rows.left() > LEFT * len(wanted):  # nearly all rows like the same classes
+    if rows.left() > LEFT * len(wanted):  # nearly all rows prefer the same classes
         alone = [-max(count, 1) for count in wanted.tolist()]
         dear = [np.partition(column, place)[place] for column, place in zip(values.T, alone, strict=True)]
-        other = _Rows(values, wanted, np.array(dear))  # each class begins as dear as if it were alone
+        other = _Rows(values, wanted, np.array(dear))  # start prices as if each class were alone
         other.raise_prices(rounds)
         rows = min(rows, other, key=_Rows.left)
     rows.settle()
@@ -46,7 +46,7 @@ def balance(
 
 
 class _Rows:
-    """Rows in classes. At no time a row prefers another class at the present prices."""
+    """Rows in classes. Invariant: no row prefers another class at the current prices."""
 
     def __init__(self, values: np.ndarray, wanted: np.ndarray, prices: np.ndarray) -> None:
         self.values, self.prices = values, prices
@@ -57,11 +57,11 @@ class _Rows:
         self.surplus = counts - wanted
 
     def left(self) -> int:
-        """Rows that their classes have too many."""
+        """Number of surplus rows over all classes."""
         return int(np.maximum(self.surplus, 0).sum())
 
     def raise_prices(self, rounds: int) -> None:
-        """Raise the price of the class with the most rows too many until they prefer others, as long as this helps."""
+        """Raise the price of the class with the largest surplus until it is gone, as long as this makes progress."""
         worked, left = 0, self.left()
         for _ in range(rounds):
             own = int(self.surplus.argmax())
@@ -71,7 +71,7 @@ class _Rows:
             self._raise(own)
             if worked >= PATIENCE * len(self.values):
                 before, left, worked = left, self.left(), 0
-                if before - left < PATIENCE * len(self.prices) / 2:  # a chain costs what the rows of two classes do
+                if before - left < PATIENCE * len(self.prices) / 2:  # a chain costs as much as the rows of two classes
                     return
 
     def _raise(self, own: int) -> None:
@@ -83,7 +83,7 @@ class _Rows:
         liked = np.concatenate([worth == worth.max(1)[:, None] for worth in self._worth_elsewhere(rows, own)])
         self.prices[own] += max(0.0, margins[going].max())
         targets, free = liked.argmax(1), liked.sum(1) > 1
-        # Rows that like several others alike go where some are lacking.
+        # Rows indifferent between several classes go to one with a deficit.
         for other in np.argsort(self.surplus) if free.any() else ():
             if self.surplus[other] >= 0:
                 break
@@ -92,7 +92,7 @@ class _Rows:
         self._move(rows, own, targets)
 
     def _worth_elsewhere(self, rows: np.ndarray, own: int) -> Iterator[np.ndarray]:
-        """What other classes are worth to the rows of one, `(n, K)`, some rows at a time."""
+        """Values less prices of other classes for the rows of one, `(n, K)`, in chunks of rows."""
         for start in range(0, len(rows), CHUNK):
             worth = self.values[rows[start : start + CHUNK]] - self.prices
             worth[:, own] = -np.inf
@@ -110,9 +110,9 @@ class _Rows:
             self.surplus[target] += len(part)
 
     def settle(self) -> None:
-        """Bring the last rows from classes with too many to classes with too few, by the cheapest chains."""
+        """Pass the last rows from classes with a surplus to classes with a deficit, by the cheapest chains."""
         classes = np.arange(len(self.prices))
-        # What a class loses by passing a row on to another, where it loses least, and that row.
+        # Smallest loss of a class from passing a row on to another class, and that row.
         self.losses = np.full((len(classes), len(classes)), np.inf)
         self.losers = np.full((len(classes), len(classes)), -1)
         for own in classes.tolist():
@@ -123,7 +123,7 @@ class _Rows:
             passing = [self._alike(source, target) for source, target in links]
             number = min(self.surplus[chain[0]], -self.surplus[chain[-1]], *map(len, passing))
             for (source, target), rows in zip(links, passing, strict=True):
-                going = rows[-number:]  # the first of them may be the loser to other classes too
+                going = rows[-number:]  # the first may also be the cheapest row for other classes
                 self._move(going, source, np.full(number, target))
                 losses = self.values[going, target][:, None] - self.values[going]
                 least = losses.argmin(0)
@@ -134,7 +134,7 @@ class _Rows:
                 self._look_for_losers(own, np.flatnonzero(self.chosen[self.losers[own]] != own))
 
     def _alike(self, source: int, target: int) -> np.ndarray:
-        """The rows of a class that lose least in another; all of them may go at once."""
+        """Rows of a class with the smallest loss in another class; all of them may move at once."""
         rows = self.members[source]
         losses = self.values[rows, source] - self.values[rows, target]
         return rows[losses == losses.min()]
@@ -153,13 +153,13 @@ class _Rows:
         self.losses[own, others], self.losers[own, others] = lost, least
 
     def _costs(self) -> np.ndarray:
-        """What passing a row on costs at the present prices, `(K, K)`; rounding must not make it a gain."""
+        """Cost of passing a row on at the current prices, `(K, K)`; clipped so that rounding cannot make it a gain."""
         return np.maximum(self.losses - self.prices[:, None] + self.prices, 0)
 
     def _cheapest_chain(self) -> list[int]:
-        """Classes from one with too many rows to one with too few (Dijkstra's algorithm).
+        """Cheapest chain of classes from one with a surplus to one with a deficit (Dijkstra's algorithm).
 
-        The prices on the way go up, such that the chain costs nothing.
+        Prices along the way rise such that the chain costs nothing.
         """
         costs = self._costs()
         distance = np.where(self.surplus > 0, 0.0, np.inf)
@@ -176,10 +176,10 @@ class _Rows:
         return chain[::-1]
 
     def low_prices(self, clear: float) -> np.ndarray:
-        """The least prices at which no row prefers another class, and up to `clear` more where that decides rows.
+        """Lowest prices at which no row prefers another class, plus up to `clear` where that breaks ties.
 
-        Prices may differ from each other as far as the cheapest chains between classes allow (Floyd and Warshall's
-        algorithm); the mean of all these limits is well inside of them.
+        Prices may differ as far as the cheapest chains between classes allow (Floyd and Warshall's algorithm); the mean
+        of these bounds is well inside them.
         """
         some = np.array([len(rows) > 0 for rows in self.members])
         prices, chains = self.prices[some], self._costs()[np.ix_(some, some)].T
@@ -191,6 +191,6 @@ class _Rows:
         above -= above.min()
         result = np.empty(len(some))
         result[some] = least + above * min(1.0, clear / max(above.max(), 1e-300))
-        if not some.all():  # classes that shall have no row
+        if not some.all():  # classes without rows
             result[~some] = (result[some, None] - self.losses[np.ix_(some, ~some)]).max(0) + clear
         return result - result.min()

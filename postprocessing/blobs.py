@@ -1,4 +1,4 @@
-"""Candidates by differences of Gaussians."""
+"""Candidates from a blob detector."""
 
 import numpy as np
 
@@ -7,19 +7,19 @@ from preprocessing.blobs import find_blobs
 
 
 class Blobs(Step):
-    """Round bright places of a probability map, each as one candidate ("Deep Breath", Data Science Bowl 2017).
+    """Detect round bright spots of a probability map as candidates ("Deep Breath", Data Science Bowl 2017).
 
-    Where a network answers with a blur, a component runs two nodules together; a blob has a centre and a size of its
-    own. The result has the columns of `Clusters`, the most probable first: centroid and peak are the blob's centre, the
-    size is that of a ball of its radius in voxels.
+    In a blurred output a connected component merges two nodules; a blob has its own centre and size. The result has the
+    columns of `Clusters`, most probable first: centroid and peak are the centre of the blob, the size is that of a ball
+    of its radius, in voxels.
 
     Args:
         min_sigma: standard deviation of the smallest blob, in mm (voxels without `spacing`).
-        max_sigma: of the largest.
-        threshold: smallest response; a Gaussian blob of height 1 answers with 0.44 in 2-D and 0.50 in 3-D.
-        spacing: distance of voxels along each axis in mm; None takes the prediction's own `spacing`, else 1.
-        output: probabilities `(1, D, H, W)`, `(D, H, W)`, or `(1, H, W)` for a picture.
-        result: name of the candidates.
+        max_sigma: standard deviation of the largest blob, in mm.
+        threshold: smallest response; a Gaussian blob of height 1 has 0.44 in 2-D and 0.50 in 3-D.
+        spacing: voxel spacing along each axis in mm (default: `spacing` of the prediction, else 1).
+        output: name of the probabilities `(1, D, H, W)`, `(D, H, W)`, or `(1, H, W)` for 2-D images.
+        result: name of the candidates `(n, 4 D + 2)`.
 
     Example:
         >>> import numpy as np
@@ -48,7 +48,7 @@ class Blobs(Step):
         if map_.ndim in (3, 4) and len(map_) == 1:
             map_ = map_[0]
         if map_.dtype.kind != "f":
-            raise ValueError(f"Blobs wants probabilities in {self.output!r}, got {map_.dtype} {map_.shape}")
+            raise ValueError(f"Blobs expects probabilities in {self.output!r}, got {map_.dtype} {map_.shape}")
         spacing = self.spacing if self.spacing is not None else prediction.get("spacing", np.ones(map_.ndim))
         spacing = np.asarray(spacing, np.float64)
         found = find_blobs(map_, self.min_sigma, self.max_sigma, self.threshold, spacing)

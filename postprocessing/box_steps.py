@@ -1,7 +1,7 @@
-"""Steps over the boxes of one image; their order in `competition.postprocess` is the order in which they happen.
+"""Steps for the boxes of one image; they run in the order of `competition.postprocess`.
 
-RSNA pneumonia 2018, 1st place: scores times those of a classifier, suppression at 0.4, cuts at 0.2 and 0.15, boxes
-shrunk to 0.875 of their sides. Boxes are `(n, 6)`: x1, y1, x2, y2, score, label.
+RSNA pneumonia 2018, 1st place: box scores multiplied by those of a classifier, suppression at IoU 0.4, thresholds 0.2
+and 0.15, boxes shrunk to 0.875 of their sides. Boxes are `(n, 6)`: x1, y1, x2, y2, score, label.
 """
 
 from typing import Literal
@@ -13,7 +13,7 @@ from postprocessing.step import Step, factors, named
 
 
 class BoxStep(Step):
-    """What the steps over boxes share: how they find them.
+    """Base class of steps for boxes.
 
     Args:
         output: name of the boxes `(n, 6)`.
@@ -22,22 +22,22 @@ class BoxStep(Step):
     output: str
 
     def boxes(self, prediction: dict[str, np.ndarray]) -> np.ndarray:
-        """The boxes of an image, checked."""
+        """Boxes of an image, validated."""
         try:
             return as_boxes(named(prediction, self.output, self))
         except ValueError as error:
             raise ValueError(f"{type(self).__name__}: {self.output!r}: {error}") from error
 
     def changed(self, prediction: dict[str, np.ndarray], boxes: np.ndarray) -> dict[str, np.ndarray]:
-        """The prediction with other boxes."""
+        """Prediction with its boxes replaced."""
         return prediction | {self.output: boxes.astype(np.float32)}
 
 
 class MinimumScore(BoxStep):
-    """Drop boxes whose score is not above a threshold.
+    """Remove boxes whose score is not above a threshold.
 
     Args:
-        value: one threshold, or one for each label.
+        value: score threshold, or one per label.
         output: name of the boxes `(n, 6)`.
 
     Example:
@@ -57,7 +57,9 @@ class MinimumScore(BoxStep):
         if least.ndim:
             labels = boxes[:, 5].astype(int)
             if len(labels) and (labels.max() >= len(least) or labels.min() < 0):
-                raise ValueError(f"MinimumScore has {len(least)} values, but a box has the label {labels.max()}")
+                raise ValueError(
+                    f"MinimumScore has {len(least)} values, but a box has label {labels.max()}; give one per label"
+                )
             least = least[labels]
         return self.changed(prediction, boxes[boxes[:, 4] > least])
 
@@ -69,12 +71,12 @@ class MinimumScore(BoxStep):
 
 
 class NonMaximumSuppression(BoxStep):
-    """Of boxes of one label that overlap keep the best, or lower the scores of the others.
+    """Suppress overlapping boxes of the same label, or lower their scores.
 
     Args:
-        iou: overlap from which two boxes are one (`hard`), or from which scores fall (`linear`).
-        method: `hard` drops them; `linear` and `gaussian` are Soft-NMS (Bodla et al. 2017).
-        sigma: of `gaussian`.
+        iou: IoU from which boxes are suppressed (`hard`), or from which scores fall (`linear`).
+        method: `hard` removes boxes; `linear` and `gaussian` are Soft-NMS (Bodla et al. 2017).
+        sigma: width of the decay with `gaussian`.
         output: name of the boxes `(n, 6)`.
 
     Example:
@@ -94,7 +96,10 @@ class NonMaximumSuppression(BoxStep):
         output: str = "boxes",
     ) -> None:
         if not 0 <= iou <= 1 or sigma <= 0 or method not in ("hard", "linear", "gaussian"):
-            raise ValueError(f"NonMaximumSuppression: iou {iou}, sigma {sigma}, method {method!r}: see its arguments")
+            raise ValueError(
+                f"NonMaximumSuppression: iou {iou}, sigma {sigma}, method {method!r}; expected iou in 0..1, sigma "
+                "above 0, method hard, linear or gaussian"
+            )
         self.iou, self.method, self.sigma, self.output = iou, method, sigma, output
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -109,10 +114,10 @@ class NonMaximumSuppression(BoxStep):
 
 
 class ShrinkBoxes(BoxStep):
-    """Multiply the sides of boxes, about their centre.
+    """Scale boxes about their centre.
 
     Args:
-        factor: of both sides; 0.875 takes a quarter of the area.
+        factor: scale of both sides; 0.875 removes a quarter of the area.
         output: name of the boxes `(n, 6)`.
 
     Example:
@@ -135,13 +140,13 @@ class ShrinkBoxes(BoxStep):
 
 
 class MultiplyScores(BoxStep):
-    """Multiply the scores of boxes by what a classifier says of the image.
+    """Multiply box scores by the image-level probabilities of a classifier.
 
-    `ensemble` puts a classifier's output beside the boxes of a detector.
+    `ensemble` joins the output of a classifier and the boxes of a detector.
 
     Args:
-        by: name of the image-level output: probabilities `(1,)`, or `(K,)` with one for each label.
-        power: of the probability; 0 changes nothing, 1 multiplies.
+        by: name of the image-level output: probabilities `(1,)`, or `(K,)` with one per label.
+        power: exponent of the probability; 0 changes nothing, 1 multiplies.
         output: name of the boxes `(n, 6)`.
 
     Example:
@@ -163,7 +168,9 @@ class MultiplyScores(BoxStep):
             return self.changed(prediction, weigh(boxes, float(says[0]) ** self.power))
         labels = boxes[:, 5].astype(int)
         if len(labels) and labels.max() >= len(says):
-            raise ValueError(f"MultiplyScores: {len(says)} probabilities, but a box has the label {labels.max()}")
+            raise ValueError(
+                f"MultiplyScores: {self.by!r} has {len(says)} probabilities, but a box has label {labels.max()}"
+            )
         boxes[:, 4] *= says[labels] ** self.power
         return self.changed(prediction, boxes)
 

@@ -1,4 +1,4 @@
-"""Candidates from a map of probabilities: nodules, lesions, cells."""
+"""Candidates from a probability map: nodules, lesions, cells."""
 
 from typing import Literal
 
@@ -8,27 +8,26 @@ from postprocessing.step import Step, named
 
 
 class Clusters(Step):
-    """Connected components above a threshold, each as one candidate.
+    """Convert connected components above a threshold to candidates.
 
-    The result is `(n, 4 D + 2)` float64, D the number of dimensions, the largest component first:
+    The result is `(n, 4 D + 2)` float64, with D dimensions, largest component first:
 
-    | columns | hold |
+    | columns | content |
     |---|---|
     | 0 … D - 1 | centroid in voxels, in the order of the axes (z, y, x) |
-    | D … 2 D - 1 | the most probable voxel |
-    | 2 D … 3 D - 1 | centroid in mm: voxels · spacing, from the centre of voxel 0 |
-    | 3 D … 4 D - 1 | the most probable voxel in mm |
+    | D … 2 D - 1 | most probable voxel |
+    | 2 D … 3 D - 1 | centroid in mm: voxels × spacing, from the centre of voxel 0 |
+    | 3 D … 4 D - 1 | most probable voxel in mm |
     | 4 D | size in voxels |
-    | 4 D + 1 | probability of the most probable voxel |
+    | 4 D + 1 | largest probability |
 
     Args:
-        value: lower bound of the probability inside a component.
-        min_size: components of fewer voxels are dropped.
-        connectivity: neighbours of a voxel. 26 (volumes: faces, edges and corners), 18 (faces and edges), 6 (faces); 8
-            and 4 in pictures.
-        spacing: distance of voxels along each axis in mm. None takes the prediction's own `spacing` `(D,)` where it has
-            one, else 1.
-        output: probabilities `(1, D, H, W)` or `(D, H, W)`; for 4 and 8 neighbours `(1, H, W)` or `(H, W)`.
+        value: probability threshold of components.
+        min_size: smallest component to keep, in voxels.
+        connectivity: number of neighbours of a voxel: 26 (volumes: faces, edges and corners), 18 (faces and edges),
+            6 (faces); 8 and 4 for 2-D images.
+        spacing: voxel spacing along each axis in mm (default: `spacing` `(D,)` of the prediction if present, else 1).
+        output: name of the probabilities `(1, D, H, W)` or `(D, H, W)`; for 4 and 8 neighbours `(1, H, W)` or `(H, W)`.
         result: name of the candidates.
 
     Example:
@@ -53,9 +52,11 @@ class Clusters(Step):
         if min_size < 0:
             raise ValueError(f"Clusters: min_size is {min_size}, expected 0 or more voxels")
         if connectivity not in (4, 8, 6, 18, 26):
-            raise ValueError(f"Clusters: connectivity is {connectivity}, expected 6, 18 or 26, in pictures 4 or 8")
+            raise ValueError(
+                f"Clusters: connectivity is {connectivity}, expected 6, 18 or 26 for volumes, 4 or 8 for 2-D images"
+            )
         if spacing is not None and (len(spacing) != (2 if connectivity in (4, 8) else 3) or min(spacing) <= 0):
-            raise ValueError(f"Clusters: spacing is {spacing}, expected a distance above 0 for each axis")
+            raise ValueError(f"Clusters: spacing is {spacing}, expected one number above 0 per axis")
         self.value, self.min_size, self.connectivity = value, min_size, connectivity
         self.spacing, self.output, self.result = spacing, output, result
 
@@ -66,7 +67,7 @@ class Clusters(Step):
             probabilities = probabilities[0]
         if probabilities.dtype.kind != "f" or probabilities.ndim != dimensions:
             raise ValueError(
-                f"Clusters with {self.connectivity} neighbours wants probabilities of {dimensions} dimensions in "
+                f"Clusters with {self.connectivity} neighbours expects {dimensions}-D probabilities in "
                 f"{self.output!r}, got {probabilities.dtype} {probabilities.shape}"
             )
         spacing = self.spacing if self.spacing is not None else prediction.get("spacing", np.ones(dimensions))
@@ -82,7 +83,7 @@ class Clusters(Step):
 def candidates(
     probabilities: np.ndarray, value: float, min_size: int, connectivity: int, spacing: np.ndarray
 ) -> np.ndarray:
-    """Candidates of a picture or volume; arguments and result as in `Clusters`."""
+    """Candidates of a 2-D image or volume; arguments and result as in `Clusters`."""
     from scipy import ndimage
 
     dimensions = probabilities.ndim
@@ -94,7 +95,7 @@ def candidates(
     owners, inside = labels[places] - 1, probabilities[places]
     sizes = np.bincount(owners, minlength=number)
     centroids = np.stack([np.bincount(owners, axis, number) for axis in places], 1) / np.maximum(sizes, 1)[:, None]
-    # By component, and in it by falling probability: the first of each is its peak.
+    # Sorted by component, then by falling probability: the first of each component is its peak.
     order = np.lexsort((-inside, owners))
     peaks = order[np.searchsorted(owners[order], np.arange(number))]
     peak_places = np.stack([axis[peaks] for axis in places], 1).astype(np.float64)

@@ -9,11 +9,11 @@ from postprocessing.step import Step, mask_map
 
 
 class ConnectedComponents(Step):
-    """Instances = connected components of a mask.
+    """Convert a mask to instances: its connected components.
 
     Args:
-        source: bool mask `(1, H, W)`.
-        connectivity: 1 joins pixels that share an edge, 2 also those that share a corner.
+        source: name of the bool mask `(1, H, W)`.
+        connectivity: 1 joins pixels at edges, 2 also at corners.
         result: name of the ids `(H, W)` int32.
 
     Example:

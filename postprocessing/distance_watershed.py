@@ -1,4 +1,4 @@
-"""Separate touching round objects by the distance to their outline."""
+"""Separation of touching round objects by a distance transform."""
 
 import cv2
 import numpy as np
@@ -7,33 +7,32 @@ from masks.components import label
 from postprocessing.step import Step, mask_map
 from postprocessing.watershed import flood
 
-ROUNDING = 1e-4  # of distances in float32, pixels
+ROUNDING = 1e-4  # rounding error of float32 distances, in pixels
 
 
 class DistanceWatershed(Step):
-    """Instances of a mask whose objects touch but are round, where no border was predicted.
+    """Split a mask of touching round objects into instances, without a predicted border.
 
-    Seeds are the places that are farther from the outline than anything within `distance` pixels; they grow downhill
-    over the distance inside the mask. The recipe of the scikit-image manual, with OpenCV's distance transform and
-    peaks, and a flood over bytes. A piece of the mask (joined by edges) without a seed is an object of its own.
+    Seeds are the maxima of the distance to the outline within `distance` pixels; they are flooded downhill over the
+    distance inside the mask. This is the recipe of the scikit-image manual, with OpenCV's distance transform and peaks,
+    and a flood over bytes. A component of the mask (joined by edges) without a seed is one object.
 
     Args:
-        source: bool mask `(1, H, W)`.
-        distance: pixels that two seeds are apart at least.
-        depth: distance to the outline that a seed has at least, in pixels; a piece that is nowhere as deep is not
-            split.
-        smooth: standard deviation of a blur of the distance before its peaks are taken, in pixels; 0 takes them as they
-            are. Ragged outlines make many small peaks.
-        rise: above 0, seeds are the h-maxima of the distance instead, wherever they lie: peaks that stand at least so
-            many pixels above the saddle to any deeper one. `distance` plays no part then. For objects of many sizes, of
-            which no one distance holds; about 1 for slightly ragged outlines.
+        source: name of the bool mask `(1, H, W)`.
+        distance: smallest distance of two seeds, in pixels.
+        depth: smallest distance of a seed to the outline, in pixels; a component that is nowhere as deep is not split.
+        smooth: standard deviation of a blur of the distance before peaks are found, in pixels; 0 for none. Ragged
+            outlines have many small peaks.
+        rise: if above 0, seeds are the h-maxima of the distance instead: peaks at least this many pixels above the
+            saddle to any higher one; `distance` is then ignored. For objects of many sizes, where no single distance
+            fits; about 1 for slightly ragged outlines.
         result: name of the ids `(H, W)` int32.
 
     Example:
         >>> import numpy as np
         >>> from postprocessing import ConnectedComponents, DistanceWatershed
         >>> y, x = np.mgrid[:40, :60]
-        >>> mask = ((y - 20) ** 2 + (x - 20) ** 2 < 144) | ((y - 20) ** 2 + (x - 40) ** 2 < 144)  # two discs that touch
+        >>> mask = ((y - 20) ** 2 + (x - 20) ** 2 < 144) | ((y - 20) ** 2 + (x - 40) ** 2 < 144)  # two touching discs
         >>> int(ConnectedComponents()({"mask": mask[None]})["instances"].max())
         1
         >>> int(DistanceWatershed()({"mask": mask[None]})["instances"].max())
@@ -51,8 +50,8 @@ class DistanceWatershed(Step):
     ) -> None:
         if distance < 1 or min(depth, smooth, rise) < 0:
             raise ValueError(
-                f"DistanceWatershed: distance {distance}, depth {depth}, smooth {smooth}, rise {rise}; expected 1 or "
-                "more, and 0 or more"
+                f"DistanceWatershed: distance {distance}, depth {depth}, smooth {smooth}, rise {rise}; expected "
+                "distance 1 or more, the others 0 or more"
             )
         self.source, self.distance, self.depth, self.smooth, self.rise = source, distance, depth, smooth, rise
         self.result = result
@@ -61,11 +60,11 @@ class DistanceWatershed(Step):
         return prediction | {self.result: self.split(mask_map(prediction, self.source, self))}
 
     def split(self, mask: np.ndarray) -> np.ndarray:
-        """Ids `(H, W)` int32 of a bool mask."""
+        """Split a bool mask into ids `(H, W)` int32."""
         pieces = label(mask)
         if not pieces.any():
             return pieces
-        # a ring of background around the picture: an object that the edge cuts is not deeper there
+        # pad with background, so that objects cut by the image border are not deepest there
         padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
         depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
         shown = cv2.GaussianBlur(depth, (0, 0), self.smooth) if self.smooth else depth
@@ -97,14 +96,14 @@ class DistanceWatershed(Step):
 
 
 def domes(height: np.ndarray, rise: float) -> np.ndarray:
-    """What stands at least `rise` above the saddle to anything higher, down to that much below its top, ids `(H, W)`.
+    """Ids `(H, W)` of peaks that rise at least `rise` above the saddle to any higher one, down to `rise` below the top.
 
-    The h-maxima of mathematical morphology. The reconstruction goes by dilations of the whole picture, as many as the
+    These are the h-maxima of mathematical morphology. The reconstruction dilates the entire image as often as the
     widest object has pixels to its middle: on cells 14 times as fast as scikit-image's queue.
 
     Args:
-        height: `(H, W)` float32, 0 outside the objects.
-        rise: above 0, in the unit of the height.
+        height: heights `(H, W)` float32, 0 outside the objects.
+        rise: smallest rise, above 0, in the unit of `height`.
     """
     kernel = np.ones((3, 3), np.uint8)
     lower, before = np.maximum(height - np.float32(rise), 0), None

@@ -1,4 +1,4 @@
-"""As many images of each class as there are known to be."""
+"""Equal or given numbers of images of each class."""
 
 import warnings
 from typing import Literal
@@ -10,26 +10,25 @@ from postprocessing.set_step import SetStep, Surroundings, stacked
 
 
 class EqualizeCounts(SetStep):
-    """Shift the probabilities of the classes until each is the most probable of as many images.
+    """Shift class probabilities until each class is the most probable one of equally many images.
 
     Camera identification 2018 and Quick, Draw! 2018: the organisers' test sets were balanced, which was worth 0.7 % of
-    MAP@3 for every model (https://www.kaggle.com/c/quickdraw-doodle-recognition/discussion/73738). Counts differ by 1
-    at most; 112,200 images of 340 classes take some ten seconds. A warning says what was done.
+    MAP@3 for every model (https://www.kaggle.com/c/quickdraw-doodle-recognition/discussion/73738). Counts differ by at
+    most 1; 112,200 images of 340 classes take about ten seconds. A warning reports the changes.
 
     Args:
-        output: probabilities `(K,)` of classes that exclude each other.
+        output: name of the probabilities `(K,)` of exclusive classes.
         method: `iterative` lowers each class by a number of its own, as the competitors did step by step; the order of
-            the images within a class stays. Of all ways to make the counts equal it is the one with the largest sum of
-            probabilities. `assignment` is the one with the largest sum of log probabilities; probabilities are halved,
-            and that of the chosen class lies in the upper half.
-        step: a class is lowered by at most this more than equal counts need, such that images prefer their classes
-            clearly.
-        shares: of the classes, where they are not equal; they need not sum to 1.
-        rounds: of lowering the most frequent class at most; what then still differs is settled by the cheapest exchange
-            between classes.
+            images within a class is unchanged. Of all ways to equalise it has the largest sum of probabilities.
+            `assignment` has the largest sum of log probabilities; probabilities are halved, and that of the assigned
+            class is in the upper half.
+        step: largest amount by which a class is lowered beyond what equal counts need, to make preferences clear.
+        shares: share of each class, if not equal; the sum need not be 1.
+        rounds: maximum number of times the most frequent class is lowered; remaining differences are settled by the
+            cheapest exchange between classes.
 
     Raises:
-        ValueError: fewer images than classes; shares that do not fit; probabilities that are no numbers.
+        ValueError: fewer images than classes; a wrong number of shares; probabilities that are not finite.
 
     Example:
         >>> import numpy as np
@@ -37,7 +36,7 @@ class EqualizeCounts(SetStep):
         >>> from postprocessing.set_step import Surroundings
         >>> given = {name: np.array([p, 1 - p], np.float32) for name, p in zip("abcd", (0.9, 0.8, 0.7, 0.6))}
         >>> found = EqualizeCounts()(given, Surroundings())
-        >>> [int(found[name].argmax()) for name in "abcd"]  # the first class was the likelier of all
+        >>> [int(found[name].argmax()) for name in "abcd"]  # the first class was more probable for all
         [0, 0, 1, 1]
     """
 
@@ -50,18 +49,21 @@ class EqualizeCounts(SetStep):
         rounds: int = 100_000,
     ) -> None:
         if method not in ("iterative", "assignment") or step <= 0 or rounds < 1:
-            raise ValueError(f"EqualizeCounts: method {method!r}, step {step}, rounds {rounds}: see its arguments")
+            raise ValueError(
+                f"EqualizeCounts: method {method!r}, step {step}, rounds {rounds}; expected iterative or assignment, "
+                "above 0, and 1 or more"
+            )
         if shares is not None and (min(shares) < 0 or sum(shares) <= 0):
-            raise ValueError(f"EqualizeCounts: shares are {shares}, expected numbers of 0 or more, not all 0")
+            raise ValueError(f"EqualizeCounts: shares are {shares}, expected numbers ≥ 0, not all 0")
         self.output, self.method, self.step, self.shares, self.rounds = output, method, step, shares, rounds
 
     def __call__(self, probabilities: dict[str, np.ndarray], around: Surroundings) -> dict[str, np.ndarray]:
-        """The probabilities, shifted: float64 in 0..1, since float32 would make neighbours in the order equal."""
+        """Shifted probabilities: float64 in 0..1, since float32 would create ties."""
         ids, matrix = stacked(probabilities, self)
         if not np.isfinite(matrix).all():
             wrong = ids[int(np.flatnonzero(~np.isfinite(matrix).all(1))[0])]
             raise ValueError(
-                f"EqualizeCounts: image {wrong!r} has probabilities in {self.output!r} that are no numbers"
+                f"EqualizeCounts: image {wrong!r} has probabilities in {self.output!r} that are not finite"
             )
         wanted, first = self.wanted(*matrix.shape), matrix.argmax(1)
         before = np.bincount(first, minlength=len(wanted))
@@ -75,44 +77,48 @@ class EqualizeCounts(SetStep):
             result = _raised(matrix, chosen)
         warnings.warn(
             f"EqualizeCounts: the {len(wanted)} classes of {self.output!r} had {before.min()} to {before.max()} of "
-            f"{len(ids)} images and have {wanted.min()} to {wanted.max()} now; {(chosen != first).sum()} images "
+            f"{len(ids)} images and now have {wanted.min()} to {wanted.max()}; {(chosen != first).sum()} images "
             "changed class",
             stacklevel=2,
         )
         return dict(zip(ids, result, strict=True))
 
     def wanted(self, images: int, classes: int) -> np.ndarray:
-        """Images of each class; the largest remainders get one more."""
+        """Number of images of each class; the largest remainders get one more."""
         if images < classes:
-            raise ValueError(f"EqualizeCounts: {images} images for {classes} classes of {self.output!r}; it needs more")
+            raise ValueError(
+                f"EqualizeCounts: {images} images for {classes} classes of {self.output!r}, expected one or more each"
+            )
         shares = np.ones(classes) if self.shares is None else np.array(self.shares, float)
         if len(shares) != classes:
-            raise ValueError(f"EqualizeCounts: {len(shares)} shares for the {classes} classes of {self.output!r}")
+            raise ValueError(
+                f"EqualizeCounts: shares has {len(shares)} values, expected {classes}, the classes of {self.output!r}"
+            )
         exact = images * shares / shares.sum()
         counts = np.floor(exact).astype(int)
         counts[np.argsort(counts - exact, kind="stable")[: images - counts.sum()]] += 1
         return counts
 
     def _fits(self, counts: np.ndarray, wanted: np.ndarray) -> bool:
-        """Whether equal counts differ by 1 at most; given ones by 1 from what they should be."""
+        """Whether equal counts differ by at most 1, or given counts are off by at most 1."""
         return np.ptp(counts) <= 1 if self.shares is None else np.abs(counts - wanted).max() <= 1
 
 
 def _shifted(matrix: np.ndarray, chosen: np.ndarray, prices: np.ndarray) -> np.ndarray:
-    """Probabilities less the price of their class, brought to 0..1."""
+    """Probabilities less the price of their class, rescaled to 0..1."""
     result = matrix - prices
     low, high = min(0.0, result.min()), max(1.0, result.max())
     if low < 0 or high > 1:
         result -= low
         result /= high - low
-    # Images that are alike, of which some have one class and some another.
+    # Ties: identical images that were assigned different classes.
     undecided = np.flatnonzero(result.argmax(1) != chosen)
     result[undecided, chosen[undecided]] = np.nextafter(result[undecided].max(1), np.inf)
     return result
 
 
 def _raised(matrix: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Probabilities in the lower half, but for those of the chosen classes."""
+    """Probabilities scaled to the lower half, except those of the assigned classes."""
     low, high = min(0.0, matrix.min()), max(1.0, matrix.max())
     result = (matrix - low) / (high - low) / 2
     rows = np.arange(len(matrix))

@@ -1,4 +1,4 @@
-"""Masks that an image-level output lets pass."""
+"""Masks gated by an image-level output."""
 
 from typing import Literal
 
@@ -8,21 +8,20 @@ from postprocessing.step import Step, factors, named
 
 
 class Gate(Step):
-    """Clear masks where an image-level output says that there is nothing, or weigh them by it.
+    """Clear masks where an image-level output finds nothing, or weight them by it.
 
-    SIIM-ACR's 4th place called an image empty where p(empty) > 0.4 or the mask had fewer than 800 pixels: `Gate(by:
-    empty, value: 0.4)`, then `MinimumArea(pixels: 800, total: true)`. Its 8th place multiplied the pixels' scores of
-    networks trained on positives by the image's score: `Gate(by: score, says: present, how: weigh)`, before the
+    SIIM-ACR's 4th place called an image empty if p(empty) > 0.4 or the mask had fewer than 800 pixels: `Gate(by:
+    empty, value: 0.4)`, then `MinimumArea(pixels: 800, total: true)`. Its 8th place multiplied the pixel scores of
+    networks trained on positives by the image score: `Gate(by: score, says: present, how: weigh)`, before the
     threshold.
 
     Args:
-        by: name of the image-level output, probabilities `(1,)`, or `(C,)` with one per channel of the mask.
-        value: where it closes, for `clear`: above it with `says: empty`, below it with `says: present`; at it, it is
-            open.
-        says: what the output is the probability of.
-        how: `clear` empties masks (bool, or probabilities become 0); `weigh` multiplies probabilities by the one that
-            something is there.
-        output: mask bool or probabilities `(C, H, W)`, or instance ids `(H, W)`.
+        by: name of the image-level probabilities `(1,)`, or `(C,)` with one per channel of the mask.
+        value: threshold of `clear`: masks are cleared above it with `says: empty`, below it with `says: present`.
+        says: event that the output is the probability of.
+        how: `clear` empties masks (bool, or probabilities become 0); `weigh` multiplies probabilities by the
+            probability that something is present.
+        output: name of the mask bool or probabilities `(C, H, W)`, or of instance ids `(H, W)`.
 
     Example:
         >>> import numpy as np
@@ -41,7 +40,7 @@ class Gate(Step):
         output: str = "mask",
     ) -> None:
         if says not in ("empty", "present") or how not in ("clear", "weigh"):
-            raise ValueError(f"Gate: says is empty or present, how is clear or weigh; got {says!r}, {how!r}")
+            raise ValueError(f"Gate: says {says!r}, how {how!r}; expected empty or present, clear or weigh")
         self.by, self.value, self.says, self.how, self.output = by, value, says, how, output
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -49,13 +48,13 @@ class Gate(Step):
         channels = array.shape[0] if array.ndim == 3 else 1
         if score.ndim != 1 or len(score) not in (1, channels) or score.dtype.kind not in "fb":
             raise ValueError(
-                f"Gate wants probabilities (1,) or ({channels},) in {self.by!r}, got {score.dtype} {score.shape}"
+                f"Gate expects probabilities (1,) or ({channels},) in {self.by!r}, got {score.dtype} {score.shape}"
             )
         score = score.astype(np.float32)
         if self.how == "weigh":
             if array.dtype.kind != "f":
                 raise ValueError(
-                    f"Gate weighs probabilities, {self.output!r} is {array.dtype}; put it before Threshold"
+                    f"Gate weighs probabilities, {self.output!r} is {array.dtype}; put Gate before Threshold"
                 )
             score = factors(prediction, self.by, self).astype(np.float32)
             present = score if self.says == "present" else 1 - score

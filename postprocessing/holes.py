@@ -1,4 +1,4 @@
-"""Fill holes of masks and of instances."""
+"""Filling of holes in masks and instances."""
 
 import cv2
 import numpy as np
@@ -8,11 +8,11 @@ from postprocessing.step import Step, mask_or_instances
 
 
 def holes(mask: np.ndarray, max_area: int | None = None) -> np.ndarray:
-    """Holes of a bool mask `(H, W)` as int32 ids: its background where that does not reach the border.
+    """Holes of a bool mask `(H, W)` as int32 ids: background that does not reach the border.
 
     Args:
-        mask: `(H, W)` bool; pixels that touch at a corner close a ring.
-        max_area: holes of more pixels are left out; None: none are.
+        mask: bool mask `(H, W)`; pixels that touch at a corner close a ring.
+        max_area: largest hole to return, in pixels; None: no limit.
     """
     background = label(np.pad(~mask, 1, constant_values=True))
     sizes = np.bincount(background.ravel())
@@ -25,12 +25,12 @@ def holes(mask: np.ndarray, max_area: int | None = None) -> np.ndarray:
 
 
 class FillHoles(Step):
-    """Fill background that is enclosed by the mask, or by one instance that it touches.
+    """Fill background enclosed by the mask, or by a single instance.
 
     Args:
-        output: a bool mask `(C, H, W)`, or instance ids `(H, W)`. A gap that several instances enclose together stays;
+        output: name of a bool mask `(C, H, W)`, or of instance ids `(H, W)`. A gap enclosed by several instances stays;
             other instances inside a hole stay too.
-        max_area: largest hole in pixels that is filled; None fills all.
+        max_area: largest hole to fill, in pixels; None: no limit.
 
     Example:
         >>> import numpy as np
@@ -55,14 +55,14 @@ class FillHoles(Step):
 
 
 def filled(mask: np.ndarray) -> np.ndarray:
-    """A bool mask `(H, W)` with all its holes filled: what a flood from outside does not reach."""
+    """Fill all holes of a bool mask `(H, W)`: what a flood from outside does not reach."""
     plane = cv2.copyMakeBorder(mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     cv2.floodFill(plane, None, (0, 0), 2)
     return plane[1:-1, 1:-1] != 2
 
 
 def fill_instances(labels: np.ndarray, max_area: int | None = None) -> np.ndarray:
-    """Instance ids `(H, W)` in which the background enclosed by an instance belongs to it."""
+    """Fill holes enclosed by one instance of ids `(H, W)` with its id."""
     hole = holes(labels > 0, max_area)
     if not hole.any():
         return labels
@@ -72,7 +72,7 @@ def fill_instances(labels: np.ndarray, max_area: int | None = None) -> np.ndarra
     owner = np.zeros(int(hole.max()) + 1, labels.dtype)
     alone = np.bincount(hole_ids)[hole_ids] == 1
     owner[hole_ids[alone]] = instances[alone]
-    # A hole with several neighbours: one may enclose it and the others, which then lie in it as islands.
+    # A hole with several neighbours: one may enclose the hole and the others as islands in it.
     hole_boxes, instance_boxes = (find_objects(hole), find_objects(labels)) if not alone.all() else ([], [])
     for number, instance in zip(hole_ids[~alone], instances[~alone], strict=True):
         box = instance_boxes[instance - 1]
@@ -86,7 +86,7 @@ def fill_instances(labels: np.ndarray, max_area: int | None = None) -> np.ndarra
 
 
 def _neighbours(hole: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Every pair of a hole and an instance that share an edge, once: two arrays `(P,)`."""
+    """Unique pairs of a hole and an instance that share an edge: two arrays `(P,)`."""
     pairs = []
     for one, other in ((np.s_[1:, :], np.s_[:-1, :]), (np.s_[:, 1:], np.s_[:, :-1])):
         for here, there in ((one, other), (other, one)):

@@ -1,4 +1,4 @@
-"""Convex objects."""
+"""Convex hulls of objects."""
 
 import cv2
 import numpy as np
@@ -10,14 +10,14 @@ from postprocessing.step import Step, mask_or_instances
 class ConvexHull(Step):
     """Replace each component of a mask, or each instance, by its convex hull.
 
-    Carvana 2017, 5th place: hulls and filled holes brought 0.0002. A hull holds the pixels whose centres lie in or on
-    the convex hull of the centres of the object's pixels. Where the hulls of two instances overlap, the pixel stays
-    what it was, or goes to the larger id.
+    Carvana 2017, 5th place: hulls and filled holes gained 0.0002. A hull contains the pixels whose centres are in or on
+    the convex hull of the centres of the object's pixels. Pixels of instances are unchanged where hulls overlap them;
+    where only hulls overlap, the larger id wins.
 
     Args:
-        output: a bool mask `(C, H, W)`, components of which are joined by edges and corners, or instance ids `(H, W)`.
-        solidity: only objects that fill at least this share of their hull are replaced; 0 replaces all. A bent object
-            is not meant to be convex.
+        output: name of a bool mask `(C, H, W)`, with components joined by edges and corners, or of ids `(H, W)`.
+        solidity: smallest share of its hull that an object must fill to be replaced; 0 replaces all. A bent object is
+            not meant to be convex.
 
     Example:
         >>> import numpy as np
@@ -31,7 +31,7 @@ class ConvexHull(Step):
 
     def __init__(self, output: str = "mask", solidity: float = 0.0) -> None:
         if not 0 <= solidity <= 1:
-            raise ValueError(f"ConvexHull: solidity is {solidity}, expected a share in 0..1")
+            raise ValueError(f"ConvexHull: solidity is {solidity}, expected 0 to 1")
         self.output, self.solidity = output, solidity
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -65,10 +65,10 @@ class ConvexHull(Step):
 
 
 def hull_of(points: np.ndarray) -> np.ndarray:
-    """The pixels whose centres lie in or on the convex hull of points, bool `(H, W)` of their bounding box.
+    """Pixels whose centres are in or on the convex hull of points, bool `(H, W)` of their bounding box.
 
     Args:
-        points: `(N, 2)` int32 (column, row), one or more.
+        points: one or more points `(N, 2)` int32 (column, row).
     """
     corners = cv2.convexHull(points)[:, 0].astype(np.int64) - points.min(0)
     width, height = (points.max(0) - points.min(0) + 1).tolist()
@@ -80,7 +80,7 @@ def hull_of(points: np.ndarray) -> np.ndarray:
             continue
         if y > to_y:
             x, y, to_x, to_y = to_x, to_y, x, y
-        # where the edge crosses each row, as whole numbers over to_y - y: no rounding decides about a pixel
+        # crossing of the edge and each row, as an integer over to_y - y: exact, without rounding
         crossing = (to_x - x) * np.arange(to_y - y + 1)
         own = np.s_[y : to_y + 1]
         first[own] = np.minimum(first[own], x - (-crossing // (to_y - y)))

@@ -1,4 +1,4 @@
-"""Two thresholds: sure pixels, and what hangs together with them."""
+"""Hysteresis thresholding."""
 
 import cv2
 import numpy as np
@@ -7,17 +7,17 @@ from postprocessing.step import Step, named
 
 
 class HysteresisThreshold(Step):
-    """Components of probability > `low` that hold a pixel > `high`, channel by channel (Canny 1986).
+    """Keep components of probability > `low` that contain a pixel > `high`, per channel (Canny 1986).
 
     Args:
-        low: what every pixel of the mask exceeds.
-        high: what one pixel of each component exceeds.
-        connectivity: 1 joins pixels that share an edge, 2 also those that share a corner.
-        output: probabilities `(C, H, W)`.
-        result: name of the bool mask; by default it takes the place of the probabilities.
+        low: threshold that every pixel of the mask exceeds.
+        high: threshold that at least one pixel of each component exceeds.
+        connectivity: 1 joins pixels at edges, 2 also at corners.
+        output: name of the probabilities `(C, H, W)`.
+        result: name of the bool mask (default: replaces `output`).
 
     Raises:
-        ValueError: `low` above `high`.
+        ValueError: `low` is above `high`.
 
     Example:
         >>> import numpy as np
@@ -46,7 +46,7 @@ class HysteresisThreshold(Step):
         probabilities = named(prediction, self.output, self)
         if probabilities.dtype.kind != "f" or probabilities.ndim != 3:
             raise ValueError(
-                f"HysteresisThreshold wants probabilities (C, H, W) in {self.output!r}, got {probabilities.dtype} "
+                f"HysteresisThreshold expects probabilities (C, H, W) in {self.output!r}, got {probabilities.dtype} "
                 f"{probabilities.shape}"
             )
         mask = np.stack([self._one(channel) for channel in probabilities])

@@ -1,4 +1,4 @@
-"""From probabilities of labels to labels."""
+"""Labels from probabilities."""
 
 import numpy as np
 
@@ -6,15 +6,15 @@ from postprocessing.step import Step, named
 
 
 class LabelThreshold(Step):
-    """Labels = probability > value.
+    """Convert probabilities to labels: probability > value.
 
     Args:
-        value: one threshold, or one per class. Several thresholds on a single output `(1,)` are the cut points of
-            grades: [0.5, 1.5, 2.5, 3.5] turn a regression of 0 … 4 into the answers to "above grade k?" (APTOS 2019).
-        best: an image in which no class passes gets its most probable one (Human Protein Atlas 2018, Planet: no image
-            is without label).
-        output: probabilities `(K,)`.
-        result: name of the labels, bool `(K,)`; takes the place of the probabilities unless given.
+        value: threshold, or one per class. Several thresholds on a single output `(1,)` are the cut points of grades:
+            [0.5, 1.5, 2.5, 3.5] turn a regression of 0 … 4 into cumulative flags "above grade k" (APTOS 2019).
+        best: whether an image in which no class passes gets its most probable one (Human Protein Atlas 2018, Planet:
+            every image has a label).
+        output: name of the probabilities `(K,)`.
+        result: name of the labels, bool `(K,)` (default: replaces `output`).
 
     Example:
         >>> import numpy as np
@@ -35,23 +35,23 @@ class LabelThreshold(Step):
         probabilities = named(prediction, self.output, self)
         if probabilities.dtype.kind != "f" or probabilities.ndim != 1:
             raise ValueError(
-                f"LabelThreshold wants probabilities (K,), {self.output!r} is {probabilities.dtype} "
-                f"{probabilities.shape}" + (": is it decided already?" if probabilities.dtype.kind != "f" else "")
+                f"LabelThreshold expects probabilities (K,), {self.output!r} is {probabilities.dtype} "
+                f"{probabilities.shape}" + ("; is it thresholded already?" if probabilities.dtype.kind != "f" else "")
             )
         value = np.asarray(self.value, np.float32)
         if value.ndim and len(probabilities) not in (1, len(value)):
             raise ValueError(
-                f"LabelThreshold has {len(value)} values for the {len(probabilities)} classes of {self.output!r}"
+                f"LabelThreshold has {len(value)} values, expected {len(probabilities)}, the classes of {self.output!r}"
             )
         if self.best and value.size > len(probabilities):
-            raise ValueError("LabelThreshold: best is for classes, but the values are cut points of one output")
+            raise ValueError("LabelThreshold: best is for classes, but value has several cut points of one output")
         labels = probabilities > value
         if self.best and not labels.any():
             labels[probabilities.argmax()] = True
         return prediction | {self.result or self.output: labels}
 
     def search_space(self) -> dict[str, list]:
-        """The threshold in [0.01, 0.99]; each of several by itself, cut points by steps around where they are."""
+        """Thresholds in [0.01, 0.99], each on its own; cut points in steps around their current values."""
         shares = [0.01, 0.02, 0.03, *(round(0.05 * n, 2) for n in range(1, 20)), 0.97, 0.98, 0.99]
         if not isinstance(self.value, list):
             return {"value": shares}

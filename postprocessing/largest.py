@@ -1,4 +1,4 @@
-"""Keep the largest objects."""
+"""Selection of the largest objects."""
 
 import numpy as np
 
@@ -10,11 +10,11 @@ from postprocessing.step import Step, mask_or_instances
 class LargestComponents(Step):
     """Keep the largest components of each channel of a mask, or the largest instances of an image.
 
-    Carvana: there is one car. Organs in CT slices, and kidneys, of which there are two. Of equal ones the first stays.
+    For example one car (Carvana), organs in CT slices, or two kidneys. Ties go to the first.
 
     Args:
-        count: how many stay.
-        output: a bool mask `(C, H, W)`, components of which are joined by edges, or instance ids `(H, W)`.
+        count: number of objects to keep.
+        output: name of a bool mask `(C, H, W)`, with components joined by edges, or of instance ids `(H, W)`.
 
     Example:
         >>> import numpy as np

@@ -1,4 +1,4 @@
-"""As many positives of each class as in the training set."""
+"""Share of positives of each class as in the training set."""
 
 import numpy as np
 
@@ -6,17 +6,17 @@ from postprocessing.set_step import SetStep, Surroundings, stacked
 
 
 class MatchPrior(SetStep):
-    """Labels: the most probable images of each class, as large a share as is positive in the training set.
+    """Label the most probable images of each class, as large a share as is positive in the training set.
 
-    Human Protein Atlas 2018, 1st and 3rd place: thresholds of 28 classes, of which some have a dozen images, cannot be
-    tuned; their share can be carried over where train and test are drawn alike.
+    Human Protein Atlas 2018, 1st and 3rd place: thresholds of 28 classes, some with a dozen images, cannot be tuned;
+    their shares carry over if train and test have the same distribution.
 
     Args:
-        output: probabilities `(K,)`; bool `(K,)` takes their place.
-        shares: of the positives of each class in 0..1; None takes those of the training labels.
+        output: name of the probabilities `(K,)`; replaced by bool `(K,)`.
+        shares: share of positives of each class in 0..1 (default: those of the training labels).
 
     Raises:
-        ValueError: another number of shares than classes, a share outside 0..1.
+        ValueError: a wrong number of shares, a share outside 0..1.
 
     Example:
         >>> import numpy as np
@@ -43,10 +43,12 @@ class MatchPrior(SetStep):
         else:
             shares = np.array(self.shares)
         if shares.shape != matrix.shape[1:]:
-            raise ValueError(f"MatchPrior: {shares.size} shares for the {matrix.shape[1]} classes of {self.output!r}")
+            raise ValueError(
+                f"MatchPrior: {shares.size} shares, expected {matrix.shape[1]}, the classes of {self.output!r}"
+            )
         labels = np.zeros(matrix.shape, bool)
         for number, share in enumerate(shares):
-            # a class that occurs at all gets one image at least
+            # a class that occurs gets at least one image
             count = max(1, round(share * len(matrix))) if share > 0 else 0
             labels[np.argsort(-matrix[:, number], kind="stable")[:count], number] = True
         return dict(zip(ids, labels, strict=True))

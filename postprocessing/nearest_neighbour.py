@@ -1,4 +1,4 @@
-"""Labels of the nearest training image, where it is near enough."""
+"""Labels of the nearest training image, if it is near enough."""
 
 from pathlib import Path
 
@@ -12,20 +12,20 @@ CHUNK = 1024  # images compared with all training images at a time
 
 
 class NearestNeighbour(SetStep):
-    """Replace the probabilities of an image by the labels of the training image whose features are most alike.
+    """Replace the probabilities of an image by the labels of the training image with the most similar features.
 
     Human Protein Atlas 2018, 1st place: features of a network trained by ArcFace to tell antibodies apart; a cosine
-    above 0.65 says that the same antibody was photographed. Out of fold an image never takes the labels of an image of
-    its own fold, least of all its own.
+    above 0.65 indicates the same antibody. Out of fold, an image never takes labels from its own fold, which includes
+    its own.
 
     Args:
-        train: folder that `python cli.py features … --split train` wrote: `features.npy` and `ids.csv`.
-        test: that of `--split test`; None where only out-of-fold images are looked at.
-        threshold: least cosine of the nearest one; below it nothing changes.
-        output: probabilities `(K,)`.
+        train: folder written by `python cli.py features … --split train`: `features.npy` and `ids.csv`.
+        test: folder of `--split test`; None if only out-of-fold images are processed.
+        threshold: cosine similarity that the nearest image must exceed (default: 0.65).
+        output: name of the probabilities `(K,)`.
 
     Raises:
-        ValueError: files that are missing or do not fit, an image without features, a cosine outside -1..1.
+        ValueError: missing or inconsistent files, an image without features, a threshold outside -1..1.
 
     Example:
         >>> import tempfile
@@ -42,14 +42,14 @@ class NearestNeighbour(SetStep):
         ...     pd.DataFrame({"image_id": list(ids)}).to_csv(path / "ids.csv", index=False)
         >>> step = NearestNeighbour(f"{folder.name}/train", f"{folder.name}/test")
         >>> around = Surroundings(labels=lambda: {"a": np.array([1, 0]), "b": np.array([0, 1])})
-        >>> step({"x": np.array([0.5, 0.5], np.float32)}, around)["x"]  # b is the nearest
+        >>> step({"x": np.array([0.5, 0.5], np.float32)}, around)["x"]  # b is nearest
         array([0., 1.], dtype=float32)
         >>> folder.cleanup()
     """
 
     def __init__(self, train: str, test: str | None = None, threshold: float = 0.65, output: str = "label") -> None:
         if not -1 <= threshold <= 1:
-            raise ValueError(f"NearestNeighbour: threshold is {threshold}, expected a cosine")
+            raise ValueError(f"NearestNeighbour: threshold is {threshold}, expected a cosine in -1..1")
         self.train, self.test, self.threshold, self.output = train, test, threshold, output
 
     def __call__(self, probabilities: dict[str, np.ndarray], around: Surroundings) -> dict[str, np.ndarray]:
@@ -60,7 +60,9 @@ class NearestNeighbour(SetStep):
             own = known[rows_of(ids, place, self.train)]
         else:
             if self.test is None:
-                raise ValueError("NearestNeighbour: test is not set; write features of the test images and name them")
+                raise ValueError(
+                    "NearestNeighbour: test is not set; run `features --split test` and set test to its folder"
+                )
             test_ids, features = read_features(self.test)
             own = features[rows_of(ids, {name: number for number, name in enumerate(test_ids)}, self.test)]
         labels, classes = around.labels(), matrix.shape[1]
@@ -82,22 +84,24 @@ class NearestNeighbour(SetStep):
 
 
 def read_features(folder: str) -> tuple[list[str], np.ndarray]:
-    """Ids, and features `(N, F)` float32 of length 1."""
+    """Read ids, and features `(N, F)` float32 normalised to length 1."""
     files = Path(folder) / "ids.csv", Path(folder) / "features.npy"
     if not all(file.is_file() for file in files):
         raise ValueError(
-            f"NearestNeighbour: {folder} has no ids.csv and features.npy; `python cli.py features` writes them"
+            f"NearestNeighbour: {folder} has no ids.csv and features.npy; make them with `python cli.py features`"
         )
     PredictionStore(folder).check_sources()
     ids = read_csv(files[0])["image_id"].tolist()
     features = np.load(files[1]).astype(np.float32)
     if features.ndim != 2 or len(features) != len(ids):
-        raise ValueError(f"NearestNeighbour: {folder} has {len(ids)} ids, but features of shape {features.shape}")
+        raise ValueError(
+            f"NearestNeighbour: features in {folder} are {features.shape}, expected ({len(ids)}, F) as in ids.csv"
+        )
     return ids, features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
 
 
 def rows_of(ids: list[str], place: dict[str, int], folder: str) -> list[int]:
-    """Rows of the features of these images."""
+    """Rows of the given images in the features."""
     missing = [name for name in ids if name not in place]
     if missing:
         raise ValueError(f"NearestNeighbour: {folder} has no features of image {missing[0]!r}; run `features` again")
@@ -105,10 +109,12 @@ def rows_of(ids: list[str], place: dict[str, int], folder: str) -> list[int]:
 
 
 def as_vector(label: np.ndarray, classes: int, image_id: str) -> np.ndarray:
-    """Labels `(K,)` of 0 and 1 as they are, a class number as one of them."""
+    """Convert a class number to flags `(K,)`; flags of 0 and 1 are unchanged."""
     label = np.asarray(label)
     if label.shape == (classes,):
         return label.astype(np.float32)
     if label.size == 1 and label.dtype.kind in "iu":
         return (np.arange(classes) == int(label.reshape(()))).astype(np.float32)
-    raise ValueError(f"NearestNeighbour: the label of {image_id!r} has shape {label.shape} for {classes} classes")
+    raise ValueError(
+        f"NearestNeighbour: the label of {image_id!r} has shape {label.shape}, expected ({classes},) or a class number"
+    )

@@ -1,4 +1,4 @@
-"""Drop objects that a second-level model does not believe in."""
+"""Removal of objects by the score of a second-level model."""
 
 import numpy as np
 
@@ -6,15 +6,15 @@ from postprocessing.step import Step, mask_or_instances, named
 
 
 class ObjectScore(Step):
-    """Remove instances whose predicted IoU is too low.
+    """Remove instances with a low predicted IoU.
 
     `stack --mode objects` writes the scores beside the instances, out of fold for training images, so that `search` and
     `score` see what a test image would get (2018 Data Science Bowl, 1st place, topcoders; SpaceNet 4, 1st place).
 
     Args:
-        threshold: least predicted IoU that stays; 0.3 and 0.2 in the winners' two submissions.
+        threshold: smallest predicted IoU to keep; 0.3 and 0.2 in the winners' two submissions.
         output: name of the instance ids `(H, W)`.
-        scores: name of the scores `(n,)`, those of the ids 1 … n.
+        scores: name of the scores `(n,)` of ids 1 … n.
 
     Example:
         >>> import numpy as np
@@ -31,8 +31,8 @@ class ObjectScore(Step):
         ids, scores = mask_or_instances(prediction, self.output, self), named(prediction, self.scores, self)
         if ids.dtype == bool or scores.ndim != 1 or ids.max(initial=0) > len(scores):
             raise ValueError(
-                f"ObjectScore wants ids up to {scores.size} in {self.output!r}, one for each of {self.scores!r} "
-                f"{scores.shape}; found {ids.dtype} up to {ids.max(initial=0)}: put it before steps that number anew"
+                f"ObjectScore expects ids up to {scores.size} in {self.output!r}, one per score of {self.scores!r} "
+                f"{scores.shape}, got {ids.dtype} up to {ids.max(initial=0)}; put it before steps that renumber ids"
             )
         kept = np.concatenate([[True], scores >= self.threshold])
         return prediction | {self.output: np.where(kept[ids], ids, ids.dtype.type(0))}

@@ -1,4 +1,4 @@
-"""A share of each image as its mask."""
+"""Masks of a given share of each image."""
 
 import numpy as np
 
@@ -6,17 +6,17 @@ from postprocessing.step import Step, named
 
 
 class QuantileThreshold(Step):
-    """Mask = the most probable share of the pixels of each channel, as far as they are above `min_threshold`.
+    """Keep the most probable share of the pixels of each channel, if they are above `min_threshold`.
 
-    For networks whose probabilities are ordered well but shift from image to image (another scanner, another season),
-    so that no fixed threshold suits all. Images in which nothing may be found need `min_threshold`, or a `Gate`.
+    For networks whose probabilities rank pixels well but shift from image to image (another scanner, another season),
+    so that no fixed threshold suits all. Images that may be empty need `min_threshold`, or a `Gate`.
 
     Args:
-        share: of the pixels of a channel that become mask, in 0..1. Pixels equal to the last one that does not belong
-            are left out, so that a flat image gives no mask.
-        min_threshold: what a pixel must exceed as well.
-        output: probabilities `(C, H, W)`.
-        result: name of the bool mask; by default it takes the place of the probabilities.
+        share: share of the pixels of a channel that become mask, in 0..1. Pixels tied with the first one outside are
+            left out, so that a constant image gives no mask.
+        min_threshold: threshold that pixels must also exceed.
+        output: name of the probabilities `(C, H, W)`.
+        result: name of the bool mask (default: replaces `output`).
 
     Example:
         >>> import numpy as np
@@ -38,7 +38,7 @@ class QuantileThreshold(Step):
         probabilities = named(prediction, self.output, self)
         if probabilities.dtype.kind != "f" or probabilities.ndim < 2:
             raise ValueError(
-                f"QuantileThreshold wants probabilities (C, H, W) in {self.output!r}, got {probabilities.dtype} "
+                f"QuantileThreshold expects probabilities (C, H, W) in {self.output!r}, got {probabilities.dtype} "
                 f"{probabilities.shape}"
             )
         mask = probabilities > self.min_threshold

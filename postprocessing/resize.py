@@ -1,4 +1,4 @@
-"""Bring masks to the size that a competition asks for."""
+"""Resizing to the size that a competition asks for."""
 
 import cv2
 import numpy as np
@@ -7,15 +7,15 @@ from postprocessing.step import Step, named
 
 
 class Resize(Step):
-    """Another size for a mask, instance ids or probabilities.
+    """Resize a mask, instance ids or probabilities.
 
-    Masks and ids take the nearest pixel, probabilities the mean of the pixels where the picture shrinks and linear
-    interpolation where it grows. Resizing the probabilities, before the threshold, keeps smooth edges.
+    Masks and ids use the nearest pixel, probabilities area averaging when shrinking and linear interpolation when
+    growing. Resizing the probabilities, before the threshold, keeps edges smooth.
 
     Args:
         size: height and width in pixels: [350, 525] in Understanding Clouds.
-        output: a mask bool `(C, H, W)`, class numbers or instance ids `(H, W)`, or probabilities `(C, H, W)`.
-        result: name of what comes out; takes the place of `output` unless given.
+        output: name of a mask bool `(C, H, W)`, class numbers or ids `(H, W)`, or probabilities `(C, H, W)`.
+        result: name of the resized array (default: replaces `output`).
 
     Example:
         >>> import numpy as np
@@ -32,7 +32,7 @@ class Resize(Step):
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         array = named(prediction, self.output, self)
         if array.ndim not in (2, 3):
-            raise ValueError(f"Resize wants (H, W) or (C, H, W) in {self.output!r}, got {array.shape}")
+            raise ValueError(f"Resize expects (H, W) or (C, H, W) in {self.output!r}, got {array.shape}")
         height, width = self.size
         if array.dtype.kind != "f":
             resized = nearest(array, (height, width))
@@ -46,7 +46,7 @@ class Resize(Step):
 
 
 def nearest(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """`(…, H, W)` of any type at another size: the pixel in which the new pixel's centre lies."""
+    """Resize `(…, H, W)` of any type: each new pixel takes the value of the pixel that contains its centre."""
     height, width = array.shape[-2:]
     down = (2 * np.arange(size[0]) + 1) * height // (2 * size[0])
     across = (2 * np.arange(size[1]) + 1) * width // (2 * size[1])

@@ -1,7 +1,7 @@
-"""Tuning of a post-processing chain against the competition's metric, with an honest score of the tuning itself.
+"""Tuning of a post-processing chain on the competition metric, with an unbiased score of the tuning.
 
-Coordinate descent over the values that each step declares. Every setting is evaluated once on all images and its rows
-are kept, so the fit on all images and the two fits on halves of them share evaluations. The score that counts is
+Coordinate descent over the candidate values of each step. Every setting is evaluated once on all images and its rows
+are stored, so the fit on all images and the two fits on halves of them share evaluations. The score that counts is
 cross-fitted: each half is scored with the values found on the other half.
 """
 
@@ -20,14 +20,14 @@ from postprocessing.step import Step, argument_and_entry, arguments_of, as_confi
 
 
 class Parameter(NamedTuple):
-    """One constructor argument of one step that is tuned.
+    """A tuned constructor argument of a step.
 
     Attributes:
-        step: number of the step in the chain.
-        name: of the constructor argument; `value[2]` for entry 2 of a list.
-        candidates: values that are tried.
-        configured: number of the configured value among them.
-        label: how it is called in results, `2.MinimumArea.pixels`.
+        step: index of the step in the chain.
+        name: name of the constructor argument; `value[2]` for entry 2 of a list.
+        candidates: candidate values.
+        configured: index of the configured value among them.
+        label: name in results, `2.MinimumArea.pixels`.
     """
 
     step: int
@@ -39,22 +39,22 @@ class Parameter(NamedTuple):
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found.
+    """Result of a search.
 
     Attributes:
-        configured: the chain as it was given.
-        steps: copies tuned on all images.
+        configured: the chain as configured.
+        steps: steps tuned on all images.
         before: score of the configured chain on all images.
-        cross_fitted: score of the tuning: each half of the images with the values found on the other half. The one
-            to compare with `before`.
-        in_sample: score of `steps` on the images they were tuned on: optimistic, for the record.
-        values: parameter label -> (configured, found on all, found on the first half, found on the second half). Halves
-            that disagree widely say that the data do not determine the parameter.
-        curves: parameter label -> [(value, in-sample score)], the other parameters as in `steps`; NaN where a step
-            refused the value beside the others.
-        without: step label -> in-sample score of `steps` without this one; NaN where the others do not work without it.
-        evaluations: number of settings that were evaluated, each once on every image.
-        higher_is_better: as in the metric.
+        cross_fitted: score of the tuning: each half of the images with the values found on the other half. Compare it
+            with `before`.
+        in_sample: score of `steps` on the images they were tuned on: optimistic, for reference.
+        values: parameter label -> (configured, found on all, found on the first half, found on the second half). If
+            the halves differ widely, the data do not determine the parameter.
+        curves: parameter label -> [(value, in-sample score)], other parameters as in `steps`; NaN where a step rejects
+            the combination.
+        without: step label -> in-sample score of `steps` without this one; NaN where other steps need it.
+        evaluations: number of evaluated settings, each on every image.
+        higher_is_better: whether a higher score is better, as in the metric.
     """
 
     configured: list[Step]
@@ -70,21 +70,21 @@ class SearchResult:
 
     @property
     def keeps_configured(self) -> bool:
-        """Whether tuning scores worse than the configured chain on images it has not seen."""
+        """Whether tuning scores worse than the configured chain on unseen images."""
         worse = self.cross_fitted < self.before if self.higher_is_better else self.cross_fitted > self.before
         return worse or math.isnan(self.cross_fitted)
 
     @property
     def recommended(self) -> list[Step]:
-        """The tuned steps, or the configured ones where tuning made the cross-fitted score worse."""
+        """Tuned steps, or the configured ones if tuning lowers the cross-fitted score."""
         return self.configured if self.keeps_configured else self.steps
 
     def as_overlay(self) -> dict:
-        """The recommended chain as a config overlay: `competition.postprocess` with every argument of every step."""
+        """Recommended chain as a config overlay: `competition.postprocess` with every argument of every step."""
         return {"competition": {"postprocess": [as_config(step) for step in self.recommended]}}
 
     def summary(self) -> str:
-        """A few lines for the terminal."""
+        """Summary for the terminal, a few lines."""
         lines = [
             f"before        {self.before:.5f}  (configured chain)",
             f"cross-fitted  {self.cross_fitted:.5f}  (tuned on one half, scored on the other)",
@@ -95,11 +95,11 @@ class SearchResult:
         if not self.values:
             lines.append("no step declares a search space: nothing to tune")
         elif self.keeps_configured:
-            lines.append("tuning made unseen images worse: the configured values are kept")
+            lines.append("tuning scores worse on unseen images: configured values kept")
         sign = 1 if self.higher_is_better else -1
         for label, score in self.without.items():
-            gain = f"brings {sign * (self.in_sample - score):+.5f}"
-            lines.append(f"{label} " + ("cannot be left out: the others need it" if math.isnan(score) else gain))
+            gain = f"gains {sign * (self.in_sample - score):+.5f}"
+            lines.append(f"{label} " + ("is required by other steps" if math.isnan(score) else gain))
         lines.append(f"{self.evaluations} settings evaluated")
         return "\n".join(lines)
 
@@ -113,21 +113,22 @@ def search(
     processes: int | None = None,
     memory: int = 4 << 30,
 ) -> SearchResult:
-    """Tune the parameters that the steps declare in `search_space()`.
+    """Tune the parameters that steps declare in `search_space()`.
 
     Args:
-        steps: the configured chain; its values are where the search starts, and always among the candidates.
-        metric: what is optimised; `higher_is_better` gives the direction.
-        cases: the images, in any order: the result does not depend on it.
-        seed: of the division into halves.
-        sweeps: passes over all parameters at most; it ends earlier when a pass changes nothing. 2: the second pass
-            is for parameters that depend on each other.
-        processes: workers, each with its share of the images. None: one per CPU this process may use.
-        memory: bytes of predictions and truths that may be kept in memory; beyond, images are read anew each time.
+        steps: configured chain; the search starts from its values, which are always candidates.
+        metric: metric to optimise; `higher_is_better` gives the direction.
+        cases: images in any order; the result does not depend on it.
+        seed: seed of the split into halves.
+        sweeps: maximum number of passes over all parameters; the search stops when a pass changes nothing (default: 2;
+            the second pass is for parameters that depend on each other).
+        processes: number of workers, each with its share of the images (default: one per available CPU).
+        memory: bytes of predictions and targets to keep in memory (default: 4 GiB); images beyond are read again each
+            time.
 
     Raises:
-        ValueError: fewer than two images (or groups), an image twice, a search space that names no argument of its
-            step, or what a step, the metric or a reader raises (with the image as a note).
+        ValueError: fewer than two images (or groups), a repeated image, a search space with an unknown argument, or an
+            error of a step, the metric or a reader (with the image as a note).
     """
     if sweeps < 1:
         raise ValueError(f"search: sweeps is {sweeps}, expected 1 or more")
@@ -144,7 +145,7 @@ def search(
             return _descend(space, start, sweeps, rows, metric, images)
 
         best = fit(everything)
-        # what each half is scored with was found without it
+        # each half is scored with the values found on the other
         from_first, from_second = fit(first_half), fit(~first_half)
         pooled = np.where(first_half[:, None], rows[from_second], rows[from_first])
         curves = {}
@@ -177,18 +178,18 @@ def search(
 
 
 def _first_half(cases: list[Case], seed: int) -> np.ndarray:
-    """Random half of the images, whole groups, `(N,)` bool. `cases` are sorted, so that their order does not matter."""
+    """Random half of the images in whole groups, `(N,)` bool. `cases` are sorted, so their order does not matter."""
     for one, other in zip(cases, cases[1:], strict=False):
         if one.image_id == other.image_id:
-            raise ValueError(f"search: image {one.image_id!r} is given twice, expected every image once")
-    # a tuple cannot be mistaken for the name of a group
+            raise ValueError(f"search: image {one.image_id!r} is repeated, expected every image once")
+    # a tuple cannot collide with a group name
     groups = [case.group if case.group is not None else (case.image_id,) for case in cases]
     members: dict[object, list[int]] = {}
     for number, group in enumerate(groups):
         members.setdefault(group, []).append(number)
     if len(members) < 2:
         raise ValueError(
-            f"search: {len(cases)} images in {len(members)} groups, expected two groups or more: values found on one "
+            f"search: {len(cases)} images in {len(members)} groups, expected at least two groups: values found on one "
             "half are scored on the other; predict more images, or keep the configured values"
         )
     shuffled = list(members.values())
@@ -204,7 +205,7 @@ def _first_half(cases: list[Case], seed: int) -> np.ndarray:
 
 
 class _Space:
-    """The parameters of a chain, and the chain of each setting."""
+    """Parameters of a chain, and the chain for each setting."""
 
     def __init__(self, steps: list[Step]):
         self.steps = steps
@@ -216,8 +217,8 @@ class _Space:
                 argument, entry = argument_and_entry(name)
                 if argument not in arguments:
                     raise ValueError(
-                        f"search: {type(step).__name__}.search_space() names {name!r}, which is no argument of its "
-                        f"constructor; its arguments are {', '.join(arguments)}"
+                        f"search: {type(step).__name__}.search_space() names {name!r}, which is not an argument of its "
+                        f"constructor; arguments are {', '.join(arguments)}"
                     )
                 present = arguments[argument] if entry is None else arguments[argument][entry]
                 candidates = list(values) if any(_same(value, present) for value in values) else [present, *values]
@@ -228,12 +229,12 @@ class _Space:
                 self.parameters.append(Parameter(number, name, candidates, configured, label))
 
     def chain(self, setting: Setting) -> list[Step]:
-        """The steps of a setting; a step with the same values is the same object.
+        """Steps of a setting; equal values of a step give the same object.
 
-        A setting with one number more leaves out the step of that number.
+        A setting with one extra number leaves out the step of that index.
 
         Raises:
-            ValueError: a step refuses its values.
+            ValueError: a step rejects its values.
         """
         if len(setting) > len(self.parameters):
             whole = self.chain(setting[:-1])
@@ -255,7 +256,7 @@ class _Space:
         return chain
 
     def allowed(self, setting: Setting) -> bool:
-        """Whether every step takes its values (two thresholds in the wrong order, say, are refused)."""
+        """Whether every step accepts its values (two thresholds in the wrong order, say, are rejected)."""
         try:
             self.chain(setting)
         except ValueError:
@@ -271,7 +272,7 @@ class _Rows:
         self.evaluated: dict[Setting, np.ndarray] = {}
 
     def require(self, settings: list[Setting]) -> None:
-        """Evaluate those of the settings that are allowed and new, in one go: they share the steps before them."""
+        """Evaluate the allowed and new ones of the settings together, so that they share leading steps."""
         new = [setting for setting in settings if setting not in self.evaluated and self.space.allowed(setting)]
         if new:
             self.evaluated.update(zip(new, self.evaluate(new), strict=True))
@@ -284,20 +285,20 @@ class _Rows:
 
 
 def _line(space: _Space, setting: Setting, number: int) -> list[Setting]:
-    """The settings that differ from one in one parameter, in the order of its candidates, itself included."""
+    """Settings that vary one parameter of a setting, in the order of its candidates, itself included."""
     choices = range(len(space.parameters[number].candidates))
     return [(*setting[:number], choice, *setting[number + 1 :]) for choice in choices]
 
 
 def _score(rows: _Rows, setting: Setting, metric: CompetitionMetric, images: np.ndarray) -> float:
-    """Score over some of the images; NaN for a setting that a step refuses."""
+    """Score over some of the images; NaN for a rejected setting."""
     return float(metric.reduce(rows[setting][images])) if setting in rows else math.nan
 
 
 def _descend(
     space: _Space, start: Setting, sweeps: int, rows: _Rows, metric: CompetitionMetric, images: np.ndarray
 ) -> Setting:
-    """Coordinate descent on some of the images; never ends worse than it starts."""
+    """Coordinate descent on some of the images; the result is never worse than the start."""
     present = start
     rows.require([start])
     for _ in range(sweeps):
@@ -308,7 +309,7 @@ def _descend(
             scores = np.array([_score(rows, setting, metric, images) for setting in line])
             scores = np.where(np.isnan(scores), -np.inf, scores if metric.higher_is_better else -scores)
             best = np.flatnonzero(scores == scores.max())
-            # among equals the present value; else the middle one, farthest from where the score falls off
+            # on ties keep the current value, else take the middle one, farthest from where the score drops
             if present[number] not in best:
                 present = line[best[len(best) // 2]]
         if present == before:
@@ -317,5 +318,5 @@ def _descend(
 
 
 def _same(one: object, other: object) -> bool:
-    # 1 == True, but they are not one candidate
+    # 1 == True, but they are different candidates
     return one == other and isinstance(one, bool) == isinstance(other, bool)

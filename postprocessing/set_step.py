@@ -1,4 +1,4 @@
-"""The base of steps that look at all images at once."""
+"""Base class of steps that process all images at once."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -8,16 +8,16 @@ import numpy as np
 
 
 def no_labels() -> dict[str, np.ndarray]:
-    raise ValueError("the labels of the training images are not known here")
+    raise ValueError("training labels are not available here")
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a step over all images may know beside the predictions.
+    """What a dataset step may use besides predictions.
 
     Args:
-        fold_of: fold in which each image was validated; empty for test images, which no model trained on.
-        labels: gives the truth of the step's output for every training image; called when it is needed.
+        fold_of: validation fold of each image; empty for test images, on which no model was trained.
+        labels: function that returns the target of the step's output for every training image.
     """
 
     fold_of: dict[str, int] = field(default_factory=dict)
@@ -25,36 +25,36 @@ class Surroundings:
 
 
 class SetStep(ABC):
-    """One step of `competition.dataset_postprocess`: changes an image-level output of all images together.
+    """A step of `competition.dataset_postprocess`: changes an image-level output of all images together.
 
-    These steps come before `competition.postprocess`, over the out-of-fold images in `search`, `score` and `report`,
-    and over the test images in `submit`. Every constructor argument is kept as an attribute of the same name.
+    These steps run before `competition.postprocess`, on out-of-fold images in `search`, `score` and `report`, and on
+    test images in `submit`. Every constructor argument is stored as an attribute of the same name.
     """
 
     output: str
 
     @abstractmethod
     def __call__(self, probabilities: dict[str, np.ndarray], around: Surroundings) -> dict[str, np.ndarray]:
-        """The output of every image, changed.
+        """Return the changed output of every image.
 
         Args:
-            probabilities: image id -> `(K,)` float32.
+            probabilities: probabilities `(K,)` float32 by image id.
             around: folds and labels.
         """
 
 
 def stacked(probabilities: dict[str, np.ndarray], step: SetStep) -> tuple[list[str], np.ndarray]:
-    """Ids, and the probabilities as `(N, K)` float64.
+    """Stack probabilities: sorted ids, and `(N, K)` float64.
 
     Raises:
-        ValueError: an array that is not image-level, or of another length.
+        ValueError: an array is not image-level or differs in length.
     """
     ids = sorted(probabilities)
     for image_id in ids:
         array = probabilities[image_id]
         if array.ndim != 1 or array.dtype.kind != "f" or array.shape != probabilities[ids[0]].shape:
             raise ValueError(
-                f"{type(step).__name__} wants probabilities (K,) of one length in {step.output!r}; image {image_id!r} "
-                f"has {array.dtype} {array.shape}"
+                f"{type(step).__name__} expects probabilities (K,) of one length in {step.output!r}; image "
+                f"{image_id!r} has {array.dtype} {array.shape}"
             )
     return ids, np.stack([probabilities[image_id] for image_id in ids]).astype(np.float64)

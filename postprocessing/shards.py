@@ -1,7 +1,7 @@
 """Evaluation of many settings of a post-processing chain on many images, in worker processes.
 
-Each worker owns a share of the images: it reads them, keeps them compactly while memory lasts, and turns a list of
-settings into the metric's rows of its images. Settings that begin with the same steps share the results of those.
+Each worker owns a share of the images: it reads them, keeps them compressed while memory lasts, and turns a list of
+settings into the metric rows of its images. Settings that start with the same steps share the results of those.
 """
 
 import math
@@ -24,18 +24,18 @@ from postprocessing.step import Step
 from predictions.quantiser import from_steps, to_steps
 
 Arrays = dict[str, np.ndarray]
-Setting = tuple[int, ...]  # for each tuned parameter the number of its candidate
+Setting = tuple[int, ...]  # index of the candidate of each tuned parameter
 Chain = Callable[[Setting], list[Step]]
 
 
 class Case(NamedTuple):
-    """One image to tune on; both arrays are read when needed, in the process that needs them.
+    """An image to tune on; arrays are read when needed, in the process that needs them.
 
     Attributes:
-        image_id: the image.
-        prediction: reads its probabilities by output name (out of fold, or the score means nothing).
-        truth: reads its target arrays by name.
-        group: images of one group (patient, slide) are put into the same half; None: a group of its own.
+        image_id: image id.
+        prediction: function that reads its probabilities by output name (out of fold, or scores are meaningless).
+        truth: function that reads its target arrays by name.
+        group: name of its group (patient, slide), which stays in one half; None: a group of its own.
     """
 
     image_id: str
@@ -45,12 +45,12 @@ class Case(NamedTuple):
 
 
 class Compact:
-    """An array in a small form that restores it exactly: bits, narrow integers, bytes of a uint8 store, or halves.
+    """A losslessly compressed array: bits, narrow integers, bytes of a uint8 store, or float16.
 
-    Exactly, because a threshold must fall on the same side in the search as in the submission.
+    Lossless, because a threshold must give the same result in the search as in the submission.
 
     Args:
-        array: any array; float32 values k / 255 (a uint8 store) take one byte, 0/1 masks one bit.
+        array: array of any type; float32 values k / 255 (a uint8 store) take one byte, 0/1 masks one bit.
     """
 
     def __init__(self, array: np.ndarray):
@@ -70,7 +70,7 @@ class Compact:
             self.data = array
 
     def restore(self) -> np.ndarray:
-        """The array as it was given."""
+        """Return the original array."""
         if self.form == "bits":
             bits = np.unpackbits(self.data, count=math.prod(self.shape)).reshape(self.shape)
             return bits.view(bool) if self.dtype == bool else bits
@@ -93,15 +93,15 @@ def _to_halves(array: np.ndarray) -> np.ndarray:
 
 
 class Shard:
-    """Some of the images, and the metric's rows for them.
+    """A share of the images, and the metric rows for them.
 
     Args:
-        chain: setting -> its steps; steps that two settings have in common are the same objects.
-        metric: whose rows are wanted.
-        cases: the images.
-        memory: bytes of images that may be kept; those beyond are read anew for every list of settings.
-        making: how many of the first steps make the prediction of what is read (a blend of members). Behind them it is
-            0 where the truth says that pixels do not count.
+        chain: function from a setting to its steps; equal steps of two settings are the same object.
+        metric: metric whose rows are computed.
+        cases: images.
+        memory: bytes of images to keep; images beyond are read again for every list of settings.
+        making: number of leading steps that make the prediction from what is read (a blend of members). After them void
+            pixels of the target are set to 0.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Shard:
     def _evaluate(self, case: Case, chains: list[list[Step]]) -> np.ndarray:
         prediction, truth = self._read(case)
         rows = []
-        # what each step of the last chain gave: what the next chain has in common with it is not repeated
+        # results of the steps of the last chain; leading steps shared with the next chain are not repeated
         done: list[tuple[Step, Arrays]] = []
         for chain in chains:
             shared = next((i for i, step in enumerate(chain) if i >= len(done) or done[i][0] is not step), len(chain))
@@ -165,15 +165,15 @@ def evaluators(
     memory: int,
     making: int = 0,
 ) -> Iterator[Callable[[list[Setting]], np.ndarray]]:
-    """Workers for the time of a `with` block.
+    """Start workers for the duration of a `with` block.
 
     Args:
-        chain: setting -> its steps.
-        metric: whose rows are wanted.
-        cases: all images, dealt out to the workers.
-        processes: workers; None: one per CPU this process may use. 1 works in this process.
-        memory: bytes of images that may be kept, all workers together.
-        making: how many of the first steps make the prediction; see `Shard`.
+        chain: function from a setting to its steps.
+        metric: metric whose rows are computed.
+        cases: all images, distributed to the workers.
+        processes: number of workers (default: one per available CPU). 1 works in this process.
+        memory: bytes of images to keep, over all workers.
+        making: number of leading steps that make the prediction; see `Shard`.
 
     Yields:
         A function from a list of settings to their rows `(settings, N, F)` in the order of `cases`.
@@ -181,7 +181,7 @@ def evaluators(
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     processes = max(1, min(available if processes is None else processes, len(cases)))
     if "fork" not in multiprocessing.get_all_start_methods():
-        processes = 1  # readers need not be picklable, so only a fork can hand them over
+        processes = 1  # readers need not be picklable, so workers must be forked
     from tqdm import tqdm
 
     with tqdm(desc="search", unit=" images", disable=None) as bar:
@@ -202,7 +202,7 @@ def evaluators(
 
             def evaluate(settings: list[Setting]) -> np.ndarray:
                 for pipe in pipes:
-                    with suppress(ConnectionError):  # a dead worker is told of when its rows are missing
+                    with suppress(ConnectionError):  # a dead worker is reported when its rows are missing
                         pipe.send(settings)
                 for number, (worker, pipe) in enumerate(zip(workers, pipes, strict=True)):
                     part = _receive(worker, pipe)
@@ -222,10 +222,10 @@ def evaluators(
 
 
 def _work(shard: Shard, pipe: Connection, others: list[Connection]) -> None:
-    """A worker's life: settings in, rows or the error out, until the parent closes its end or is gone."""
-    for other in others:  # the parent's ends, inherited: while one is open here, its end would go unnoticed
+    """Worker loop: receive settings, send rows or the error, until the parent closes its end or exits."""
+    for other in others:  # inherited ends of the parent: while one is open, its exit would go unnoticed
         other.close()
-    cv2.setNumThreads(0)  # there is a process per CPU already, and OpenCV's threads do not survive a fork
+    cv2.setNumThreads(0)  # one process per CPU already, and OpenCV threads do not survive a fork
     while True:
         try:
             settings = pipe.recv()
@@ -238,7 +238,7 @@ def _work(shard: Shard, pipe: Connection, others: list[Connection]) -> None:
 
 
 def _portable(error: Exception) -> Exception:
-    """The error with its traceback as a note; as a RuntimeError where it does not survive pickling."""
+    """The error with its traceback as a note; as a RuntimeError if it cannot be pickled."""
     error.add_note(f"in a worker:\n{traceback.format_exc()}")
     try:
         return pickle.loads(pickle.dumps(error))
@@ -252,8 +252,8 @@ def _receive(worker: BaseProcess, pipe: Connection) -> np.ndarray:
     except (EOFError, ConnectionError):
         worker.join()
         raise RuntimeError(
-            f"search: a worker ended with exit code {worker.exitcode} (-9: killed, as a rule for lack of memory); "
-            "give fewer processes or less memory"
+            f"search: a worker exited with code {worker.exitcode} (-9: killed, usually out of memory); use fewer "
+            "processes or less memory"
         ) from None
     if isinstance(answer, Exception):
         raise answer

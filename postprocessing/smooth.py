@@ -1,4 +1,4 @@
-"""Smoother outlines."""
+"""Smoothing of masks and probabilities."""
 
 from typing import Literal, get_args
 
@@ -11,16 +11,16 @@ Operation = Literal["open", "close", "median", "gaussian"]
 
 
 class Smooth(Step):
-    """Smooth masks, or the probabilities that masks will be made of.
+    """Smooth masks, or probabilities before the threshold.
 
-    `open` takes away what a disc does not fit into, `close` fills what it does not fit into from outside; `median` lets
-    the majority in a square decide; `gaussian` blurs probabilities.
+    `open` removes what a disc does not fit into, `close` fills gaps that it does not fit into; `median` takes the
+    majority in a square; `gaussian` blurs probabilities.
 
     Args:
-        operation: see above; `open`, `close` and `median` for masks `(C, H, W)` bool, `gaussian` for probabilities.
-        radius: of the disc, in pixels; half a side of the median's square; the blur's standard deviation. 0 does
+        operation: `open`, `close` or `median` for bool masks `(C, H, W)`, `gaussian` for probabilities.
+        radius: radius of the disc in pixels; half side of the median square; standard deviation of the blur. 0 does
             nothing.
-        output: what is smoothed.
+        output: name of the mask or probabilities.
 
     Example:
         >>> import numpy as np
@@ -36,8 +36,8 @@ class Smooth(Step):
     def __init__(self, operation: Operation = "open", radius: int = 2, output: str = "mask") -> None:
         if operation not in get_args(Operation) or radius < 0:
             raise ValueError(
-                f"Smooth: operation {operation!r} with radius {radius}, expected one of "
-                f"{', '.join(get_args(Operation))} and 0 or more"
+                f"Smooth: operation is {operation!r}, radius {radius}; expected one of "
+                f"{', '.join(get_args(Operation))}, radius 0 or more"
             )
         self.operation, self.radius, self.output = operation, radius, output
 
@@ -47,7 +47,7 @@ class Smooth(Step):
         if array.ndim != 3 or array.dtype.kind != wanted:
             kinds = {"f": "probabilities", "b": "a bool mask"}
             raise ValueError(
-                f"Smooth {self.operation} wants {kinds[wanted]} (C, H, W) in {self.output!r}, got {array.dtype} "
+                f"Smooth {self.operation} expects {kinds[wanted]} (C, H, W) in {self.output!r}, got {array.dtype} "
                 f"{array.shape}"
             )
         if not self.radius:
@@ -63,7 +63,7 @@ class Smooth(Step):
             return share > 0.5
         distance = np.arange(-self.radius, self.radius + 1)
         disc = (distance[:, None] ** 2 + distance**2 <= self.radius**2).astype(np.uint8)
-        # what lies outside the image neither erodes nor grows
+        # pixels outside the image neither erode nor grow
         kind = cv2.MORPH_OPEN if self.operation == "open" else cv2.MORPH_CLOSE
         return cv2.morphologyEx(mask, kind, disc) > 0
 

@@ -1,4 +1,4 @@
-"""From probabilities to a mask."""
+"""Masks from probabilities."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ from postprocessing.step import Step, named
 
 
 class Threshold(Step):
-    """Mask = probability > value.
+    """Convert probabilities to a mask: probability > value.
 
     Args:
-        value: one threshold, or one per channel.
-        output: probabilities to threshold, `(C, H, W)` or `(C,)`.
-        result: name of the bool mask. By default it takes the place of the probabilities, so that metrics, submissions
-            and further steps find the mask under the name that the output has everywhere else.
+        value: threshold, or one per channel.
+        output: name of the probabilities, `(C, H, W)` or `(C,)`.
+        result: name of the bool mask (default: replaces `output`, so that metrics, submissions and further steps find
+            the mask under the usual name).
 
     Example:
         >>> import numpy as np
@@ -30,19 +30,19 @@ class Threshold(Step):
         probabilities = named(prediction, self.output, self)
         if probabilities.dtype.kind != "f":
             raise ValueError(
-                f"Threshold wants probabilities, {self.output!r} is {probabilities.dtype}: is it a mask already?"
+                f"Threshold expects probabilities, {self.output!r} is {probabilities.dtype}; is it a mask already?"
             )
         value = np.asarray(self.value, np.float32)
         if value.ndim:
             if len(value) != len(probabilities):
                 raise ValueError(
-                    f"Threshold has {len(value)} values for the {len(probabilities)} channels of {self.output!r}"
+                    f"Threshold has {len(value)} values, expected {len(probabilities)}, the channels of {self.output!r}"
                 )
             value = value.reshape(-1, *[1] * (probabilities.ndim - 1))
         return prediction | {self.result or self.output: probabilities > value}
 
     def search_space(self) -> dict[str, list]:
-        """The threshold; each of several by itself."""
+        """Thresholds, each on its own."""
         shares = [round(0.05 * n, 2) for n in range(2, 19)]
         if not isinstance(self.value, list):
             return {"value": shares}

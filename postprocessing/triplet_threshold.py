@@ -1,4 +1,4 @@
-"""Is there anything at all, and if so where: two thresholds and an area."""
+"""Triplet threshold: a high threshold and an area decide whether, a low threshold where."""
 
 import numpy as np
 
@@ -6,23 +6,23 @@ from postprocessing.step import Step, named
 
 
 class TripletThreshold(Step):
-    """Mask = probability > `bottom`, if at least `area` pixels lie above `top`; else nothing.
+    """Mask of probability > `bottom` if at least `area` pixels are above `top`, else empty.
 
     SIIM-ACR 2019, 1st place: (0.75, 2000, 0.3) was best in cross-validation, (0.7, 600, 0.3) on the leaderboard, both
-    on 1024 x 1024 pixels. A high threshold decides whether there is a mask, a low one how large it is. Each channel is
-    decided on its own.
+    on 1024 x 1024 pixels. A high threshold decides whether there is a mask, a low one how large it is. Channels are
+    independent.
 
     Args:
-        top: what a pixel must exceed to count as sure.
-        area: sure pixels that make a channel positive; 0 or 1 ask for any.
-        bottom: what a pixel of a positive channel must exceed to belong to the mask.
-        at: side of the square picture that `area` was counted on; it is then scaled to each image. None: pixels of the
-            image itself.
-        output: probabilities `(C, H, W)`.
-        result: name of the bool mask; by default it takes the place of the probabilities.
+        top: threshold above which a pixel is certain.
+        area: number of certain pixels that makes a channel positive; 0 or 1 for any.
+        bottom: threshold of the mask in a positive channel.
+        at: side of the square image that `area` refers to; it is then scaled to each image. None: pixels of the image
+            itself.
+        output: name of the probabilities `(C, H, W)`.
+        result: name of the bool mask (default: replaces `output`).
 
     Raises:
-        ValueError: a bottom above the top, an area below 0.
+        ValueError: `bottom` is above `top`, or `area` below 0.
 
     Example:
         >>> import numpy as np
@@ -46,7 +46,7 @@ class TripletThreshold(Step):
         if not 0 <= bottom <= top <= 1:
             raise ValueError(f"TripletThreshold: bottom {bottom} and top {top}, expected 0 <= bottom <= top <= 1")
         if area < 0 or (at is not None and at < 1):
-            raise ValueError(f"TripletThreshold: area {area} and at {at}, expected 0 or more and 1 or more")
+            raise ValueError(f"TripletThreshold: area {area} and at {at}, expected area 0 or more, at 1 or more")
         self.top, self.area, self.bottom, self.at = top, area, bottom, at
         self.output, self.result = output, result
 
@@ -54,7 +54,7 @@ class TripletThreshold(Step):
         probabilities = named(prediction, self.output, self)
         if probabilities.dtype.kind != "f" or probabilities.ndim < 3:
             raise ValueError(
-                f"TripletThreshold wants probabilities (C, H, W) in {self.output!r}, got {probabilities.dtype} "
+                f"TripletThreshold expects probabilities (C, H, W) in {self.output!r}, got {probabilities.dtype} "
                 f"{probabilities.shape}"
             )
         axes = tuple(range(1, probabilities.ndim))

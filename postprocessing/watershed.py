@@ -1,4 +1,4 @@
-"""Separate touching objects by watershed on body and border."""
+"""Separation of touching objects by a watershed on body and border."""
 
 import cv2
 import numpy as np
@@ -10,22 +10,22 @@ from predictions.quantiser import to_steps
 
 
 class Watershed(Step):
-    """Instances from the probabilities of bodies and of touching borders.
+    """Instances from probabilities of bodies and of touching borders.
 
-    Seeds are the components (joined by edges and corners) of body · (1 − border) > `seed_threshold`; they grow
+    Seeds are the components (joined by edges and corners) of body · (1 − border) > `seed_threshold`; they are flooded
     downhill over −body inside body > `mask_threshold` (2018 Data Science Bowl, 1st place, topcoders).
 
     Args:
         body: name of the body probabilities `(1, H, W)`.
-        border: name of the border probabilities `(1, H, W)`; null takes seeds from the body alone.
-        seed_threshold: lower bound of body · (1 − border) inside a seed.
-        mask_threshold: lower bound of body inside an object.
-        min_seed_size: seeds of fewer pixels are dropped.
-        keep_unseeded: a piece of the mask without any seed is an object of its own instead of lost.
-        line: leave a line of background between objects that touch.
-        grow: pixels by which objects grow in the end where body > `grow_above`; 0: they do not. The 1st place seeded
-            at 0.5, flooded above 70 / 255, and dilated by 7 x 7 pixels, which is 3 to each side, above 90 / 255.
-        grow_above: see there.
+        border: name of the border probabilities `(1, H, W)`; null: seeds from the body alone.
+        seed_threshold: threshold of body · (1 − border) for seeds.
+        mask_threshold: threshold of body for objects.
+        min_seed_size: smallest seed to keep, in pixels.
+        keep_unseeded: whether a component of the mask without a seed becomes an object instead of being lost.
+        line: whether to leave a line of background between touching objects.
+        grow: pixels by which objects finally grow where body > `grow_above` (default: 0). The 1st place seeded at 0.5,
+            flooded above 70 / 255, and dilated by 7 x 7 pixels, which is 3 to each side, above 90 / 255.
+        grow_above: threshold of body for `grow`.
         result: name of the ids `(H, W)` int32.
 
     Example:
@@ -71,7 +71,7 @@ class Watershed(Step):
             seeds = np.where(seeded[pieces], seeds, pieces + seeds.max())
         if not seeds.any():
             return prediction | {self.result: np.zeros(body.shape, np.int32)}
-        # Bytes flood several times faster than floats, and hold all that a uint8 store knows.
+        # Bytes flood several times faster than floats, and represent a uint8 store exactly.
         height = to_steps(1 - body)
         ids = flood(height, seeds, pieces, self.line)
         if self.grow:
@@ -79,7 +79,7 @@ class Watershed(Step):
         return prediction | {self.result: ids.astype(np.int32, copy=False)}
 
     def _grown(self, ids: np.ndarray) -> np.ndarray:
-        """The nearest object within reach; the lines between objects stay."""
+        """Extend objects to pixels within reach; lines between objects stay."""
         from skimage.segmentation import expand_labels
 
         grown = expand_labels(ids, self.grow)
@@ -100,16 +100,16 @@ class Watershed(Step):
 
 
 def flood(height: np.ndarray, seeds: np.ndarray, pieces: np.ndarray, line: bool = False) -> np.ndarray:
-    """The watershed of every piece of a mask, ids `(H, W)` int32; a piece without a seed becomes 0.
+    """Watershed of every component of a mask, ids `(H, W)` int32; components without a seed become 0.
 
-    A piece with one seed belongs to it whatever the heights, so only pieces with several are flooded: in a picture of
+    A component with one seed belongs to it whatever the heights, so only those with several are flooded; in an image of
     cells most have one.
 
     Args:
-        height: `(H, W)`, lowest first. Bytes are fast.
-        seeds: ids `(H, W)`; two seeds may share an id.
-        pieces: components of the mask joined by edges, ids `(H, W)` from 1.
-        line: leave a line of 0 where two seeds meet.
+        height: heights `(H, W)`, flooded from the lowest; bytes are fast.
+        seeds: seed ids `(H, W)`; two seeds may share an id.
+        pieces: ids of the components of the mask joined by edges `(H, W)`, from 1.
+        line: whether to leave a line of 0 where two seeds meet.
     """
     places = np.flatnonzero(seeds)
     owners, ids = pieces.ravel()[places], seeds.ravel()[places]
@@ -120,11 +120,11 @@ def flood(height: np.ndarray, seeds: np.ndarray, pieces: np.ndarray, line: bool 
     several[0] = seed[0] = 0
     result = np.where(several, 0, seed).astype(np.int32).take(pieces)
     if several.any():
-        from skimage.segmentation import watershed  # half a second, which few verbs need
+        from skimage.segmentation import watershed  # takes half a second, few verbs need it
 
         contested = several.take(pieces)
         rows, columns = (np.flatnonzero(contested.any(axis)) for axis in (1, 0))
         box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        # seeds outside the mask of a watershed are left out of it
+        # watershed ignores seeds outside its mask
         result[box] += watershed(height[box], seeds[box], mask=contested[box], watershed_line=line).astype(np.int32)
     return result

@@ -217,7 +217,7 @@ def test_what_was_made_from_predictions_is_as_old_as_they_are(here, capsys):
         cli.main(["compare", "runs/ens"])
     predict(RunFolder("runs/a/fold0"))
     for path in ("runs/ens", "runs/s"):
-        with pytest.raises((SystemExit, ValueError), match=r"from .*runs/a/fold0/predictions/val, which have been"):
+        with pytest.raises((SystemExit, ValueError), match=r"from .*runs/a/fold0/predictions/val, which have changed"):
             cli.main(["score", path])
     run("ensemble")
     cli.main(["score", "runs/ens"])
@@ -301,7 +301,7 @@ def test_a_searched_chain_of_another_configured_one_is_refused(here, verb):
         # What is given on the command line takes the place of both.
         run("score", "--competition.postprocess", '[{"class_path": "postprocessing.Threshold"}]')
         Path("runs/a/searched.yaml").unlink()
-        assert "another chain" not in refused(verb), "FillHoles wants a mask, not probabilities"
+        assert "another chain" not in refused(verb), "FillHoles expects a mask, not probabilities"
 
 
 def test_what_else_has_changed_since_a_search_is_said(here, capsys):

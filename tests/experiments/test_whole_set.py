@@ -125,6 +125,6 @@ def test_the_labels_of_the_training_images_are_read(here, capsys):
 def test_a_step_that_does_not_fit_names_the_key(here):
     wrong = '[{"class_path": "postprocessing.EqualizeCounts", "init_args": {"shares": [1, 1]}}]'
     with pytest.raises(
-        SystemExit, match=r"error: competition\.dataset_postprocess: EqualizeCounts: 2 shares for the 3 classes"
+        SystemExit, match=r"error: competition\.dataset_postprocess: EqualizeCounts: shares has 2 values, expected 3"
     ):
         cli.main(["score", "runs/a", "--competition.dataset_postprocess", wrong])

@@ -92,9 +92,9 @@ def test_an_area_for_each_channel():
 def test_wrong_numbers_of_areas_are_refused():
     with pytest.raises(ValueError, match=r"\[5, -1\]"):
         MinimumArea([5, -1])
-    with pytest.raises(ValueError, match="3 values of pixels for 2 channels"):
+    with pytest.raises(ValueError, match="pixels has 3 values, expected 2"):
         MinimumArea([1, 2, 3])({"mask": np.zeros((2, 4, 4), bool)})
-    with pytest.raises(ValueError, match="holds instances: give one"):
+    with pytest.raises(ValueError, match="has instances; give one"):
         MinimumArea([1], "mask")({"mask": np.zeros((4, 4), np.int32)})
 
 

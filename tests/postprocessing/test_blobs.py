@@ -39,7 +39,7 @@ def test_sizes_and_places_follow_the_spacing():
 
 
 def test_masks_are_refused():
-    with pytest.raises(ValueError, match="wants probabilities"):
+    with pytest.raises(ValueError, match="expects probabilities"):
         Blobs()({"mask": np.zeros((1, 8, 8), bool)})
 
 

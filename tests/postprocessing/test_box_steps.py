@@ -21,7 +21,7 @@ def test_weak_boxes_go():
     assert after(MinimumScore(0.15))[:, 4].tolist() == pytest.approx([0.9, 0.8, 0.7])
     assert len(after(MinimumScore([0.85, 0.0]))) == 2
     assert len(after(MinimumScore(0.9))) == 0  # not above it
-    with pytest.raises(ValueError, match="has 1 values, but a box has the label 1"):
+    with pytest.raises(ValueError, match="has 1 values, but a box has label 1"):
         after(MinimumScore([0.5]))
 
 
@@ -49,14 +49,14 @@ def test_a_classifier_weighs_the_scores():
     found = after(MultiplyScores(), label=np.array([0.5, 1.0], np.float32))
     assert sorted(found[:, 4]) == pytest.approx([0.05, 0.4, 0.45, 0.7])
     np.testing.assert_allclose(after(MultiplyScores(power=0), label=np.array([0.5], np.float32)), BOXES, rtol=1e-6)
-    with pytest.raises(ValueError, match="1 probabilities|2 probabilities, but a box has the label 2"):
+    with pytest.raises(ValueError, match="has 1 probabilities|has 2 probabilities, but a box has label 2"):
         after(MultiplyScores(), BOXES + [0, 0, 0, 0, 0, 1], label=np.array([0.5, 1.0], np.float32))
 
 
 def test_wrong_boxes_name_the_step():
     with pytest.raises(ValueError, match="ShrinkBoxes: 'boxes': boxes are"):
         after(ShrinkBoxes(), np.zeros((2, 5)))
-    with pytest.raises(ValueError, match="ShrinkBoxes wants 'boxes'"):
+    with pytest.raises(ValueError, match="ShrinkBoxes requires 'boxes'"):
         ShrinkBoxes()({"mask": np.zeros((1, 2, 2))})
 
 

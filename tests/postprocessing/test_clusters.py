@@ -87,12 +87,12 @@ def test_every_candidate_of_the_search_works():
 @pytest.mark.parametrize(
     ("settings", "array", "message"),
     [
-        ({"spacing": [1.0, 1.0]}, TOUCHING, "expected a distance above 0 for each axis"),
+        ({"spacing": [1.0, 1.0]}, TOUCHING, "expected one number above 0 per axis"),
         ({"connectivity": 7}, TOUCHING, "expected 6, 18 or 26"),
         ({"min_size": -1}, TOUCHING, "min_size is -1"),
         ({}, TOUCHING > 0.5, "got bool"),
-        ({}, np.stack([TOUCHING] * 2), "3 dimensions"),
-        ({"connectivity": 8}, TOUCHING, "2 dimensions"),
+        ({}, np.stack([TOUCHING] * 2), "3-D probabilities"),
+        ({"connectivity": 8}, TOUCHING, "2-D probabilities"),
     ],
 )
 def test_wrong_kinds_are_told(settings, array, message):

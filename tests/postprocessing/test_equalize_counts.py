@@ -74,7 +74,7 @@ def test_the_order_of_twenty_thousand_images_stays():
 def test_it_is_told_what_was_done():
     given = predictions(100, 4, skew=3)
     before = np.bincount(np.stack(list(given.values())).argmax(1), minlength=4)
-    message = rf"the 4 classes of 'label' had {before.min()} to {before.max()} of 100 images and have 25 to 25 now; \d+"
+    message = rf"the 4 classes of 'label' had {before.min()} to {before.max()} of 100 images and now have 25 to 25; \d+"
     with pytest.warns(UserWarning, match=message):
         EqualizeCounts()(given, NOWHERE)
 
@@ -96,7 +96,7 @@ def test_a_class_that_there_is_nothing_of(method):
 
 def test_probabilities_that_are_no_numbers_name_the_image():
     given = predictions(10, 3) | {"000007": np.array([0.1, np.nan, 0.2], np.float32)}
-    with pytest.raises(ValueError, match="image '000007' has probabilities in 'label' that are no numbers"):
+    with pytest.raises(ValueError, match="image '000007' has probabilities in 'label' that are not finite"):
         EqualizeCounts()(given, NOWHERE)
 
 

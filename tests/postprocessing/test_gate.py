@@ -59,13 +59,13 @@ def test_what_search_tries():
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match=r"Gate wants probabilities \(1,\) or \(1,\) in 'empty', got float32 \(2,\)"):
+    with pytest.raises(ValueError, match=r"Gate expects probabilities \(1,\) or \(1,\) in 'empty', got float32 \(2,\)"):
         Gate("empty")(prediction(0.5) | {"empty": np.zeros(2, np.float32)})
-    with pytest.raises(ValueError, match="put it before Threshold"):
+    with pytest.raises(ValueError, match="put Gate before Threshold"):
         Gate("empty", how="weigh")(Threshold(0.5)(prediction(0.5)))
-    with pytest.raises(ValueError, match="Gate wants 'empty'"):
+    with pytest.raises(ValueError, match="Gate requires 'empty'"):
         Gate("empty")({"mask": np.zeros((1, 2, 2), bool)})
-    with pytest.raises(ValueError, match="says is empty or present"):
+    with pytest.raises(ValueError, match="expected empty or present"):
         Gate("empty", says="maybe")
 
 
@@ -81,9 +81,9 @@ def test_a_product_of_probabilities_is_one(score, says):
 @pytest.mark.parametrize("score", [-0.2, 1.2, np.nan])
 def test_what_is_no_probability_is_not_multiplied_by(score):
     given = {"mask": np.ones((1, 2, 2), np.float32), "score": np.array([score], np.float32)}
-    with pytest.raises(ValueError, match="Gate multiplies by 'score', which is no probability"):
+    with pytest.raises(ValueError, match="Gate multiplies by 'score', which is not a probability"):
         Gate("score", how="weigh")(given)
     given["boxes"] = np.array([[0, 0, 8, 8, 0.5, 0]], np.float32)
     for says in (given["score"], np.append(given["score"], 0.5)):
-        with pytest.raises(ValueError, match="MultiplyScores multiplies by 'score', which is no probability"):
+        with pytest.raises(ValueError, match="MultiplyScores multiplies by 'score', which is not a probability"):
             MultiplyScores("score")(given | {"score": says})

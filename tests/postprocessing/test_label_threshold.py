@@ -35,11 +35,11 @@ def test_cut_points_of_a_regression(grade):
     ("step", "array", "message"),
     [
         (LabelThreshold(), np.ones((1, 4, 4), np.float32), r"float32 \(1, 4, 4\)"),
-        (LabelThreshold(), np.ones(3, bool), "is it decided already"),
-        (LabelThreshold([0.1, 0.2]), np.ones(3, np.float32), "2 values for the 3 classes"),
+        (LabelThreshold(), np.ones(3, bool), "is it thresholded already"),
+        (LabelThreshold([0.1, 0.2]), np.ones(3, np.float32), "2 values, expected 3"),
         (LabelThreshold([0.1, 0.2], best=True), np.ones(1, np.float32), "cut points of one output"),
-        (LabelThreshold(output="tags"), np.ones(3, np.float32), r"wants 'tags'.*\['label'\]"),
-        (ArgMax(), np.ones(3, bool), r"ArgMax wants probabilities.*bool \(3,\)"),
+        (LabelThreshold(output="tags"), np.ones(3, np.float32), r"requires 'tags'.*\['label'\]"),
+        (ArgMax(), np.ones(3, bool), r"ArgMax expects probabilities.*bool \(3,\)"),
         (ArgMax(), np.ones((3, 4), np.float32), r"float32 \(3, 4\)"),
     ],
 )

@@ -83,7 +83,7 @@ def test_shares_that_are_not_equal():
 def test_what_cannot_be_equal_is_refused():
     with pytest.raises(ValueError, match="2 images for 6 classes"):
         EqualizeCounts()(dict(list(skewed()[1].items())[:2]), NOWHERE)
-    with pytest.raises(ValueError, match="2 shares for the 6 classes"):
+    with pytest.raises(ValueError, match="shares has 2 values, expected 6"):
         EqualizeCounts(shares=[1, 1])(skewed()[1], NOWHERE)
     with pytest.raises(ValueError, match="image 'b' has float32"):
         EqualizeCounts()({"a": np.zeros(2, np.float32), "b": np.zeros((2, 2), np.float32)}, NOWHERE)
@@ -106,7 +106,7 @@ def test_shares_of_the_training_set_are_matched():
     np.testing.assert_array_equal(
         np.stack(list(MatchPrior()(given, Surroundings(labels=lambda: single)).values())).sum(0), [25] * 4
     )
-    with pytest.raises(ValueError, match="2 shares for the 4 classes"):
+    with pytest.raises(ValueError, match="2 shares, expected 4"):
         MatchPrior(shares=[0.5, 0.5])(given, NOWHERE)
 
 

@@ -70,9 +70,9 @@ def test_each_class_has_an_area_of_its_own():
     assert set(step.search_space()) == {"pixels[0]", "pixels[1]"}
     assert step.replaced(**{"pixels[1]": 10})({"mask": mask})["mask"].all() == mask.all()
     assert not MinimumArea([20, 30], total=True)({"mask": mask})["mask"][1].any()
-    with pytest.raises(ValueError, match="2 values of pixels for 1 channels"):
+    with pytest.raises(ValueError, match="pixels has 2 values, expected 1"):
         step(one(mask[0]))
-    with pytest.raises(ValueError, match="holds instances: give one"):
+    with pytest.raises(ValueError, match="has instances; give one"):
         MinimumArea([20], output="instances")({"instances": np.zeros((3, 3), np.int32)})
 
 
@@ -195,11 +195,11 @@ def test_smoothing():
     np.testing.assert_array_equal(Smooth("open", 3)(one(edge))["mask"][0], edge)
     blurred = Smooth("gaussian", 2)(one(mask.astype(np.float32)))["mask"]
     assert 0 < blurred.min() + 0.1 < blurred.max()
-    with pytest.raises(ValueError, match="wants probabilities"):
+    with pytest.raises(ValueError, match="expects probabilities"):
         Smooth("gaussian")(one(mask))
-    with pytest.raises(ValueError, match="wants a bool mask"):
+    with pytest.raises(ValueError, match="expects a bool mask"):
         Smooth("open")(one(mask.astype(np.float32)))
-    with pytest.raises(ValueError, match="operation 'shrink'"):
+    with pytest.raises(ValueError, match="operation is 'shrink'"):
         Smooth("shrink")
 
 

@@ -142,6 +142,6 @@ def test_a_killed_worker_is_an_error_not_a_wait():
     killed = Killed(os.getpid())
     with (
         evaluators(lambda setting: [killed], Sums(), cases(4), 2, 1 << 20) as evaluate,
-        pytest.raises(RuntimeError, match="a worker ended with exit code 9"),
+        pytest.raises(RuntimeError, match="a worker exited with code 9"),
     ):
         evaluate([()])

@@ -42,11 +42,11 @@ def test_radius_zero_and_constants_change_nothing(operation):
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="operation 'blur'"):
+    with pytest.raises(ValueError, match="operation is 'blur'"):
         Smooth("blur")
     with pytest.raises(ValueError, match="radius -1"):
         Smooth(radius=-1)
-    with pytest.raises(ValueError, match="gaussian wants probabilities"):
+    with pytest.raises(ValueError, match="gaussian expects probabilities"):
         Smooth("gaussian")({"mask": np.zeros((1, 4, 4), bool)})
-    with pytest.raises(ValueError, match="open wants a bool mask"):
+    with pytest.raises(ValueError, match="open expects a bool mask"):
         Smooth("open")({"mask": np.zeros((1, 4, 4), np.float32)})

@@ -104,15 +104,15 @@ def test_every_step_but_filling_holes_can_be_tuned():
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        (Threshold(output="msk"), r"Threshold wants 'msk', the prediction holds \['body', 'border'"),
-        (Threshold(output="ready"), "'ready' is bool: is it a mask already"),
-        (Threshold([0.1, 0.2]), "2 values for the 1 channels of 'mask'"),
-        (ConnectedComponents(), "'mask' is float32: add postprocessing.Threshold before"),
+        (Threshold(output="msk"), r"Threshold requires 'msk', the prediction has \['body', 'border'"),
+        (Threshold(output="ready"), "'ready' is bool; is it a mask already"),
+        (Threshold([0.1, 0.2]), "2 values, expected 1, the channels of 'mask'"),
+        (ConnectedComponents(), "'mask' is float32; add postprocessing.Threshold before"),
         (ConnectedComponents("instances"), "'instances' is int32"),
-        (MinimumArea(3), "'mask' holds float32: add postprocessing.Threshold before"),
-        (FillHoles(), "'mask' holds float32"),
-        (Watershed(border="boarder"), "Watershed wants 'boarder'"),
-        (Watershed(body="ready"), "wants probabilities in 'ready', got bool"),
+        (MinimumArea(3), "'mask' is float32; add postprocessing.Threshold before"),
+        (FillHoles(), "'mask' is float32"),
+        (Watershed(border="boarder"), "Watershed requires 'boarder'"),
+        (Watershed(body="ready"), "expects probabilities in 'ready', got bool"),
     ],
 )
 def test_wrong_chains_are_told(step, message):

@@ -107,11 +107,11 @@ def test_submission_round_trip_in_the_samples_order(tmp_path, sample):
     ("rows", "message"),
     [
         ("002,1 1\n", "missing"),
-        ("NA,\n002,1 1\n", "stands where"),
-        ("002,1 1\nNA,\nzz,\n", "not in it"),
-        ("002,1 1\nNA,\n002,3 1\n", "comes up again"),
+        ("NA,\n002,1 1\n", "as in the sample"),
+        ("002,1 1\nNA,\nzz,\n", "not in the sample"),
+        ("002,1 1\nNA,\n002,3 1\n", "is repeated"),
         ("002,1 2\n002,2 1\nNA,\n", "overlaps"),
-        ("002,16 2\nNA,\n", "past the last"),
+        ("002,16 2\nNA,\n", "exceeds the mask"),
     ],
 )
 def test_wrong_submissions_are_refused(tmp_path, sample, rows, message):
