@@ -1,4 +1,4 @@
-"""The prediction store: arrays of every image on disk, between the network and everything after it."""
+"""Prediction store: arrays of every image on disk, between the network and all later steps."""
 
 from predictions.store import PredictionStore
 

@@ -1,4 +1,4 @@
-"""One image's file of a prediction store, while it is written."""
+"""Writer of one image's file in a prediction store."""
 
 import contextlib
 import io
@@ -17,13 +17,13 @@ STRIP_ROWS = 256
 
 
 class PredictionFile:
-    """Takes whole arrays, or maps strip by strip, within `with`; appears under its name at its end, or not at all.
+    """Write whole arrays, or maps strip by strip, within `with`; the file appears complete at the end, or not at all.
 
     Args:
-        path: the file.
-        image_id: kept in it.
-        dtype: `uint8` keeps maps `(C, H, W)` with values in 0..1 in steps of 1/255, and other floats (image-level
-            outputs, boxes, embeddings) as float32; `float16` and `float32` keep all floats so.
+        path: path of the file.
+        image_id: image id, stored in the file.
+        dtype: `uint8` stores maps `(C, H, W)` with values in 0..1 in steps of 1/255, and other floats (image-level
+            outputs, boxes, embeddings) as float32; `float16` and `float32` store all floats in that type.
     """
 
     def __init__(self, path: Path, image_id: str, dtype: Stored = "uint8") -> None:
@@ -39,18 +39,18 @@ class PredictionFile:
         """Add the next rows of a map.
 
         Args:
-            name: of the output.
-            rows: `(C, rows, W)` float; from top to bottom.
-            unit: whether the map's values lie in 0..1, and `uint8` may keep them.
+            name: name of the output.
+            rows: rows `(C, rows, W)` float, from top to bottom.
+            unit: whether values of the map are in 0..1, so that `uint8` can store them.
 
         Raises:
-            ValueError: values that are no numbers, of which bytes would make a 0; names image and map.
+            ValueError: NaN or infinite values, which bytes would turn into 0; names image and map.
         """
         scale = float(STEPS) if unit and self.dtype == "uint8" else None
         if scale and not np.isfinite(rows.sum()):
             raise ValueError(
-                f"output {name!r} of image {self.image_id!r} holds NaN or infinite values, and the network gives them; "
-                "predict with another checkpoint"
+                f"output {name!r} of image {self.image_id!r} from the network has NaN or infinite values; predict with "
+                "another checkpoint"
             )
         stored = to_steps(rows) if scale else rows.astype("float32" if self.dtype == "uint8" else self.dtype)
         if name not in self._header:
@@ -68,7 +68,7 @@ class PredictionFile:
             self._waiting[name] = [joined[:, whole:].copy()]
 
     def add(self, name: str, array: np.ndarray) -> None:
-        """Add a whole array of any rank and type."""
+        """Add an array of any rank and type."""
         stored, scale = stored_as(np.asarray(array), self.dtype)
         shape = list(stored.shape)
         self._header[name] = {"shape": shape, "dtype": str(stored.dtype), "scale": scale, "strips": 0}
@@ -83,11 +83,11 @@ class PredictionFile:
             self.add_rows(name, np.zeros((shape[0], height, shape[2]), np.float32), unit=True)
 
     def discard(self) -> None:
-        """Let nothing appear at the end."""
+        """Discard the file instead of publishing it."""
         self._discarded = True
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every array by name; of maps so far."""
+        """Shape of every array by name; of maps as written so far."""
         return {name: tuple(entry["shape"]) for name, entry in self._header.items()}
 
     def __enter__(self) -> Self:
@@ -110,7 +110,7 @@ class PredictionFile:
                 self._add_strip(name, np.concatenate(waiting, axis=1))
         self._zip.writestr("header.json", json.dumps({"image_id": self.image_id, "arrays": self._header}))
         self._zip.close()
-        publish(self.temporary, self.path, durable=False)  # thousands of them; a damaged one is found and made again
+        publish(self.temporary, self.path, durable=False)  # there are thousands; damaged ones are detected and remade
 
     def _add_strip(self, name: str, part: np.ndarray) -> None:
         buffer = io.BytesIO()

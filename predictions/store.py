@@ -1,4 +1,4 @@
-"""The prediction store: arrays of every image on disk, between the network and everything after it."""
+"""Prediction store: arrays of every image on disk, between the network and all later steps."""
 
 import contextlib
 import io
@@ -36,7 +36,7 @@ from preprocessing.sources import (
 )
 
 log = logging.getLogger(__name__)
-FORMAT = 2  # 1 did not note what it was made from
+FORMAT = 2  # 1 did not record its inputs
 Window = tuple[int, int, int, int]
 
 
@@ -44,12 +44,12 @@ class PredictionStore:
     """A folder with one compressed file per image and a manifest.
 
     Each file is a zip that `numpy.load` opens: arrays of more than `STRIP_ROWS` rows are cut into strips, so that
-    reading a window touches only its strips. Files appear complete or not at all; processes may write side by side.
-    The manifest says what the predictions were made with, `sources.json` what each image was read from, so that old
-    results are not taken for those of today.
+    reading a window touches only its strips. Files appear complete or not at all; processes may write in parallel.
+    The manifest records what the predictions were made with, `sources.json` what each image was read from, so that
+    outdated results are detected.
 
     Args:
-        path: the folder; made on the first write.
+        path: path of the folder, created on the first write.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -59,26 +59,25 @@ class PredictionStore:
 
     @classmethod
     def open(cls, path: Path | str, images: Mapping[str, Inputs] | None = None) -> "PredictionStore":
-        """A complete store, for the verbs that read it.
+        """Open a complete store for reading.
 
         Args:
-            path: its folder.
-            images: what a config says that each image is read from; None looks where the files lay when they were
-                predicted.
+            path: path of the folder.
+            images: inputs of each image according to a config (default: the files they were predicted from).
 
         Raises:
-            FileNotFoundError: no store there.
-            ValueError: it is empty, `predict` has not finished it, or what it was made from has changed since.
+            FileNotFoundError: there is no store.
+            ValueError: it is empty, `predict` has not finished it, or its inputs have changed since.
         """
         store = cls(path)
         if not store.manifest_path.is_file():
-            raise FileNotFoundError(f"no predictions in {store.path}; write them first: python cli.py predict RUN")
+            raise FileNotFoundError(f"{store.path} has no predictions; make them first: python cli.py predict RUN")
         manifest, present = store.manifest(), len(store.ids())
         expected = len(manifest["ids"])
         if not manifest.get("complete") or present < expected:
-            raise ValueError(f"{store.path} holds {present} of {expected} images; run predict again, it will go on")
+            raise ValueError(f"{store.path} has {present} of {expected} images; run predict again to continue")
         if not present:
-            raise ValueError(f"{store.path} holds no image; were there any to predict?")
+            raise ValueError(f"{store.path} has no images; was there anything to predict?")
         store.check_sources(images)
         return store
 
@@ -92,24 +91,24 @@ class PredictionStore:
         checkpoint: CheckpointMark | None = None,
         stores: Sequence["PredictionStore"] = (),
     ) -> list[str]:
-        """Start the store, or go on with it.
+        """Start the store, or continue it.
 
         Args:
-            expected_ids: every image the finished store must hold.
-            fingerprint: hash of all settings and weights that the predictions depend on. Entries of another
-                fingerprint are dropped.
-            images: what each image is read from. Entries that were made from other contents are dropped; those to come
-                are noted by `finish`.
-            checkpoint: that the images are predicted with.
-            stores: whose predictions go into these.
+            expected_ids: ids of all images in the finished store.
+            fingerprint: hash of all settings and weights that the predictions depend on. Entries with another
+                fingerprint are deleted.
+            images: inputs of each image. Entries made from other contents are deleted; those of new entries are
+                recorded by `finish`.
+            checkpoint: checkpoint that predicts the images.
+            stores: stores whose predictions are used for these.
 
         Returns:
-            The ids that are still to be predicted.
+            Ids that are still to be predicted.
         """
         ids = [str(image_id) for image_id in expected_ids]
         if len(set(ids)) < len(ids):
             twice = next(image_id for image_id in ids if ids.count(image_id) > 1)
-            raise ValueError(f"image {twice!r} is to be predicted twice; ids must be unique")
+            raise ValueError(f"image {twice!r} is repeated; ids must be unique")
         for temporary in self.path.glob("*.tmp"):
             temporary.unlink()
         known, present = self.seen(), set(self.ids())
@@ -120,7 +119,7 @@ class PredictionStore:
         present = set(self.ids())
         now = {name: seen for name, seen in now.items() if name in present}
         missing = sorted(set(ids) - present)
-        # Nothing left to predict is a finished store: the Trainer does not even start on empty loaders.
+        # With nothing left to predict the store is finished: the Trainer does not start on empty loaders.
         content = {"format": FORMAT, "fingerprint": fingerprint, "complete": not missing, "ids": sorted(ids)}
         content |= {"images": summary(now), "checkpoint": checkpoint}
         content["stores"] = {os.path.relpath(store.path, self.path): store.state() for store in stores}
@@ -131,45 +130,47 @@ class PredictionStore:
         return missing
 
     def _drop_old(self, fingerprint: str, known: Mapping[str, Seen], now: Mapping[str, Seen]) -> None:
-        """Delete entries that other weights, settings or inputs have made."""
+        """Delete entries made with other weights, settings or inputs."""
         before = self.manifest() if self.manifest_path.is_file() else {}
         present = set(self.ids())
         if not before or not present:
             return
         if before.get("fingerprint") != fingerprint:
-            log.warning("%s was predicted by another checkpoint or other settings and is written anew", self.path)
+            log.warning("%s was predicted with another checkpoint or other settings and is predicted again", self.path)
             old = sorted(present)
         else:
-            # Of entries that an older version wrote without noting their files, those after all changes are kept.
+            # Entries of an older version without recorded files are kept if newer than all files.
             unknown = {image_id: seen for image_id, seen in now.items() if image_id in present - known.keys()}
             late = [name for name, seen in unknown.items() if self._is_older(name, seen)]
             old = sorted(present & {*others(known, now), *late})
             if old:
-                text = "%s: %d of %d images were predicted from other files or values, %r first; they are done anew"
+                text = (
+                    "%s: %d of %d images were predicted from other files or values, first %r; they are predicted again"
+                )
                 log.warning(text, self.path, len(old), len(present), old[0])
         for image_id in old:
             self._file(image_id).unlink()
 
     def _is_older(self, image_id: str, seen: Seen) -> bool:
-        """Whether a file of the image has changed after its entry was written."""
+        """Whether a file of the image changed after its entry was written."""
         written = self._file(image_id).stat().st_mtime_ns
-        return any(file.changed > written for file in seen.files)  # archives bring times of modification with them
+        return any(file.changed > written for file in seen.files)  # archives preserve modification times
 
     def finish(self, images: Mapping[str, Seen] | None = None) -> None:
         """Mark the store complete.
 
         Args:
-            images: what the images were read from that were written since `begin`.
+            images: inputs of the images written since `begin`.
 
         Raises:
-            ValueError: images are missing; names some.
+            ValueError: images are missing; names some of them.
         """
         manifest = self.manifest()
         missing = sorted(set(manifest["ids"]) - set(self.ids()))
         if missing:
             raise ValueError(
-                f"{self.path} lacks {len(missing)} of {len(manifest['ids'])} images ({', '.join(missing[:3])}, …); "
-                "run predict again, it will go on"
+                f"{self.path} lacks {len(missing)} of {len(manifest['ids'])} images ({', '.join(missing[:3])}, …); run "
+                "predict again to continue"
             )
         if images:
             seen = self.seen() | dict(images)
@@ -183,26 +184,26 @@ class PredictionStore:
         arrays: dict[str, np.ndarray],
         dtype: Stored = "uint8",
     ) -> None:
-        """Write the arrays of one image; an entry that is there is replaced.
+        """Write the arrays of one image; replaces an existing entry.
 
         Args:
-            image_id: any text; the file's name is derived from it reversibly.
-            arrays: any rank and type. Floats become `dtype`.
-            dtype: `uint8` keeps maps `(C, H, W)` with values in 0..1 in steps of 1/255, and other floats (image-level
-                outputs, boxes, embeddings) as float32; `float16` and `float32` keep all floats so.
+            image_id: any text; the file name is derived from it reversibly.
+            arrays: arrays of any rank and type by name. Floats are stored as `dtype`.
+            dtype: `uint8` stores maps `(C, H, W)` with values in 0..1 in steps of 1/255, and other floats (image-level
+                outputs, boxes, embeddings) as float32; `float16` and `float32` store all floats in that type.
         """
         with self.file(image_id, dtype) as file:
             for name, array in arrays.items():
                 file.add(name, array)
 
     def file(self, image_id: str, dtype: Stored = "uint8") -> PredictionFile:
-        """An entry to be written part by part within `with`, for maps that memory does not hold."""
+        """Open an entry for writing part by part within `with`, for maps larger than memory."""
         return PredictionFile(self._file(image_id), image_id, dtype)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def ids(self) -> list[str]:
-        """Ids of the images that are there, sorted."""
+        """Sorted ids of the images in the store."""
         return sorted(unquote(file.stem) for file in self.path.glob("*.npz"))
 
     def __contains__(self, image_id: str) -> bool:
@@ -212,38 +213,38 @@ class PredictionStore:
         return len(self.ids())
 
     def manifest(self) -> dict:
-        """Format version, fingerprint, expected ids, whether complete, and what the predictions were made from."""
+        """Format version, fingerprint, expected ids, completeness, and inputs of the predictions."""
         return read_json(self.manifest_path)
 
     def state(self) -> str:
-        """A hash that tells these predictions from those of other weights, settings or images."""
+        """Hash that identifies the weights, settings and images of these predictions."""
         manifest = self.manifest()
         return text_hash(f"{manifest['fingerprint']} {manifest.get('images', '')}")
 
     def seen(self) -> dict[str, Seen]:
-        """What each image was read from, where it was noted."""
+        """Recorded inputs of each image."""
         return read_seen(self.sources_path)[0]
 
     def untouched(self) -> bool:
-        """Whether a quick look, which reads no file, finds the images and their folders as they were."""
+        """Whether a quick check, without reading files, finds images and folders unchanged."""
         return untouched(*read_seen(self.sources_path))
 
     def check_sources(self, images: Mapping[str, Inputs] | None = None) -> None:
-        """Refuse old results: what the predictions were made from must be what is there now.
+        """Check that the inputs of the predictions have not changed since.
 
         Args:
-            images: as in `open`. Without them files that have gone are not missed: their folder may have moved.
+            images: as in `open`. Without them missing files are ignored: their folder may have moved.
 
         Raises:
-            ValueError: another checkpoint, other files, or other predictions that these were made from; says which.
+            ValueError: the checkpoint, a file, or a store of predictions that these were made from has changed.
         """
-        if not self.manifest_path.is_file():  # nothing says what it was made from
+        if not self.manifest_path.is_file():  # inputs are not recorded
             return
         manifest = self.manifest()
         if manifest.get("format", 1) < 2:
             warnings.warn(
-                f"{self.path} was written by an older version, which did not note checkpoint and files: whether they "
-                "are still the same cannot be told; write it again to be sure",
+                f"{self.path} was written by an older version, which did not record checkpoint and files: changes "
+                "cannot be detected; predict again to be sure",
                 stacklevel=3,
             )
             return
@@ -254,8 +255,8 @@ class PredictionStore:
             other = PredictionStore(os.path.normpath(self.path / place))
             if other.manifest_path.is_file() and other.state() != state:
                 raise ValueError(
-                    f"{self.path} was made from the predictions in {other.path}, which have been written anew since: "
-                    "these are old results. Make them again from the new ones"
+                    f"{self.path} was made from the predictions in {other.path}, which have changed since: these "
+                    "results are outdated. Make them again from the new predictions"
                 )
             other.check_sources()
         known = self.seen()
@@ -266,11 +267,11 @@ class PredictionStore:
         old = others(known, now)
         if old:
             raise ValueError(
-                f"{self.path} was made from other files or values: {len(old)} of {len(known)} images are not what they "
-                f"were, {old[0]!r} first ({difference(known[old[0]], now[old[0]])}): these are old results. Run "
-                "predict again, which does only these anew"
+                f"{self.path} was made from other files or values: {len(old)} of {len(known)} images have changed, "
+                f"first {old[0]!r} ({difference(known[old[0]], now[old[0]])}); these results are outdated. Run predict "
+                "again, which repeats only these"
             )
-        # Moved or touched: they need not be read again.
+        # Record moved or touched files, so that they need not be read again.
         new = {name: seen for name, seen in now.items() if seen != known[name] and replaces(known[name], seen)}
         if new:
             with contextlib.suppress(OSError):
@@ -279,11 +280,11 @@ class PredictionStore:
     def read(
         self, image_id: str, names: Sequence[str] | None = None, window: Window | None = None
     ) -> dict[str, np.ndarray]:
-        """Arrays of one image as float32 (integers that were written as integers stay so).
+        """Read arrays of one image as float32 (integers stay integers).
 
         Args:
-            image_id: the image.
-            names: which arrays; all by default.
+            image_id: image id.
+            names: names of the arrays (default: all).
             window: `(top, left, bottom, right)` in pixels, cut from every array with rows and columns; only the strips
                 it touches are read.
 
@@ -307,7 +308,7 @@ class PredictionStore:
             ) from error
 
     def _file(self, image_id: str) -> Path:
-        # Quoting leaves letters, digits, `_`, `-` and `~`; a dot could make `..` or a hidden file.
+        # Quoting leaves letters, digits, `_`, `-` and `~`; dots are quoted too, to avoid `..` and hidden files.
         return self.path / (quote(image_id, safe="").replace(".", "%2E") + ".npz")
 
     def _write_manifest(self, content: dict) -> None:
@@ -315,19 +316,19 @@ class PredictionStore:
 
 
 def read_finite(store: PredictionStore, image_id: str, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-    """The arrays of one image, all of them numbers: NaN would become "no" at a threshold, and nobody would know.
+    """Read the arrays of one image and check that they are finite: a threshold would silently turn NaN into "no".
 
     Raises:
         ValueError: a damaged file, or a value that is not finite; names file or image and output.
-        KeyError: there is no such output.
+        KeyError: no such image or output.
     """
     entry = store.read(image_id, names)
     for name, array in entry.items():
-        # The sum is not finite if any value is not, and takes a tenth of the time of asking each.
+        # The sum is not finite if any value is not, and takes a tenth of the time of checking each.
         if array.dtype.kind == "f" and not np.isfinite(array.sum()) and not np.isfinite(array).all():
             raise ValueError(
-                f"output {name!r} of image {image_id!r} in {store.path} holds NaN or infinite values; "
-                "predict again with another checkpoint, or leave it out"
+                f"output {name!r} of image {image_id!r} in {store.path} has NaN or infinite values; predict again with "
+                "another checkpoint, or leave this store out"
             )
     return entry
 
@@ -335,16 +336,16 @@ def read_finite(store: PredictionStore, image_id: str, names: Sequence[str] | No
 def read_mean(
     stores: Sequence[PredictionStore], image_id: str, names: Sequence[str] | None = None
 ) -> dict[str, np.ndarray]:
-    """The mean of what several stores hold of an image, those of all folds; one store's own arrays as they are.
+    """Mean of the arrays of an image over several stores, one per fold; the arrays of a single store are unchanged.
 
-    In memory are the sums and one entry, because maps of scenes are large.
+    Only the sums and one entry are in memory, because maps of scenes are large.
 
     Raises:
-        ValueError, KeyError: of `read_finite`.
+        ValueError, KeyError: as in `read_finite`.
     """
     mean = read_finite(stores[0], image_id, names)
     if len(stores) == 1:
-        return mean  # ids of instances have no mean, but one model's may be submitted
+        return mean  # instance ids have no mean, but those of a single model can be submitted
     mean = {name: array if array.dtype.kind == "f" else array.astype(np.float64) for name, array in mean.items()}
     for store in stores[1:]:
         for name, array in read_finite(store, image_id, list(mean)).items():
@@ -363,7 +364,7 @@ def _read_array(content: zipfile.ZipFile, name: str, entry: dict, window: Window
         strips = range(top // STRIP_ROWS, max(top // STRIP_ROWS + 1, -(-min(bottom, shape[-2]) // STRIP_ROWS)))
     parts = [np.lib.format.read_array(io.BytesIO(content.read(f"{name}.{strip}.npy"))) for strip in strips]
     array = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-2)
-    del parts  # maps of scenes fill a good part of the memory
+    del parts  # maps of scenes take much memory
     if window is not None:
         offset = strips.start * STRIP_ROWS
         array = array[..., top - offset : bottom - offset, left:right]

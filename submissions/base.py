@@ -1,4 +1,4 @@
-"""The base of every submission format."""
+"""Base class of submission formats."""
 
 import csv
 from abc import ABC, abstractmethod
@@ -20,14 +20,14 @@ Row = tuple[str, ...]
 
 
 class SubmissionError(ValueError):
-    """A submission that the competition would refuse; names the row."""
+    """An invalid submission; names the row."""
 
 
 class RowError(ValueError):
-    """What is wrong with one of the rows of an image.
+    """An invalid row of an image.
 
     Attributes:
-        number: which of the image's rows, counted from 0.
+        number: index among the rows of the image, from 0.
     """
 
     def __init__(self, message: str, number: int = 0) -> None:
@@ -36,17 +36,17 @@ class RowError(ValueError):
 
 
 class Submission(ABC):
-    """Writes, checks and reads one format of submission file. The first column holds the image id.
+    """Writes, checks and reads one format of submission file. The first column is the image id.
 
     Attributes:
         columns: header of the file.
-        keys: number of leading columns that the competition's sample fixes: the image id, and the class where an image
-            has a row per class.
-        several_rows: whether a key may have more than one row.
+        keys: number of leading columns that the competition's sample determines: the image id, and the class if an
+            image has a row per class.
+        several_rows: whether a key may have several rows.
         optional: columns that a solution file may lack.
         spatial: whether rows can be checked only with the size of the image.
-        blended: whether predictions of several models may be averaged number by number, which lists of boxes may not.
-        suffix: ending of an id in the file that the table of images does not have, such as `.jpg`.
+        blended: whether predictions of several models may be averaged elementwise; lists of boxes may not.
+        suffix: suffix of ids in the file that the table of images does not have, such as `.jpg`.
     """
 
     columns: tuple[str, ...]
@@ -57,21 +57,21 @@ class Submission(ABC):
     blended: bool = True
     suffix: str = ""
 
-    def begin(self, output: Path, table: "pd.DataFrame") -> None:  # noqa: B027 - most formats need neither
-        """Called before the file is written, with its path and the table of test images."""
+    def begin(self, output: Path, table: "pd.DataFrame") -> None:  # noqa: B027 - most formats need nothing here
+        """Prepare for writing `output` for the given table of test images."""
 
     @abstractmethod
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[Row]:
-        """The rows of one image from its post-processed prediction, one or more."""
+        """Rows of one image from its post-processed prediction, one or more."""
 
     @abstractmethod
     def image(self, texts: list[Row], size: tuple[int, int]) -> dict[str, np.ndarray]:
-        """The result of one image from its rows; raises ValueError for what cannot be, with the row's `number`."""
+        """Parse the rows of one image; raises ValueError for invalid ones, with the `number` of the row."""
 
     def image_id(self, key: Row) -> str:
-        """The image that a row belongs to, from its first `keys` columns."""
+        """Image id of a row, from its first `keys` columns."""
         if not key[0].endswith(self.suffix):
-            raise ValueError(f"the id {key[0]!r} does not end in {self.suffix!r}")
+            raise ValueError(f"id {key[0]!r} does not end in {self.suffix!r}")
         return key[0].removesuffix(self.suffix)
 
     def write(
@@ -82,23 +82,23 @@ class Submission(ABC):
         sizes: Sizes | None = None,
         max_file_size: float | None = None,
     ) -> None:
-        """Write the file, check it, and only then give it its name.
+        """Write the file and check it; it appears only if it is valid.
 
         Args:
             predictions: id and post-processed prediction of every image, each once.
-            output: where the file goes.
-            sample: the competition's sample submission: its ids and their order are what the file holds.
-            sizes: `(H, W)` of every image, to check that runs lie inside; None checks less.
-            max_file_size: largest file that the competition takes, in megabytes (10^6 bytes).
+            output: path of the file.
+            sample: path of the competition's sample submission, which determines ids and their order.
+            sizes: `(H, W)` of every image, to check that runs are inside; None skips this check.
+            max_file_size: largest file that the competition accepts, in megabytes (10^6 bytes).
 
         Raises:
-            SubmissionError: names the row or id, or the file's size. No file is left then.
+            SubmissionError: an invalid row or id, or too large a file. No file is written.
         """
         with self.held_back():
             self._write(predictions, output, sample, sizes, max_file_size)
 
     def held_back(self) -> AbstractContextManager[None]:
-        """Around the writing: a format with files beside the table keeps them back until all of it is checked."""
+        """Context of the writing: a format with more files than the table holds them back until all are checked."""
         return nullcontext()
 
     def _write(
@@ -113,7 +113,7 @@ class Submission(ABC):
         images: set[str] = set()
         for image_id, prediction in predictions:
             if image_id in images:
-                raise SubmissionError(f"image {image_id!r} is predicted twice")
+                raise SubmissionError(f"image {image_id!r} has two predictions, expected one")
             images.add(image_id)
             try:
                 written = self.rows(image_id, prediction)
@@ -127,7 +127,7 @@ class Submission(ABC):
         extra = [_shown(key) for key in rows if key not in wanted]
         if missing or extra:
             raise SubmissionError(
-                f"predictions and {sample or 'ids'} disagree: {len(missing)} ids without a prediction "
+                f"predictions do not match {sample or 'ids'}: {len(missing)} ids without a prediction "
                 f"{missing[:3]}, {len(extra)} predictions without an id {extra[:3]}; predict this test set"
             )
         with atomic_path(output) as temporary:
@@ -140,15 +140,15 @@ class Submission(ABC):
             if max_file_size is not None and size > max_file_size:
                 raise SubmissionError(
                     f"{output} would be {size:.1f} MB, competition.max_file_size is {max_file_size:g}; specks and "
-                    "ragged outlines make most runs: add postprocessing.MinimumArea or Smooth to the chain"
+                    "ragged outlines need most runs: add postprocessing.MinimumArea or Smooth to the chain"
                 )
             self.validate(temporary, sample, sizes)
 
     def validate(self, path: Path, sample: Path | None = None, sizes: Sizes | None = None) -> None:
-        """Check a file as the competition would.
+        """Validate a file as the competition would.
 
         Raises:
-            SubmissionError: columns, missing, unknown, repeated or unsorted ids, values that cannot be.
+            SubmissionError: wrong columns, missing, unknown, repeated or unsorted ids, invalid values.
         """
         order = self.keys_of(path)
         if sample is not None:
@@ -157,10 +157,10 @@ class Submission(ABC):
             self.read(path, sizes)
 
     def keys_of(self, path: Path) -> list[Row]:
-        """The keys of a file in their order, after a look at its columns.
+        """Keys of a file in order, after checking its columns.
 
         Raises:
-            SubmissionError: other columns, a key with a second row where one is all, or one that comes up again.
+            SubmissionError: wrong columns, several rows of a key that may have one, or a key repeated after others.
         """
         table = read_table(path)
         if tuple(table.columns) != self.columns:
@@ -173,44 +173,44 @@ class Submission(ABC):
                     raise SubmissionError(f"{path}, row {row}: image {_shown(key)!r} has a second row")
                 continue
             if key in order:
-                raise SubmissionError(f"{path}, row {row}: image {_shown(key)!r} comes up again after other images")
+                raise SubmissionError(f"{path}, row {row}: image {_shown(key)!r} is repeated after other images")
             order[key] = None
             previous = key
         return list(order)
 
     def _compare(self, path: Path, order: list[Row], expected: list[Row]) -> None:
-        """Refuse other ids than the sample's, or another order."""
+        """Check that ids and their order equal the sample's."""
         if order == expected:
             return
         missing, extra = set(expected) - set(order), set(order) - set(expected)
         if missing or extra:
             raise SubmissionError(
                 f"{path}: {len(missing)} ids of the sample are missing {[_shown(key) for key in sorted(missing)[:3]]}, "
-                f"{len(extra)} are not in it {[_shown(key) for key in sorted(extra)[:3]]}"
+                f"{len(extra)} ids are not in the sample {[_shown(key) for key in sorted(extra)[:3]]}"
             )
         one, other = next((one, other) for one, other in zip(order, expected, strict=True) if one != other)
-        raise SubmissionError(f"{path}: image {_shown(one)!r} stands where the sample has {_shown(other)!r}")
+        raise SubmissionError(f"{path}: image is {_shown(one)!r}, expected {_shown(other)!r} as in the sample")
 
     def _keys(self, table: "pd.DataFrame", path: Path) -> list[Row]:
         leading = list(self.columns[: self.keys])
         lacking = [column for column in leading if column not in table.columns]
         if lacking:
-            raise SubmissionError(f"{path}: no column {lacking}, only {list(table.columns)}")
+            raise SubmissionError(f"{path}: column {lacking} is missing, found {list(table.columns)}")
         return list(table[leading].itertuples(index=False, name=None))
 
     def read(self, path: Path, sizes: Sizes | None) -> dict[str, dict[str, np.ndarray]]:
-        """Every image's result, so that a metric can score a submission or solution file.
+        """Parse a submission or solution file, so that a metric can score it.
 
         Args:
-            path: the file; further columns (a solution's Height, Width, Usage) are left alone.
+            path: path of the file; further columns (a solution's Height, Width, Usage) are ignored.
             sizes: `(H, W)` of every image; None for formats without pixels.
         """
         if sizes is None and self.spatial:
-            raise ValueError(f"{type(self).__name__} reads {path} only with the sizes of its images")
+            raise ValueError(f"{type(self).__name__} needs the sizes of the images to read {path}")
         table = read_table(path)
         lacking = [column for column in self.columns if column not in (*table.columns, *self.optional)]
         if lacking:
-            raise SubmissionError(f"{path}: no column {lacking}, only {list(table.columns)}")
+            raise SubmissionError(f"{path}: column {lacking} is missing, found {list(table.columns)}")
         table = table.reindex(columns=list(self.columns), fill_value="")
         images: dict[str, tuple[list[int], list[Row]]] = {}
         for number, row in enumerate(table.itertuples(index=False, name=None), 2):
@@ -234,9 +234,9 @@ class Submission(ABC):
 
 
 def named(prediction: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """The array of this name, or an error that lists what there is."""
+    """Return the array of this name, or raise an error that lists the names there are."""
     if name not in prediction:
-        raise ValueError(f"the submission wants {name!r}, the prediction holds {sorted(prediction)}")
+        raise ValueError(f"the submission requires {name!r}, the prediction has {sorted(prediction)}")
     return np.asarray(prediction[name])
 
 
@@ -245,9 +245,9 @@ def _shown(key: Row) -> str:
 
 
 def read_table(path: Path) -> "pd.DataFrame":
-    """A CSV as text, as `read_csv` has it."""
+    """Read a CSV as text, as `read_csv` does."""
     if not Path(path).is_file():
-        raise SubmissionError(f"{path} is not there; check data.sample_submission, or the file's name")
+        raise SubmissionError(f"{path} does not exist; check data.sample_submission, or the file name")
     try:
         return read_csv(path)
     except ValueError as error:

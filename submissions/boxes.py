@@ -1,4 +1,4 @@
-"""One row per image: its boxes in one text."""
+"""One row per image with its boxes in one field."""
 
 from typing import Literal
 
@@ -11,19 +11,19 @@ SLACK = 0.01  # pixels
 
 
 class Boxes(Submission):
-    """`image_id,PredictionString` with all boxes of an image in one text: VinBigData, RSNA pneumonia.
+    """`image_id,PredictionString` with all boxes of an image in one field: VinBigData, RSNA pneumonia.
 
-    A box is written as class, confidence and four numbers (VinBigData: `3 0.9 10 20 110 220`), or without a class where
-    there is one (RSNA: `0.9 10 20 100 200`); the most confident comes first.
+    A box is class, confidence and four numbers (VinBigData: `3 0.9 10 20 110 220`), or without a class if there is only
+    one (RSNA: `0.9 10 20 100 200`); the most confident comes first.
 
     Args:
-        classes: names of the classes by label, as they are written; a number K means the numbers 0 … K - 1. None:
-            there is one class, which is not written.
+        classes: class names by label, as written in the file; a number K means 0 … K - 1. None: a single class, which
+            is not written.
         layout: `xyxy` (corners: VinBigData) or `xywh` (corner and size: RSNA).
         id_column: name of the id column: `image_id`, in RSNA `patientId`.
         value_column: name of the column of boxes.
-        empty: what an image without boxes is written as: nothing (RSNA), `14 1 0 0 1 1` (VinBigData).
-        suffix: ending of the ids in the file that the images' ids lack.
+        empty: text for an image without boxes: empty (RSNA), `14 1 0 0 1 1` (VinBigData).
+        suffix: suffix of ids in the file that image ids lack.
         output: name of the boxes `(n, 6)` in the prediction: x1, y1, x2, y2 in pixels, score, label.
     """
 
@@ -43,7 +43,7 @@ class Boxes(Submission):
         self.classes, self.layout, self.empty, self.suffix, self.output = classes, layout, empty, suffix, output
         inside = next((name for name in class_names(classes or 0) if len(name.split()) != 1), None)
         if inside is not None:
-            raise ValueError(f"Boxes: the class {inside!r} cannot stand in a text that blanks divide")
+            raise ValueError(f"Boxes: class {inside!r} has a space, which separates fields; rename it")
 
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
         boxes = named(prediction, self.output)
@@ -61,9 +61,9 @@ class Boxes(Submission):
                 corners[2:] -= corners[:2]
             if self.classes is not None:
                 if label not in range(len(names)):
-                    raise ValueError(f"box {number} has the label {label:g}, expected one of 0 to {len(names) - 1}")
+                    raise ValueError(f"box {number} has label {label:g}, expected 0 to {len(names) - 1}")
                 parts.append(names[int(label)])
-            # As many digits as bring back the same float32.
+            # Enough digits to restore the same float32.
             parts += [str(value) for value in (np.float32(score), *corners.astype(np.float32))]
         return [(image_id + self.suffix, " ".join(parts) or self.empty)]
 
@@ -71,7 +71,7 @@ class Boxes(Submission):
         words = texts[0][1].split()
         count = 5 if self.classes is None else 6
         if len(words) % count:
-            raise ValueError(f"{len(words)} words, expected {count} for each box")
+            raise ValueError(f"found {len(words)} words, expected {count} per box")
         names = class_names(self.classes or 0)
         boxes = np.zeros((len(words) // count, 6))
         for number, start in enumerate(range(0, len(words), count)):
@@ -84,19 +84,15 @@ class Boxes(Submission):
             if self.layout == "xywh":
                 corners[2:] = corners[0] + corners[2], corners[1] + corners[3]
             _check(np.array(corners), score, f"box {number}, {' '.join(own)!r},")
-            # The sum of a corner and a side that were rounded to float32 may be a little more than the far corner.
+            # A corner plus a side rounded to float32 may slightly exceed the far corner.
             if min(corners[:2]) < 0 or corners[2] > size[1] + SLACK or corners[3] > size[0] + SLACK:
-                raise ValueError(
-                    f"box {number}, {' '.join(own)!r}, reaches out of the image of {size[1]} x {size[0]} pixels"
-                )
+                raise ValueError(f"box {number}, {' '.join(own)!r}, exceeds the image of {size[1]} x {size[0]} pixels")
             boxes[number, :5] = [*corners, score]
         return {self.output: boxes}
 
 
 def _check(corners: np.ndarray, score: float, what: str) -> None:
     if not np.isfinite(corners).all() or not 0 <= score <= 1:
-        raise ValueError(
-            f"{what} has the score {score:g} and the corners {corners.tolist()}; expected 0..1 and numbers"
-        )
+        raise ValueError(f"{what} has score {score:g} and corners {corners.tolist()}; expected 0..1 and finite numbers")
     if corners[2] <= corners[0] or corners[3] <= corners[1]:
-        raise ValueError(f"{what} has no area: its corners are {corners.tolist()}")
+        raise ValueError(f"{what} has no area, its corners are {corners.tolist()}; expected x1 < x2 and y1 < y2")

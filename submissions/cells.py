@@ -1,4 +1,4 @@
-"""One row per image: its masks, each with a confidence for each class, in one text."""
+"""One row per image with its masks and their confidences per class in one field."""
 
 import base64
 import binascii
@@ -16,20 +16,20 @@ from submissions.labels import class_names, class_place
 class Cells(Submission):
     """`ImageID,ImageWidth,ImageHeight,PredictionString` of Human Protein Atlas single cells (2021).
 
-    The text holds class, confidence and mask by turns; a mask is COCO's run lengths, compressed by zlib, in base64. A
-    cell with several classes is written once for each.
+    The field repeats class, confidence and mask; a mask is COCO's run lengths, compressed by zlib, in base64. A cell
+    with several classes is written once per class.
 
     Args:
-        classes: names of the classes by their place in the scores; a number K means the numbers 0 … K - 1.
-        min_score: leave out what has a lower score. 0 writes every class of every cell, as the ranking of the metric
-            rewards; a gigabyte for the competition's test set.
-        empty: what an image without cells is written as.
+        classes: class names in the order of the scores; a number K means 0 … K - 1.
+        min_score: smallest score to write. 0 writes every class of every cell, as the ranking of the metric rewards; a
+            gigabyte for the competition's test set.
+        empty: text for an image without cells.
         id_column: name of the id column.
-        width_column: name of the column of the image's width in pixels.
-        height_column: name of the column of its height.
+        width_column: name of the column of the image width in pixels.
+        height_column: name of the column of the image height in pixels.
         value_column: name of the column of masks.
         output: name of the instance ids `(H, W)` in the prediction.
-        scores: name of the scores `(n, K)` in 0..1, that of id i at place i - 1.
+        scores: name of the scores `(n, K)` in 0..1, in row i - 1 for id i.
     """
 
     blended = False
@@ -74,13 +74,13 @@ class Cells(Submission):
         return [(image_id, str(width), str(height), " ".join(parts) or self.empty)]
 
     def image(self, texts: list[tuple[str, ...]], size: tuple[int, int]) -> dict[str, np.ndarray]:
-        """`masks` `(n,)`, runs `(2, R)` each (see `masks.mask_runs`), and their `scores` `(n, K)`."""
+        """`masks` `(n,)`, runs `(2, R)` each (see `masks.mask_runs`), and `scores` `(n, K)`."""
         _, width, height, text = texts[0]
         if [height.strip(), width.strip()] != [str(side) for side in size]:
             raise ValueError(f"the image is {width} x {height} pixels, expected {size[1]} x {size[0]}")
         words = text.split() if text.strip() != self.empty.strip() else []
         if len(words) % 3:
-            raise ValueError(f"{len(words)} words, expected class, confidence and mask by turns")
+            raise ValueError(f"found {len(words)} words, expected class, confidence and mask in turn")
         names = class_names(self.classes)
         masks: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for number, (name, score, mask) in enumerate(zip(words[::3], words[1::3], words[2::3], strict=True), 1):
@@ -90,7 +90,7 @@ class Cells(Submission):
                     masks[mask] = self._runs(mask, size[0] * size[1]), np.full(len(names), np.nan)
                 own = masks[mask][1]
                 if not np.isnan(own[place]):
-                    raise ValueError(f"the same mask has the class {name!r} twice")
+                    raise ValueError(f"class {name!r} of the same mask is repeated")
                 own[place] = _probability(score)
             except ValueError as error:
                 raise ValueError(f"mask {number} of {len(words) // 3}: {error}") from error
@@ -104,7 +104,7 @@ class Cells(Submission):
         try:
             content = zlib.decompress(base64.b64decode(text, validate=True))
         except (binascii.Error, zlib.error, ValueError) as error:
-            raise ValueError(f"{text[:20]!r}… is no mask: {error}") from None
+            raise ValueError(f"{text[:20]!r}… is not a mask: {error}") from None
         runs = coco_rle.decode(content, pixels)
         if not runs.shape[1]:
             raise ValueError("the mask is empty")
@@ -117,5 +117,5 @@ def _probability(text: str) -> float:
     except ValueError:
         value = float("nan")
     if not 0 <= value <= 1:
-        raise ValueError(f"the confidence is {text!r}, expected a number in 0..1{comma_hint(text)}")
+        raise ValueError(f"confidence is {text!r}, expected a number in 0..1{comma_hint(text)}")
     return value

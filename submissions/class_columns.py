@@ -1,4 +1,4 @@
-"""One row per image, one column per class: its probability."""
+"""One row per image, one probability column per class."""
 
 import numpy as np
 
@@ -9,13 +9,13 @@ from submissions.base import Submission, named
 class ClassColumns(Submission):
     """`image_name,Type_1,Type_2,Type_3` with the probability of each class: Intel & MobileODT cervical cancer.
 
-    Probabilities are written with as many digits as bring back the same float32: a cut at six would turn 1e-7 into 0,
-    which the log loss punishes.
+    Probabilities are written with enough digits to restore the same float32: six digits would turn 1e-7 into 0, which
+    the log loss punishes.
 
     Args:
-        classes: names of the columns in the order of the network's outputs.
+        classes: column names in the order of the network outputs.
         id_column: name of the id column.
-        suffix: ending of the ids in the file that the images' ids lack: `.jpg`.
+        suffix: suffix of ids in the file that image ids lack: `.jpg`.
         output: name of the probabilities, float `(K,)`, in the prediction; bool is written as 0 and 1.
     """
 

@@ -1,4 +1,4 @@
-"""One row per image and class, as a multipolygon: DSTL."""
+"""One multipolygon row per image and class: DSTL."""
 
 from pathlib import Path
 
@@ -12,19 +12,20 @@ from submissions.labels import class_place
 
 
 class ClassPolygons(Submission):
-    """`ImageId,ClassType,MultipolygonWKT` with a row for each class of an image (DSTL satellite imagery).
+    """`ImageId,ClassType,MultipolygonWKT` with a row per class of an image (DSTL satellite imagery).
 
     An absent class is `MULTIPOLYGON EMPTY`. Coordinates are those of the competition's grid: x = column · Xmax / W' and
     y = row · Ymin / H', with W' = W · W / (W + 1) and H' alike (the competition's data page).
 
     Args:
-        classes: names of the classes in the order of the mask's channels; 1 … 10 unless given.
-        grid_sizes: the competition's CSV of Xmax and Ymin, with the image id in its first column. None writes pixels.
-        tolerance: leave out corners that move the outline by less than that many pixels; 0 keeps the exact outline.
+        classes: class names in the order of the mask channels (default: 1 … 10).
+        grid_sizes: path of the competition's CSV of Xmax and Ymin, with the image id in its first column. None writes
+            pixels.
+        tolerance: tolerance in pixels up to which outlines are simplified; 0 keeps the exact outline.
         id_column: name of the id column.
         class_column: name of the class column.
-        polygon_column: name of the column of the multipolygon.
-        suffix: ending of the ids in the file that the images' ids lack.
+        polygon_column: name of the multipolygon column.
+        suffix: suffix of ids in the file that image ids lack.
         output: name of the bool mask `(C, H, W)` in the post-processed prediction.
     """
 
@@ -61,7 +62,7 @@ class ClassPolygons(Submission):
             if not found.is_valid:  # simplified outlines of neighbours may cross
                 found = shapely.MultiPolygon(areas(found))
             found = shapely.transform(found, lambda points: points * [across, down])
-            # A pixel is a few millionths of the grid's unit: nine digits keep its corners apart.
+            # A pixel is a few millionths of a grid unit: nine digits keep its corners distinct.
             rows.append((written, name, shapely.to_wkt(found, rounding_precision=9, trim=True)))
         return rows
 
@@ -72,12 +73,12 @@ class ClassPolygons(Submission):
             try:
                 place = class_place(name, self.classes)
                 if name in seen:
-                    raise ValueError(f"the class {name!r} comes twice")
+                    raise ValueError(f"class {name!r} is repeated")
                 seen.add(name)
                 polygons = from_wkt(text, ("MultiPolygon", "Polygon"))
                 across, down = self._scale(written, size)
                 if not inside(polygons, size[1] * across, size[0] * down):
-                    raise ValueError(f"class {name!r} reaches out of the image of {size[1]} x {size[0]} pixels")
+                    raise ValueError(f"class {name!r} exceeds the image of {size[1]} x {size[0]} pixels")
             except ValueError as error:
                 raise RowError(str(error), number) from error
             pixels = shapely.transform(polygons, lambda points, scale=(across, down): points / scale)
@@ -100,13 +101,13 @@ class ClassPolygons(Submission):
 
 
 def read_grid(path: Path) -> dict[str, tuple[float, float]]:
-    """Xmax and Ymin of every image."""
+    """Read Xmax and Ymin of every image."""
     if not path.is_file():
-        raise SubmissionError(f"no table of grid sizes {path}; check submission.grid_sizes")
+        raise SubmissionError(f"table of grid sizes {path} does not exist; check submission.grid_sizes")
     table = read_table(path)
     lacking = [column for column in ("Xmax", "Ymin") if column not in table.columns]
     if lacking:
-        raise SubmissionError(f"{path}: no column {lacking}, only {list(table.columns)}")
+        raise SubmissionError(f"{path}: column {lacking} is missing, found {list(table.columns)}")
     try:
         sides = [numbers_of(table[name], f"{path}, column {name}") for name in ("Xmax", "Ymin")]
     except ValueError as error:

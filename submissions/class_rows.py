@@ -1,4 +1,4 @@
-"""One row per image and class: its probability."""
+"""One probability row per image and class."""
 
 import numpy as np
 
@@ -11,10 +11,10 @@ class ClassRows(Submission):
     """`ID,Label` with `<image>_<class>` and its probability: RSNA Intracranial Hemorrhage.
 
     Args:
-        classes: names of the classes in the order of the network's outputs.
+        classes: class names in the order of the network outputs.
         id_column: name of the id column.
         value_column: name of the probability column.
-        separator: between image and class in the id.
+        separator: separator of image and class in the id.
         output: name of the probabilities, float `(K,)`, in the prediction.
     """
 
@@ -37,7 +37,7 @@ class ClassRows(Submission):
             raise ValueError(
                 f"{self.output!r} is {array.dtype} {array.shape}, expected probabilities ({len(self.classes)},)"
             )
-        # As many digits as bring back the same float32, as in ClassColumns.
+        # Enough digits to restore the same float32, as in ClassColumns.
         values = (str(value) for value in array.astype(np.float32))
         return [(f"{image_id}{self.separator}{name}", value) for name, value in zip(self.classes, values, strict=True)]
 
@@ -49,7 +49,7 @@ class ClassRows(Submission):
         for number, (key, text) in enumerate(texts):
             place = class_place(self._divided(key)[1], self.classes)
             if not np.isnan(values[place]):
-                raise RowError(f"the class {self.classes[place]!r} comes twice", number)
+                raise RowError(f"class {self.classes[place]!r} is repeated", number)
             try:
                 values[place] = float(text)
             except ValueError:
@@ -64,6 +64,6 @@ class ClassRows(Submission):
     def _divided(self, key: str) -> tuple[str, str]:
         fitting = [name for name in self.classes if key.endswith(self.separator + name)]
         if not fitting:
-            raise ValueError(f"the id {key!r} ends in no class, expected one of {', '.join(self.classes)}")
+            raise ValueError(f"id {key!r} does not end in a class, expected one of {', '.join(self.classes)}")
         name = max(fitting, key=len)
         return key.removesuffix(self.separator + name), name

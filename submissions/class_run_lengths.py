@@ -1,4 +1,4 @@
-"""One row per image and class: a mask as run lengths."""
+"""One run-length row per image and class."""
 
 import numpy as np
 
@@ -9,20 +9,20 @@ from submissions.labels import class_place
 
 
 class ClassRunLengths(Submission):
-    """A mask of each class in a row of its own: Understanding Clouds, UW-Madison.
+    """A row per class with its mask: Understanding Clouds, UW-Madison.
 
     Args:
-        classes: names of the classes in the order of the mask's channels.
+        classes: class names in the order of the mask channels.
         id_column: name of the id column.
-        class_column: name of the class column: `class` in UW-Madison (`id,class,predicted`). None: the id column holds
-            `<image>_<class>`, as in Clouds (`Image_Label`).
+        class_column: name of the class column: `class` in UW-Madison (`id,class,predicted`). None: the id column has
+            the form `<image>_<class>`, as in Clouds (`Image_Label`).
         value_column: name of the run-length column.
-        order: `column` (Clouds) or `row` (UW-Madison).
+        order: scan order: `column` (Clouds) or `row` (UW-Madison).
         base: number of the first pixel.
-        empty: what an empty mask is written as.
-        size: height and width that masks are submitted in, by nearest neighbour: [350, 525] in Clouds. None keeps the
-            image's size.
-        suffix: ending of the ids in the file that the images' ids lack: `.jpg` (Clouds).
+        empty: text for an empty mask.
+        size: height and width of submitted masks, resized by nearest neighbour: [350, 525] in Clouds. None keeps the
+            size of the image.
+        suffix: suffix of ids in the file that image ids lack: `.jpg` (Clouds).
         output: name of the bool mask `(C, H, W)` in the post-processed prediction.
     """
 
@@ -71,7 +71,7 @@ class ClassRunLengths(Submission):
         for number, row in enumerate(texts):
             _, name = self._divided(row[: self.keys])
             if name in seen:
-                raise RowError(f"the class {name!r} comes twice", number)
+                raise RowError(f"class {name!r} is repeated", number)
             seen.add(name)
             try:
                 place = class_place(name, self.classes)
@@ -85,11 +85,11 @@ class ClassRunLengths(Submission):
         return {self.output: mask}
 
     def _divided(self, key: tuple[str, ...]) -> tuple[str, str]:
-        """Id in the file, and class."""
+        """Split a key into id and class."""
         if self.class_column is not None:
             return key[0], key[1]
         fitting = [name for name in self.classes if key[0].endswith(f"_{name}")]
         if not fitting:
-            raise ValueError(f"the id {key[0]!r} ends in no class, expected _{', _'.join(self.classes)}")
+            raise ValueError(f"id {key[0]!r} does not end in a class, expected _{', _'.join(self.classes)}")
         name = max(fitting, key=len)
         return key[0].removesuffix(f"_{name}"), name

@@ -1,4 +1,4 @@
-"""What a competition asks for: its metric, the post-processing that suits it, the file it wants."""
+"""Settings of a competition: metric, post-processing and submission format."""
 
 from dataclasses import dataclass, field
 
@@ -17,17 +17,16 @@ class Competition:
 
     Args:
         metric: the competition's own metric, logged as `val/score`.
-        extra_metrics: further metrics that are computed on the same post-processed predictions and logged as
-            `val/<class name>`.
-        dataset_postprocess: steps over the image-level outputs of all images together, before those of each image:
-            equal counts, shares of the training set, nearest neighbours. Offline verbs apply them, a validation inside
-            a training does not.
+        extra_metrics: further metrics of the same post-processed predictions, logged as `val/<class name>`.
+        dataset_postprocess: steps for the image-level outputs of all images together, before those of each image:
+            equal counts, shares of the training set, nearest neighbours. Offline verbs apply them, validation during
+            training does not.
         postprocess: steps applied to the probabilities of each image, in order.
         submission: writer and validator of the submission file.
-        solution: truth of the test images in the submission's format, relative to `data.root`, where it is known
-            (a generated or a past competition).
-        max_file_size: largest file in megabytes (10^6 bytes) that the competition takes; a larger one is refused here.
-        slug: the competition's name in its address at Kaggle, to which `submit --message` sends the file.
+        solution: path of the targets of the test images in the submission format, relative to `data.root`, if known (a
+            generated or past competition).
+        max_file_size: largest file that the competition accepts, in megabytes (10^6 bytes).
+        slug: name of the competition in its Kaggle URL, to which `submit --message` sends the file.
     """
 
     metric: CompetitionMetric
@@ -40,18 +39,17 @@ class Competition:
     slug: str | None = None
 
     def metrics(self) -> dict[str, CompetitionMetric]:
-        """The competition's metric as `score`, then those of `extra_metrics` under their class names."""
+        """Metrics by name: the competition's own as `score`, `extra_metrics` under their class names."""
         return {"score": self.metric} | {type(metric).__name__: metric for metric in self.extra_metrics}
 
     def process(
         self, prediction: dict[str, np.ndarray], truth: dict[str, np.ndarray] | None = None
     ) -> dict[str, np.ndarray]:
-        """Probabilities of one image -> the same with the results of every step.
+        """Apply all steps to the probabilities of one image.
 
         Args:
-            prediction: arrays by name, as the network or a store gives them.
-            truth: what they will be scored against; where its `valid` is False the chain starts from 0. None: they are
-                for a submission.
+            prediction: arrays by name, from the network or a store.
+            truth: target to score against; the chain starts from 0 where its `valid` is False. None: for a submission.
         """
         prediction = prediction if truth is None else without_void(prediction, truth)
         for step in self.postprocess:

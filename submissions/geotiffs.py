@@ -1,4 +1,4 @@
-"""Predictions on the map: a GeoTIFF and a GeoJSON per image, with an index."""
+"""Georeferenced predictions: a GeoTIFF and a GeoJSON per image, with an index."""
 
 import os
 import shutil
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 class GeoTiffs(Submission):
-    """A folder of GeoTIFFs beside the submission file, which lists them: `image_id,path`.
+    """A folder of GeoTIFFs next to the submission file, which lists them: `image_id,path`.
 
     `submission.csv` is the list, `submission/<image_id>.tif` are the files. Each has the reference system and transform
-    of the image it belongs to: class numbers (the largest of several softmax channels), one band of 0 and 1 per channel
-    of a mask, or instance ids.
+    of its image: class numbers (argmax of several softmax channels), one band of 0 and 1 per channel of a mask, or
+    instance ids.
 
     Args:
         output: name of the array in the post-processed prediction.
-        nodata: value of pixels where the image holds no data; None writes the prediction there too.
-        polygons: write `<image_id>.geojson` as well: the outlines of classes above 0, channels or instances, in
+        nodata: value of pixels where the image has no data; None writes the prediction there too.
+        polygons: whether to write `<image_id>.geojson` too: outlines of classes above 0, channels or instances, in
             longitude and latitude (RFC 7946), with the property `value`.
-        simplify: tolerance of the outlines in pixels; 0 keeps every corner of every pixel.
+        simplify: tolerance of outlines in pixels; 0 keeps every corner of every pixel.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class GeoTiffs(Submission):
         self.columns = ("image_id", "path")
         self.folder = Path("submission")
         self.sources: dict[str, Path] = {}
-        self._new: Path | None = None  # where files wait until all of them are checked
+        self._new: Path | None = None  # holds files until all of them are checked
 
     def begin(self, output: Path, table: "pd.DataFrame") -> None:
         self.folder = output.with_suffix("")
@@ -66,7 +66,9 @@ class GeoTiffs(Submission):
         bands = as_bands(prediction[self.output])
         with rasterio.open(self._source(image_id)) as source:
             if source.shape != bands.shape[1:]:
-                raise ValueError(f"image {image_id!r} is {source.shape}, its prediction {bands.shape[1:]}")
+                raise ValueError(
+                    f"prediction of image {image_id!r} is {bands.shape[1:]}, expected {source.shape} as the image"
+                )
             if self.nodata is not None:
                 bands = np.where(source.dataset_mask() > 0, bands, np.asarray(self.nodata).astype(bands.dtype))
             place = {"crs": source.crs, "transform": source.transform}
@@ -82,7 +84,7 @@ class GeoTiffs(Submission):
 
     def _source(self, image_id: str) -> str:
         if image_id not in self.sources:
-            raise ValueError(f"image {image_id!r} has no file to take its place on the map from")
+            raise ValueError(f"image {image_id!r} has no file to read georeferencing from")
         path = str(self.sources[image_id])
         if "{band}" in path:  # one file per band: they share their grid
             parent, pattern = Path(path.split("{band}")[0]).parent, path.rsplit("{band}")[-1]
@@ -116,7 +118,7 @@ class GeoTiffs(Submission):
         except rasterio.errors.RasterioError as error:
             raise ValueError(f"{path}: {error}") from error
         if bands.shape[1:] != tuple(size):
-            raise ValueError(f"{path} is {bands.shape[1:]}, its image {tuple(size)}")
+            raise ValueError(f"{path} is {bands.shape[1:]}, expected {tuple(size)} as its image")
         return {self.output: bands[0] if len(bands) == 1 else bands > 0}
 
     def read(self, path: Path, sizes: Sizes | None) -> dict[str, dict[str, np.ndarray]]:
@@ -125,12 +127,12 @@ class GeoTiffs(Submission):
 
 
 def as_bands(array: np.ndarray) -> np.ndarray:
-    """Any prediction as `(bands, H, W)` integers: class numbers, 0 and 1 per channel, or instance ids."""
+    """Convert any prediction to `(bands, H, W)` integers: class numbers, 0 and 1 per channel, or instance ids."""
     if array.dtype == bool:
         return (array if array.ndim == 3 else array[None]).astype(np.uint8)
     if array.dtype.kind == "f":
         if array.ndim != 3 or len(array) == 1:
-            raise ValueError("a map of one probability wants a threshold first: add postprocessing.Threshold")
+            raise ValueError("GeoTiffs expects a mask, got probabilities: add postprocessing.Threshold to postprocess")
         return array.argmax(0).astype(np.uint8)[None]
     highest = array.max(initial=0)
     smallest = next(kind for kind in (np.uint8, np.uint16, np.int32, np.int64) if highest <= np.iinfo(kind).max)

@@ -12,10 +12,10 @@ class InstanceRunLengths(Submission):
     Args:
         id_column: name of the id column.
         value_column: name of the run-length column.
-        order: `column` (both competitions) or `row`.
+        order: scan order: `column` (both competitions) or `row`.
         base: number of the first pixel.
-        empty: what an image without objects is written as.
-        suffix: ending of the ids in the file that the images' ids lack: `.jpg` (Airbus).
+        empty: text for an image without objects.
+        suffix: suffix of ids in the file that image ids lack: `.jpg` (Airbus).
         output: name of the instance ids `(H, W)` in the post-processed prediction.
     """
 

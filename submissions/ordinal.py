@@ -1,4 +1,4 @@
-"""One row per image: its grade, or its one class."""
+"""One row per image with its grade or class."""
 
 import numpy as np
 
@@ -7,15 +7,15 @@ from submissions.labels import class_names, class_place, label_flags
 
 
 class Ordinal(Submission):
-    """`id_code,diagnosis` with one grade an image: APTOS 2019; with names in `classes`, one class an image.
+    """`id_code,diagnosis` with a grade per image: APTOS 2019; with class names, a class per image.
 
     Args:
-        classes: number of grades, or the names of the classes in order.
+        classes: number of grades, or class names in order.
         id_column: name of the id column.
-        value_column: name of the column of the grade.
-        suffix: ending of the ids in the file that the images' ids lack.
-        output: name of the grade in the post-processed prediction: a number `()` (`ArgMax`), or the answers to "above
-            grade k?", bool `(K - 1,)` (`LabelThreshold`), of which the yeses are counted.
+        value_column: name of the grade column.
+        suffix: suffix of ids in the file that image ids lack.
+        output: name of the grade in the post-processed prediction: a number `()` (`ArgMax`), or cumulative flags "above
+            grade k", bool `(K - 1,)` (`LabelThreshold`), which are summed.
     """
 
     spatial = False
@@ -39,7 +39,7 @@ class Ordinal(Submission):
             number = int(label_flags(prediction, self.output).sum())
         else:
             raise ValueError(
-                f"{self.output!r} is {array.dtype} {array.shape}, expected a number () or the answers of grades, bool "
+                f"{self.output!r} is {array.dtype} {array.shape}, expected a number () or cumulative grade flags, bool "
                 f"({len(names) - 1},): add postprocessing.ArgMax or postprocessing.LabelThreshold"
             )
         if not 0 <= number < len(names):

@@ -6,15 +6,15 @@ from submissions.base import Row, RowError, Submission
 
 
 class Points(Submission):
-    """`seriesuid,coordX,coordY,coordZ,probability`: the candidates of `Clusters` or `Blobs`, a row each.
+    """`seriesuid,coordX,coordY,coordZ,probability`: a row per candidate of `Clusters` or `Blobs`.
 
     An image without candidates has no row.
 
     Args:
         id_column: name of the id column.
-        columns: names of the coordinates, x first; as many as the images have axes.
+        columns: names of the coordinate columns, x first, one per axis (default: `coordX`, `coordY`, `coordZ`).
         probability_column: name of the probability column.
-        unit: `mm` from the centre of voxel 0, or `voxel`.
+        unit: unit of coordinates: `mm` from the centre of voxel 0, or `voxel`.
         output: name of the candidates in the post-processed prediction.
     """
 
@@ -38,7 +38,9 @@ class Points(Submission):
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[Row]:
         found, axes = prediction[self.output], len(self.coordinates)
         if found.shape[1] != 4 * axes + 2:
-            raise ValueError(f"candidates have {(found.shape[1] - 2) // 4} axes, the columns are {self.coordinates}")
+            raise ValueError(
+                f"candidates have {(found.shape[1] - 2) // 4} axes, expected {axes}: columns are {self.coordinates}"
+            )
         first = 2 * axes if self.unit == "mm" else 0
         return [
             (image_id, *(f"{number:.3f}" for number in row[first : first + axes][::-1]), f"{row[-1]:.5f}")
@@ -52,9 +54,9 @@ class Points(Submission):
             try:
                 values = [float(field) for field in text[1:]]
             except ValueError:
-                raise RowError(f"{text[1:]} are no numbers", number) from None
+                raise RowError(f"values are {text[1:]}, expected numbers", number) from None
             if not 0 <= values[-1] <= 1:
-                raise RowError(f"the probability is {values[-1]}, expected 0 to 1", number)
+                raise RowError(f"probability is {values[-1]}, expected 0 to 1", number)
             for start in range(0, 4 * axes, axes):
                 table[number, start : start + axes] = values[-2::-1]
             table[number, -1] = values[-1]

@@ -1,4 +1,4 @@
-"""One row per building, as a polygon: SpaceNet."""
+"""One polygon row per building: SpaceNet."""
 
 import numpy as np
 
@@ -10,18 +10,18 @@ from submissions.base import RowError, Submission, named
 class Polygons(Submission):
     """`ImageId,BuildingId,PolygonWKT_Pix,Confidence` with one row per building (SpaceNet 1, 2 and 4).
 
-    An image without buildings has one row with the id -1 and `POLYGON EMPTY`. Polygons run along the edges of the
-    pixels; an instance of several pieces becomes as many buildings.
+    An image without buildings has one row with id -1 and `POLYGON EMPTY`. Polygons follow the edges of pixels; an
+    instance of several pieces becomes several buildings.
 
     Args:
-        tolerance: leave out corners that move the outline by less than that many pixels; 0 keeps the exact outline.
+        tolerance: tolerance in pixels up to which outlines are simplified; 0 keeps the exact outline.
         id_column: name of the id column.
-        building_column: name of the column that numbers the buildings of an image.
+        building_column: name of the column of building numbers.
         polygon_column: name of the column of the polygon in pixels, x = column and y = row.
-        confidence_column: name of the confidence column; a solution may lack it.
-        suffix: ending of the ids in the file that the images' ids lack.
+        confidence_column: name of the confidence column, which a solution may lack.
+        suffix: suffix of ids in the file that image ids lack.
         output: name of the instance ids `(H, W)` in the post-processed prediction.
-        confidence: name of the confidences `(n,)`, that of id i at place i - 1; 1 for all without such an array.
+        confidence: name of the confidences `(n,)`, at index i - 1 for id i; all 1 if the array is missing.
     """
 
     several_rows = True
@@ -47,7 +47,9 @@ class Polygons(Submission):
             raise ValueError(f"{self.output!r} is {labels.dtype} {labels.shape}, expected instance ids (H, W)")
         confidence = prediction.get(self.confidence)
         if confidence is not None and labels.max(initial=0) > len(confidence):
-            raise ValueError(f"{len(confidence)} confidences have none for instance {labels.max()}")
+            raise ValueError(
+                f"{self.confidence!r} has {len(confidence)} values, expected one for instance {labels.max()}"
+            )
         written: list[tuple[str, ...]] = [
             (
                 image_id + self.suffix,
@@ -60,23 +62,23 @@ class Polygons(Submission):
         return written or [(image_id + self.suffix, "-1", "POLYGON EMPTY", "1")]
 
     def image(self, texts: list[tuple[str, ...]], size: tuple[int, int]) -> dict[str, np.ndarray]:
-        """`instances` `(H, W)`, the `polygons` themselves `(n,)`, and their `confidence` `(n,)` in the rows' order."""
+        """`instances` `(H, W)`, `polygons` `(n,)`, and their `confidence` `(n,)` in the order of rows."""
         polygons, confidences, seen = [], [], set()
         for number, (_, building, text, confidence) in enumerate(texts):
             if building in seen:
-                raise RowError(f"building {building!r} comes twice", number)
+                raise RowError(f"building {building!r} is repeated", number)
             seen.add(building)
             try:
                 polygon = from_wkt(text, ("Polygon",))
                 if polygon.is_empty != (building.strip() == "-1"):
-                    raise ValueError(f"building {building!r} is {text[:40]!r}; -1 goes with POLYGON EMPTY")
+                    raise ValueError(f"building {building!r} is {text[:40]!r}; -1 is for POLYGON EMPTY only")
                 if polygon.is_empty and len(texts) > 1:
-                    raise ValueError(f"building -1 says that there is none, the image has {len(texts)} rows")
+                    raise ValueError(f"building -1 means no buildings, but the image has {len(texts)} rows")
                 if not inside(polygon, size[1], size[0]):
-                    raise ValueError(f"building {building!r} reaches out of the image of {size[1]} x {size[0]} pixels")
+                    raise ValueError(f"building {building!r} exceeds the image of {size[1]} x {size[0]} pixels")
                 score = float(confidence) if confidence.strip() else 1.0
                 if not np.isfinite(score):
-                    raise ValueError(f"the confidence is {confidence!r}, expected a number")
+                    raise ValueError(f"confidence is {confidence!r}, expected a number")
             except ValueError as error:
                 raise RowError(str(error), number) from error
             if not polygon.is_empty:

@@ -1,4 +1,4 @@
-"""One row per image: its mask as run lengths."""
+"""One run-length row per image."""
 
 import numpy as np
 
@@ -7,16 +7,16 @@ from submissions.base import RowError, Submission, named
 
 
 class RunLengths(Submission):
-    """`ImageId,EncodedPixels` with one mask an image: SIIM-ACR, TGS salt, Carvana, HuBMAP.
+    """`ImageId,EncodedPixels` with one mask per image: SIIM-ACR, TGS salt, Carvana, HuBMAP.
 
     Args:
         id_column: name of the id column.
         value_column: name of the run-length column.
-        order: `column` (most competitions) or `row` (Carvana).
-        base: number of the first pixel; 1, in SIIM-ACR 0.
-        relative: SIIM-ACR's gap and length pairs.
-        empty: what an empty mask is written as: "" or "-1".
-        suffix: ending of the ids in the file that the images' ids lack: `.jpg` (Carvana).
+        order: scan order: `column` (most competitions) or `row` (Carvana).
+        base: number of the first pixel (default: 1; SIIM-ACR: 0).
+        relative: whether to write SIIM-ACR's gap and length pairs.
+        empty: text for an empty mask: "" or "-1".
+        suffix: suffix of ids in the file that image ids lack: `.jpg` (Carvana).
         output: name of the bool mask `(1, H, W)` in the post-processed prediction.
     """
 
@@ -39,7 +39,7 @@ class RunLengths(Submission):
         mask = named(prediction, self.output)
         if mask.ndim == 3 and len(mask) != 1:
             raise ValueError(
-                f"{self.output!r} is {mask.shape}, expected one mask (1, H, W): a row holds no other channel"
+                f"{self.output!r} is {mask.shape}, expected one mask (1, H, W); for several use ClassRunLengths"
             )
         mask = mask[0] if mask.ndim == 3 else mask
         text = rle.encode(mask, order=self.order, base=self.base, relative=self.relative)

@@ -187,7 +187,7 @@ def test_other_test_images_under_the_same_names_are_predicted_anew(here, tmp_pat
     second, found = predict("--data.root", "other")
     assert {name for name in first if second[name] != first[name]} == {"b"}
     np.testing.assert_array_equal(found["b"], ~bright["b"])
-    with pytest.raises(ValueError, match=r"'b' first \(.*data/test/b.png\): these are old results"):
+    with pytest.raises(ValueError, match=r"first 'b' \(.*data/test/b.png\); these results are outdated"):
         cli.main(["submit", "runs/c", "--output", "s.csv"])
     assert not Path("s.csv").exists()
     third, found = predict()

@@ -57,7 +57,10 @@ def test_bytes_do_not_make_a_number_of_what_is_none(tmp_path, value):
     rows = np.full((1, 3, 4), 0.5, np.float32)
     rows[0, 1, 2] = value
     store = PredictionStore(tmp_path)
-    with pytest.raises(ValueError, match="'mask' of image 'a' holds NaN or infinite"), store.file("a") as file:
+    with (
+        pytest.raises(ValueError, match="'mask' of image 'a' from the network has NaN or infinite"),
+        store.file("a") as file,
+    ):
         file.add_rows("mask", rows, unit=True)
     assert list(tmp_path.iterdir()) == []
     with store.file("a", "float32") as file:  # where it is kept as it is, who reads it will say so

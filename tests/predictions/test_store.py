@@ -129,7 +129,7 @@ def test_what_is_no_number_is_refused_by_image_and_output(store, tmp_path, value
     for each in (store, other):
         each.write("a", {"mask": np.zeros((1, 3, 3), np.float32), "label": np.zeros(2, np.float32)}, "float32")
     other.write("a", {"mask": np.full((1, 3, 3), value, np.float32), "label": np.zeros(2, np.float32)}, "float32")
-    message = r"output 'mask' of image 'a' in .*other holds NaN or infinite values"
+    message = r"output 'mask' of image 'a' in .*other has NaN or infinite values"
     for read in (lambda: read_finite(other, "a"), lambda: read_mean([store, other], "a")):
         with pytest.raises(ValueError, match=message):
             read()
@@ -163,7 +163,7 @@ def test_only_images_whose_files_changed_are_predicted_anew(store, files, caplog
     os.utime(files["a"].files[0], (1, 1))
     files["b"].files[0].write_bytes(b"other" * 10)
     assert fill(store, files) == ["b"]
-    assert "1 of 3 images were predicted from other files or values, 'b' first" in caplog.text
+    assert "1 of 3 images were predicted from other files or values, first 'b'" in caplog.text
     assert store.state() != before
     assert fill(store, {name: Inputs(inputs.files, "[1.0]") for name, inputs in files.items()}) == ["a", "b", "c"]
 
@@ -184,13 +184,13 @@ def test_equal_files_in_another_place_need_no_prediction(store, files, tmp_path,
 def test_replaced_files_are_refused(store, files, tmp_path):
     fill(store, files)
     files["b"].files[0].write_bytes(b"B" * 50)
-    with pytest.raises(ValueError, match=r"1 of 3 images .*, 'b' first \(.*b\.png\): these are old"):
+    with pytest.raises(ValueError, match=r"1 of 3 images .*, first 'b' \(.*b\.png\); these results are outdated"):
         PredictionStore.open(store.path)
     fill(store, files)
     PredictionStore.open(store.path)
     shutil.copytree(tmp_path / "data", tmp_path / "other")
     (tmp_path / "other" / "c.png").write_bytes(b"C" * 50)
-    with pytest.raises(ValueError, match=r"'c' first \(.*other/c\.png\)"):
+    with pytest.raises(ValueError, match=r"first 'c' \(.*other/c\.png\)"):
         store.check_sources({name: Inputs([tmp_path / "other" / f"{name}.png"]) for name in files})
     with pytest.raises(ValueError, match=r"2 files, predicted from 1"):
         store.check_sources({"a": Inputs([*files["a"].files] * 2)})
@@ -211,7 +211,7 @@ def test_a_store_that_was_made_from_others_knows_when_they_change(tmp_path, file
     with pytest.raises(ValueError, match=r"runs/a was made from other files"):
         PredictionStore.open(blend.path)
     fill(PredictionStore(tmp_path / "runs" / "a"), files)
-    with pytest.raises(ValueError, match=r"ens was made from .*runs/a, which have been written anew"):
+    with pytest.raises(ValueError, match=r"ens was made from .*runs/a, which have changed"):
         PredictionStore.open(blend.path)
 
 
@@ -235,7 +235,7 @@ def as_written_before(store):
 def test_stores_of_an_older_version_load_with_a_message_and_go_on(store, files):
     fill(store, files)
     as_written_before(store)
-    with pytest.warns(UserWarning, match="older version, which did not note checkpoint and files"):
+    with pytest.warns(UserWarning, match="older version, which did not record checkpoint and files"):
         assert PredictionStore.open(store.path).ids() == ["a", "b", "c"]
     os.utime(files["b"].files[0])  # after it was predicted, as far as anyone can tell
     assert fill(store, files) == ["b"]

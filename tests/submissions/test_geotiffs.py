@@ -74,7 +74,7 @@ def test_places_without_data_and_wrong_predictions(table, tmp_path):
         assert (source.read(1)[:, 3:] == ids[:, 3:]).all()
     with pytest.raises(ValueError, match="add postprocessing.Threshold"):
         written(GeoTiffs(), table, tmp_path, {"001": {"mask": np.zeros((1, 30, 40), np.float32)}})
-    with pytest.raises(ValueError, match=r"image 'b' is \(30, 40\), its prediction \(3, 4\)"):
+    with pytest.raises(ValueError, match=r"image 'b' is \(3, 4\), expected \(30, 40\)"):
         written(GeoTiffs(), table, tmp_path, {"b": {"mask": np.zeros((1, 3, 4), bool)}})
     assert not list((tmp_path / "out").rglob("*.tmp*"))
 
@@ -93,7 +93,7 @@ def test_what_is_refused_leaves_no_file_and_the_former_ones_as_they_were(table, 
     written(submission, table, tmp_path, {"001": good, "b": good})
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")}
     assert sorted(before) == ["001.tif", "b.tif", "submission.csv"]
-    with pytest.raises(SubmissionError, match="'001' is predicted twice"):
+    with pytest.raises(SubmissionError, match="'001' has two predictions"):
         submission.write([("001", {"mask": ~good["mask"]})] * 2, output, None, {"001": (30, 40)})
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")} == before
 

@@ -73,13 +73,13 @@ def test_the_competitions_own_texts(tmp_path):
 @pytest.mark.parametrize(
     ("format_", "rows", "message"),
     [
-        (Labels(28), "a,0\nb,28\n", r"row 3, image 'b': the class '28' is unknown"),
-        (Labels(28), "a,0\nb,1 1\n", "row 3, image 'b': the label '1' comes twice"),
+        (Labels(28), "a,0\nb,28\n", r"row 3, image 'b': class '28' is unknown"),
+        (Labels(28), "a,0\nb,1 1\n", "row 3, image 'b': label '1' is repeated"),
         (Labels(28), "a,0\na,1\n", "row 3: image 'a' has a second row"),
-        (Labels(28), "a,0\nb,1\na,2\n", "row 4: image 'a' comes up again"),
-        (Labels(28, suffix=".png"), "a.png,0\nb,1\n", r"row 3: the id 'b' does not end in '\.png'"),
-        (Ordinal(id_column="Id", value_column="Predicted"), "a,4\nb,5\n", "row 3, image 'b': the class '5' is unknown"),
-        (Ordinal(id_column="Id", value_column="Predicted"), "a,1.0\n", "row 2, image 'a': the class '1.0'"),
+        (Labels(28), "a,0\nb,1\na,2\n", "row 4: image 'a' is repeated"),
+        (Labels(28, suffix=".png"), "a.png,0\nb,1\n", r"row 3: id 'b' does not end in '\.png'"),
+        (Ordinal(id_column="Id", value_column="Predicted"), "a,4\nb,5\n", "row 3, image 'b': class '5' is unknown"),
+        (Ordinal(id_column="Id", value_column="Predicted"), "a,1.0\n", "row 2, image 'a': class '1.0'"),
         (ClassColumns(["Predicted"], "Id"), "a,0.5\nb,1.5\n", "row 3, image 'b': Predicted is 1.5, expected a prob"),
         (ClassColumns(["Predicted"], "Id"), "a,nan\n", "row 2, image 'a': Predicted is nan"),
         (ClassColumns(["Predicted"], "Id"), "a,\n", "row 2, image 'a': Predicted is '', expected a number"),
@@ -95,12 +95,12 @@ def test_wrong_files_are_refused(tmp_path, format_, rows, message):
     ("format_", "array", "message"),
     [
         (Labels(3), np.full(3, 0.5), "image 'a': 'label' is float64.*LabelThreshold"),
-        (Labels(3), np.ones(4, bool), "4 labels for 3 classes"),
+        (Labels(3), np.ones(4, bool), "4 labels, expected 3"),
         (Ordinal(), np.full(5, 0.2), "ArgMax"),
         (Ordinal(), np.array(5), "'label' is 5, expected 0 to 4"),
         (ClassColumns(["x", "y"]), np.full(3, 0.2), r"expected probabilities \(2,\)"),
         (ClassColumns(["x", "y"]), np.array([0.2, np.nan]), "y is nan, expected a probability"),
-        (Labels(3, output="tags"), np.ones(3, bool), r"wants 'tags', the prediction holds \['label'\]"),
+        (Labels(3, output="tags"), np.ones(3, bool), r"requires 'tags', the prediction has \['label'\]"),
     ],
 )
 def test_wrong_predictions_leave_no_file(tmp_path, format_, array, message):
@@ -110,5 +110,5 @@ def test_wrong_predictions_leave_no_file(tmp_path, format_, array, message):
 
 
 def test_a_separator_inside_a_class_is_refused():
-    with pytest.raises(ValueError, match="cannot divide the classes, as in 'clear sky'"):
+    with pytest.raises(ValueError, match="class 'clear sky' contains it"):
         Labels(["haze", "clear sky"])

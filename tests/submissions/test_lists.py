@@ -64,15 +64,15 @@ def test_the_competitions_own_texts(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("a,0 0.5 1 1 5 5\nb,3 0.5 1 1 5\n", "row 3, image 'b': 5 words, expected 6"),
-        ("a,0 0.5 1 1 5 5\nb,15 0.5 1 1 5 5\n", "row 3, image 'b': the class '15' is unknown"),
+        ("a,0 0.5 1 1 5 5\nb,3 0.5 1 1 5\n", "row 3, image 'b': found 5 words, expected 6"),
+        ("a,0 0.5 1 1 5 5\nb,15 0.5 1 1 5 5\n", "row 3, image 'b': class '15' is unknown"),
         ("a,0 0.5 1 1 5 x\n", "row 2, image 'a': box 0 is '0 0.5 1 1 5 x', expected numbers"),
-        ("a,0 0.5 1 1 5 5 1 nan 1 1 5 5\n", "row 2, image 'a': box 1, '1 nan 1 1 5 5', has the score nan"),
-        ("a,0 1.5 1 1 5 5\n", "row 2, image 'a': box 0.* has the score 1.5"),
-        ("a,0 0.5 1 nan 5 5\n", "row 2, image 'a': box 0.* and the corners"),
+        ("a,0 0.5 1 1 5 5 1 nan 1 1 5 5\n", "row 2, image 'a': box 1, '1 nan 1 1 5 5', has score nan"),
+        ("a,0 1.5 1 1 5 5\n", "row 2, image 'a': box 0.* has score 1.5"),
+        ("a,0 0.5 1 nan 5 5\n", "row 2, image 'a': box 0.* and corners"),
         ("a,0 0.5 5 1 5 9\n", "row 2, image 'a': box 0.* has no area"),
-        ("a,0 0.5 1 1 61 9\n", "row 2, image 'a': box 0.*reaches out of the image of 60 x 40 pixels"),
-        ("a,0 0.5 -1 1 6 9\n", "row 2, image 'a': box 0.*reaches out"),
+        ("a,0 0.5 1 1 61 9\n", "row 2, image 'a': box 0.*exceeds the image of 60 x 40 pixels"),
+        ("a,0 0.5 -1 1 6 9\n", "row 2, image 'a': box 0.*exceeds"),
         ("a,\na,\n", "row 3: image 'a' has a second row"),
         ("a,\nc,\n", "row 3: image 'c' is unknown"),
     ],
@@ -86,12 +86,12 @@ def test_wrong_boxes_are_refused(tmp_path, rows, message):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ((4, np.nan), "box 1 has the score nan"),
-        ((0, np.nan), "box 1 has the score 0.5 and the corners"),
-        ((5, 15), "box 1 has the label 15, expected one of 0 to 14"),
-        ((5, 0.5), "box 1 has the label 0.5"),
+        ((4, np.nan), "box 1 has score nan"),
+        ((0, np.nan), "box 1 has score 0.5 and corners"),
+        ((5, 15), "box 1 has label 15, expected 0 to 14"),
+        ((5, 0.5), "box 1 has label 0.5"),
         ((2, 1.0), "box 1 has no area"),
-        ((2, 99.0), "reaches out of the image"),
+        ((2, 99.0), "exceeds the image"),
     ],
 )
 def test_wrong_predicted_boxes_leave_no_file(tmp_path, changed, message):
@@ -160,12 +160,12 @@ GOOD = mask_text([[0, 7], [3, 9]])
     [
         (f"x,5,4,0 0.5 {GOOD} 1", "4 words, expected class, confidence and mask"),
         (f"x,4,5,0 0.5 {GOOD}", "the image is 4 x 5 pixels, expected 5 x 4"),
-        (f"x,5,4,0 0.5 {GOOD} 3 0.5 {GOOD}", "mask 2 of 2: the class '3' is unknown"),
-        (f"x,5,4,0 0.5 {GOOD} 0 0.6 {GOOD}", "mask 2 of 2: the same mask has the class '0' twice"),
-        (f"x,5,4,0 nan {GOOD}", "mask 1 of 1: the confidence is 'nan'"),
-        ("x,5,4,0 0.5 eNo!", "mask 1 of 1: 'eNo!'… is no mask"),
-        ("x,5,4,0 0.5 aGFsbG8=", "mask 1 of 1: 'aGFsbG8='… is no mask"),
-        (f"x,5,4,0 0.5 {mask_text([[0], [9]], 30)}", "cover 30 pixels, the image has 20"),
+        (f"x,5,4,0 0.5 {GOOD} 3 0.5 {GOOD}", "mask 2 of 2: class '3' is unknown"),
+        (f"x,5,4,0 0.5 {GOOD} 0 0.6 {GOOD}", "mask 2 of 2: class '0' of the same mask is repeated"),
+        (f"x,5,4,0 nan {GOOD}", "mask 1 of 1: confidence is 'nan'"),
+        ("x,5,4,0 0.5 eNo!", "mask 1 of 1: 'eNo!'… is not a mask"),
+        ("x,5,4,0 0.5 aGFsbG8=", "mask 1 of 1: 'aGFsbG8='… is not a mask"),
+        (f"x,5,4,0 0.5 {mask_text([[0], [9]], 30)}", "cover 30 pixels, expected 20"),
         (f"x,5,4,0 0.5 {mask_text(np.zeros((2, 0), int))}", "the mask is empty"),
     ],
 )
@@ -201,5 +201,5 @@ def test_lists_come_from_yaml():
     ]
     made = parser.instantiate(parser.parse_object({"formats": formats})).formats
     assert (made[0].classes, made[1].classes, made[2].min_score) == (15, None, 0.01)
-    with pytest.raises(ValueError, match="the class 'no finding' cannot stand in a text"):
+    with pytest.raises(ValueError, match="class 'no finding' has a space"):
         Boxes(classes=["no finding"])

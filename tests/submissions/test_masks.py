@@ -93,14 +93,14 @@ ROWS = [f"a.jpg_{name},1 2" for name in CLOUDS]
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([*ROWS[:3], "a.jpg_Suger,1 2"], "row 5: the id 'a.jpg_Suger' ends in no class"),
+        ([*ROWS[:3], "a.jpg_Suger,1 2"], "row 5: id 'a.jpg_Suger' does not end in a class"),
         ([*ROWS[:3], "b.jpg_Sugar,1 2"], "row 5: image 'b' is unknown"),
         (ROWS[:3], "row 2, image 'a': 1 classes have no row: Sugar"),
-        ([*ROWS[:3], "a.jpg_Sugar,16 2"], "row 5, image 'a': .*past the last"),
-        ([*ROWS[:3], "a.jpg_Sugar,1 2 2 2"], "row 5, image 'a': .*begins inside"),
+        ([*ROWS[:3], "a.jpg_Sugar,16 2"], "row 5, image 'a': .*exceeds the mask"),
+        ([*ROWS[:3], "a.jpg_Sugar,1 2 2 2"], "row 5, image 'a': .*starts inside"),
         ([*ROWS, ROWS[3]], "row 6: image 'a.jpg_Sugar' has a second row"),
-        ([*ROWS, ROWS[0]], "row 6: image 'a.jpg_Fish' comes up again"),
-        ([*ROWS[:3], "a_Sugar,1 2"], r"row 5: the id 'a' does not end in '\.jpg'"),
+        ([*ROWS, ROWS[0]], "row 6: image 'a.jpg_Fish' is repeated"),
+        ([*ROWS[:3], "a_Sugar,1 2"], r"row 5: id 'a' does not end in '\.jpg'"),
     ],
 )
 def test_wrong_class_masks_are_refused(tmp_path, rows, message):
@@ -117,9 +117,11 @@ def test_a_row_per_class_follows_the_samples_keys(tmp_path):
     format_.write([("x", {"mask": mask})], tmp_path / "s.csv", tmp_path / "sample.csv", {"x": (3, 4)})
     assert (tmp_path / "s.csv").read_text() == "id,class,predicted\nx,stomach,2 2\nx,large_bowel,\n"
     (tmp_path / "wrong.csv").write_text("id,class,predicted\nx,stomach,\nx,small_bowel,\n")
-    with pytest.raises(SubmissionError, match=r"missing \['x, large_bowel'\], 1 are not in it \['x, small_bowel'\]"):
+    with pytest.raises(
+        SubmissionError, match=r"missing \['x, large_bowel'\], 1 ids are not in the sample \['x, small_bowel'\]"
+    ):
         format_.validate(tmp_path / "wrong.csv", tmp_path / "sample.csv")
-    with pytest.raises(SubmissionError, match="row 3, image 'x': the class 'small_bowel' is unknown"):
+    with pytest.raises(SubmissionError, match="row 3, image 'x': class 'small_bowel' is unknown"):
         format_.validate(tmp_path / "wrong.csv", None, {"x": (3, 4)})
     with pytest.raises(SubmissionError, match=r"image 'x': 'mask' is \(1, 3, 4\), expected a mask of 2 classes"):
         format_.write([("x", {"mask": mask[:1]})], tmp_path / "t.csv")
@@ -166,7 +168,7 @@ def test_confidences_and_pieces(tmp_path):
     read = Polygons().read(tmp_path / "s.csv", {"x": (8, 8)})["x"]
     assert read["confidence"].tolist() == [0.25, 0.75, 0.75]
     assert sorted(polygon.area for polygon in read["polygons"]) == [1, 3, 4]
-    with pytest.raises(SubmissionError, match="image 'x': 2 confidences have none for instance 3"):
+    with pytest.raises(SubmissionError, match="image 'x': 'confidence' has 2 values, expected one for instance 3"):
         Polygons().write([("x", prediction | {"confidence": np.ones(2)})], tmp_path / "t.csv")
 
 
@@ -204,23 +206,23 @@ BUILDING = 'x,1,"POLYGON ((0 0, 4 0, 4 4, 0 4, 0 0))",1'
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([BUILDING, BUILDING], "row 3, image 'x': building '1' comes twice"),
+        ([BUILDING, BUILDING], "row 3, image 'x': building '1' is repeated"),
         (
             [BUILDING, 'x,2,"POLYGON ((0 0, 4 4, 4 0, 0 4, 0 0))",1'],
             "row 3, image 'x': the polygon is invalid: Self-int",
         ),
         (
             [BUILDING, 'x,2,"POLYGON ((0 0, 9 0, 9 4, 0 0))",1'],
-            "row 3, image 'x': building '2' reaches out",
+            "row 3, image 'x': building '2' exceeds",
         ),
-        ([BUILDING, "x,-1,POLYGON EMPTY,1"], "row 3, image 'x': building -1 says that there is none"),
+        ([BUILDING, "x,-1,POLYGON EMPTY,1"], "row 3, image 'x': building -1 means no buildings"),
         (["x,-1,POLYGON EMPTY,1", 'y,1,"POINT (1 1)",1'], "row 3: image 'y' is unknown"),
-        (['x,1,"POINT (1 1)",1'], r"row 2, image 'x': 'POINT \(1 1\)' is no Polygon"),
-        (["x,1,hello,1"], "row 2, image 'x': 'hello' is no well-known text"),
+        (['x,1,"POINT (1 1)",1'], r"row 2, image 'x': 'POINT \(1 1\)' is not a Polygon"),
+        (["x,1,hello,1"], "row 2, image 'x': 'hello' is not well-known text"),
         (["x,1,POLYGON EMPTY,1"], "row 2, image 'x': building '1' is 'POLYGON EMPTY'"),
         ([BUILDING.replace(",1,", ",-1,", 1)], "row 2, image 'x': building '-1' is"),
         ([BUILDING[:-1] + "high"], "row 2, image 'x': could not convert"),
-        ([BUILDING[:-1] + "nan"], "row 2, image 'x': the confidence is 'nan'"),
+        ([BUILDING[:-1] + "nan"], "row 2, image 'x': confidence is 'nan'"),
     ],
 )
 def test_wrong_buildings_are_refused(tmp_path, rows, message):
@@ -286,13 +288,13 @@ ROW = 'x,{},"MULTIPOLYGON (((0 0, 4 0, 4 4, 0 4, 0 0)))"'
     ("rows", "message"),
     [
         ([ROW.format(1)], "row 2, image 'x': 1 classes have no row: 2"),
-        ([ROW.format(1), ROW.format(3)], "row 3, image 'x': the class '3' is unknown"),
+        ([ROW.format(1), ROW.format(3)], "row 3, image 'x': class '3' is unknown"),
         ([ROW.format(1), ROW.format(1)], "row 3: image 'x, 1' has a second row"),
         (
             [ROW.format(1), 'x,2,"MULTIPOLYGON (((0 0, 4 4, 4 0, 0 4, 0 0)))"'],
             "row 3, image 'x': the polygon is invalid",
         ),
-        ([ROW.format(1), 'x,2,"MULTIPOLYGON (((0 0, 40 4, 4 0, 0 0)))"'], "row 3, image 'x': class '2' reaches out"),
+        ([ROW.format(1), 'x,2,"MULTIPOLYGON (((0 0, 40 4, 4 0, 0 0)))"'], "row 3, image 'x': class '2' exceeds"),
         ([ROW.format(1), "x,2,"], "row 3, image 'x': '' is no"),
     ],
 )
@@ -306,7 +308,7 @@ def test_wrong_class_polygons_are_refused(tmp_path, rows, message):
 def test_a_missing_grid_is_told(tmp_path):
     pytest.importorskip("rasterio")
     mask = {"mask": np.ones((10, 4, 4), bool)}
-    with pytest.raises(SubmissionError, match="no table of grid sizes nowhere.csv"):
+    with pytest.raises(SubmissionError, match="table of grid sizes nowhere.csv does not exist"):
         ClassPolygons(grid_sizes="nowhere.csv").write([("x", mask)], tmp_path / "s.csv")
     with pytest.raises(SubmissionError, match="image 'x' has no row in"):
         ClassPolygons(grid_sizes=grid(tmp_path, "y")).write([("x", mask)], tmp_path / "s.csv")

@@ -136,22 +136,22 @@ def test_a_missing_row(case):
 def test_a_row_twice(case):
     made, rows = case[0], case[-1]
     if made.several_rows:  # each row is an object: the same one again overlaps itself, or has the same number
-        refused(case, [*rows, rows[-1]], r"row 5, image 'c': .*(overlaps|comes twice)")
+        refused(case, [*rows, rows[-1]], r"row 5, image 'c': .*(overlaps|is repeated)")
     else:
         refused(case, [*rows, rows[-1]], rf"row {len(rows) + 1}: image 'c.*' has a second row")
     again = [*rows, rows[1]]
-    refused(case, again, rf"row {len(rows) + 1}: image 'a.*' comes up again")
+    refused(case, again, rf"row {len(rows) + 1}: image 'a.*' is repeated")
 
 
 def test_a_wrong_id(case):
     rows = case[-1]
     wrong = [[row[0].replace("b", "x", 1) if row[0].startswith("b") else row[0], *row[1:]] for row in rows]
-    refused(case, wrong, r"are missing \['b.*not in it \['x")
+    refused(case, wrong, r"are missing \['b.*not in the sample \['x")
 
 
 def test_another_order(case):
     header, *rows = case[-1]
-    refused(case, [header, *rows[::-1]], "stands where the sample has|comes up again")
+    refused(case, [header, *rows[::-1]], "as in the sample|is repeated")
 
 
 def test_no_column(case):
@@ -177,7 +177,7 @@ def test_ids_stay_text(tmp_path, name):
     with open(path, newline="") as handle:
         rows = list(csv.reader(handle))
     changed = [[row[0].replace("001", "1", 1) if row[0].startswith("001") else row[0], *row[1:]] for row in rows]
-    with pytest.raises(SubmissionError, match=r"are missing \['001.*not in it \['1"):
+    with pytest.raises(SubmissionError, match=r"are missing \['001.*not in the sample \['1"):
         made.validate(written(path, changed), path, dict.fromkeys(ids, SIZE))
 
 
@@ -203,7 +203,7 @@ def test_a_prediction_that_cannot_be_leaves_no_file(case):
     [
         ("ab", r"1 ids? without|ids without a prediction \['c"),
         ("abcd", r"without an id \['d"),
-        ("aabc", "'a' is predicted twice"),
+        ("aabc", "'a' has two predictions"),
     ],
 )
 def test_other_predictions_than_the_samples_leave_no_file(case, ids, message):
@@ -234,8 +234,8 @@ RUNS = [
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("90 20", "reaches past the last"),
-        ("5 4 6 2", "begins inside or before"),
+        ("90 20", "exceeds the mask"),
+        ("5 4 6 2", "starts inside or before"),
         ("5 0", "a length of 0"),
         ("5", "pairs"),
     ],
@@ -243,7 +243,7 @@ RUNS = [
 def test_runs_that_cannot_be(case, text, message):
     made, rows = case[0], case[-1]
     if text == "5 4 6 2" and getattr(made, "relative", False):
-        text, message = "5 4 -2 2", "begins inside or before"  # gaps cannot overlap unless one is below 0
+        text, message = "5 4 -2 2", "starts inside or before"  # gaps cannot overlap unless one is below 0
     changed = [list(row) for row in rows]
     changed[1][-1] = text
     refused(case, changed, f"row 2, image 'a': .*{message}")
