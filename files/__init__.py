@@ -1,1 +1,1 @@
-"""Reading and writing: atomic files, confined paths, hashes, tables and pictures with errors that name the file."""
+"""Reading and writing: atomic files, confined paths, hashes, tables and images with errors that name the file."""

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all."""
+"""Files and folders that appear complete or not at all."""
 
 import contextlib
 import errno
@@ -9,23 +9,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # which writing tells without the name of the file
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of writing that do not name the file
 
 
 @contextmanager
 def atomic_path(path: Path | str, durable: bool = True) -> Iterator[Path]:
-    """A path to write to within `with`; what is written there appears as `path` at the end, at once.
+    """Temporary path to write to within `with`; the file appears as `path` atomically at the end.
 
-    Where the block raises, a file that was there before stays, and nothing else is left. The temporary file lies in the
-    same folder, which is made where it is missing, and ends in `.tmp`; no two writers share one.
+    If the block raises, an existing file is unchanged, and nothing else is left. The temporary file is in the same
+    folder, which is created if missing, and ends in `.tmp`; concurrent writers use different ones.
 
     Args:
-        path: of the file.
-        durable: wait until the disk has the bytes and the name, so that a power cut leaves the old file or the new one.
-            Off for files by the thousand which are checked when they are read, and can be made again.
+        path: path of the file.
+        durable: whether to wait until bytes and name are on disk, so that a power cut leaves the old file or the new
+            one. Off for thousands of files that are checked when read, and can be made again.
 
     Raises:
-        OSError: the file cannot be written, of the kind that the system gave (`PermissionError`, …); names it.
+        OSError: the file cannot be written; the system's error type (`PermissionError`, …), names the file.
     """
     path = Path(path)
     temporary = beside(path)
@@ -42,12 +42,12 @@ def atomic_path(path: Path | str, durable: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path | str) -> Iterator[Path]:
-    """A new folder to fill within `with`; it appears as `path` at the end, in place of one that was there.
+    """New folder to fill within `with`; it replaces `path` at the end.
 
-    Where the block raises, the folder that was there before stays, and nothing else is left.
+    If the block raises, an existing folder is unchanged, and nothing else is left.
 
     Raises:
-        OSError: the folder cannot be written; names it.
+        OSError: the folder cannot be written; names the folder.
     """
     path = Path(path)
     temporary, former = beside(path), beside(path)
@@ -72,12 +72,12 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
 
 
 def beside(path: Path) -> Path:
-    """A name in the folder of `path` that nobody else has; short enough for every file system."""
+    """Unused temporary name in the folder of `path`, short enough for every file system."""
     return path.with_name(f"{path.name[:50]}.{os.getpid()}-{secrets.token_hex(3)}.tmp")
 
 
 def publish(temporary: Path, path: Path, durable: bool = True) -> None:
-    """Give a file that was written and closed its name; the arguments are those of `atomic_path`."""
+    """Rename a closed temporary file to its final name; arguments as in `atomic_path`."""
     with _naming(path):
         if durable:
             with open(temporary, "rb+") as handle:
@@ -89,26 +89,26 @@ def publish(temporary: Path, path: Path, durable: bool = True) -> None:
 
 @contextmanager
 def _naming(path: Path, which: Callable[[OSError], bool] = lambda error: True) -> Iterator[None]:
-    """Let what the system refuses name the file that was asked for, not the temporary one."""
+    """Make system errors name the requested file, not the temporary one."""
     try:
         yield
     except OSError as error:
         if error.errno is None or not which(error):
             raise
         refused = type(error)(f"{path} cannot be written: {error.strerror}")
-        refused.errno = error.errno  # without `strerror`, which would stand in the text in place of the message
+        refused.errno = error.errno  # without `strerror`, which would replace the message
         raise refused from error
 
 
 def _is_of(error: OSError, temporary: Path) -> bool:
-    """Whether an error is about what is written, and not about something that the block reads."""
+    """Whether an error is about the written file, not about a file that the block reads."""
     if error.filename is None:
         return error.errno in FULL
     return temporary in (Path(str(error.filename)), *Path(str(error.filename)).parents)
 
 
 def _sync_folder(path: Path) -> None:
-    """Make the disk know a name; systems and network drives that cannot do so keep their own promise."""
+    """Sync a folder, so that a new name is on disk; systems and network drives without support are skipped."""
     if os.name != "posix":
         return
     with contextlib.suppress(OSError):

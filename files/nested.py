@@ -1,10 +1,10 @@
-"""Nested mappings as flat ones."""
+"""Nested mappings flattened."""
 
 from typing import Any
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mapping -> dotted keys; `init_args` is left out of the names, lists stay whole."""
+    """Flatten a nested mapping to dotted keys; `init_args` is omitted from names, lists are kept."""
     if not isinstance(config, dict) or not config:
         return {prefix: config}
     flat: dict[str, Any] = {}

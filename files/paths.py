@@ -1,4 +1,4 @@
-"""Hashes of files and texts, and paths that stay where they belong."""
+"""Hashes of files and texts, and confined paths."""
 
 import hashlib
 from pathlib import Path
@@ -19,12 +19,12 @@ def text_hash(text: str) -> str:
 
 
 def confined(root: Path | str, name: str) -> Path:
-    """`root / name`, refused when the name leads out of the root; ids and paths come from files of strangers.
+    """Join `root / name` if the result is inside the root; ids and paths come from untrusted files.
 
     Raises:
-        ValueError: an absolute name, or one with `..` in it.
+        ValueError: the name is absolute or contains `..`.
     """
     path = Path(name)
     if path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"{name!r} leads out of {root}; ids and paths must be relative, without '..'")
+        raise ValueError(f"{name!r} is outside {root}; ids and paths must be relative, without '..'")
     return Path(root) / path

@@ -1,4 +1,4 @@
-"""PNG files through OpenCV: 8 and 16 bits a channel, exact."""
+"""Lossless PNG files through OpenCV, with 8 or 16 bits per channel."""
 
 import os
 from pathlib import Path
@@ -10,16 +10,16 @@ from files.writing import write_bytes
 
 
 def write_png(path: Path | str, image: np.ndarray, bgr: bool = False, durable: bool = True) -> int:
-    """Write a PNG without loss, at once; returns its size in bytes.
+    """Write a lossless PNG atomically; returns its size in bytes.
 
     Args:
-        path: the file.
-        image: `(H, W)` or `(H, W, C)` with 1, 3 or 4 channels, uint8 or uint16, RGB(A).
-        bgr: the channels are in OpenCV's own order.
+        path: path of the file.
+        image: image `(H, W)` or `(H, W, C)` with 1, 3 or 4 channels, uint8 or uint16, RGB(A).
+        bgr: whether channels are in OpenCV's order, BGR(A).
         durable: as in `files.atomic.atomic_path`.
 
     Raises:
-        ValueError: a type or number of channels that PNG does not have.
+        ValueError: a type or number of channels that PNG does not support.
     """
     if (
         image.dtype not in (np.uint8, np.uint16)
@@ -31,24 +31,24 @@ def write_png(path: Path | str, image: np.ndarray, bgr: bool = False, durable: b
             4,
         )
     ):
-        raise ValueError(f"PNG holds 1, 3 or 4 channels of 8 or 16 bits, not {image.dtype} {image.shape}")
+        raise ValueError(f"image is {image.dtype} {image.shape}, PNG supports 1, 3 or 4 channels of 8 or 16 bits")
     _, content = cv2.imencode(".png", image if bgr else _other_order(image))
     return write_bytes(path, content.tobytes(), durable)
 
 
 def read_png(path: Path | str, bgr: bool = False) -> np.ndarray:
-    """`(H, W, C)` of a PNG in its own depth, RGB(A) or gray.
+    """Read a PNG as `(H, W, C)` in its own bit depth, RGB(A) or gray.
 
     Args:
-        path: the file.
-        bgr: give the channels in OpenCV's own order.
+        path: path of the file.
+        bgr: whether to return channels in OpenCV's order, BGR(A).
 
     Raises:
-        ValueError: no picture, or a damaged one; names the file.
+        ValueError: not an image, or damaged; names the file.
     """
     image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED) if os.path.getsize(path) else None
     if image is None:
-        raise ValueError(f"{path} is no picture that can be read")
+        raise ValueError(f"{path} is not a readable image")
     image = image if image.ndim == 3 else image[..., None]
     return image if bgr else _other_order(image)
 

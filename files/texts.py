@@ -1,11 +1,11 @@
-"""Texts, JSON and XML from files of strangers: what cannot be read is told with file and line."""
+"""Text, JSON and XML from untrusted files, with errors that name file and line."""
 
 import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
-# UTF-32 before UTF-16, whose mark it begins with.
+# UTF-32 before UTF-16, as its mark starts with the one of UTF-16.
 MARKS = {
     b"\xff\xfe\x00\x00": "UTF-32",
     b"\x00\x00\xfe\xff": "UTF-32",
@@ -15,54 +15,54 @@ MARKS = {
 
 
 def read_text(path: Path | str) -> str:
-    """The text of a UTF-8 file, without a byte-order mark.
+    """Read a UTF-8 file, without a byte-order mark.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: another encoding, or a zero byte; names the line.
+        ValueError: not UTF-8, or a zero byte; names the line.
     """
     content = Path(path).read_bytes()
     other = next((name for mark, name in MARKS.items() if content.startswith(mark)), None)
     if other is not None:
-        raise ValueError(f"{path} is {other}, expected UTF-8; save it again as UTF-8 (of Excel: CSV UTF-8)")
+        raise ValueError(f"{path} is {other}, expected UTF-8; save it again as UTF-8 (in Excel: CSV UTF-8)")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line, byte = content.count(b"\n", 0, error.start) + 1, error.object[error.start]
         raise ValueError(
-            f"{path}, line {line}: byte 0x{byte:02x} is no UTF-8 (in Latin-1 it is {chr(byte)!r}); save the file again "
-            "as UTF-8 (of Excel: CSV UTF-8)"
+            f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8 (in Latin-1 it is {chr(byte)!r}); save the file "
+            "again as UTF-8 (in Excel: CSV UTF-8)"
         ) from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise ValueError(f"{path}, line {line}: a zero byte, which no text has; is the file damaged, or UTF-16?")
+        raise ValueError(f"{path}, line {line}: a zero byte, expected text; is the file damaged, or UTF-16?")
     return text
 
 
 def read_json(path: Path | str) -> Any:
-    """What a JSON file holds.
+    """Read a JSON file.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no UTF-8, or no JSON; names the line.
+        ValueError: not UTF-8, or not JSON; names the line.
     """
     try:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path}, line {error.lineno}, column {error.colno}: no JSON: {error.msg}") from None
+        raise ValueError(f"{path}, line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
 
 
 def read_xml(path: Path | str) -> ElementTree.Element:
-    """The root element of an XML file, in whatever encoding it declares.
+    """Root element of an XML file, in the encoding it declares.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no XML; names the line.
+        ValueError: not XML; names the line.
     """
     try:
         return ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
         line, column = error.position
-        raise ValueError(f"{path}, line {line}, column {column + 1}: no XML: {error}") from None
-    except (UnicodeError, LookupError, ValueError) as error:  # an encoding that is not what it declares, or is unknown
-        raise ValueError(f"{path} is no XML: {error}") from None
+        raise ValueError(f"{path}, line {line}, column {column + 1}: not XML: {error}") from None
+    except (UnicodeError, LookupError, ValueError) as error:  # a wrong or unknown declared encoding
+        raise ValueError(f"{path} is not XML: {error}") from None

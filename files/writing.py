@@ -1,4 +1,4 @@
-"""Texts, JSON, YAML, tables and arrays written at once, in UTF-8 on every system."""
+"""Text, JSON, YAML, tables and arrays written atomically, in UTF-8 on every system."""
 
 import csv
 import json
@@ -23,22 +23,22 @@ def write_bytes(path: Path | str, content: bytes, durable: bool = True) -> int:
 
 
 def write_text(path: Path | str, text: str, durable: bool = True) -> int:
-    """Write a text as it is, line ends too; returns its size in bytes."""
+    """Write a text without changing line ends; returns its size in bytes."""
     return write_bytes(path, text.encode(), durable)
 
 
 def write_json(path: Path | str, content: Any, indent: int | None = 1, durable: bool = True) -> int:
-    """Write a JSON file; returns its size in bytes. None for `indent` writes one line."""
+    """Write a JSON file; returns its size in bytes. `indent` None writes one line."""
     return write_text(path, json.dumps(content, indent=indent) + "\n", durable)
 
 
 def to_yaml(content: Any, sort_keys: bool = False) -> str:
-    """YAML of plain values, keys in their own order."""
+    """Plain values as YAML, keys in their own order by default."""
     return yaml.safe_dump(content, sort_keys=sort_keys)
 
 
 def to_yaml_line(value: Any) -> str:
-    """A value as YAML on one line, as a flag takes it: `[1, 2]`, `{a: 1}`, `null`."""
+    """A value as one line of YAML, as on the command line: `[1, 2]`, `{a: 1}`, `null`."""
     return yaml.safe_dump(value, default_flow_style=True, width=1e9).split("\n")[0]
 
 
@@ -48,7 +48,7 @@ def write_yaml(path: Path | str, content: Any) -> int:
 
 
 def write_csv(path: Path | str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table of rows."""
+    """Write rows as CSV."""
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
         writer.writerow(header)

@@ -1,21 +1,21 @@
-"""COCO's run lengths as text: counts of pixels that are not and are in a mask, by turns, down the columns.
+"""COCO's compressed run lengths: alternating counts of background and mask pixels, column by column.
 
-The format of `pycocotools.mask`: a count from the fourth on is the difference to the last but one; a number is written
-in groups of five bits, the lowest first, a sixth bit says that more follow, and 48 makes a letter of it.
+This is the format of `pycocotools.mask`: from the fourth on, a count is stored as the difference to the last but one;
+numbers are written in groups of five bits, lowest first; a sixth bit means more follow, and adding 48 makes a letter.
 """
 
 import numpy as np
 
 
 def encode(runs: np.ndarray, pixels: int) -> bytes:
-    """The text of a mask.
+    """Encode a mask.
 
     Args:
-        runs: `(2, R)`: first pixel and the one after the last, rising, with a gap between two.
-        pixels: of the whole image.
+        runs: first pixel of each run and the one after its last `(2, R)`, rising, with gaps between runs.
+        pixels: number of pixels of the image.
     """
     counts = np.diff(np.concatenate([[0], np.asarray(runs).T.ravel(), [pixels]])).tolist()
-    if len(counts) > 1 and not counts[-1]:  # a mask that reaches the last pixel ends there
+    if len(counts) > 1 and not counts[-1]:  # no empty count after a mask that reaches the last pixel
         counts.pop()
     text = bytearray()
     for number, count in enumerate(counts):
@@ -30,17 +30,17 @@ def encode(runs: np.ndarray, pixels: int) -> bytes:
 
 
 def decode(text: bytes, pixels: int) -> np.ndarray:
-    """The runs `(2, R)` int64 of a mask.
+    """Decode a mask to runs `(2, R)` int64.
 
     Raises:
-        ValueError: letters that do not occur in such a text, one that is cut off, counts below 0 or of another sum.
+        ValueError: invalid letters, a text that is cut off, counts below 0 or with a wrong sum.
     """
     counts: list[int] = []
     value = shift = 0
     for place, letter in enumerate(text):
         bits = letter - 48
         if not 0 <= bits < 64:
-            raise ValueError(f"COCO run lengths have no letter {bytes([letter])!r}, found at place {place}")
+            raise ValueError(f"COCO run lengths: letter {place} is {bytes([letter])!r}, which is invalid")
         value |= (bits & 31) << shift
         shift += 5
         if bits & 32:
@@ -50,13 +50,13 @@ def decode(text: bytes, pixels: int) -> np.ndarray:
         counts.append(value + counts[-2] if len(counts) > 2 else value)
         value = shift = 0
     if shift:
-        raise ValueError("COCO run lengths end within a number")
+        raise ValueError("COCO run lengths are cut off within a number")
     if counts and min(counts) < 0:
         raise ValueError(
             f"COCO run lengths: count {counts.index(min(counts)) + 1} is {min(counts)}, expected 0 or more"
         )
     if sum(counts) != pixels:
-        raise ValueError(f"COCO run lengths cover {sum(counts)} pixels, the image has {pixels}")
+        raise ValueError(f"COCO run lengths cover {sum(counts)} pixels, expected {pixels} as in the image")
     borders = np.cumsum(np.array(counts, np.int64))
     ends = borders[1::2]
     runs = np.stack([borders[::2][: len(ends)], ends])

@@ -1,16 +1,16 @@
-"""Masks as runs of pixels, which may overlap each other and take little room: fifty cells of 2048² pixels."""
+"""Masks as runs of pixels, which may overlap and need little memory: fifty cells of 2048² pixels."""
 
 import numpy as np
 
 
 def runs_of(labels: np.ndarray) -> list[np.ndarray]:
-    """The runs of each instance down the columns: `(2, R)` int64, first pixel and the one after the last.
+    """Runs of each instance, column by column: `(2, R)` int64, first pixel and the one after the last.
 
     Args:
-        labels: ids `(H, W)`, 0 = background; entry i - 1 belongs to id i, and is `(2, 0)` where that does not occur.
+        labels: ids `(H, W)`, 0 = background; entry i - 1 of the result is id i, `(2, 0)` if it does not occur.
 
     Raises:
-        ValueError: anything but ids of 0 and above.
+        ValueError: anything but integer ids of 0 and above.
     """
     if labels.ndim != 2 or labels.dtype.kind not in "iu":
         raise ValueError(f"instances are {labels.dtype} {labels.shape}, expected integer ids (H, W)")
@@ -20,7 +20,7 @@ def runs_of(labels: np.ndarray) -> list[np.ndarray]:
     starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
     runs, ids = np.stack([starts, np.append(starts[1:], flat.size)]), flat[starts].astype(np.int64)
     if ids.min() < 0:
-        raise ValueError(f"instances are ids of 0 (background) and above, found {ids.min()}")
+        raise ValueError(f"instance id is {ids.min()}, expected 0 (background) or above")
     order = np.argsort(ids, kind="stable")
     runs, ids = runs[:, order], ids[order]
     borders = np.searchsorted(ids, np.arange(1, ids.max(initial=0) + 2))
@@ -28,11 +28,11 @@ def runs_of(labels: np.ndarray) -> list[np.ndarray]:
 
 
 def runs_that_count(masks: list[np.ndarray], valid: np.ndarray) -> list[np.ndarray]:
-    """The runs of masks among the pixels that count, which are numbered anew without the others.
+    """Runs of masks within the valid pixels, which are renumbered without the void ones.
 
     Args:
-        masks: runs `(2, R)` of each, down the columns.
-        valid: bool `(H, W)`.
+        masks: runs `(2, R)` of each mask, column by column.
+        valid: valid pixels, bool `(H, W)`.
     """
     before = np.concatenate([[0], np.cumsum(valid.T.ravel() > 0)])
     kept = [before[runs] for runs in masks]
@@ -40,7 +40,7 @@ def runs_that_count(masks: list[np.ndarray], valid: np.ndarray) -> list[np.ndarr
 
 
 def area(runs: np.ndarray) -> int:
-    """Pixels of a mask."""
+    """Number of pixels of a mask."""
     return int((runs[1] - runs[0]).sum())
 
 
@@ -48,8 +48,8 @@ def mask_overlaps(predicted: list[np.ndarray], true: list[np.ndarray]) -> np.nda
     """IoU of every predicted mask with every true one, `(predicted, true)` float64.
 
     Args:
-        predicted: runs `(2, R)` of each mask, rising and apart from each other.
-        true: the same.
+        predicted: runs `(2, R)` of each mask, rising, without overlap.
+        true: runs of each true mask, in the same format.
     """
     shared = np.zeros((len(predicted), len(true)))
     if shared.size:
@@ -65,7 +65,7 @@ def mask_overlaps(predicted: list[np.ndarray], true: list[np.ndarray]) -> np.nda
 
 
 def _covered(runs: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """How many pixels before each place belong to the mask."""
+    """Number of pixels of the mask before each place."""
     sums = np.concatenate([[0], np.cumsum(runs[1] - runs[0])])
     begun = np.searchsorted(runs[0], places, side="right")
     ends = np.concatenate([[0], runs[1]])

@@ -1,4 +1,4 @@
-"""Between pixels and polygons."""
+"""Conversion between pixels and polygons."""
 
 from typing import TYPE_CHECKING
 
@@ -15,62 +15,62 @@ Size = tuple[int, int]
 
 
 def outlines(labels: np.ndarray, tolerance: float = 0.0) -> list[tuple[int, "Polygon"]]:
-    """Polygons along the edges of pixels: exactly the area of what they surround, holes included.
+    """Polygons along the edges of pixels, with exactly their area, including holes.
 
     Args:
-        labels: `(H, W)` integer ids, 0 = background. Pixels that touch at a corner alone are two pieces.
-        tolerance: leave out corners that move the line by less than that many pixels (Douglas-Peucker); 0 keeps all.
+        labels: integer ids `(H, W)`, 0 = background. Pixels that touch only at a corner are separate pieces.
+        tolerance: tolerance in pixels up to which outlines are simplified (Douglas-Peucker); 0 keeps all corners.
 
     Returns:
-        Id and polygon (x = column, y = row) of every piece, by rising id.
+        Id and polygon (x = column, y = row) of every piece, in order of ids.
     """
     shapely = import_shapely()
     try:
         from rasterio.features import shapes
     except ImportError as error:
-        raise ImportError('polygons of masks need rasterio: pip install -e ".[satellite]"') from error
+        raise ImportError('polygons of masks require rasterio: pip install -e ".[satellite]"') from error
     pieces = []
-    numbered, ids = consecutive(labels)  # GDAL takes ids up to 2^31
+    numbered, ids = consecutive(labels)  # GDAL accepts ids up to 2^31
     if len(ids):
         for geometry, value in shapes(numbered, mask=numbered > 0, connectivity=4):
             polygon = shapely.geometry.shape(geometry)
             if tolerance > 0:
                 polygon = shapely.simplify(polygon, tolerance, preserve_topology=True)
-            # An outline that meets itself at a corner is an outline with a hole.
+            # An outline that touches itself at a corner becomes an outline with a hole.
             pieces += [(int(ids[int(value) - 1]), part) for part in areas(polygon)]
     return sorted(pieces, key=lambda piece: piece[0])
 
 
 def rasterised(polygons: list["BaseGeometry"], size: Size) -> np.ndarray:
-    """`(H, W)` int32: the first polygon is 1, the second 2; a pixel belongs to the last one that its centre lies in."""
+    """Rasterise polygons to `(H, W)` int32 ids 1, 2, …; a pixel gets the last one that contains its centre."""
     rings, numbers = rings_of(polygons)
     return filled(rings, size, numbers.tolist())
 
 
 def from_wkt(text: str, kinds: tuple[str, ...]) -> "BaseGeometry":
-    """The valid polygon of a text; a third coordinate is dropped.
+    """Parse a valid polygon from a text; a third coordinate is dropped.
 
     Args:
-        text: well-known text.
-        kinds: types that may be, `Polygon` or `MultiPolygon`.
+        text: well-known text (WKT).
+        kinds: accepted types, `Polygon` or `MultiPolygon`.
 
     Raises:
-        ValueError: no such geometry, or one that crosses itself.
+        ValueError: another geometry, or one that crosses itself.
     """
     shapely = import_shapely()
     try:
         geometry = shapely.force_2d(shapely.from_wkt(text))
     except (shapely.errors.ShapelyError, TypeError) as error:
-        raise ValueError(f"{text[:60]!r} is no well-known text: {error}") from None
+        raise ValueError(f"{text[:60]!r} is not well-known text: {error}") from None
     if geometry is None or geometry.geom_type not in kinds:
-        raise ValueError(f"{text[:60]!r} is no {' or '.join(kinds)}")
+        raise ValueError(f"{text[:60]!r} is not a {' or '.join(kinds)}")
     if not geometry.is_valid:
         raise ValueError(f"the polygon is invalid: {shapely.is_valid_reason(geometry)}")
     return geometry
 
 
 def inside(geometry: "BaseGeometry", width: float, height: float) -> bool:
-    """Whether a geometry lies between (0, 0) and (width, height), either of which may be negative."""
+    """Whether a geometry is between (0, 0) and (width, height), either of which may be negative."""
     if geometry.is_empty:
         return True
     left, top, right, bottom = geometry.bounds

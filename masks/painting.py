@@ -1,4 +1,4 @@
-"""Runs on pixels: the order of scanning, and runs painted onto a picture, a part of it, or nothing yet."""
+"""Painting of runs: scan orders, and runs drawn onto an image, a window of it, or a new mask."""
 
 from typing import Literal
 
@@ -11,24 +11,24 @@ Order = Literal["column", "row"]
 
 
 def check_order(order: str) -> None:
-    """Refuse what is no order of scanning."""
+    """Check the name of a scan order."""
     if order not in ("column", "row"):
-        raise ValueError(f"the order of run lengths is 'column' or 'row', got {order!r}")
+        raise ValueError(f"order of run lengths is {order!r}, expected 'column' or 'row'")
 
 
 def scanned(array: np.ndarray, order: Order) -> np.ndarray:
-    """The pixels `(H·W,)` in the order of scanning."""
+    """Pixels `(H·W,)` in scan order."""
     check_order(order)
     return (array if order == "row" else _transposed(array)).ravel()
 
 
 def paint(flat: np.ndarray, runs: Runs, value: int) -> None:
-    """Write a value onto the pixels of runs.
+    """Set the pixels of runs to a value.
 
     Args:
-        flat: `(H·W,)` of any type, in the order of scanning; written to.
-        runs: as `parse` gives them.
-        value: what their pixels become.
+        flat: pixels `(H·W,)` of any type, in scan order; modified in place.
+        runs: runs from `parse`.
+        value: new value of their pixels.
     """
     for start, end in zip(runs.starts.tolist(), (runs.starts + runs.lengths).tolist(), strict=True):
         flat[start:end] = value
@@ -42,19 +42,19 @@ def paint_window(
     window: tuple[int, int, int, int],
     order: Order = "column",
 ) -> None:
-    """Write a value onto the pixels of runs in a part of an image, without the rest: a window of 10⁹ pixels.
+    """Set the pixels of runs to a value within a window of an image, without the rest of its 10⁹ pixels.
 
     Args:
-        part: the window `(h, w)` of any type; written to.
-        runs: of a single mask, in the order of scanning, as `parse` gives them.
-        value: what their pixels become.
-        shape: `(H, W)` of the whole image.
-        window: `(top, left, height, width)`, inside of it.
-        order: as in `encode`.
+        part: window `(h, w)` of any type; modified in place.
+        runs: runs of a single mask from `parse`, in scan order.
+        value: new value of their pixels.
+        shape: size `(H, W)` of the entire image.
+        window: `(top, left, height, width)` within the image.
+        order: scan order, as in `encode`.
     """
     check_order(order)
     top, left, height, width = window
-    # A line is what is scanned at a stretch: a column, or a row.
+    # A line is one column or row of the scan.
     line, first, begin, count = (shape[0], left, top, width) if order == "column" else (shape[1], top, left, height)
     starts, ends = runs.starts, runs.starts + runs.lengths
     low, high = np.searchsorted(ends, first * line, "right"), np.searchsorted(starts, (first + count) * line, "left")
@@ -65,11 +65,11 @@ def paint_window(
 
 
 def painted(runs: Runs, shape: tuple[int, int], order: Order) -> np.ndarray:
-    """`(H, W)` with every run's owner on its pixels."""
+    """Paint every run with its owner, `(H, W)`."""
     check_order(order)
     height, width = shape
     ends = runs.starts + runs.lengths
-    # Background and runs in turn: a gap, a run, a gap, a run, …, the rest.
+    # Alternate background and runs: a gap, a run, a gap, a run, …, the rest.
     values = np.zeros(2 * len(ends) + 1, runs.owners.dtype)
     values[1::2] = runs.owners
     counts = np.empty(len(values), np.int64)
@@ -84,7 +84,7 @@ def painted(runs: Runs, shape: tuple[int, int], order: Order) -> np.ndarray:
 
 
 def mask_of_runs(starts: np.ndarray, lengths: np.ndarray, shape: tuple[int, int], order: Order) -> np.ndarray:
-    """Bool mask `(H, W)` of runs: +1 where one begins, −1 behind its end; the running sum is 1 inside."""
+    """Bool mask `(H, W)` of runs: +1 where one begins, −1 after its end; the running sum is 1 inside."""
     steps = np.zeros(shape[0] * shape[1] + 1, np.int8)
     steps[starts] = 1
     steps[starts + lengths] -= 1

@@ -1,4 +1,4 @@
-"""Polygons as pixels: the one rule of which pixels an outline holds, for every target, submission and data set."""
+"""Rasterising of polygons: a single rule of which pixels are inside, for every target, submission and data set."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,31 +9,31 @@ if TYPE_CHECKING:
     from shapely import Polygon
     from shapely.geometry.base import BaseGeometry
 
-ON_CONTOUR = 1e-3  # pixels; files hold rounded millimetres, so a centre on a contour is rarely on it to the last bit
+ON_CONTOUR = 1e-3  # pixels; files have rounded millimetres, so a centre on a contour is rarely exactly on it
 
 
 def filled(
     rings: Sequence[np.ndarray], size: tuple[int, int], shapes: Sequence[int] | None = None, contour: bool = False
 ) -> np.ndarray:
-    """The shape that each pixel belongs to, `(H, W)` int32; 0 where there is none, the largest number where several.
+    """Shape number of each pixel, `(H, W)` int32; 0 outside all shapes, the largest number where several overlap.
 
-    A pixel is its centre: pixel (0, 0) has it at x = 0.5, y = 0.5. It belongs to a shape by one of two rules:
+    A pixel is represented by its centre: that of pixel (0, 0) is x = 0.5, y = 0.5. Two rules are available:
 
-    - area only: its centre lies inside an odd number of the shape's rings, so a ring within another is a hole. Lines,
-      points and spikes hold nothing. A centre exactly on an edge belongs to the shape on its left or, where the edge is
-      level, below it: of shapes that share an edge to one alone.
-    - contour included: also every pixel whose centre lies on one of the rings (within 0.001 pixels), be it outline or
-      hole: what traced the pixels of a mask, as OpenCV's `findContours` does, goes through their centres. A ring of one
+    - area only: a pixel belongs to a shape if its centre is inside an odd number of the shape's rings, so a ring within
+      another is a hole. Lines, points and spikes contain nothing. A centre exactly on an edge belongs to the shape on
+      its left or, if the edge is level, below it: to only one of the shapes that share an edge.
+    - contour included: also every pixel whose centre is on one of the rings (within 0.001 pixels), outline or hole:
+      contours traced from the pixels of a mask, as by OpenCV's `findContours`, go through their centres. A ring of one
       point is the pixel around it, one of two points the pixels along the line between them.
 
     Args:
-        rings: corners `(n, 2)` as (x, y) in pixels; the last is joined to the first.
-        size: `(H, W)`; what lies outside is cut off.
-        shapes: number, from 1, of the shape that each ring is a part of; all are of shape 1 unless given.
+        rings: corners `(n, 2)` of each ring as (x, y) in pixels; the last is joined to the first.
+        size: size `(H, W)` of the result; parts outside are cut off.
+        shapes: number, from 1, of the shape of each ring (default: all 1).
         contour: whether contours are included.
 
     Raises:
-        ValueError: a corner that is no number.
+        ValueError: a corner is not a finite number.
     """
     numbers = np.ones(len(rings), np.int64) if shapes is None else np.asarray(shapes, np.int64)
     owner, row, start, stop = _spans(rings, numbers, size)
@@ -49,11 +49,11 @@ def filled(
 
 
 def contour_pixels(rings: Sequence[np.ndarray], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Index of the ring, row and column of every pixel whose centre lies on a ring; see `filled`.
+    """Index of the ring, row and column of every pixel whose centre is on a ring; see `filled`.
 
     Args:
-        rings: corners `(n, 2)` as (x, y).
-        size: `(H, W)`.
+        rings: corners `(n, 2)` of each ring as (x, y) in pixels.
+        size: size `(H, W)` of the image.
     """
     tail, head, ring = _edges(rings)
     thin = _thin(tail, ring)
@@ -85,19 +85,19 @@ def contour_pixels(rings: Sequence[np.ndarray], size: tuple[int, int]) -> tuple[
 
 
 def import_shapely() -> Any:
-    """The shapely module, or an error that says how to get it."""
+    """Import shapely, or raise an error that says how to install it."""
     try:
         import shapely
     except ImportError as error:
-        raise ImportError('polygons need shapely: pip install -e ".[satellite]"') from error
+        raise ImportError('polygons require shapely: pip install -e ".[satellite]"') from error
     return shapely
 
 
 def areas(geometry: "BaseGeometry") -> list["Polygon"]:
-    """Valid polygons that hold the area of a geometry; points, lines and spikes fall away.
+    """Valid polygons that cover the area of a geometry; points, lines and spikes are dropped.
 
-    Of an outline that crosses itself what lies inside an odd number of times is area. Parts of a multipolygon that lie
-    over each other, which is no valid one, add up.
+    An outline that crosses itself covers what is inside an odd number of times. Overlapping parts of an invalid
+    multipolygon are united.
     """
     shapely = import_shapely()
     parts = _polygons(geometry)
@@ -114,7 +114,7 @@ def _polygons(geometry: "BaseGeometry") -> list["Polygon"]:
 
 
 def rings_of(polygons: Sequence["BaseGeometry"]) -> tuple[list[np.ndarray], np.ndarray]:
-    """The rings `(n, 2)` of polygons and multipolygons, and the number, from 1, of the one that each is of."""
+    """Rings `(n, 2)` of polygons and multipolygons, and the number, from 1, of the polygon of each ring."""
     shapely = import_shapely()
     parts, polygon = shapely.get_parts(np.array(polygons, object), return_index=True)
     rings, part = shapely.get_rings(parts, return_index=True)
@@ -125,9 +125,9 @@ def rings_of(polygons: Sequence["BaseGeometry"]) -> tuple[list[np.ndarray], np.n
 def _spans(
     rings: Sequence[np.ndarray], numbers: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Number of the shape, row, first and end column of the pixels inside, by the rule of area only."""
+    """Shape number, row, first and end column of the pixels inside, by the rule "area only"."""
     tail, head, ring = _edges(rings)
-    # From top to bottom, so that two shapes that share an edge find the same crossing to the last bit.
+    # From top to bottom, so that two shapes that share an edge compute exactly the same crossing.
     down = tail[:, 1] <= head[:, 1]
     top, bottom = np.where(down[:, None], tail, head), np.where(down[:, None], head, tail)
     first = np.clip(np.ceil(top[:, 1] - 0.5), 0, size[0]).astype(np.int64)
@@ -138,7 +138,7 @@ def _spans(
     column = np.floor(x + down * across / along + 0.5)
 
     def left(column: np.ndarray) -> np.ndarray:
-        """Whether the centre lies left of the edge or on it; without the division, which rounds."""
+        """Whether the centre is left of the edge or on it; exact, as it avoids the division."""
         return down * across >= (column + 0.5 - x) * along
 
     column += left(column)
@@ -152,11 +152,11 @@ def _spans(
 
 
 def _edges(rings: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Both ends of every edge, each `(E, 2)`, and the index of its ring `(E,)`."""
+    """Both ends of every edge, `(E, 2)` each, and the index of its ring `(E,)`."""
     lengths = np.array([len(ring) for ring in rings], np.int64)
     tail = np.concatenate([np.zeros((0, 2)), *rings]).astype(np.float64, copy=False)
     if not np.isfinite(tail).all():
-        raise ValueError("a polygon has corners that are no finite numbers")
+        raise ValueError("a polygon has corners that are not finite numbers")
     following = np.arange(1, len(tail) + 1)
     ends = np.cumsum(lengths)
     following[(ends - 1)[lengths > 0]] = (ends - lengths)[lengths > 0]
@@ -164,26 +164,26 @@ def _edges(rings: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def _thin(points: np.ndarray, ring: np.ndarray) -> np.ndarray:
-    """Whether all corners of the ring of each point lie at one place, or at two; `(P,)`."""
+    """Whether the ring of each point has only one or two distinct corners; `(P,)`."""
     if not len(ring):
         return np.zeros(0, bool)
     _, starts, own = np.unique(ring, return_index=True, return_inverse=True)
     apart = np.abs(points - points[starts][own]).max(axis=1) > ON_CONTOUR
-    second = starts.copy()  # the last corner away from the first one, of rings that have any
+    second = starts.copy()  # last corner that differs from the first, for rings that have one
     second[own[apart]] = np.flatnonzero(apart)
     third = apart & (np.abs(points - points[second][own]).max(axis=1) > ON_CONTOUR)
     return ~np.logical_or.reduceat(third, starts)[own]
 
 
 def _expanded(first: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Every whole number from `first` up to `end`, and the index of the pair that it is of."""
+    """Every integer from `first` up to `end`, and the index of its pair."""
     lengths = np.maximum(end - first, 0)
     index = np.repeat(np.arange(len(first)), lengths)
     return index, np.arange(len(index)) - np.repeat(np.cumsum(lengths) - lengths - first, lengths)
 
 
 def _distance(points: np.ndarray, start: np.ndarray, way: np.ndarray) -> np.ndarray:
-    """From points `(n, 2)` to the edges that go from `start` along `way`."""
+    """Distance of points `(n, 2)` to the edges from `start` along `way`."""
     length = (way**2).sum(1)
     share = ((points - start) * way).sum(1) / np.where(length > 0, length, 1)
     return np.hypot(*(points - start - np.clip(share, 0, 1)[:, None] * way).T)

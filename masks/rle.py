@@ -1,7 +1,7 @@
 """Run lengths: masks as text, in every convention that competitions use.
 
-Column order (down, then right) is the rule; Carvana and UW-Madison go by rows. Positions count from 1, in SIIM-ACR
-from 0. `relative` is SIIM-ACR's convention: each pair is the gap since the end of the last run, and the run's length.
+Column order (down, then right) is usual; Carvana and UW-Madison use row order. Positions count from 1, in SIIM-ACR
+from 0. `relative` is SIIM-ACR's convention: each pair is the gap since the end of the last run, and the run length.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from masks.painting import Order, check_order, mask_of_runs, paint, paint_window, painted, scanned
 from masks.run_texts import RunLengthError, Runs, parse, runs_of_text, text_of_runs
 
-FEW = 2048  # characters that plain Python reads and writes faster than whole-array passes
+FEW = 2048  # characters, up to which plain Python is faster than whole-array passes
 
 __all__ = [
     "Order",
@@ -28,13 +28,13 @@ __all__ = [
 
 
 def encode(mask: np.ndarray, order: Order = "column", base: int = 1, relative: bool = False) -> str:
-    """Run lengths of a mask.
+    """Encode a mask as run lengths.
 
     Args:
-        mask: `(H, W)` bool, or integers of 0 and one other value (1 or 255).
-        order: `column` scans down then right, `row` right then down.
+        mask: mask `(H, W)`, bool, or integers of 0 and one other value (1 or 255).
+        order: scan order: `column` scans down then right, `row` right then down.
         base: number of the first pixel.
-        relative: `gap length` pairs instead of `start length`; `base` then plays no part.
+        relative: whether to write `gap length` pairs instead of `start length`; `base` is then ignored.
 
     Returns:
         `"start length start length …"`, empty for an empty mask.
@@ -52,28 +52,28 @@ def encode(mask: np.ndarray, order: Order = "column", base: int = 1, relative: b
 def encode_instances(
     labels: np.ndarray, order: Order = "column", base: int = 1, relative: bool = False
 ) -> dict[int, str]:
-    """Run lengths of every instance of a label image, in one pass over its runs.
+    """Encode every instance of an instance map as run lengths, in one pass.
 
     Args:
-        labels: `(H, W)` integer ids, 0 = background.
+        labels: integer ids `(H, W)`, 0 = background.
         order: as in `encode`.
         base: as in `encode`.
         relative: as in `encode`.
 
     Returns:
-        id -> run lengths, by rising id.
+        Run lengths by id, in order of ids.
 
     Raises:
-        ValueError: anything but a single map of ids of 0 and above.
+        ValueError: anything but integer ids `(H, W)` of 0 and above.
     """
     if labels.ndim != 2 or labels.dtype.kind not in "iu":
-        raise ValueError(f"instances are integer ids (H, W), got {labels.dtype} {labels.shape}")
+        raise ValueError(f"instances are {labels.dtype} {labels.shape}, expected integer ids (H, W)")
     flat = scanned(labels, order)
     starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])[: flat.size]
     lengths = np.diff(starts, append=flat.size)
     ids = flat[starts].astype(np.int64)
     if (ids < 0).any():
-        raise ValueError(f"instances are ids of 0 (background) and above, found {ids.min()}")
+        raise ValueError(f"instance id is {ids.min()}, expected 0 (background) or above")
     kept = np.flatnonzero(ids)
     kept = kept[np.argsort(ids[kept], kind="stable")]
     starts, lengths, ids = starts[kept], lengths[kept], ids[kept]
@@ -92,18 +92,18 @@ def decode(
     base: int = 1,
     relative: bool = False,
 ) -> np.ndarray:
-    """The bool mask `(H, W)` of run lengths, in C or Fortran layout, whichever is there sooner.
+    """Decode run lengths to a bool mask `(H, W)`, in C or Fortran layout, whichever is faster.
 
     Args:
         text: run lengths; an empty string, None or NaN is an empty mask.
-        shape: `(H, W)` of the mask.
+        shape: size `(H, W)` of the mask.
         order: as in `encode`.
         base: as in `encode`.
         relative: as in `encode`.
 
     Raises:
-        RunLengthError: names the pair: no whole numbers, an odd count, a length below 1, a run before the first or past
-            the last pixel, runs that overlap or go backwards.
+        RunLengthError: not integers, an odd count, a length below 1, a run before the first or past the last pixel,
+            runs that overlap or go backwards; names the pair.
     """
     check_order(order)
     mask = _short(text, shape, order, base, relative) if isinstance(text, str) and len(text) < FEW else None
@@ -120,11 +120,11 @@ def decode_instances(
     base: int = 1,
     relative: bool = False,
 ) -> np.ndarray:
-    """Label image `(H, W)` int32 of the run lengths of its objects: the first is 1, the second 2.
+    """Decode the run lengths of objects to an instance map `(H, W)` int32 with ids 1, 2, ….
 
     Args:
         texts: run lengths of every object; an empty text is an object without pixels.
-        shape: `(H, W)` of the image.
+        shape: size `(H, W)` of the image.
         order: as in `encode`.
         base: as in `encode`.
         relative: as in `encode`.
@@ -138,19 +138,19 @@ def decode_instances(
 
 def _binary(mask: np.ndarray) -> np.ndarray:
     if mask.ndim != 2:
-        raise ValueError(f"a mask is (H, W), got {mask.shape}")
+        raise ValueError(f"mask is {mask.shape}, expected (H, W)")
     if mask.dtype == bool:
         return mask
     if mask.dtype.kind not in "iu":
-        raise ValueError(f"a mask is bool or integer, got {mask.dtype}: threshold the probabilities first")
+        raise ValueError(f"mask is {mask.dtype}, expected bool or integer: threshold the probabilities first")
     top = mask.max(initial=0)
     if top not in (0, 1, 255) or not ((mask == 0) | (mask == top)).all():
-        raise ValueError(f"a mask holds 0 and 1, or 0 and 255, found {np.unique(mask)[:5].tolist()}")
+        raise ValueError(f"mask has values {np.unique(mask)[:5].tolist()}, expected 0 and 1, or 0 and 255")
     return mask > 0
 
 
 def _short(text: str, shape: tuple[int, int], order: Order, base: int, relative: bool) -> np.ndarray | None:
-    """The mask of a few runs without any whole-array pass; None where something is wrong and wants a name."""
+    """Decode a few runs without whole-array passes; None for faulty ones, whose error is found elsewhere."""
     if not (text.isascii() and text.replace(" ", "").isdigit()):
         return None
     numbers = list(map(int, text.split()))

@@ -1,4 +1,4 @@
-"""Run lengths as text: what is written of runs, and the runs that a text means, checked."""
+"""Run lengths as text: writing, and parsing with checks."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,10 +9,10 @@ LIMIT = 1 << 40  # more pixels than any image has
 
 
 class RunLengthError(ValueError):
-    """A text that is no run lengths, or not of such a mask.
+    """Invalid run lengths, or run lengths that do not fit the mask.
 
     Attributes:
-        number: which of several texts is at fault, counted from 0.
+        number: index of the faulty text, from 0.
     """
 
     def __init__(self, message: str, number: int = 0) -> None:
@@ -21,12 +21,12 @@ class RunLengthError(ValueError):
 
 
 class Runs(NamedTuple):
-    """Runs of one or several objects, in the order of scanning.
+    """Runs of one or several objects, in scan order.
 
     Attributes:
-        starts: `(R,)` int64, counted from 0.
-        lengths: `(R,)` int64, 1 or more.
-        owners: `(R,)` int64, number of the object that a run belongs to, counted from 1.
+        starts: first pixel of each run `(R,)` int64, from 0.
+        lengths: length of each run `(R,)` int64, 1 or more.
+        owners: number of the object of each run `(R,)` int64, from 1.
     """
 
     starts: np.ndarray
@@ -37,11 +37,11 @@ class Runs(NamedTuple):
 def parse(
     texts: Sequence[str | float | None], pixels: int | None = None, base: int = 1, relative: bool = False
 ) -> Runs:
-    """The runs of objects that do not overlap, checked.
+    """Parse and check the runs of objects that do not overlap.
 
     Args:
         texts: run lengths of every object.
-        pixels: size of the image, to check that runs lie inside; None checks all but that.
+        pixels: number of pixels of the image, to check that runs are inside; None skips this check.
         base: as in `encode`.
         relative: as in `encode`.
 
@@ -68,13 +68,13 @@ def parse(
 def runs_of_text(
     text: str | float | None, pixels: int | None, base: int, relative: bool, number: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Starts, counted from 0, and lengths of one text, checked."""
+    """Parse and check one text: starts, from 0, and lengths."""
     first, lengths = _numbers(text, number)
     starts = np.cumsum(first + lengths) - lengths if relative else first - base
     if not len(starts):
         return starts, lengths
     ends = starts + lengths
-    # Few operations for what is right, which is nearly everything; the long way names what is wrong.
+    # A quick check for valid runs, which nearly all are; the slow one names the fault.
     sound = min(first.min(), lengths.min() - 1) >= 0 and max(first.max(), lengths.max()) < LIMIT and starts[0] >= 0
     if not (sound and (starts[1:] >= ends[:-1]).all() and ends[-1] <= (LIMIT // 2 if pixels is None else pixels)):
         _check(first, lengths, pixels, base, relative, number)
@@ -88,7 +88,7 @@ def _numbers(text: str | float | None, number: int) -> tuple[np.ndarray, np.ndar
     text = str(text)
     if text.isascii():
         letters = np.frombuffer(text.encode(), np.uint8)
-        # Digits and blanks alone cannot mislead numpy; nor can a number overflow in fewer than 19 digits.
+        # numpy reads digits and spaces reliably, and fewer than 19 digits cannot overflow.
         plain = ((letters - 48 < 10) | (letters == 32)).all()
         if plain and letters.any():
             values = np.fromstring(text, np.int64, sep=" ")
@@ -101,26 +101,26 @@ def _numbers(text: str | float | None, number: int) -> tuple[np.ndarray, np.ndar
         values = np.zeros(0, np.int64)
     if (
         len(values) != len(words) or "+" in text
-    ):  # numpy takes "+1", stops at what it cannot read, and reads "1-2" as two numbers
+    ):  # numpy accepts "+1", stops at unreadable text, and reads "1-2" as two numbers
         wrong = next((w for w in words if not (w.isascii() and w.removeprefix("-").isdigit())), words[0])
-        raise RunLengthError(f"run lengths are whole numbers, found {wrong[:40]!r}", number)
+        raise RunLengthError(f"run lengths contain {wrong[:40]!r}, expected integers", number)
     if len(values) % 2:
-        raise RunLengthError(f"run lengths are pairs of start and length, found {len(values)} numbers", number)
+        raise RunLengthError(f"run lengths have {len(values)} numbers, expected pairs of start and length", number)
     return values[::2], values[1::2]
 
 
 def _check(first: np.ndarray, lengths: np.ndarray, pixels: int | None, base: int, relative: bool, number: int) -> None:
-    """Refuse what is no runs of a mask; the first wrong pair is named."""
-    # Numbers beyond any image are cut, or the sums below overflow; what is left of them is still beyond.
+    """Raise an error for invalid runs that names the first wrong pair."""
+    # Clip numbers beyond any image, so that sums do not overflow; they remain beyond.
     small_first, small_lengths = np.clip(first, -LIMIT, LIMIT), np.clip(lengths, -LIMIT, LIMIT)
     ends = np.cumsum(small_first + small_lengths) if relative else small_first - base + small_lengths
     starts = ends - small_lengths
     most, size = (LIMIT // 2, "any mask") if pixels is None else (pixels, f"the mask's {pixels} pixels")
     faults = (
         (lengths < 1, "has a length of {length}, expected 1 or more"),
-        (starts < 0, "begins before the first pixel, which is number {base}"),
-        (np.append(False, starts[1:] < ends[:-1])[: len(first)], "begins inside or before the run that it follows"),
-        (ends > most, "reaches past the last of {size}"),
+        (starts < 0, "starts before the first pixel, which is number {base}"),
+        (np.append(False, starts[1:] < ends[:-1])[: len(first)], "starts inside or before the previous run"),
+        (ends > most, "exceeds {size}"),
     )
     wrong = np.logical_or.reduce([fault for fault, _ in faults])
     if not wrong.any():
@@ -139,7 +139,7 @@ def text_of_runs(starts: np.ndarray, lengths: np.ndarray, base: int, relative: b
         pairs[2::2] -= lengths[:-1]
     if len(pairs) < 256 or pairs.max() >= 10**8:
         return " ".join(map(str, pairs.tolist()))
-    # Four digits at a time from a table; leading zeros are NUL bytes, which fall away at the end.
+    # Four digits at a time from a table; leading zeros are NUL bytes, removed at the end.
     high, low = np.divmod(pairs.astype(np.uint32), np.uint32(10_000))
     words = np.empty((len(pairs), 3), np.uint32)
     words[:, 0] = DIGITS[high]
@@ -149,7 +149,7 @@ def text_of_runs(starts: np.ndarray, lengths: np.ndarray, base: int, relative: b
 
 
 def _digits() -> np.ndarray:
-    """Four characters of 0 … 9999 as one word each, three times: leading zeros as NUL, the same but 0 as `0`, whole."""
+    """Four characters of 0 … 9999 as one word each, three times: leading zeros as NUL, the same but 0 as `0`, all."""
     numbers = np.arange(10_000)
     digits = np.stack([numbers // 1000, numbers // 100 % 10, numbers // 10 % 10, numbers % 10], 1).astype(np.uint8) + 48
     shown = np.cumsum(digits != 48, axis=1) > 0

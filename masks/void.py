@@ -1,36 +1,36 @@
-"""What does not count: pixels that a target, a reader or an augmentation declares void.
+"""Void: pixels that a target, a reader or an augmentation declares to be ignored.
 
-There `valid` is False and no truth holds anything: class numbers are 255, masks, instance ids and maps of numbers 0.
+There `valid` is False and targets are empty: class numbers are 255, masks, instance ids and maps of numbers 0.
 """
 
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-VOID = 255  # class number of pixels that do not count, as in torchvision, Pascal VOC and Cityscapes
+VOID = 255  # class number of void pixels, as in torchvision, Pascal VOC and Cityscapes
 Arrays = dict[str, np.ndarray]
 
 
 def is_class_map(array: np.ndarray, axes: int = 2) -> bool:
-    """Whether an array with the image's number of axes holds class numbers: int64; ids have any other whole type."""
+    """Whether an array with the image's number of axes has class numbers: int64; ids have another integer type."""
     return array.ndim == axes and array.dtype == np.int64
 
 
 def is_id_map(array: np.ndarray, axes: int = 2) -> bool:
-    """Whether an array with the image's number of axes holds ids of objects."""
+    """Whether an array with the image's number of axes has object ids."""
     return array.ndim == axes and array.dtype.kind in "iu" and array.dtype != np.int64
 
 
 def joined(parts: Iterable[Mapping[str, np.ndarray]], valid: np.ndarray | None, size: tuple[int, ...]) -> Arrays:
-    """The arrays of several targets of one image, with one `valid` for all, and nothing under void.
+    """Join the arrays of several targets of one image, with one `valid` for all, and clear void pixels.
 
     Args:
-        parts: arrays by name of each target, `valid` among them where some pixels do not count.
-        valid: bool `size`, what the reader says; None when every pixel counts.
-        size: of the image, `(H, W)` or `(D, H, W)`.
+        parts: arrays by name of each target, optionally with `valid`.
+        valid: bool `size` from the reader; None if all pixels are valid.
+        size: size of the image, `(H, W)` or `(D, H, W)`.
 
     Raises:
-        ValueError: a `valid` of another size.
+        ValueError: a `valid` has another size.
     """
     arrays: Arrays = {}
     known = [] if valid is None else [_flags(valid, size)]
@@ -41,13 +41,13 @@ def joined(parts: Iterable[Mapping[str, np.ndarray]], valid: np.ndarray | None, 
 
 
 def blanked(arrays: Mapping[str, np.ndarray], size: tuple[int, ...]) -> Arrays:
-    """Arrays that hold nothing where a pixel does not count; `valid` `size` only where some do not.
+    """Clear void pixels in all arrays; `valid` `size` is in the result only if some pixels are void.
 
-    Class number 255 makes a pixel void for all arrays of the image.
+    Class number 255 makes a pixel void in all arrays of the image.
 
     Args:
-        arrays: truth by name, perhaps with `valid`.
-        size: of the image, `(H, W)` or `(D, H, W)`.
+        arrays: target arrays by name, optionally with `valid`.
+        size: size of the image, `(H, W)` or `(D, H, W)`.
     """
     axes, result = len(size), dict(arrays)
     valid = result.pop("valid", None)
@@ -65,19 +65,19 @@ def blanked(arrays: Mapping[str, np.ndarray], size: tuple[int, ...]) -> Arrays:
 
 
 def foreground(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """Where masks `(K, *spatial)`, ids or class numbers `(*spatial)` hold something that counts: bool of their shape.
+    """Valid foreground of masks `(K, *spatial)`, ids or class numbers `(*spatial)`: bool of their shape.
 
     Args:
-        arrays: truth by name, perhaps with `valid` `(*spatial)`.
-        name: of the array.
+        arrays: target arrays by name, optionally with `valid` `(*spatial)`.
+        name: name of the array.
     """
     found, valid = arrays[name] > 0, arrays.get("valid")
     return found if valid is None or found.shape[-valid.ndim :] != valid.shape else found & valid
 
 
 def _flags(valid: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """`valid` as bool of the image's size; files of 0 and 1 may give it one axis more."""
+    """Convert `valid` to bool of the image size; files of 0 and 1 may have an extra axis."""
     plane = valid[0] if valid.ndim == len(size) + 1 and len(valid) == 1 else valid
     if plane.shape != tuple(size):
-        raise ValueError(f"`valid` is {valid.shape}, its image {tuple(size)}: it says of each pixel whether it counts")
+        raise ValueError(f"`valid` is {valid.shape}, expected {tuple(size)} as the image: a flag per pixel")
     return plane.astype(bool, copy=False)

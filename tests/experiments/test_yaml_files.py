@@ -31,7 +31,7 @@ def test_merged_keys_are_no_repeats(tmp_path):
 
 
 BROKEN = {
-    "Latin-1": ("experiment: é\n".encode("latin-1"), r"a\.yaml, line 1: byte 0xe9 is no UTF-8"),
+    "Latin-1": ("experiment: é\n".encode("latin-1"), r"a\.yaml, line 1: byte 0xe9 is not UTF-8"),
     "UTF-16": ("experiment: e\n".encode("utf-16"), r"a\.yaml is UTF-16, expected UTF-8"),
     "a bracket": (b"cv:\n  k: [1\n", r"a\.yaml, line 3, column 1: no YAML"),
     "a tab": (b"cv:\n\tk: 3\n", r"a\.yaml, line 2, column 1: no YAML"),

@@ -43,7 +43,7 @@ def test_twelve_bits_in_sixteen(tmp_path):
 
 @pytest.mark.parametrize("image", [np.zeros((3, 3), np.int16), np.zeros((3, 3, 2), np.uint8), np.zeros(3, np.uint8)])
 def test_what_png_does_not_hold(tmp_path, image):
-    with pytest.raises(ValueError, match="PNG holds 1, 3 or 4"):
+    with pytest.raises(ValueError, match="PNG supports 1, 3 or 4"):
         write_png(tmp_path / "a.png", image)
     assert not list(tmp_path.iterdir())
 
@@ -53,5 +53,5 @@ def test_a_damaged_file_is_named(tmp_path, content):
     write_png(tmp_path / "a.png", np.zeros((30, 30), np.uint8))
     whole = (tmp_path / "a.png").read_bytes()
     (tmp_path / "a.png").write_bytes(whole[:20] if content is None else content)
-    with pytest.raises(ValueError, match=r"a\.png is no picture"):
+    with pytest.raises(ValueError, match=r"a\.png is not a readable image"):
         read_png(tmp_path / "a.png")

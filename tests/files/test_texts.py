@@ -20,7 +20,7 @@ def test_any_text_comes_back(tmp_path, text, mark):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("one\ntwo é".encode("latin-1"), "text, line 2: byte 0xe9 is no UTF-8"),
+        ("one\ntwo é".encode("latin-1"), "text, line 2: byte 0xe9 is not UTF-8"),
         ("é".encode("utf-16"), "text is UTF-16, expected UTF-8"),
         ("é".encode("utf-32"), "text is UTF-32, expected UTF-8"),
         (b"one\n\0", "text, line 2: a zero byte"),
@@ -37,10 +37,10 @@ def test_json(tmp_path):
     path.write_bytes(json.dumps({"ä": [1]}, ensure_ascii=False).encode("utf-8-sig"))
     assert read_json(path) == {"ä": [1]}
     path.write_text('{"a": 1,\n "b": }')
-    with pytest.raises(ValueError, match=r"a\.json, line 2, column 7: no JSON: Expecting value"):
+    with pytest.raises(ValueError, match=r"a\.json, line 2, column 7: not JSON: Expecting value"):
         read_json(path)
     path.write_text("")
-    with pytest.raises(ValueError, match=r"a\.json, line 1, column 1: no JSON"):
+    with pytest.raises(ValueError, match=r"a\.json, line 1, column 1: not JSON"):
         read_json(path)
 
 
@@ -51,10 +51,10 @@ def test_xml(tmp_path):
     path.write_bytes("<a>é</a>".encode("utf-16"))
     assert read_xml(path).text == "é"
     for content, expected in (
-        (b"<a>\n<b></a>", r"a\.xml, line 2, column \d+: no XML"),
-        (b"", r"a\.xml, line 1, column 1: no XML"),
-        ("<a>\né</a>".encode("latin-1"), r"a\.xml, line 2, column \d+: no XML"),
-        (b"<?xml version='1.0' encoding='klingon'?><a/>", r"a\.xml.* no XML"),
+        (b"<a>\n<b></a>", r"a\.xml, line 2, column \d+: not XML"),
+        (b"", r"a\.xml, line 1, column 1: not XML"),
+        ("<a>\né</a>".encode("latin-1"), r"a\.xml, line 2, column \d+: not XML"),
+        (b"<?xml version='1.0' encoding='klingon'?><a/>", r"a\.xml.* not XML"),
     ):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=expected):

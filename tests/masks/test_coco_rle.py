@@ -40,9 +40,9 @@ def test_large_masks_and_long_gaps():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"4 ", "have no letter b' ', found at place 1"),
-        (b"4P", "end within a number"),
-        (b"41", "cover 5 pixels, the image has 9"),
+        (b"4 ", "letter 1 is b' '"),
+        (b"4P", "cut off within a number"),
+        (b"41", "cover 5 pixels, expected 9"),
         (b"4O9", "count 2 is -1, expected 0 or more"),
     ],
 )

@@ -29,5 +29,5 @@ def test_the_largest_ids():
     labels = np.array([[2**62, 0, 2**62 - 1, 2**62]])
     assert consecutive(labels)[0].tolist() == [[2, 0, 1, 2]]
     assert consecutive(np.zeros((0, 3), np.int32))[0].shape == (0, 3)
-    with pytest.raises(ValueError, match="found -1"):
+    with pytest.raises(ValueError, match="id is -1"):
         consecutive(np.array([[-1, 2]]))

@@ -42,7 +42,7 @@ def test_a_target_cuts_windows_of_a_scene_of_a_billion_pixels(tmp_path):
     top = target.read_window(row, size, (0, 502, 10, 3))["mask"]
     assert np.argwhere(top[0]).tolist() == [[line, 1] for line in range(5)]
     target.texts["other"] = [(0, "5 9")]
-    with pytest.raises(ValueError, match="train.csv, image 'other', its row 1: .*past the last"):
+    with pytest.raises(ValueError, match="train.csv, image 'other', its row 1: .*exceeds the mask"):
         target.read_window(SimpleNamespace(image_id="other"), (2, 3), (0, 0, 1, 1))
 
 

@@ -157,5 +157,5 @@ def test_70_000_shapes_of_a_pixel_each():
 def test_nothing_and_no_numbers():
     assert not filled([], (3, 4)).any()
     assert not filled([np.zeros((0, 2))], (3, 4), contour=True).any()
-    with pytest.raises(ValueError, match="no finite numbers"):
+    with pytest.raises(ValueError, match="not finite numbers"):
         filled([np.array([(0, 0), (np.nan, 1), (2, 2)])], (3, 4))

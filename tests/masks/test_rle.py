@@ -141,10 +141,10 @@ def test_types_and_layouts_of_masks(dtype, top):
     [
         (np.full((2, 2), 0.7), "threshold the probabilities first"),
         (np.ones((2, 2), np.float32), "threshold the probabilities first"),
-        (np.array([[0, 2]]), r"0 and 255, found \[0, 2\]"),
-        (np.array([[0, 1, 255]]), "found"),
-        (np.array([[0, -1]]), "found"),
-        (np.ones((1, 2, 2), bool), r"\(H, W\), got \(1, 2, 2\)"),
+        (np.array([[0, 2]]), r"values \[0, 2\], expected 0 and 1"),
+        (np.array([[0, 1, 255]]), "mask has values"),
+        (np.array([[0, -1]]), "mask has values"),
+        (np.ones((1, 2, 2), bool), r"mask is \(1, 2, 2\), expected \(H, W\)"),
     ],
 )
 def test_what_is_no_mask_is_refused(mask, message):
@@ -160,38 +160,38 @@ def test_nothing_is_an_empty_mask(text):
 @pytest.mark.parametrize(
     ("text", "convention", "message"),
     [
-        ("1 2 3", {}, "pairs of start and length, found 3 numbers"),
-        ("-1", {}, "found 1 numbers"),
-        ("1 2 x 3", {}, "whole numbers, found 'x'"),
-        ("1 2.5", {}, "found '2.5'"),
-        ("1-2", {}, "found '1-2'"),
-        ("1_0 2", {}, "found '1_0'"),
-        ("nan", {}, "found 'nan'"),
-        ("٣ 1", {}, "found '٣'"),
+        ("1 2 3", {}, "3 numbers, expected pairs of start and length"),
+        ("-1", {}, "have 1 numbers"),
+        ("1 2 x 3", {}, "contain 'x', expected integers"),
+        ("1 2.5", {}, "contain '2.5'"),
+        ("1-2", {}, "contain '1-2'"),
+        ("1_0 2", {}, "contain '1_0'"),
+        ("nan", {}, "contain 'nan'"),
+        ("٣ 1", {}, "contain '٣'"),
         ("3 0", {}, r"pair 1, '3 0', has a length of 0, expected 1 or more"),
         ("1 1 3 -2", {}, "pair 2, '3 -2', has a length of -2"),
-        ("0 1", {}, "pair 1, '0 1', begins before the first pixel, which is number 1"),
-        ("-1 1", {"base": 0}, "begins before the first pixel, which is number 0"),
-        ("12 2", {}, "pair 1, '12 2', reaches past the last of the mask's 12 pixels"),
-        ("13 1", {}, "reaches past"),
-        ("12 1", {"base": 0}, "reaches past"),
-        ("5 1 4 1", {}, "pair 2, '4 1', begins inside or before"),
-        ("5 2 6 1", {}, "pair 2, '6 1', begins inside or before"),
-        ("5 1 5 1", {}, "pair 2, '5 1', begins inside or before"),
-        ("2 3 -1 2", {"relative": True}, "pair 2, '-1 2', begins inside or before"),
-        ("-1 3", {"relative": True}, "pair 1, '-1 3', begins before the first pixel, which is number 0"),
-        ("2 3 6 2", {"relative": True}, "pair 2, '6 2', reaches past"),
-        ("9223372036854775807 9223372036854775807", {}, "reaches past"),
-        ("9223372036854775807 1 2 3", {"relative": True}, "pair 1.*reaches past"),
-        ("99999999999999999999999 1", {}, "reaches past"),
-        ("1 4611686018427387904 2 4611686018427387904", {}, "reaches past"),
+        ("0 1", {}, "pair 1, '0 1', starts before the first pixel, which is number 1"),
+        ("-1 1", {"base": 0}, "starts before the first pixel, which is number 0"),
+        ("12 2", {}, "pair 1, '12 2', exceeds the mask's 12 pixels"),
+        ("13 1", {}, "exceeds"),
+        ("12 1", {"base": 0}, "exceeds"),
+        ("5 1 4 1", {}, "pair 2, '4 1', starts inside or before"),
+        ("5 2 6 1", {}, "pair 2, '6 1', starts inside or before"),
+        ("5 1 5 1", {}, "pair 2, '5 1', starts inside or before"),
+        ("2 3 -1 2", {"relative": True}, "pair 2, '-1 2', starts inside or before"),
+        ("-1 3", {"relative": True}, "pair 1, '-1 3', starts before the first pixel, which is number 0"),
+        ("2 3 6 2", {"relative": True}, "pair 2, '6 2', exceeds"),
+        ("9223372036854775807 9223372036854775807", {}, "exceeds"),
+        ("9223372036854775807 1 2 3", {"relative": True}, "pair 1.*exceeds"),
+        ("99999999999999999999999 1", {}, "exceeds"),
+        ("1 4611686018427387904 2 4611686018427387904", {}, "exceeds"),
         ("-9223372036854775808 1", {}, "before the first pixel"),
     ],
 )
 def test_bad_run_lengths_are_refused(text, convention, message):
     with pytest.raises(rle.RunLengthError, match=message):
         rle.decode(text, (4, 3), **convention)
-    if "past" not in message:
+    if "exceeds" not in message:
         with pytest.raises(rle.RunLengthError, match=message):
             rle.parse([text], None, **convention)
 
@@ -237,9 +237,9 @@ def test_any_text_is_a_mask_or_an_error(text, convention):
 
 @pytest.mark.parametrize("call", [rle.encode, rle.encode_instances])
 def test_the_order_has_two_names(call):
-    with pytest.raises(ValueError, match="'column' or 'row', got 'columns'"):
+    with pytest.raises(ValueError, match="is 'columns', expected 'column' or 'row'"):
         call(np.zeros((2, 2), np.uint8), order="columns")
-    with pytest.raises(ValueError, match="'column' or 'row', got 'F'"):
+    with pytest.raises(ValueError, match="is 'F', expected 'column' or 'row'"):
         rle.decode("1 1", (2, 2), order="F")
 
 
@@ -273,7 +273,7 @@ def test_what_is_no_label_image_is_refused():
     for wrong in (np.zeros((3, 4), bool), np.zeros((3, 4)), np.zeros((1, 3, 4), int)):
         with pytest.raises(ValueError, match="integer ids"):
             rle.encode_instances(wrong)
-    with pytest.raises(ValueError, match="found -1"):
+    with pytest.raises(ValueError, match="id is -1"):
         rle.encode_instances(np.array([[0, 2, -1]]))
 
 

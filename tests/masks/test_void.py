@@ -56,7 +56,7 @@ def test_volumes_and_what_does_not_lie_on_pixels():
 def test_a_file_may_tell_which_pixels_count():
     flags = np.array([[[1, 0, 1]]], np.uint8)
     np.testing.assert_array_equal(joined([{"valid": flags}], None, (1, 3))["valid"], flags[0] > 0)
-    with pytest.raises(ValueError, match=r"`valid` is \(1, 3\), its image \(3, 1\)"):
+    with pytest.raises(ValueError, match=r"`valid` is \(1, 3\), expected \(3, 1\)"):
         joined([{"valid": flags[0]}], None, (3, 1))
 
 

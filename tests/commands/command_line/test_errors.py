@@ -33,7 +33,7 @@ def text_of(call):
 
 def test_the_cause_comes_first_and_then_its_place():
     first, second = text_of(lambda: confined("data", "../x.png")).splitlines()
-    assert first == "error: '../x.png' leads out of data; ids and paths must be relative, without '..'"
+    assert first == "error: '../x.png' is outside data; ids and paths must be relative, without '..'"
     assert second.startswith("  raised in files/paths.py, line ")
     assert "TRACEBACK=1" in second
 
@@ -78,7 +78,7 @@ def test_the_cause_in_a_loaders_worker(tmp_path, workers):
 def test_the_cause_in_a_process_that_reads_files(tmp_path, workers):
     items = ["../x.png", "../y.png"]
     first, second = text_of(lambda: list(in_processes(partial(confined, "data"), items, workers))).splitlines()
-    assert first == "error: '../x.png' leads out of data; ids and paths must be relative, without '..'"
+    assert first == "error: '../x.png' is outside data; ids and paths must be relative, without '..'"
     assert second.startswith("  raised in files/paths.py, line ")
     assert text_of(lambda: list(in_processes(int, ["x", "y"], workers))) is None
 

@@ -114,7 +114,7 @@ def test_bad_input(tmp_path):
     with pytest.raises(ValueError, match="expected LidcReadMessage"):
         read_readings(tmp_path / "a.xml")
     (tmp_path / "a.xml").write_text("<LidcRead")
-    with pytest.raises(ValueError, match="no XML"):
+    with pytest.raises(ValueError, match="not XML"):
         read_readings(tmp_path / "a.xml")
     with pytest.raises(ValueError, match="z = 0.0 mm"):
         agreement([{"reader": 0, "contours": [[0.0, True, [[1, 1], [5, 5], [1, 5]]]]}], (6, 32, 32), AFFINE)

@@ -251,7 +251,7 @@ BROKEN_COCO = {
     "an odd crowd": (coco({"iscrowd": 2}), "annotation 1: iscrowd is 2"),
     "no lists": (json.dumps({"images": []}), "is no COCO file of boxes: it has no list 'categories'"),
     "a list alone": ("[]", "is no COCO file of boxes: it has no list 'images'"),
-    "no JSON": ("{", r"c\.json, line 1, column 2: no JSON"),
+    "no JSON": ("{", r"c\.json, line 1, column 2: not JSON"),
     "no name": (coco({}, categories=[{"id": 7}]), "category number 0 has no id and name"),
     "an image twice": (coco({}, images=[{"id": 1, "file_name": n} for n in "ab"]), "image 1 comes twice: 'a' and 'b'"),
     "a file twice": (
@@ -279,7 +279,7 @@ BROKEN_VOC = {
     "a class": (voc(((1, 1, 2, 2), "")).replace("car", "owl"), "object 1: class 'owl', expected one of car"),
     "difficult": (voc(((1, 1, 2, 2), "<difficult>yes</difficult>")), "object 1: difficult is 'yes'"),
     "another file": ("<kml></kml>", "is no Pascal VOC file: its root is <kml>"),
-    "no XML": ("<annotation>\n<object>", "line 2, column 9: no XML"),
+    "no XML": ("<annotation>\n<object>", "line 2, column 9: not XML"),
 }
 
 

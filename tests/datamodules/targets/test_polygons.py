@@ -111,7 +111,7 @@ def test_geojson_files_that_are_not_there_or_of_other_classes_are_told(tmp_path)
             pytest.warns(UserWarning, match="1 of 2 images have no polygons"),
         ):
             target.prepare(table, tmp_path)
-    for text, message in (("{", "a.json, line 1, column 2: no JSON"), ("[]", "has no list of features")):
+    for text, message in (("{", "a.json, line 1, column 2: not JSON"), ("[]", "has no list of features")):
         (tmp_path / "a.json").write_text(text)
         with (
             pytest.raises(ValueError, match=message),
