@@ -1,1 +1,1 @@
-"""From the predictions of several models to one: averages, votes, weights found out of fold, boxes, copies."""
+"""Combining the predictions of several models: averages, votes, out-of-fold weights, box fusion, duplicates."""

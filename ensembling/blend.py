@@ -1,4 +1,4 @@
-"""One entry from those of several members: resizing, the rule, what the store keeps of it."""
+"""Blending of several members' entries: resizing, the rule, and rounding by the store."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,24 +20,24 @@ WEIGHTED = ("mean", "weighted", "geometric", "harmonic", "logit", "rank")
 
 @dataclass
 class Blend:
-    """How the entries of an image are made one.
+    """How the entries of several members for an image are combined.
 
     Args:
         rule: `mean`, `geometric`, `harmonic`, `logit` (see `ensembling.rules.average`), `weighted` (a mean whose
             weights are searched unless given), `rank` (mean of ranks, `ensembling.ranks.Ranks`), `median`, `max`,
             `vote` (`ensembling.votes.vote`) or `union` (of masks that agree, `ensembling.votes.union_of_agreeing`).
-        floor: least probability of the geometric, harmonic and logit mean.
-        votes: members that must agree, for `vote`; None: more than half.
-        threshold: above which a member says yes, for `vote` and `union`; one number or one per class.
+        floor: smallest probability in the geometric, harmonic and logit mean.
+        votes: number of members that must agree, for `vote` (default: more than half).
+        threshold: probability threshold per member, for `vote` and `union`; one number or one per class.
         fallback: for `vote`: `union` where nothing has enough votes.
-        commonest: for `vote`: classes of an image that is without any even so.
-        agreement: least Dice coefficient of masks that agree, for `union`.
-        softmax: outputs whose classes sum to 1; they still do afterwards.
-        outputs: the outputs to take; None takes all, and members must have the same.
-        boxes: outputs that are boxes `(n, 6)`.
-        box_rule: how boxes are merged: see `ensembling.box_rules.merge_boxes`.
-        box_iou: overlap from which two boxes are one.
-        ranks: for `rank`: output -> ranks, of each member; filled in a first pass.
+        commonest: for `vote`: labels of an image that still has none.
+        agreement: smallest Dice coefficient of masks that agree, for `union`.
+        softmax: names of outputs whose classes sum to 1; they are normalised again after blending.
+        outputs: names of the outputs to blend; None: all, which must be the same for all members.
+        boxes: names of outputs that are boxes `(n, 6)`.
+        box_rule: rule for boxes: see `ensembling.box_rules.merge_boxes`.
+        box_iou: IoU from which boxes are merged.
+        ranks: for `rank`: ranks of each output, per member; filled in a first pass.
     """
 
     rule: Rule = "mean"
@@ -55,15 +55,15 @@ class Blend:
     ranks: list[dict[str, Ranks]] = field(default_factory=list)
 
     def __call__(self, entries: Sequence[Arrays | None], weights: Sequence[float] | None = None) -> Arrays:
-        """The arrays of an image.
+        """Blend the entries of one image.
 
         Args:
-            entries: of each member; None for one that lacks the image: the weights of the others count. Arrays of other
-                sizes are resized to those of the first: probabilities linearly.
-            weights: of the members; None: equal.
+            entries: entry of each member; None if it lacks the image, and the others are blended. Arrays are resized to
+                the size of the first: probabilities linearly.
+            weights: weight of each member (default: equal).
 
         Raises:
-            ValueError: outputs or shapes that do not fit, or values that the rule cannot take; names the output.
+            ValueError: outputs or shapes differ, or values are invalid for the rule; names the output.
         """
         present = [number for number, entry in enumerate(entries) if entry is not None]
         shares = normalised(weights, len(entries))[present]
@@ -87,7 +87,7 @@ class Blend:
         return result
 
     def aligned(self, entries: Sequence[Arrays | None]) -> dict[str, list[np.ndarray]]:
-        """The arrays of all members by output, at one size; boxes are left out, and all where a member has nothing."""
+        """Arrays of all members by output, at one size, without boxes; empty if a member lacks the image."""
         given = [entry for entry in entries if entry is not None]
         if len(given) < len(entries):
             return {}
@@ -95,10 +95,10 @@ class Blend:
         return {name: same_size([entry[name] for entry in given], name) for name in names}
 
     def of_runs(self, entries: list[Arrays]) -> Arrays:
-        """The folds of one member as one entry.
+        """Combine the folds of one member into one entry.
 
-        By the rule itself where that averages a function of the values, so that 9 folds of 3 members are one geometric
-        mean of 27; by the mean before ranks, votes, medians and maxima, which count members.
+        Uses the rule itself if that averages a function of the values, so that 9 folds of 3 members are one geometric
+        mean of 27; uses the mean for ranks, votes, medians and maxima, which count members.
         """
         rule = self.rule if self.rule in ("geometric", "harmonic", "logit") else "mean"
         own = Blend(rule, self.floor, outputs=self.outputs, boxes=self.boxes, box_rule=self.box_rule)
@@ -114,7 +114,7 @@ class Blend:
             return vote(arrays, self.votes, self.threshold, self.fallback, self.commonest).astype(np.float32)
         if self.rule == "union":
             return union_of_agreeing(arrays, self.agreement, threshold=self.threshold).astype(np.float32)
-        if self.rule == "weighted" or self.rule == "rank":  # one by one: a type checker follows these
+        if self.rule == "weighted" or self.rule == "rank":  # compared one by one for the type checker
             return average(arrays, "mean", weights, self.floor)
         return average(arrays, self.rule, weights, self.floor)
 
@@ -125,27 +125,27 @@ class Blend:
         for entry in entries[1:]:
             if sorted(entry) != names:
                 raise ValueError(
-                    f"members have the outputs {names} and {sorted(entry)}; name those to take with --outputs"
+                    f"members have the outputs {names} and {sorted(entry)}; select common ones with --outputs"
                 )
         return names
 
 
 def same_size(arrays: list[np.ndarray], name: str) -> list[np.ndarray]:
-    """Maps `(C, H, W)` at the height and width of the first.
+    """Resize maps `(C, H, W)` to the height and width of the first.
 
     Raises:
-        ValueError: no probabilities, or shapes that resizing cannot make equal.
+        ValueError: not probabilities, or shapes that differ in more than height and width.
     """
     for array in arrays:
         if array.dtype.kind not in "fb":
-            raise ValueError(f"{array.dtype} cannot be averaged; name the outputs to take with --outputs")
+            raise ValueError(f"{array.dtype} cannot be averaged; select outputs of probabilities with --outputs")
     wanted = arrays[0].shape
     for array in arrays:
-        # Only pictures are resized: of volumes nobody knows whether the slices are the same.
-        pictures = len(wanted) == array.ndim == 3 and array.shape[0] == wanted[0]
-        if array.shape != wanted and not pictures:
+        # Only 2-D images are resized: slices of volumes may not correspond.
+        images = len(wanted) == array.ndim == 3 and array.shape[0] == wanted[0]
+        if array.shape != wanted and not images:
             raise ValueError(
-                f"members have the shapes {wanted} and {array.shape}; of other classes --heads takes what is common"
+                f"members have the shapes {wanted} and {array.shape}; map different classes to common ones with --heads"
             )
     if all(array.shape == wanted for array in arrays):
         return arrays
@@ -154,5 +154,5 @@ def same_size(arrays: list[np.ndarray], name: str) -> list[np.ndarray]:
 
 
 def as_stored(entry: Arrays, dtype: Stored) -> Arrays:
-    """What reading gives back after the store has kept an entry: weights are found on what will be scored."""
+    """Round an entry as the store does: weights are found on what will be scored."""
     return {name: restored(*stored_as(array, dtype)) for name, array in entry.items()}

@@ -1,4 +1,4 @@
-"""What RSNA pneumonia's winners did with the boxes of many detectors; arrays as in `masks.boxes`."""
+"""Box ensembling of RSNA pneumonia's winners; arrays as in `masks.boxes`."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -14,19 +14,19 @@ BoxRule = Literal["wbf", "nmw", "nms", "soft_nms", "general"]
 def general(
     detections: Sequence[np.ndarray], iou: float = 0.4, weights: Sequence[float] | np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ahrnbom's GeneralEnsemble, as RSNA pneumonia's 1st place used it.
+    """Ahrnbom's GeneralEnsemble, as in RSNA pneumonia's 1st place.
 
-    Each box that is not taken yet takes from every other detector the box of its label that it overlaps most, if by
-    more than `iou`. Centres, sides and scores of such a set are averaged with the detectors' weights.
+    Each box that is not taken yet takes from every other detector the box of its label with the highest IoU, if that is
+    above `iou`. Centres, sides and scores of such a set are averaged with the weights of the detectors.
 
     Args:
         detections: boxes `(N, 6)` of each detector, in its own order.
-        iou: 0.4 as in RSNA pneumonia.
-        weights: of the detectors; None: equal.
+        iou: IoU above which boxes are merged (default: 0.4, as in RSNA pneumonia).
+        weights: weight of each detector (default: equal).
 
     Returns:
-        Boxes `(K, 6)` in the order they were found, and the share of the weights that found each, `(K,)`: of equal
-        detectors votes / number of detectors.
+        Boxes `(K, 6)` in order of detection, and the share of the weights that found each, `(K,)`: with equal weights
+        the share of the detectors.
     """
     shares = normalised(weights, len(detections))
     sets = [as_boxes(boxes) for boxes in detections]
@@ -56,7 +56,7 @@ def general(
 
 
 def double_score(boxes: np.ndarray, found_by: np.ndarray) -> np.ndarray:
-    """Scores times the share of detectors that found each box (RSNA pneumonia, 1st place: cut at 0.2, then 0.15)."""
+    """Multiply scores by the share of detectors that found each box (RSNA pneumonia, 1st place: cut at 0.2, 0.15)."""
     scored = as_boxes(boxes)
     scored[:, 4] *= found_by
     return scored
@@ -68,14 +68,14 @@ def merge_boxes(
     iou: float,
     weights: Sequence[float] | np.ndarray | None = None,
 ) -> np.ndarray:
-    """Boxes of all members as one set, float32 `(K, 6)`, best first.
+    """Merge the boxes of all members to one set, float32 `(K, 6)`, best first.
 
     Args:
         detections: boxes `(N, 6)` of each member.
-        rule: weighted box fusion, non-maximum weighted, suppression, linear soft suppression, or `general` with scores
-            times votes.
-        iou: overlap from which two boxes are one.
-        weights: of the members; suppression does without.
+        rule: `wbf` (weighted box fusion), `nmw` (non-maximum weighted), `nms`, `soft_nms` (linear), or `general` with
+            scores times votes.
+        iou: IoU from which boxes are merged.
+        weights: weight of each member (default: equal); `nms` and `soft_nms` ignore them.
     """
     if rule == "wbf":
         merged = weighted_box_fusion(detections, weights, iou)
@@ -88,5 +88,5 @@ def merge_boxes(
         pooled = np.concatenate([as_boxes(boxes) for boxes in detections])
         merged = nms(pooled, iou) if rule == "nms" else soft_nms(pooled, "linear", iou)
     else:
-        raise ValueError(f"no rule {rule!r} for boxes; there are wbf, nmw, nms, soft_nms and general")
+        raise ValueError(f"rule of boxes is {rule!r}, expected wbf, nmw, nms, soft_nms or general")
     return merged.astype(np.float32)

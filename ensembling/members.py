@@ -1,4 +1,4 @@
-"""The predictions that an ensemble is made of: experiments, single runs, folders of predictions."""
+"""Members of an ensemble: experiments, single runs, folders of predictions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,14 +14,14 @@ OUT_OF_FOLD = "val"
 
 
 class Member:
-    """One model of an ensemble: an experiment with all its folds, one run, or a `predictions` folder.
+    """A model of an ensemble: an experiment with all its folds, one run, or a `predictions` folder.
 
     Args:
-        path: `runs/a` (every `runs/a/<fold>/predictions`), `runs/a/fold0`, or any folder that holds prediction stores.
-        heads: what its outputs become; None leaves them as they are.
+        path: `runs/a` (every `runs/a/<fold>/predictions`), `runs/a/fold0`, or any folder of prediction stores.
+        heads: mapping of its outputs; None leaves them unchanged.
 
     Raises:
-        FileNotFoundError: no predictions there.
+        FileNotFoundError: there are no predictions.
     """
 
     def __init__(self, path: Path | str, heads: Heads | None = None) -> None:
@@ -35,41 +35,41 @@ class Member:
             self.folders = sorted(folder for folder in self.path.glob("*/predictions") if folder.is_dir())
         if not self.splits():
             raise FileNotFoundError(
-                f"no predictions in {self.path}, {own} or {self.path}/*/predictions; write them first: "
+                f"found no predictions in {self.path}, {own} or {self.path}/*/predictions; make them first: "
                 f"python cli.py predict {self.path}"
             )
 
     @property
     def runs(self) -> list[Path]:
-        """The run folders; empty for a bare folder of predictions."""
+        """Run folders; empty for a bare folder of predictions."""
         return [folder.parent for folder in self.folders if (folder.parent / "config.yaml").is_file()]
 
     def splits(self) -> list[str]:
-        """Names of the splits that any of the runs has predicted."""
+        """Names of the splits that at least one run has predicted."""
         return sorted({manifest.parent.name for folder in self.folders for manifest in folder.glob("*/manifest.json")})
 
     def open(self, split: str) -> "MemberSplit":
-        """Its predictions of one split; see `MemberSplit`."""
+        """Open the predictions of one split; see `MemberSplit`."""
         return MemberSplit(self, split)
 
 
 class MemberSplit:
-    """What a member says of the images of one split, one image at a time.
+    """Predictions of a member for the images of one split, one image at a time.
 
-    Out of fold (`val`) each image lies in the store of the one run that did not see it; where runs have divisions of
-    their own (`cv.seed_per_fold`), several may not have seen it, and others none. Of any other split every run has all
-    images. An image that several runs have gets the average of theirs, as `submit` takes it.
+    Out of fold (`val`) each image is in the store of the run that was not trained on it; if runs have splits of their
+    own (`cv.seed_per_fold`), it may be in several stores or none. In other splits every run has all images. Predictions
+    of several runs for an image are averaged, as in `submit`.
 
     Args:
-        member: the member.
-        split: `val`, `test` or the name of a folder that was predicted.
+        member: member of the ensemble.
+        split: `val`, `test` or the name of a predicted folder.
 
     Attributes:
-        run: image id -> number of the (first) run whose model predicted it out of fold (0 in other splits).
+        run: index of the (first) run that predicted each image id out of fold (0 in other splits).
 
     Raises:
         FileNotFoundError: a run has not predicted the split.
-        ValueError: a store is not finished, or an image lies in two out-of-fold stores of one division; names the
+        ValueError: a store is not finished, or an image is in two out-of-fold stores of the same folds; names the
             image.
     """
 
@@ -81,7 +81,7 @@ class MemberSplit:
         for number, folder in enumerate(member.folders):
             store = PredictionStore(folder / split)
             if split == OUT_OF_FOLD and store.manifest_path.is_file() and not store.manifest()["ids"]:
-                continue  # a run on all rows has nothing out of fold
+                continue  # a run on all rows has no out-of-fold images
             _check_whole(store)
             for image_id in store.manifest()["ids"]:
                 others = self.holders.setdefault(image_id, [])
@@ -97,11 +97,11 @@ class MemberSplit:
         return image_id in self.holders
 
     def ids(self) -> set[str]:
-        """Every image that at least one of its runs has."""
+        """Ids of all images that at least one run has."""
         return set(self.holders)
 
     def lacking(self) -> tuple[str, PredictionStore] | None:
-        """An image that one of its runs lacks although another has it, and the store that lacks it."""
+        """An image that only some runs have, and a store that lacks it."""
         if self.split != OUT_OF_FOLD:
             for image_id in sorted(self.holders):
                 if len(self.holders[image_id]) < len(self.stores):
@@ -109,17 +109,17 @@ class MemberSplit:
         return None
 
     def entry(self, image_id: str, merge: Callable[[list[Arrays]], Arrays], names: list[str] | None = None) -> Arrays:
-        """Its arrays of one image.
+        """Arrays of one image.
 
         Args:
-            image_id: an image it has.
-            merge: makes one entry of those of several runs.
-            names: outputs to read; all by default, and those that `heads` takes where the member has them.
+            image_id: id of an image of the member.
+            merge: function that combines the entries of several runs.
+            names: names of the outputs to read (default: all, or those that `heads` uses).
 
         Raises:
-            ValueError: a damaged file, a value that is not finite, or what `heads` refuses; names file or image and
+            ValueError: a damaged file, a value that is not finite, or an error of `heads`; names file or image and
                 output.
-            KeyError: it has no such output.
+            KeyError: there is no such output.
         """
         entries, heads = [], self.member.heads
         for store in self.holders[image_id]:
@@ -131,17 +131,17 @@ class MemberSplit:
         return entries[0] if len(entries) == 1 else merge(entries)
 
     def fingerprint(self) -> list[str]:
-        """What the stores were made from, for the fingerprint of the ensemble."""
+        """Inputs of the stores, for the fingerprint of the ensemble."""
         stores = [store.state() for store in self.stores]
         return stores if self.member.heads is None else [*stores, repr(self.member.heads.taken)]
 
 
 def common_ids(parts: list[MemberSplit], skip: bool) -> list[str]:
-    """The images of an ensemble, sorted.
+    """Sorted ids of the images of an ensemble.
 
     Args:
-        parts: the same split of every member.
-        skip: take images that some members (or runs of them) lack, too; they are averaged over the others.
+        parts: predictions of every member for the same split.
+        skip: whether to include images that some members or runs lack; they are averaged over the others.
 
     Raises:
         ValueError: a member lacks an image and `skip` is not set; names both.
@@ -155,32 +155,32 @@ def common_ids(parts: list[MemberSplit], skip: bool) -> list[str]:
                 has = next(other for other in parts if image_id in other)
                 count = sum(one not in part for one in ids)
                 raise ValueError(
-                    f"{part.member.path} has no {part.split} prediction of image {image_id!r}, {has.member.path} has "
-                    f"({count} images in all); predict the same images with every member, or --missing skip averages "
-                    "those that have them"
+                    f"{part.member.path} has no {part.split} prediction of image {image_id!r}, but {has.member.path} "
+                    f"has ({count} images in all); predict the same images with every member, or average those "
+                    "that have them with --missing skip"
                 )
         missing = part.lacking()
         if missing is not None:
             raise ValueError(
-                f"{missing[1].path} has no image {missing[0]!r}, other folds of {part.member.path} have; "
-                "run predict again, or --missing skip"
+                f"{missing[1].path} has no image {missing[0]!r}, but other folds of {part.member.path} have; run "
+                "predict again, or use --missing skip"
             )
     return ids
 
 
 def _division(store: PredictionStore) -> str | None:
-    """Hash of the folds that a store's run was trained with; None where nobody knows."""
+    """Hash of the folds that a store's run was trained with; None if unknown."""
     facts = store.path.parents[1] / "run.json"
     return read_json(facts).get("folds_hash") if facts.is_file() else None
 
 
 def _check_whole(store: PredictionStore) -> None:
-    """Name an image that a store lacks; `PredictionStore.open` tells the rest."""
+    """Check that a store is complete; names a missing image."""
     if store.manifest_path.is_file():
         missing = sorted(set(store.manifest()["ids"]) - set(store.ids()))
         if missing:
             raise ValueError(
-                f"{store.path} is half-written: image {missing[0]!r} and {len(missing) - 1} more are missing; "
-                "run predict again, it will go on"
+                f"{store.path} is incomplete: image {missing[0]!r} and {len(missing) - 1} more are missing; run "
+                "predict again to continue"
             )
     PredictionStore.open(store.path)

@@ -1,4 +1,4 @@
-"""Averages of the probabilities of several members, value by value."""
+"""Averages of the probabilities of several members, elementwise."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -8,7 +8,7 @@ import numpy as np
 from predictions.quantiser import ROUNDING
 
 Average = Literal["mean", "geometric", "harmonic", "logit"]
-CHUNK = 1 << 16  # values at a time: members and temporaries of a stretch stay in the caches
+CHUNK = 1 << 16  # values at a time, so that members and temporaries stay in the CPU cache
 
 
 def average(
@@ -17,26 +17,26 @@ def average(
     weights: Sequence[float] | np.ndarray | None = None,
     floor: float = 1e-3,
 ) -> np.ndarray:
-    """Weighted average, of the values themselves or of a function of them.
+    """Weighted average of values, or of a function of them.
 
-    - `mean`: arithmetic; the only one that takes values outside 0..1 (embeddings, grades).
+    - `mean`: arithmetic; the only one for values outside 0..1 (embeddings, grades).
     - `geometric`: one doubtful member lowers it most (Camera identification 2018, 2nd place: better than all others
       over 27 checkpoints). (0.25, 1) -> 0.5.
     - `harmonic`: the same, stronger. (0.25, 1) -> 0.4.
-    - `logit`: mean of the log odds; sure members count more, towards 0 and 1 alike. (0.2, 0.8) -> 0.5.
+    - `logit`: mean of the log odds; confident members count more, towards 0 and 1 alike. (0.2, 0.8) -> 0.5.
 
     Args:
-        arrays: a member each, of one shape `(C, …)`; probabilities 0..1 unless the rule is `mean`.
+        arrays: array of each member, of one shape `(C, …)`; probabilities 0..1 unless the rule is `mean`.
         rule: see above.
-        weights: of the members, not negative; they need not sum to 1. None: equal.
-        floor: probabilities are taken as at least this (for `logit` also as at most 1 - floor), or one 0 would
-            outvote all. 0.001 is the middle of what a store in bytes keeps as 0.
+        weights: weight of each member, at least 0; the sum need not be 1 (default: equal).
+        floor: smallest probability (for `logit` also the distance to 1), or a single 0 would outvote all others. 0.001
+            is the middle of what a uint8 store rounds to 0.
 
     Returns:
-        float32; a `mean` is never outside the members' own range, another average never outside 0..1.
+        float32; a `mean` is within the range of the members, other averages within 0..1.
 
     Raises:
-        ValueError: shapes differ, weights do not fit, or values that the rule cannot take.
+        ValueError: shapes differ, or weights or values are invalid.
     """
     checked = normalised(weights, len(arrays))
     _same_shape(arrays)
@@ -48,7 +48,7 @@ def average(
         total = np.zeros_like(parts[0])
         for part, weight in zip(parts, checked.astype(np.float32), strict=True):
             total += forward(part) * weight
-        # Rounding must not lift a probability above 1; the floor may well lift a 0.
+        # Rounding must not raise a probability above 1; the floor may raise a 0.
         low, high = (min(part.min() for part in parts), max(part.max() for part in parts)) if rule == "mean" else (0, 1)
         return np.clip(backward(total), low, high, out=total)
 
@@ -56,44 +56,44 @@ def average(
 
 
 def median(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Middle value of the members (of an even number the mean of the two in the middle), float32."""
+    """Median of the members (with an even number the mean of the middle two), float32."""
     _same_shape(arrays)
     return by_chunks(arrays, lambda parts: np.median(np.stack(parts), axis=0))
 
 
 def maximum(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Largest value of the members, float32."""
+    """Maximum of the members, float32."""
     _same_shape(arrays)
     return by_chunks(arrays, np.maximum.reduce)
 
 
 def sum_to_one(array: np.ndarray) -> np.ndarray:
-    """Probabilities `(C, …)` divided by their sum over the classes; all 0 become equal.
+    """Normalise probabilities `(C, …)` to sum 1 over the classes; all 0 become equal.
 
-    Of a softmax every mean but the arithmetic one no longer sums to 1.
+    Needed because only the arithmetic mean of softmax outputs sums to 1.
     """
     total = array.sum(axis=0, keepdims=True)
     return np.where(total > 0, array / np.where(total > 0, total, 1), 1 / len(array)).astype(np.float32)
 
 
 def normalised(weights: Sequence[float] | np.ndarray | None, members: int) -> np.ndarray:
-    """Weights `(M,)` that sum to 1.
+    """Normalise weights `(M,)` to sum 1.
 
     Raises:
-        ValueError: there are no members, another number of weights, or they are negative, not finite or all 0.
+        ValueError: no members, a wrong number of weights, or weights that are negative, not finite or all 0.
     """
     if not members:
-        raise ValueError("nothing to average: no member is given")
+        raise ValueError("found no member to average, expected one or more")
     given = np.ones(members) if weights is None else np.asarray(weights, np.float64)
     if given.shape != (members,):
-        raise ValueError(f"{given.size} weights for {members} members; give one each")
+        raise ValueError(f"found {given.size} weights, expected {members}, one per member")
     if not np.isfinite(given).all() or (given < 0).any() or not given.any():
-        raise ValueError(f"weights are {given.tolist()}; expected finite numbers of at least 0, not all 0")
+        raise ValueError(f"weights are {given.tolist()}; expected finite numbers ≥ 0, not all 0")
     return given / given.sum()
 
 
 def by_chunks(arrays: Sequence[np.ndarray], function: Callable[[list[np.ndarray]], np.ndarray]) -> np.ndarray:
-    """A function of single values, applied to a stretch of all members at a time; float32 of their shape."""
+    """Apply an elementwise function to chunks of all members; float32 of their shape."""
     flat = [np.ascontiguousarray(array, np.float32).reshape(-1) for array in arrays]
     result = np.empty(flat[0].size, np.float32)
     for start in range(0, result.size, CHUNK):
@@ -102,7 +102,7 @@ def by_chunks(arrays: Sequence[np.ndarray], function: Callable[[list[np.ndarray]
 
 
 def _functions(rule: str, floor: float) -> tuple[Callable, Callable]:
-    """What is averaged, and its inverse."""
+    """The function to average, and its inverse."""
     if rule == "mean":
         return (lambda x: x), (lambda x: x)
     if not 0 < floor < 0.5:
@@ -118,18 +118,18 @@ def _functions(rule: str, floor: float) -> tuple[Callable, Callable]:
             return np.log(x / (1 - x))
 
         return log_odds, (lambda x: 1 / (1 + np.exp(-x)))
-    raise ValueError(f"no average {rule!r}; there are mean, geometric, harmonic and logit")
+    raise ValueError(f"rule of averages is {rule!r}, expected mean, geometric, harmonic or logit")
 
 
 def _same_shape(arrays: Sequence[np.ndarray]) -> None:
     shapes = {array.shape for array in arrays}
     if len(shapes) > 1:
-        raise ValueError(f"members have the shapes {sorted(shapes)}; resize them to one first")
+        raise ValueError(f"members have the shapes {sorted(shapes)}; resize them to one shape first")
 
 
 def _probabilities(arrays: Sequence[np.ndarray], rule: str) -> None:
     for array in arrays:
         if array.size and (array.min() < 0 or array.max() > 1 + ROUNDING):
             raise ValueError(
-                f"values {array.min():.3g} to {array.max():.3g}: a {rule} mean takes probabilities 0..1; use mean"
+                f"values are {array.min():.3g} to {array.max():.3g}, a {rule} mean needs probabilities 0..1; use mean"
             )

@@ -1,4 +1,4 @@
-"""Scores of an ensemble out of fold, for any weights of its members."""
+"""Out-of-fold scores of an ensemble for any weights of its members."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,17 +16,17 @@ from postprocessing.shards import Case, evaluators
 from postprocessing.step import Step
 from predictions.quantiser import Stored
 
-MEMORY = 4 << 30  # bytes of predictions and truths that are kept; beyond, images are read anew for each list of weights
+MEMORY = 4 << 30  # bytes of predictions and targets to keep; images beyond are read again for each list of weights
 
 
 class Scoring:
-    """The out-of-fold images of an ensemble, and what weights are worth on them.
+    """Out-of-fold images of an ensemble, and scores of weights on them.
 
     Args:
-        stream: the members.
-        truths: image id -> reads its target arrays.
-        part: image id -> its fold; what a fold is scored with was found without it.
-        dtype: of the store, whose rounding is scored as well.
+        stream: entries of the members.
+        truths: function that reads the target arrays, by image id.
+        part: fold of each image id; a fold is scored with weights found without it.
+        dtype: type of the store, whose rounding is scored as well.
     """
 
     def __init__(
@@ -40,12 +40,12 @@ class Scoring:
     def scores(
         self, steps: Sequence[Step], metric: CompetitionMetric, processes: int | None = None
     ) -> Iterator[Scores]:
-        """Worker processes that score any weights, for the time of a `with` block.
+        """Start workers that score any weights, for the duration of a `with` block.
 
         Args:
-            steps: the chain that follows the blend.
-            metric: what is scored.
-            processes: workers; None: one per CPU.
+            steps: post-processing chain after the blend.
+            metric: metric to score.
+            processes: number of workers (default: one per CPU).
         """
 
         def chain(weights: Weights) -> list[Step]:
@@ -55,17 +55,17 @@ class Scoring:
             yield Scores(evaluate, metric.reduce, metric.higher_is_better)
 
     def fixed(self, scores: Scores, weights: Weights) -> Found:
-        """What weights are worth that were not found on these images."""
+        """Score weights that were not found on these images."""
         return describe(scores, self.members, self.parts, weights, dict.fromkeys(self._numbers(), weights))
 
     def single(self, scores: Scores) -> Found:
-        """The best member alone, for each part by the images of all others."""
+        """Score the best single member, chosen for each fold on the images of the others."""
         return find_single(scores, self.members, self.parts)
 
     def search(
         self, scores: Scores, method: Literal["hill_climb", "simplex", "least_squares"], rounds: int = 20
     ) -> Found:
-        """Weights found on all images and, for each part, on all others; see `find_weights` and `Squares`."""
+        """Find weights on all images and, for each fold, on all others; see `find_weights` and `Squares`."""
         if method != "least_squares":
             return find_weights(scores, self.members, self.parts, method, rounds)
         squares = Squares(self.members)
@@ -81,13 +81,13 @@ class Scoring:
 
 
 class Blended(Step):
-    """The first step of a chain that is scored: what `flat` has read, blended with some weights.
+    """First step of a scored chain: blends what `flat` has read with given weights.
 
     Args:
-        blend: the rule.
-        weights: of the members. A single one is taken as it is by rules without weights.
-        members: how many there are.
-        dtype: of the store; what it does to the values is done here as well.
+        blend: blending rule.
+        weights: weight of each member. A single member is unchanged under rules without weights.
+        members: number of members.
+        dtype: type of the store, whose rounding is applied too.
     """
 
     def __init__(self, blend: Blend, weights: Weights, members: int, dtype: Stored) -> None:
@@ -106,6 +106,6 @@ class Blended(Step):
 
 
 def flat(stream: Stream, image_id: str) -> Arrays:
-    """What every member says of an image, as one mapping: `<member>:<output>` -> array."""
+    """Entries of all members for an image as one mapping from `<member>:<output>` to arrays."""
     entries = stream.entries(image_id)
     return {f"{n}:{name}": array for n, entry in enumerate(entries) for name, array in (entry or {}).items()}

@@ -1,4 +1,4 @@
-"""Weights of least mean squared error: one pass over the images, however many weights are compared."""
+"""Least-squares weights, in one pass over the images."""
 
 import numpy as np
 
@@ -8,12 +8,12 @@ Sums = tuple[np.ndarray, np.ndarray]
 
 
 class Squares:
-    """Products of the members' probabilities with each other and with the truth, summed for each part of the images.
+    """Products of the members' probabilities with each other and with the target, summed per fold.
 
-    Each image counts the same, whatever its size, and so does each output. Memory: two small matrices for each part.
+    Every image counts equally, whatever its size, and so does every output. Memory: two small matrices per fold.
 
     Args:
-        members: how many there are.
+        members: number of members.
     """
 
     def __init__(self, members: int) -> None:
@@ -21,22 +21,22 @@ class Squares:
         self.sums: dict[int, Sums] = {}
 
     def add(self, part: int, outputs: dict[str, list[np.ndarray]], truth: dict[str, np.ndarray]) -> None:
-        """Count an image in.
+        """Add an image.
 
         Args:
-            part: of the image: its fold.
-            outputs: probabilities `(C, …)` of each member, by output name, of one shape.
-            truth: target arrays; those named like an output count. 0 and 1 of the same shape (or without the axis of
-                the one channel), or class numbers, of which those that are no class (255, void) do not count. Nor do
-                pixels where its `valid` is False.
+            part: fold of the image.
+            outputs: probabilities `(C, …)` of each member by output name, of one shape.
+            truth: target arrays; those with the name of an output are used. 0 and 1 of the same shape (or without the
+                axis of a single channel), or class numbers, of which those out of range (255, void) are ignored, as are
+                pixels where `valid` is False.
 
         Raises:
-            ValueError: no output has a truth of its name, or one that does not fit.
+            ValueError: no output has a target of its name, or its shape differs.
         """
         names = sorted(set(outputs) & set(truth))
         if not names:
             raise ValueError(
-                f"least_squares compares outputs with truths of the same name; outputs are {sorted(outputs)}, truths "
+                f"least_squares needs targets with the names of outputs; outputs are {sorted(outputs)}, targets "
                 f"{sorted(truth)}; use hill_climb"
             )
         products, with_truth = self.sums.setdefault(part, (np.zeros([self.members] * 2), np.zeros(self.members)))
@@ -50,13 +50,13 @@ class Squares:
                 with_truth += values @ wanted[:, counted].reshape(-1) / values.shape[1]
 
     def weights(self, without: int | None = None) -> np.ndarray:
-        """Best weights `(M,)` over all parts but one."""
+        """Best weights `(M,)` over all folds but one."""
         parts = [sums for part, sums in self.sums.items() if part != without]
         return least_squares(np.sum([p for p, _ in parts], axis=0), np.sum([t for _, t in parts], axis=0))
 
 
 def as_probabilities(truth: np.ndarray, shape: tuple[int, ...], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The truth as 0 and 1 `(C, …)`, and where it counts `(…)`."""
+    """Convert a target to 0 and 1 `(C, …)`, and a mask of what counts `(…)`."""
     if truth.shape == shape:
         planes = truth
     elif shape[0] == 1 and truth.shape == shape[1:]:
@@ -67,20 +67,20 @@ def as_probabilities(truth: np.ndarray, shape: tuple[int, ...], name: str) -> tu
         classes = np.arange(shape[0]).reshape(-1, *[1] * numbers.ndim)
         return (numbers == classes).astype(np.float64), counted
     else:
-        raise ValueError(f"truth {name!r} is {truth.shape}, the output {shape}; use hill_climb")
+        raise ValueError(f"target {name!r} is {truth.shape}, output {shape}; use hill_climb")
     counted = ((planes == 0) | (planes == 1)).all(axis=0)
     return planes.astype(np.float64), counted
 
 
 def least_squares(products: np.ndarray, with_truth: np.ndarray) -> np.ndarray:
-    """Weights of least mean squared error (the Brier score), at least 0 and of sum 1, by SLSQP.
+    """Weights of least mean squared error (the Brier score), at least 0 and with sum 1, by SLSQP.
 
     Args:
-        products: `(M, M)` mean products of the members' values with each other.
-        with_truth: `(M,)` mean products with the truth.
+        products: mean products of the members' values with each other `(M, M)`.
+        with_truth: mean products with the target `(M,)`.
 
     Returns:
-        `(M,)`, the global optimum: the problem is convex.
+        Weights `(M,)`, the global optimum: the problem is convex.
     """
     from scipy.optimize import minimize
 

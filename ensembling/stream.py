@@ -1,4 +1,4 @@
-"""From the stores of the members to the store of the ensemble, one image at a time."""
+"""Streaming of images from the members' stores through the blend to the store of the ensemble."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,12 +14,12 @@ from predictions.store import PredictionStore
 
 
 class Stream:
-    """The members' entries of one split, and the blend of each image.
+    """Entries of the members for one split, and the blend of each image.
 
     Args:
-        parts: the split of every member.
-        blend: how entries are made one; for ranks a first pass over all images fills a copy of it.
-        ids: the images.
+        parts: predictions of every member for the split.
+        blend: blending rule; for ranks a first pass over all images fills a copy of it.
+        ids: image ids.
     """
 
     def __init__(self, parts: Sequence[MemberSplit], blend: Blend, ids: Sequence[str]) -> None:
@@ -28,17 +28,17 @@ class Stream:
             self._fill_ranks()
 
     def entries(self, image_id: str) -> list[Arrays | None]:
-        """What each member says, its folds merged; None of one that lacks the image."""
+        """Entry of each member, with its folds merged; None if it lacks the image."""
         return [
             part.entry(image_id, self.blend.of_runs, self.blend.outputs) if image_id in part else None
             for part in self.parts
         ]
 
     def __call__(self, image_id: str, weights: Sequence[float] | None) -> Arrays:
-        """The blend of one image.
+        """Blend one image.
 
         Raises:
-            ValueError: what a member's store or the rule says; names the image.
+            ValueError: an error of a member's store or the rule; names the image.
         """
         try:
             return self.blend(self.entries(image_id), weights)
@@ -71,30 +71,30 @@ def write(
     dtype: Literal["uint8", "float16", "float32"] = "uint8",
     groups: dict[str, str] | None = None,
 ) -> int:
-    """Write the blend of every image that the store lacks; a stopped run goes on where it stopped.
+    """Write the blend of every image that the store lacks; a stopped run continues where it stopped.
 
-    In memory are the arrays of one image at a time, also of copies: those are read twice.
+    Only the arrays of one image are in memory; duplicates are read twice.
 
     Args:
-        stream: the members.
-        store: where to.
-        weights: of the members, for an image: out of fold they differ by its fold.
+        stream: entries of the members.
+        store: store to write to.
+        weights: function from an image id to the weights of the members: out of fold they depend on its fold.
         fingerprint: hash of everything that the result depends on.
         dtype: see `PredictionStore.write`.
-        groups: image id -> group of copies, whose image-level outputs are averaged; see `ensembling.duplicates`.
+        groups: group of duplicates by image id; their image-level outputs are averaged, see `ensembling.duplicates`.
 
     Returns:
-        How many images were written.
+        Number of images written.
 
     Raises:
-        ValueError, KeyError: of a member's store or the rule.
+        ValueError, KeyError: an error of a member's store or the rule.
     """
     from tqdm import tqdm
 
     if groups and not groups.keys() & set(stream.ids):
         warnings.warn(
-            f"none of the {len(groups)} images that have copies, {next(iter(groups))!r} first, is among the "
-            f"{len(stream.ids)} predicted ones, {stream.ids[0]!r} first; no copies are averaged",
+            f"none of the {len(groups)} images with duplicates, first {next(iter(groups))!r}, is among the "
+            f"{len(stream.ids)} predicted ones, first {stream.ids[0]!r}; no duplicates are averaged",
             stacklevel=2,
         )
     made_from = [one for part in stream.parts for one in part.stores]
@@ -116,5 +116,5 @@ def write(
 
 
 def image_level(entry: Arrays) -> dict[str, np.ndarray]:
-    """The probabilities `(C,)` of an entry, without its maps."""
+    """Image-level probabilities `(C,)` of an entry, without its maps."""
     return {name: array for name, array in entry.items() if array.ndim == 1 and array.dtype.kind == "f"}

@@ -1,4 +1,4 @@
-"""Weights of an ensemble's members, found out of fold, with an honest score of the finding."""
+"""Out-of-fold weights of ensemble members, with an unbiased score of the search."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,19 +9,19 @@ import numpy as np
 
 from ensembling.rules import normalised
 
-Weights = tuple[int, ...]  # of each member, in whole numbers without a common divisor
+Weights = tuple[int, ...]  # of each member, integers without a common divisor
 Evaluate = Callable[[list[Weights]], np.ndarray]
 Method = Literal["hill_climb", "simplex"]
-STEPS = 100  # weights of the simplex search are whole hundredths: finer differences are noise, coarser ones repeat
+STEPS = 100  # simplex weights are hundredths: finer differences are noise, coarser ones repeat
 
 
 class Scores:
-    """Scores of weights over any of the images; each weights are evaluated once, on all images.
+    """Scores of weights over any of the images; every set of weights is evaluated once, on all images.
 
     Args:
-        evaluate: list of weights -> the metric's rows `(weights, N, F)` of all images.
-        reduce: rows -> score.
-        higher_is_better: of the score.
+        evaluate: function from a list of weights to the metric rows `(weights, N, F)` of all images.
+        reduce: function from rows to a score.
+        higher_is_better: whether a higher score is better.
     """
 
     def __init__(self, evaluate: Evaluate, reduce: Callable[[np.ndarray], float], higher_is_better: bool) -> None:
@@ -29,19 +29,19 @@ class Scores:
         self.rows: dict[Weights, np.ndarray] = {}
 
     def require(self, wanted: Sequence[Weights]) -> None:
-        """Evaluate those that are new, in one go."""
+        """Evaluate the new ones together."""
         new = [weights for weights in dict.fromkeys(map(whole, wanted)) if weights not in self.rows]
         if new:
             self.rows.update(zip(new, self.evaluate(new), strict=True))
 
     def gain(self, weights: Weights, images: np.ndarray) -> float:
-        """Score over some of the images, such that more is better; NaN counts as worst."""
+        """Score over some of the images, with the sign that makes higher better; NaN counts as worst."""
         self.require([weights])
         value = self.sign * float(self.reduce(self.rows[whole(weights)][images]))
         return -math.inf if math.isnan(value) else value
 
     def score(self, weights: Weights, images: np.ndarray | None = None) -> float:
-        """Score over some of the images, or all, as the metric gives it."""
+        """Score over some of the images, or all, in the metric's own sign."""
         self.require([weights])
         rows = self.rows[whole(weights)]
         return float(self.reduce(rows if images is None else rows[images]))
@@ -49,16 +49,16 @@ class Scores:
 
 @dataclass(frozen=True)
 class Found:
-    """Weights and what they are worth.
+    """Weights and their scores.
 
     Attributes:
-        weights: found on all images: those for the test set.
-        by_part: part of the images -> weights found on all others: those for the part itself.
+        weights: weights found on all images, for the test set.
+        by_part: weights for each fold, found on all others.
         singles: score of each member alone.
         equal: score of equal weights.
-        in_sample: score of `weights` on the images they were found on: optimistic, for the record.
-        cross_fitted: score of each part with the weights found without it: the one to believe.
-        evaluations: how many weights were evaluated, each once on every image.
+        in_sample: score of `weights` on the images they were found on: optimistic, for reference.
+        cross_fitted: score of each fold with the weights found without it: the unbiased one.
+        evaluations: number of evaluated weights, each on every image.
     """
 
     weights: Weights
@@ -71,21 +71,23 @@ class Found:
 
 
 def find_weights(scores: Scores, members: int, parts: np.ndarray, method: Method, rounds: int = 20) -> Found:
-    """Search the weights on all images, and for each part of the images on all others.
+    """Search weights on all images, and for each fold on all others.
 
     Args:
-        scores: of any weights.
-        members: how many there are.
-        parts: number of the part of each image, `(N,)`: its fold. Two parts or more.
+        scores: scores of any weights.
+        members: number of members.
+        parts: fold of each image, `(N,)`; at least two folds.
         method: `hill_climb` or `simplex`, see there.
-        rounds: of the hill climbing; the simplex search tries up to 10 weights for each.
+        rounds: number of rounds of hill climbing; the simplex search tries up to 10 weights per round.
 
     Raises:
-        ValueError: the images are all in one part.
+        ValueError: all images are in one fold.
     """
     numbers = np.unique(parts)
     if len(numbers) < 2:
-        raise ValueError("weights are scored on images they were not found on, but all images are in one part")
+        raise ValueError(
+            "all images are in one fold, expected two or more: weights are scored on folds they were not found on"
+        )
 
     def fit(images: np.ndarray) -> Weights:
         climb = hill_climb(scores, members, images, rounds)[-1][0]
@@ -97,7 +99,7 @@ def find_weights(scores: Scores, members: int, parts: np.ndarray, method: Method
 
 
 def find_single(scores: Scores, members: int, parts: np.ndarray) -> Found:
-    """The best single member: on all images, and for each part on all others."""
+    """Best single member on all images, and for each fold on all others."""
     scores.require(alone(members))
 
     def fit(images: np.ndarray) -> Weights:
@@ -108,10 +110,10 @@ def find_single(scores: Scores, members: int, parts: np.ndarray) -> Found:
 
 
 def best_cross_fitted(found: dict[str, Found], higher_is_better: bool) -> str:
-    """Name of what scores best on images that it was not found on; the first among equals, NaN last.
+    """Name of the result with the best cross-fitted score; ties go to the first, NaN comes last.
 
-    With the best single member among them, an ensemble whose other members only harm is that member. That the best of
-    so few is taken by the very score that is printed adds little to it: each was measured on images it does not know.
+    With the best single member among the candidates, an ensemble with harmful other members is reduced to it. Choosing
+    the best of so few by the printed score adds little optimism: each was measured on unseen images.
     """
     sign = 1 if higher_is_better else -1
     gains = {name: sign * one.cross_fitted for name, one in found.items()}
@@ -119,7 +121,7 @@ def best_cross_fitted(found: dict[str, Found], higher_is_better: bool) -> str:
 
 
 def describe(scores: Scores, members: int, parts: np.ndarray, best: Weights, by_part: dict[int, Weights]) -> Found:
-    """The scores that belong to found (or given) weights."""
+    """Compute the scores of found (or given) weights."""
     equal = (1,) * members
     scores.require([*alone(members), equal, best, *by_part.values()])
     pooled = np.stack([scores.rows[whole(by_part[int(part)])][place] for place, part in enumerate(parts)])
@@ -137,20 +139,20 @@ def describe(scores: Scores, members: int, parts: np.ndarray, best: Weights, by_
 def hill_climb(scores: Scores, members: int, images: np.ndarray, rounds: int = 20) -> list[tuple[Weights, float]]:
     """Ensemble selection with replacement (Caruana et al. 2004; Human Protein Atlas 2018, 4th place).
 
-    Begins with the best single member. Every round adds the member, one it has perhaps already, with which the score
-    is best, also where that is worse than before: two steps may gain what one does not.
+    Starts with the best single member. Every round adds the member, possibly again, with the best resulting score, even
+    if that is worse than before: two additions may gain what one does not.
 
     Args:
-        scores: of any weights.
-        members: how many there are.
-        images: those that count, `(N,)` bool.
-        rounds: additions; 20 give weights in steps of 1/21.
+        scores: scores of any weights.
+        members: number of members.
+        images: images to use, `(N,)` bool.
+        rounds: number of additions; 20 give weights in steps of 1/21.
 
     Returns:
-        The bests so far, each better than the one before: weights (how often each member was taken) and gain.
+        Successive improvements: weights (how often each member was taken) and gain.
     """
     scores.require(alone(members))
-    present = max(alone(members), key=lambda one: scores.gain(one, images))  # the first among equals
+    present = max(alone(members), key=lambda one: scores.gain(one, images))  # ties go to the first
     path = [(present, scores.gain(present, images))]
     for _ in range(rounds):
         wider = [tuple(n + (m == added) for m, n in enumerate(present)) for added in range(members)]
@@ -163,16 +165,16 @@ def hill_climb(scores: Scores, members: int, images: np.ndarray, rounds: int = 2
 
 
 def simplex(scores: Scores, members: int, images: np.ndarray, start: Weights, evaluations: int = 200) -> Weights:
-    """Nelder-Mead over weights of at least 0 that sum to 1, on the metric itself, in hundredths.
+    """Nelder-Mead over weights of at least 0 and with sum 1, on the metric itself, in hundredths.
 
-    Never ends worse than it starts. For a metric with plateaus hill climbing is as good and quicker.
+    The result is never worse than the start. For a metric with plateaus hill climbing is as good and faster.
 
     Args:
-        scores: of any weights.
-        members: how many there are.
-        images: those that count, `(N,)` bool.
-        start: where it begins, as a rule the end of a hill climbing.
-        evaluations: weights tried at most.
+        scores: scores of any weights.
+        members: number of members.
+        images: images to use, `(N,)` bool.
+        start: initial weights, usually the result of hill climbing.
+        evaluations: maximum number of weights to try.
     """
     from scipy.optimize import minimize
 
@@ -201,21 +203,21 @@ def simplex(scores: Scores, members: int, images: np.ndarray, start: Weights, ev
 
 
 def alone(members: int) -> list[Weights]:
-    """Each member by itself."""
+    """Weights of each single member."""
     return [tuple(int(m == one) for m in range(members)) for one in range(members)]
 
 
 def whole(weights: Sequence[int]) -> Weights:
-    """Without a common divisor, so that (2, 2) and (1, 1) are one ensemble."""
+    """Remove the common divisor, so that (2, 2) and (1, 1) are the same weights."""
     divisor = math.gcd(*weights)
     return tuple(n // divisor for n in weights) if divisor else tuple(weights)
 
 
 def as_whole(weights: Sequence[float]) -> Weights:
-    """Weights as whole numbers: as they are where they are whole, else as hundredths of their sum.
+    """Convert weights to integers: unchanged if they are, else hundredths of their sum.
 
     Raises:
-        ValueError: they are negative, not finite or all 0.
+        ValueError: weights are negative, not finite or all 0.
     """
     shares = normalised(weights, len(weights))
     if all(float(w).is_integer() for w in weights):
@@ -224,25 +226,27 @@ def as_whole(weights: Sequence[float]) -> Weights:
 
 
 def parts_of(ids: Sequence[str], fold: dict[str, int], groups: dict[str, str], count: int = 5) -> np.ndarray:
-    """Part of each image for cross-fitting, `(N,)`: its fold; where all have one, `count` parts of whole groups.
+    """Fold of each image for cross-fitting, `(N,)`; with a single fold, `count` random parts of whole groups.
 
     Args:
-        ids: the images, in any order.
-        fold: of the images.
-        groups: images of one group (patient, slide) share a part; an image without is alone.
-        count: parts where there is one fold, at most as many as there are groups.
+        ids: image ids in any order.
+        fold: fold of each image id.
+        groups: group (patient, slide) of each image id, which stays in one part; others are groups of their own.
+        count: number of parts with a single fold, capped at the number of groups.
 
     Raises:
-        ValueError: there are not two groups.
+        ValueError: there are fewer than two groups.
     """
     folds = np.array([fold.get(image_id, -1) for image_id in ids])
     if len(np.unique(folds)) > 1:
         return folds
-    # A tuple cannot be mistaken for the name of a group; sorted, so that the order of the images does not matter.
+    # A tuple cannot collide with a group name; sorted, so that the order of images does not matter.
     keys = [("group", groups[one]) if one in groups else ("image", one) for one in ids]
     names = sorted(set(keys))
     if len(names) < 2:
-        raise ValueError(f"{len(ids)} images in {len(names)} groups; weights need two groups to be found and scored on")
+        raise ValueError(
+            f"found {len(ids)} images in {len(names)} groups, expected at least two groups to find and score weights"
+        )
     order = np.random.default_rng(0).permutation(len(names))
     part = {names[place]: number % min(count, len(names)) for number, place in enumerate(order)}
     return np.array([part[key] for key in keys])

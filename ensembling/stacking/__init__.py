@@ -1,1 +1,1 @@
-"""Second-level models: what they learn from, how they are fitted out of fold, which rows they see."""
+"""Second-level models: their features, out-of-fold fitting, and rows."""

@@ -1,8 +1,8 @@
-"""The case table of the Data Science Bowl 2017: a row a patient from the nodules that a detector found.
+"""Case table of the Data Science Bowl 2017: a row per patient from the nodules that a detector found.
 
-Julian de Wit (2nd place) fed boosted trees with seven columns: the most malignant nodule at three magnifications of the
-scan, how deep it lies, and the amount of strange tissue. (In his files the malignancy stands under `diameter_mm`.) He
-also stopped each model by its held-out part, which makes that part's predictions too good; that is left out.
+Julian de Wit (2nd place) used boosted trees on seven columns: the most malignant nodule at three magnifications of the
+scan, its depth, and the amount of strange tissue. (His files call the malignancy `diameter_mm`.) He also used the
+held-out part for early stopping, which makes predictions on it optimistic; that is left out here.
 """
 
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ from files.tables import numbers_of, read_csv
 COLUMNS = ("mass", "mx_10", "mx_15", "mx_20", "crdz_10", "crdz_15", "crdz_20")
 MAGNIFICATIONS = {1.0: "10", 1.5: "15", 2.0: "20"}
 NODULES = ("magnification", "malignancy", "nodule_chance", "coord_z")
-CHANCE = 0.5  # nodules of at most this probability do not count
+CHANCE = 0.5  # nodules up to this probability are ignored
 
 
 @dataclass(frozen=True)
 class Preset:
-    """What a winner's second level was.
+    """Second level of a winning solution.
 
     Attributes:
-        model: class_path.
-        arguments: of the model.
-        columns: features it takes, in this order.
-        folds: K; 5 leave out a fifth, as the winner's random divisions did.
-        repeats: 200 times 5 folds are 1000 models, as many as the winner averaged.
-        clip: probabilities are kept in [clip, 1 - clip]: the log loss punishes certainty.
+        model: class path of the model.
+        arguments: arguments of the model.
+        columns: features in order.
+        folds: number of folds K; 5 leave out a fifth, as the winner's random splits did.
+        repeats: number of repetitions; 200 times 5 folds are 1000 models, as many as the winner averaged.
+        clip: probabilities are clipped to [clip, 1 - clip], as the log loss punishes certainty.
     """
 
     model: str
@@ -60,13 +60,13 @@ PRESETS = {
 def read_case_table(
     nodules: Path | str, mass: Path | str | None, ids: Sequence[str], id_column: str = "image_id"
 ) -> pd.DataFrame:
-    """The case table of patients.
+    """Read the case table of patients.
 
     Args:
-        nodules: CSV with a row a nodule: the patient, `magnification` (1, 1.5 or 2, of the scan it was found in),
-            `malignancy` and `coord_z` as the detector gives them, `nodule_chance` in 0..1.
-        mass: CSV with a row a patient and the column `mass`, area of suspicious tissue; None: 0 for everyone.
-        ids: the patients, in the order of the result.
+        nodules: path of a CSV with a row per nodule: the patient, `magnification` (1, 1.5 or 2, of the scan it was
+            found in), `malignancy` and `coord_z` from the detector, `nodule_chance` in 0..1.
+        mass: path of a CSV with a row per patient and the column `mass`, area of suspicious tissue; None: 0 for all.
+        ids: ids of the patients, in the order of the result.
         id_column: column of the patient in both files.
 
     Returns:
@@ -74,8 +74,8 @@ def read_case_table(
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a column is missing, a value is no number, a magnification is none of the three, or the files know
-            none of the patients; names the row.
+        ValueError: a column is missing, a value is not a number, a magnification is none of the three, or the files
+            have none of the patients; names the row.
     """
     table = _numbers(nodules, id_column, NODULES)
     strange = table[~table["magnification"].isin(MAGNIFICATIONS)]
@@ -93,22 +93,22 @@ def read_case_table(
         given = given[given[id_column].notna()]
         twice = given[given[id_column].duplicated()]
         if len(twice):
-            raise ValueError(f"{mass}, row {twice.index[0] + 2}: patient {twice[id_column].iloc[0]!r} comes twice")
+            raise ValueError(f"{mass}, row {twice.index[0] + 2}: patient {twice[id_column].iloc[0]!r} is repeated")
         masses = given.set_index(id_column)["mass"]
     return case_table(table.rename(columns={id_column: "patient"}), masses, ids)
 
 
 def case_table(nodules: pd.DataFrame, mass: pd.Series, ids: Sequence[str]) -> pd.DataFrame:
-    """`COLUMNS` of each patient.
+    """Compute `COLUMNS` for each patient.
 
     Args:
-        nodules: `patient, magnification, malignancy, nodule_chance, coord_z`.
-        mass: by patient.
-        ids: the patients, in the order of the result.
+        nodules: table `patient, magnification, malignancy, nodule_chance, coord_z`.
+        mass: area of suspicious tissue by patient.
+        ids: ids of the patients, in the order of the result.
 
     Returns:
-        `mx_*`: the highest malignancy of nodules with a chance above 0.5 at that magnification; `crdz_*`: the z of that
-        nodule (of equal ones the first).
+        `mx_*`: highest malignancy of nodules with a chance above 0.5 at that magnification; `crdz_*`: z of that nodule
+        (ties go to the first).
     """
     result = pd.DataFrame(0.0, index=list(ids), columns=list(COLUMNS))
     result["mass"] = mass.loc[list(ids)].to_numpy(float)
@@ -124,11 +124,11 @@ def case_table(nodules: pd.DataFrame, mass: pd.Series, ids: Sequence[str]) -> pd
 
 
 def _numbers(path: Path | str, id_column: str, columns: Sequence[str]) -> pd.DataFrame:
-    """The id and number columns of a CSV."""
+    """Read the id and number columns of a CSV."""
     table = read_csv(path)
     lacking = [name for name in (id_column, *columns) if name not in table]
     if lacking:
-        raise ValueError(f"{path} has no column {lacking[0]!r}, only {list(table.columns)}")
+        raise ValueError(f"{path} has no column {lacking[0]!r}, found {list(table.columns)}")
     result = table[[id_column, *columns]].copy()
     for name in columns:
         result[name] = numbers_of(result[name], f"{path}, column {name}")

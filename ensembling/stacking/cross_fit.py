@@ -1,4 +1,4 @@
-"""Repeated K-fold of a second-level model: every row is predicted by models that saw neither it nor its group."""
+"""Repeated K-fold of a second-level model: every row is predicted by models trained without it and its group."""
 
 import hashlib
 import zipfile
@@ -24,15 +24,15 @@ FOLD_BINS = 5
 def divisions(
     ids: Sequence[str], groups: dict[str, str], target: Target | None, folds: int, repeats: int, seed: int = 0
 ) -> Iterator[np.ndarray]:
-    """Fold of every image `(N,)`, once for each repetition; those of 10 repetitions are the first 10 of 30.
+    """Fold of every image `(N,)` for each repetition; the first 10 of 30 repetitions equal those of 10.
 
     Args:
-        ids: the images.
-        groups: images of one group (patient, slide) share a fold; an image without is alone.
-        target: of each image; its classes, labels or numbers (in five bins) are spread evenly. None: at random.
-        folds: K.
-        repeats: repetitions, each with a division of its own.
-        seed: of the divisions.
+        ids: image ids.
+        groups: group (patient, slide) of each image id, which stays in one fold; others are groups of their own.
+        target: target of each image; its classes, labels or numbers (in five bins) are stratified. None: random folds.
+        folds: number of folds K.
+        repeats: number of repetitions, each with its own folds.
+        seed: seed of the folds.
 
     Raises:
         ValueError: fewer groups than folds.
@@ -48,7 +48,7 @@ def divisions(
 
 
 def _strata(target: Target) -> list[str]:
-    """What is spread evenly over the folds, as text."""
+    """Strata of the folds as text."""
     if target.kind == "class":
         return [str(value) for value in target.values]
     if target.kind == "flags" and target.classes > 1:
@@ -62,24 +62,24 @@ def _strata(target: Target) -> list[str]:
 def cross_fit(
     table: Table, target: Target, others: dict[str, Table], model: Model, fold: np.ndarray, seed: int
 ) -> Predicted:
-    """One repetition: a model a fold.
+    """Run one repetition: a model per fold.
 
     Args:
-        table: features of the images whose truth is known.
-        target: a value for each of its rows.
+        table: features of the images with known targets.
+        target: target of each row.
         others: features of other splits.
-        model: what is fitted, without a fold's images.
-        fold: of each image `(N,)`.
-        seed: of the models.
+        model: model to fit without the images of a fold.
+        fold: fold of each image `(N,)`.
+        seed: seed of the models.
 
     Returns:
-        `val`: prediction of every row `(R, C)` by the model that saw no row of its fold; every other split: the mean of
+        `val`: prediction of every row `(R, C)` by the model trained without its fold; for every other split the mean of
         all models.
     """
     at = fold[table.owner]
     numbers = np.unique(at)
     if len(numbers) < 2:
-        raise ValueError(f"all rows lie in fold {numbers[0] if len(numbers) else '?'}; a model needs rows of another")
+        raise ValueError(f"all rows are in fold {numbers[0] if len(numbers) else '?'}, expected two or more folds")
     result = {OUT_OF_FOLD: np.full((len(table.values), target.classes), np.nan, np.float32)}
     result |= {split: np.zeros((len(other.values), target.classes), np.float32) for split, other in others.items()}
     for number in numbers:
@@ -94,13 +94,13 @@ def cross_fit(
 
 
 class Repeats:
-    """Repetitions on disk, a file each; a run that was stopped goes on with the next one.
+    """Repetitions on disk, a file each; a stopped run continues with the next one.
 
-    Statoil's 3rd place averaged 30 repetitions of 5 folds, Data Science Bowl 2017's 2nd place 1000 random divisions:
-    what depends on the division falls with their number.
+    Statoil's 3rd place averaged 30 repetitions of 5 folds, Data Science Bowl 2017's 2nd place 1000 random splits: the
+    influence of the split falls with their number.
 
     Args:
-        folder: for the files. Those made from other features, truths, models or divisions are replaced.
+        folder: folder of the files. Files of other features, targets, models or folds are replaced.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -115,22 +115,22 @@ class Repeats:
         folds: Sequence[np.ndarray],
         seed: int = 0,
     ) -> Predicted:
-        """The mean over all repetitions of what `cross_fit` gives, float32.
+        """Mean of `cross_fit` over all repetitions, float32.
 
         Args:
-            table: features of the images whose truth is known.
-            target: a value for each of its rows.
+            table: features of the images with known targets.
+            target: target of each row.
             others: features of other splits.
-            model: what is fitted.
+            model: model to fit.
             folds: fold of each image `(N,)`, for each repetition.
-            seed: of the models; each repetition derives its own.
+            seed: seed of the models; each repetition derives its own.
         """
         from tqdm import tqdm
 
         total: Predicted = {}
         made_from = fingerprint(table, target, others, model)
         for number, fold in enumerate(tqdm(folds, desc="repetitions", disable=None)):
-            # Below 2**31, the most that LightGBM takes.
+            # Below 2**31, the limit of LightGBM.
             own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1)
             key = text_hash(repr([made_from, own, fold.tolist()]))
             one = self.read(number, key)
@@ -144,14 +144,14 @@ class Repeats:
         return {name: (values / len(folds)).astype(np.float32) for name, values in total.items()}
 
     def read(self, number: int, key: str | None = None) -> Predicted | None:
-        """What a repetition predicted; None where there is none, or one whose key is not the given one."""
+        """Predictions of a repetition; None if there are none, or if their key is not the given one."""
         try:
             with np.load(self._file(number), allow_pickle=False) as content:
                 if key is not None and str(content["key"]) != key:
                     return None
                 return {name[1:]: content[name] for name in content.files if name.startswith("=")}
         except (FileNotFoundError, zipfile.BadZipFile, EOFError, ValueError, KeyError):
-            return None  # a damaged file is made anew
+            return None  # a damaged file is made again
 
     def _file(self, number: int) -> Path:
         return self.folder / f"{number:05}.npz"
@@ -161,7 +161,7 @@ class Repeats:
 
 
 def fingerprint(table: Table, target: Target, others: dict[str, Table], model: Model) -> str:
-    """Hash of everything that is learned from and predicted."""
+    """Hash of all data that models are fitted on and predict."""
     digest = hashlib.sha256(repr([list(others), table.names, target.kind, target.classes, model]).encode())
     for one in (table, *others.values()):
         digest.update(np.ascontiguousarray(one.values).data)

@@ -1,4 +1,4 @@
-"""Tables of features for second-level models: out-of-fold probabilities of several experiments, columns of CSVs."""
+"""Feature tables for second-level models: out-of-fold probabilities of several experiments, columns of CSVs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from files.tables import read_csv
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of features, each belonging to an image.
+    """Rows of features, each of an image.
 
     Attributes:
-        names: of the features, F.
-        values: `(R, F)` float32; NaN where a CSV has an empty cell.
-        owner: number of the image that each row belongs to, `(R,)`, ascending. Rows of one image are never divided.
-        images: how many images there are; some may have no row.
+        names: names of the features, F.
+        values: features `(R, F)` float32; NaN for an empty cell of a CSV.
+        owner: index of the image of each row, `(R,)`, ascending. Rows of one image stay in one fold.
+        images: number of images; some may have no row.
     """
 
     names: list[str]
@@ -32,20 +32,21 @@ class Table:
     def __post_init__(self) -> None:
         if self.values.shape != (len(self.owner), len(self.names)):
             raise ValueError(
-                f"{self.values.shape} values for {len(self.owner)} rows of {len(self.names)} features; they must agree"
+                f"values are {self.values.shape}, expected ({len(self.owner)}, {len(self.names)}) for "
+                f"{len(self.owner)} rows of {len(self.names)} features"
             )
 
 
 def labels_of(paths: Sequence[Path]) -> list[str]:
-    """What members are called in the names of features: their folder, with as many parents as tell them apart.
+    """Names of members in feature names: their folder, with as many parents as make it unique.
 
     Raises:
-        ValueError: a member comes twice.
+        ValueError: a member is repeated.
     """
     parts = [path.resolve().parts for path in paths]
     twice = next((path for path, own in zip(paths, parts, strict=True) if parts.count(own) > 1), None)
     if twice is not None:
-        raise ValueError(f"the member {twice} comes twice; its features would count twice")
+        raise ValueError(f"member {twice} is repeated; give it once")
     depth = 1
     while len({own[-depth:] for own in parts}) < len(parts):
         depth += 1
@@ -53,37 +54,37 @@ def labels_of(paths: Sequence[Path]) -> list[str]:
 
 
 def outputs_of(part: MemberSplit, image_id: str, wanted: Sequence[str] | None = None) -> list[str]:
-    """The image-level outputs of a member: float arrays `(C,)`, in alphabetic order.
+    """Image-level outputs of a member: float arrays `(C,)`, in alphabetical order.
 
     Args:
-        part: a split of the member.
-        image_id: an image it has; all others have the same outputs.
-        wanted: those to take; None: all.
+        part: predictions of the member for a split.
+        image_id: id of an image; all others have the same outputs.
+        wanted: names of the outputs to use; None: all.
 
     Raises:
-        ValueError: there are none; lists what there is.
+        ValueError: there are none; lists the outputs.
     """
     entry = part.holders[image_id][0].read(image_id)
     flat = sorted(name for name, array in entry.items() if array.ndim == 1 and array.dtype.kind == "f")
     taken = [name for name in flat if wanted is None or name in wanted]
     if not taken:
-        what = f"none of the outputs {list(wanted)}" if wanted is not None else "no probabilities (C,) of whole images"
+        what = f"none of the outputs {list(wanted)}" if wanted is not None else "no image-level probabilities (C,)"
         listed = ", ".join(f"{name} {array.shape}" for name, array in sorted(entry.items()))
         raise ValueError(
-            f"{part.member.path} has {what}, only {listed}; a second level over maps is `ensemble`, over their objects "
+            f"{part.member.path} has {what}, only {listed}; for a second level on maps use `ensemble`, on objects "
             "--mode objects"
         )
     return taken
 
 
 def read_outputs(part: MemberSplit, ids: Sequence[str], outputs: Sequence[str]) -> dict[str, np.ndarray]:
-    """Image-level outputs of a member, its folds averaged.
+    """Read image-level outputs of a member, averaged over its folds.
 
     Returns:
-        Output name -> `(N, C)` float32, in the order of `ids`.
+        Outputs `(N, C)` float32 by name, in the order of `ids`.
 
     Raises:
-        ValueError: an image has another number of classes than the first.
+        ValueError: images differ in the number of classes.
     """
     merge = Blend("mean").of_runs
     rows: dict[str, list[np.ndarray]] = {name: [] for name in outputs}
@@ -92,20 +93,20 @@ def read_outputs(part: MemberSplit, ids: Sequence[str], outputs: Sequence[str]) 
         for name in outputs:
             if rows[name] and entry[name].shape != rows[name][0].shape:
                 raise ValueError(
-                    f"output {name!r} of image {image_id!r} in {part.member.path} is {entry[name].shape}, that of "
-                    f"{ids[0]!r} {rows[name][0].shape}; predict again, or name others by --outputs"
+                    f"output {name!r} of image {image_id!r} in {part.member.path} is {entry[name].shape}, expected "
+                    f"{rows[name][0].shape} as for {ids[0]!r}; predict again, or select others with --outputs"
                 )
             rows[name].append(entry[name])
     return {name: np.stack(values).astype(np.float32) for name, values in rows.items()}
 
 
 def feature_table(members: dict[str, dict[str, np.ndarray]], extra: pd.DataFrame | None, images: int) -> Table:
-    """One row an image: every member's probabilities, then the extra columns.
+    """Table with a row per image: probabilities of every member, then the extra columns.
 
     Args:
-        members: name of the member -> output -> `(N, C)`.
-        extra: further columns, a row an image in the same order.
-        images: N.
+        members: outputs `(N, C)` by member and output name.
+        extra: further columns with a row per image in the same order.
+        images: number of images N.
 
     Returns:
         Features `<member>.<output>.<class>`, and the extra columns under their own names.
@@ -120,38 +121,40 @@ def feature_table(members: dict[str, dict[str, np.ndarray]], extra: pd.DataFrame
         names += [str(name) for name in extra]
         columns.append(extra.to_numpy(np.float32))
     if not names:
-        raise ValueError("there is no feature: give members, or --features FILE.csv")
+        raise ValueError("found no features; give members, or --features FILE.csv")
     return Table(names, np.concatenate(columns, axis=1).astype(np.float32), np.arange(images), images)
 
 
 def extra_columns(
     path: Path | str, ids: Sequence[str], id_column: str = "image_id", columns: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Numbers of a CSV, a row an image.
+    """Read number columns of a CSV with a row per image.
 
     Args:
-        path: the CSV.
-        ids: the images, in the order of the result.
-        id_column: column of the image id; an ending such as `.jpg` may be there.
-        columns: those to take, in this order; None: all.
+        path: path of the CSV.
+        ids: image ids, in the order of the result.
+        id_column: column of the image id; suffixes such as `.jpg` are allowed.
+        columns: names of the columns, in order (default: all).
 
     Returns:
-        `(N, F)` float64; an empty cell is NaN, which boosted trees take and linear models refuse.
+        `(N, F)` float64; an empty cell is NaN, which boosted trees accept and linear models do not.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no such column, an image without a row or with two, or a value that is no number; names it.
+        ValueError: a column is missing, an image has no row or two, or a value is not a number; names it.
     """
     table = read_csv(path)
     lacking = [name for name in (id_column, *(columns or [])) if name not in table]
     if lacking:
-        raise ValueError(f"{path} has no column {lacking[0]!r}, only {list(table.columns)}; set --id_column or the CSV")
+        raise ValueError(
+            f"{path} has no column {lacking[0]!r}, found {list(table.columns)}; change --id_column or the CSV"
+        )
     images = pd.DataFrame({"image_id": list(ids)})
     table[id_column] = matched(table[id_column], images, ".", f"{path}, column {id_column}", True, "pass")
     own = table[table[id_column].notna()]
     twice = own[own[id_column].duplicated()]
     if len(twice):
-        raise ValueError(f"{path}, row {twice.index[0] + 2}: image {twice[id_column].iloc[0]!r} comes twice")
+        raise ValueError(f"{path}, row {twice.index[0] + 2}: image {twice[id_column].iloc[0]!r} is repeated")
     own = own.set_index(id_column)
     result = {}
     for name in columns if columns is not None else [column for column in own if column != id_column]:
@@ -161,7 +164,7 @@ def extra_columns(
         if wrong.any():
             raise ValueError(
                 f"{path}: {name!r} of image {texts[wrong].index[0]!r} is {texts[wrong].iloc[0]!r}, expected a number; "
-                "leave the column out, or write numbers for its values"
+                "remove the column, or replace its values by numbers"
             )
         result[name] = numbers
     return pd.DataFrame(result, index=own.index).loc[list(ids)].reset_index(drop=True).astype(float)

@@ -1,4 +1,4 @@
-"""Second-level models: any class with scikit-learn's `fit` and `predict_proba` or `predict`, by its class_path."""
+"""Second-level models: any class with scikit-learn's `fit` and `predict_proba` or `predict`, by its class path."""
 
 import inspect
 import warnings
@@ -10,19 +10,18 @@ from typing import Any, Literal
 import numpy as np
 
 EXTRA = ("xgboost", "lightgbm", "catboost")
-# Nothing of these changes what is learned: no line per tree, no folder `catboost_info` in the working directory.
+# These do not change training: no line per tree, no folder `catboost_info` in the working directory.
 QUIET = {"lightgbm": {"verbose": -1}, "catboost": {"verbose": 0, "allow_writing_files": False}}
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is learned, a value a row.
+    """Targets to learn, one per row.
 
     Attributes:
-        kind: `class`: one of C classes that exclude each other; `flags`: C questions of their own, 0 or 1; `number`: C
-            numbers.
-        values: `(R,)` int64 class numbers, or `(R, C)` float.
-        classes: C.
+        kind: `class`: one of C exclusive classes; `flags`: C independent labels, 0 or 1; `number`: C numbers.
+        values: class numbers `(R,)` int64, or `(R, C)` float.
+        classes: number of columns C.
     """
 
     kind: Literal["class", "flags", "number"]
@@ -32,12 +31,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Model:
-    """A class of scikit-learn's interface and its arguments.
+    """A class with scikit-learn's interface and its arguments.
 
     Args:
-        class_path: `lightgbm.LGBMClassifier`, `sklearn.linear_model.LogisticRegression`.
-        arguments: of its constructor; `{class_path: …, init_args: …}` among them becomes an object.
-        clip: probabilities are kept in [clip, 1 - clip].
+        class_path: class path: `lightgbm.LGBMClassifier`, `sklearn.linear_model.LogisticRegression`.
+        arguments: arguments of its constructor; `{class_path: …, init_args: …}` among them becomes an object.
+        clip: probabilities are clipped to [clip, 1 - clip].
     """
 
     class_path: str
@@ -46,14 +45,14 @@ class Model:
 
     def __post_init__(self) -> None:
         if not 0 <= self.clip < 0.5:
-            raise ValueError(f"--clip is {self.clip}, expected 0 to 0.5: probabilities are kept in [clip, 1 - clip]")
+            raise ValueError(f"--clip is {self.clip}, expected 0 to 0.5: probabilities are clipped to [clip, 1 - clip]")
 
     def build(self, seed: int) -> Any:
-        """A fresh, unfitted model; the seed is its `random_state`, unless the arguments have one.
+        """Build an unfitted model; the seed is its `random_state`, unless the arguments set one.
 
         Raises:
             ImportError: its library is an extra that is not installed.
-            ValueError: no such class, or arguments that it does not take.
+            ValueError: no such class, or arguments that it does not accept.
         """
         chosen = class_of(self.class_path)
         arguments = QUIET.get(self.class_path.split(".")[0], {}) | built(self.arguments)
@@ -65,7 +64,7 @@ class Model:
                 arguments["random_state"] = seed
             model = chosen(**arguments)
         except TypeError as error:
-            raise ValueError(f"{self.class_path} does not take --model_args {self.arguments}: {error}") from error
+            raise ValueError(f"{self.class_path} does not accept --model_args {self.arguments}: {error}") from error
         if not hasattr(model, "fit") or not hasattr(model, "predict"):
             raise ValueError(f"{self.class_path} has no fit and predict; expected a classifier or regressor")
         return model
@@ -73,30 +72,30 @@ class Model:
     def fit_predict(
         self, x: np.ndarray, target: Target, others: Sequence[np.ndarray], seed: int = 0
     ) -> list[np.ndarray]:
-        """Fit on some rows, predict others.
+        """Fit on some rows and predict others.
 
-        A classifier gives its probabilities; a regressor on 0 and 1 its numbers, cut to 0..1 (XGBRegressor on cancer,
-        Data Science Bowl 2017), one against the rest where there are more than two classes. Every flag and every number
-        is learned by a model of its own.
+        A classifier predicts probabilities; a regressor on 0 and 1 numbers, clipped to 0..1 (XGBRegressor on cancer,
+        Data Science Bowl 2017), one class against the rest with more than two classes. Every flag and every number has
+        a model of its own.
 
         Args:
             x: features `(R, F)`.
-            target: of these rows.
-            others: features `(r, F)` of rows to predict; r may be 0.
-            seed: of the model.
+            target: target of these rows.
+            others: feature arrays `(r, F)` to predict; r may be 0.
+            seed: seed of the model.
 
         Returns:
-            For each of `others` `(r, C)` float32: probabilities that sum to 1, probabilities of flags, or numbers.
+            Array `(r, C)` float32 for each of `others`: probabilities with sum 1, probabilities of flags, or numbers.
 
         Raises:
-            ValueError: no row to learn from, a classifier for numbers, or predictions that are not finite.
+            ValueError: no row to train on, a classifier for numbers, or predictions that are not finite.
         """
         if len(x) == 0:
-            raise ValueError("there is no row to learn from; fewer --folds leave more in each")
+            raise ValueError("found no row to train on, expected one or more; lower --folds")
         classifies = hasattr(self.build(seed), "predict_proba")
         if target.kind == "number" and classifies:
             raise ValueError(
-                f"{self.class_path} tells classes apart, the truth is a number; take a regressor, such as "
+                f"{self.class_path} is a classifier, but the target is a number; use a regressor, such as "
                 "lightgbm.LGBMRegressor"
             )
         if target.kind == "class" and classifies:
@@ -118,8 +117,8 @@ class Model:
     def _classes(
         self, x: np.ndarray, values: np.ndarray, classes: int, others: Sequence[np.ndarray], seed: int
     ) -> list[np.ndarray]:
-        """Probabilities `(r, classes)` by one classifier; 0 of a class that none of the rows has."""
-        present, values = np.unique(values, return_inverse=True)  # xgboost wants 0 … n - 1 without gaps
+        """Probabilities `(r, classes)` by one classifier; 0 for a class without rows."""
+        present, values = np.unique(values, return_inverse=True)  # xgboost requires 0 … n - 1 without gaps
         result = [np.zeros((len(other), classes), np.float32) for other in others]
         model = self.build(seed)
         if len(present) > 1:
@@ -129,12 +128,12 @@ class Model:
         return result
 
     def _flag(self, x: np.ndarray, values: np.ndarray, others: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
-        """Probability `(r,)` of a yes, by a classifier."""
+        """Probability `(r,)` of a flag, by a classifier."""
         return [one[:, 1] for one in self._classes(x, values.astype(np.int64), 2, others, seed)]
 
     def _number(self, x: np.ndarray, values: np.ndarray, others: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
         """Number `(r,)`, by a regressor."""
-        if (values == values[0]).all():  # which CatBoost refuses to learn
+        if (values == values[0]).all():  # CatBoost rejects a constant target
             return [np.full(len(other), values[0], np.float32) for other in others]
         model = self.build(seed)
         model.fit(x, values)
@@ -143,43 +142,45 @@ class Model:
 
 
 def predict(model: Any, method: str, x: np.ndarray) -> np.ndarray:
-    """Probabilities or numbers of rows.
+    """Predict probabilities or numbers of rows.
 
     Raises:
-        ValueError: a value that is not finite.
+        ValueError: a prediction is not finite.
     """
     with warnings.catch_warnings():
-        # LightGBM names the columns of an array itself and then misses the names in the next array.
+        # LightGBM names the columns of an array itself and then warns that the next array has no names.
         warnings.filterwarnings("ignore", "X does not have valid feature names")
         result = np.asarray(getattr(model, method)(x))
     if not np.isfinite(result).all():
-        raise ValueError(f"{type(model).__name__} predicts values that are not finite; look at its --model_args")
+        raise ValueError(f"{type(model).__name__} predicts values that are not finite; check --model_args")
     return result
 
 
 def class_of(class_path: str) -> Any:
-    """The class of a dotted path.
+    """Import the class of a dotted path.
 
     Raises:
-        ImportError: of a library that is not installed, with the extra that brings it.
-        ValueError: no such class, or one that cannot fit and predict.
+        ImportError: its library is not installed; names the extra.
+        ValueError: there is no such class.
     """
     module, _, name = class_path.rpartition(".")
     if not module:
-        raise ValueError(f"{class_path!r} is no class_path; expected such as sklearn.linear_model.LogisticRegression")
+        raise ValueError(
+            f"{class_path!r} is not a class_path, expected for example sklearn.linear_model.LogisticRegression"
+        )
     try:
         found = getattr(import_module(module), name, None)
     except ModuleNotFoundError as error:
         if module.split(".")[0] in EXTRA:
-            raise ImportError(f'{class_path} needs {error.name}: pip install -e ".[stack]"') from error
-        raise ValueError(f"{class_path}: there is no module {error.name!r}") from error
+            raise ImportError(f'{class_path} requires {error.name}: pip install -e ".[stack]"') from error
+        raise ValueError(f"{class_path}: module {error.name!r} does not exist") from error
     if not inspect.isclass(found):
-        raise ValueError(f"{class_path}: the module {module} has no class {name!r}")
+        raise ValueError(f"{class_path}: module {module} has no class {name!r}")
     return found
 
 
 def built(value: Any) -> Any:
-    """Arguments with every `{class_path, init_args}` among them made an object."""
+    """Build objects from every `{class_path, init_args}` in arguments."""
     if isinstance(value, dict) and "class_path" in value:
         return class_of(value["class_path"])(**built(value.get("init_args") or {}))
     if isinstance(value, dict):
@@ -188,7 +189,7 @@ def built(value: Any) -> Any:
 
 
 def _normalised(probabilities: np.ndarray) -> np.ndarray:
-    """Rows that sum to 1; a row of zeros (every regressor says no) becomes equal."""
+    """Normalise rows to sum 1; a row of zeros (every regressor predicts 0) becomes equal."""
     total = probabilities.sum(axis=1, keepdims=True)
     equal = np.full_like(probabilities, 1 / max(1, probabilities.shape[1]))
     return np.where(total > 0, probabilities / np.where(total > 0, total, 1), equal).astype(np.float32)

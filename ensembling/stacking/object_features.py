@@ -1,4 +1,4 @@
-"""What a second-level model knows of one object: its shape, the probabilities inside, its neighbours."""
+"""Features of one object for a second-level model: its shape, the probabilities inside, its neighbours."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 
 from ensembling.stacking.objects import Objects
 
-RADII = (50, 100, 150, 200)  # pixels in which neighbours are counted, as the winners did
+RADII = (50, 100, 150, 200)  # pixels around an object to count neighbours, as in the winning solution
 NEAREST = 3
 QUANTILES = (0.1, 0.5, 0.9)
 SHAPE = [
@@ -53,22 +53,22 @@ SPLITS = ("level", "parts")
 
 
 def feature_names(maps: Sequence[str]) -> list[str]:
-    """Names of the columns of `features`."""
+    """Column names of `features`."""
     inside = [f"{name}_{what}" for name in maps for what in INSIDE]
     within = [f"{what}_{radius}" for radius in RADII for what in ("near", "area_near", "area_to_near")]
     return [*SHAPE, *inside, *NEIGHBOURS, *within, *SPLITS]
 
 
 def features(objects: Objects, maps: dict[str, np.ndarray]) -> np.ndarray:
-    """Features of every object and part.
+    """Compute the features of every object and part.
 
     Args:
-        objects: of an image.
-        maps: probabilities `(H, W)` by name.
+        objects: objects of an image.
+        maps: probability maps `(H, W)` by name.
 
     Returns:
-        `(objects.count, F)` float32, finite; the columns are `feature_names(list(maps))`. Neighbours are the other
-        objects as they are; a part has those of its object.
+        `(objects.count, F)` float32, finite, with the columns `feature_names(list(maps))`. Neighbours are the other
+        unsplit objects; a part has those of its object.
     """
     from skimage.measure import regionprops
 
@@ -95,7 +95,7 @@ def features(objects: Objects, maps: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _shape(region: Any, parent_area: float, size: tuple[int, int]) -> list[float]:
-    """`SHAPE` of a region of skimage; lengths in pixels."""
+    """`SHAPE` of a scikit-image region; lengths in pixels."""
     top, left, bottom, right = region.bbox
     height, width, area = bottom - top, right - left, region.area
     major, minor, perimeter = region.axis_major_length, region.axis_minor_length, region.perimeter
@@ -129,7 +129,7 @@ def _inside(region: Any, maps: Iterable[np.ndarray], labels: np.ndarray) -> list
     from scipy.ndimage import binary_erosion
 
     top, left, bottom, right = region.bbox
-    core = binary_erosion(region.image)  # what lies outside the box counts as background
+    core = binary_erosion(region.image)  # pixels outside the box are background
     rim = region.image & ~core
     window = slice(max(0, top - 2), bottom + 2), slice(max(0, left - 2), right + 2)
     outside = labels[window] == 0
@@ -154,7 +154,7 @@ def _neighbours(labels: np.ndarray) -> np.ndarray:
     flat = labels.ravel()
     centres = np.stack([np.bincount(flat, axis.ravel(), count + 1)[1:] / areas for axis in (rows, columns)], axis=1)
     tree, median = cKDTree(centres), np.median(areas)
-    far = math.hypot(*labels.shape)  # where there is no neighbour
+    far = math.hypot(*labels.shape)  # for objects without a neighbour
     distance, place = tree.query(centres, k=range(2, NEAREST + 2))
     lonely = np.isinf(distance)
     sizes = np.where(lonely, 0, areas[np.where(lonely, 0, place)] / areas[:, None])

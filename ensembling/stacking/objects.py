@@ -1,8 +1,8 @@
-"""Objects that a second-level model judges, and the parts that they may be split into.
+"""Objects for a second-level model, and the parts that they may be split into.
 
-After the 2018 Data Science Bowl's 1st place (topcoders): LightGBM predicts the IoU of every object with the truth from
-some 50 such numbers; an object of low predicted IoU is dropped, one whose parts are predicted to be better is split.
-SpaceNet 4's 1st place filters buildings the same way.
+After the 2018 Data Science Bowl's 1st place (topcoders): LightGBM predicts the IoU of every object with its target from
+about 50 features; objects with a low predicted IoU are dropped, those whose parts are predicted to be better are split.
+SpaceNet 4's 1st place filters buildings in the same way.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from predictions.quantiser import to_steps
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects of an image, and the parts that they may be split into.
+    """Objects of an image, and the parts that they may be split into.
 
     Attributes:
-        labels: one label image int32 `(H, W)` for the objects as they are, then one for each level of splitting; ids
-            are 1 … n in each.
-        parent: for each of the label images the object `(n,)` (numbered from 0) that each of its ids lies in.
+        labels: instance maps int32 `(H, W)`: one of the unsplit objects, then one per level of splitting; ids are
+            1 … n in each.
+        parent: for each map the index `(n,)`, from 0, of the object that contains each id.
     """
 
     labels: list[np.ndarray]
@@ -31,7 +31,7 @@ class Objects:
 
     @property
     def count(self) -> int:
-        """Rows of features: objects and parts of all levels."""
+        """Number of feature rows: objects and parts of all levels."""
         return sum(map(len, self.parent))
 
 
@@ -40,14 +40,14 @@ def split_objects(
 ) -> Objects:
     """Split every object where its probabilities have several peaks.
 
-    Seeds are the components of body · (1 − border) above the level inside the object; where there are two or more, they
-    grow over the object downhill on −body.
+    Seeds are the components of body · (1 − border) above the level inside the object; if there are two or more, they
+    are flooded over the object downhill on −body.
 
     Args:
-        instances: ids `(H, W)`, 0 is background; ids need not be consecutive.
-        body: probabilities `(H, W)`.
+        instances: ids `(H, W)`, 0 is background; need not be consecutive.
+        body: probabilities of bodies `(H, W)`.
         border: probabilities of touching borders `(H, W)`, or None.
-        levels: of the seeds.
+        levels: probability thresholds of the seeds.
     """
     from scipy.ndimage import find_objects
     from skimage.segmentation import watershed
@@ -74,12 +74,12 @@ def split_objects(
 
 
 def overlaps(objects: Objects, truth: np.ndarray) -> np.ndarray:
-    """Highest IoU of every object and part with a true object, `(objects.count,)` float32; at most 0.5 counts as 0.
+    """Highest IoU of every object and part with a true object, `(objects.count,)` float32; up to 0.5 counts as 0.
 
-    The winners' target: from 0.5 on a match is unique, and what lies below is a false object, however near.
+    This is the winners' target: above 0.5 a match is unique, and below an object is false, however near.
 
     Args:
-        objects: of an image.
+        objects: objects of an image.
         truth: true ids `(H, W)`.
     """
     best = np.concatenate([object_overlaps(labels, truth).best_of_predicted() for labels in objects.labels])
@@ -87,17 +87,16 @@ def overlaps(objects: Objects, truth: np.ndarray) -> np.ndarray:
 
 
 def choose(objects: Objects, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The best way to split each object.
+    """Choose the best way to split each object.
 
-    Parts stand in an object's place where the mean of their scores is above the object's own, and above that of any
-    earlier level.
+    Parts replace an object if the mean of their scores is above the object's own, and above that of any earlier level.
 
     Args:
-        objects: of an image.
+        objects: objects of an image.
         scores: predicted IoU of every object and part `(objects.count,)`.
 
     Returns:
-        Ids 1 … n int32 `(H, W)`, and the score of each `(n,)` float32.
+        Ids 1 … n int32 `(H, W)`, and their scores `(n,)` float32.
     """
     starts = np.cumsum([0, *map(len, objects.parent)])
     own = [scores[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)]

@@ -1,4 +1,4 @@
-"""Many classes as one question: is this candidate the true one?
+"""Many classes as a binary problem: is this candidate the true class?
 
 Quick, Draw!'s 1st place (340 classes) and Cdiscount's boosted second layers: the k most probable classes of every model
 become rows of a binary problem, so that a table of thousands of probabilities becomes one of a few, the same for every
@@ -16,13 +16,13 @@ from ensembling.stacking.models import Target
 
 @dataclass(frozen=True)
 class Candidates:
-    """The rows of a top-k table.
+    """Rows of a top-k table.
 
     Attributes:
-        table: features of each row: `<member>.probability` and `<member>.rank` (1: the most probable) of the candidate,
+        table: features of each row: `<member>.probability` and `<member>.rank` (1: most probable) of the candidate,
             then the extra columns of the image.
         candidate: class of each row `(R,)`.
-        mean: the members' mean probabilities `(N, C)`.
+        mean: mean probabilities of the members `(N, C)`.
     """
 
     table: Table
@@ -30,7 +30,7 @@ class Candidates:
     mean: np.ndarray
 
     def target(self, truth: np.ndarray) -> Target:
-        """1 where the candidate is the image's class. An image whose class is no candidate has zeros alone.
+        """1 where the candidate is the class of the image. An image whose class is not a candidate has only zeros.
 
         Args:
             truth: class of each image `(N,)`.
@@ -38,26 +38,26 @@ class Candidates:
         return Target("flags", (self.candidate == truth[self.table.owner]).astype(np.float32)[:, None], 1)
 
     def found(self, truth: np.ndarray) -> float:
-        """Share of the images whose class is among the candidates: no second level scores above it."""
+        """Share of images whose class is among the candidates: an upper bound of the second level."""
         return float(self.target(truth).values.sum() / len(truth))
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Answers back to classes.
+        """Convert scores of candidates to class probabilities.
 
-        The candidates of an image share the probability that the members' mean gives them together, by their scores;
-        every other class keeps its mean, at most half of the last candidate's, and so is ranked behind all candidates.
+        The candidates of an image share, by their scores, the probability that the members' mean gives them together;
+        every other class keeps its mean, capped at half of the last candidate's, and so ranks behind all candidates.
 
         Args:
-            scores: `(R,)`, how likely each candidate is the true one; at least 0.
+            scores: probability of each candidate to be the true class `(R,)`; at least 0.
 
         Returns:
-            `(N, C)` float32, rows sum to 1.
+            `(N, C)` float32, with row sums 1.
         """
         owner, candidate = self.table.owner, self.candidate
         images, classes = self.mean.shape
         sums = np.bincount(owner, scores, images)
         mass = np.bincount(owner, self.mean[owner, candidate], images)
-        # No model says yes to any: the mean is all that is known.
+        # All scores are 0: use the mean.
         share = np.where(sums[owner] > 0, scores / np.where(sums > 0, sums, 1)[owner] * mass[owner], 0)
         share = np.where(sums[owner] > 0, share, self.mean[owner, candidate])
         last = np.full(images, np.inf)
@@ -68,25 +68,24 @@ class Candidates:
 
 
 def expand(members: dict[str, np.ndarray], k: int, extra: pd.DataFrame | None = None) -> Candidates:
-    """One row for every class that is among the k most probable ones of any member.
+    """Table with a row for every class among the k most probable ones of any member.
 
     Args:
-        members: name -> probabilities `(N, C)`. Of equal ones the lower class is ranked first, as in
-            `MeanAveragePrecisionAtK`.
-        k: candidates that each member names, at most C.
-        extra: further columns of the image, a row an image in the same order.
+        members: probabilities `(N, C)` by name. Ties go to the lower class, as in `MeanAveragePrecisionAtK`.
+        k: number of candidates per member, capped at C.
+        extra: further columns with a row per image in the same order.
 
     Raises:
-        ValueError: k below 1, members of different shapes, or a negative or all-zero row of probabilities.
+        ValueError: k is below 1, members differ in shape, or a row of probabilities is negative or all 0.
     """
     if k < 1:
         raise ValueError(f"--k is {k}, expected 1 or more candidates")
     shapes = {name: values.shape for name, values in members.items()}
     if len(set(shapes.values())) != 1:
-        raise ValueError(f"members with different classes have no common candidates: {shapes}")
+        raise ValueError(f"members have the shapes {shapes}, expected equal classes for common candidates")
     mean = np.asarray(np.mean(list(members.values()), axis=0, dtype=np.float64))
     if min(values.min(initial=0) for values in members.values()) < 0 or not (mean.sum(axis=1) > 0).all():
-        raise ValueError("the probabilities of a member are negative, or all 0; top_k wants probabilities of classes")
+        raise ValueError("probabilities of a member are negative, or all 0; top_k requires class probabilities")
     ranks = {name: ranks_of(values) for name, values in members.items()}
     owner, candidate = np.nonzero(np.any([rank <= k for rank in ranks.values()], axis=0))
     names = [f"{name}.{what}" for what in ("probability", "rank") for name in members]

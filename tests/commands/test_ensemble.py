@@ -296,7 +296,7 @@ def test_duplicates_runs_checkpoints_and_ensembles_are_members(here):
 
 def test_what_does_not_fit_is_refused_and_leaves_nothing(here):
     assert "no members" in refused()
-    assert "no predictions in runs/x" in refused("runs/x")
+    assert "runs/x has no predictions" in refused("runs/x")
     assert "2 numbers for 3 members" in refused("runs/a", "runs/b", "runs/c", "--weights", "[1, 2]")
     assert "takes no --weights" in refused("runs/a", "runs/b", "--rule", "median", "--weights", "hill_climb")
     assert "least_squares is for --rule mean" in refused("runs/a", "--rule", "logit", "--weights", "least_squares")
@@ -340,7 +340,7 @@ def test_what_is_no_number_has_no_score(here, verb, value, capsys):
     more = ["--processes", "1"] if verb == "search" else []
     with pytest.raises(
         (ValueError, SystemExit),
-        match="^(error: )?output 'mask' of image 't04' in runs/a/fold1.* holds NaN or infinite",
+        match="^(error: )?output 'mask' of image 't04' in runs/a/fold1.* has NaN or infinite",
     ):
         cli.main([verb, "runs/a", *more])
     assert not Path("runs/a/searched.yaml").exists()

@@ -112,7 +112,7 @@ def test_classes_are_summed_fold_by_fold_and_other_heads_begin_anew(here, capsys
     [
         ([], r"output 'label': members have the shapes \(1,\) and \(3,\)"),
         (["--heads", "{runs/other: {label: label}}"], "--heads names runs/other, which is none of the members"),
-        (["--heads", '{runs/three: {label: "label[3]"}}'], r"image 't00': .*\(3,\) and has no channel 3"),
+        (["--heads", '{runs/three: {label: "label[3]"}}'], r"image 't00': .*\(3,\), it has no channel 3"),
         (["--heads", "{runs/three: {label: mask}}"], "'mask'"),
         (["--heads", "{runs/three: {label: 'label['}}"], "--heads of runs/three: label: 'label\\['"),
         (["--heads", HEADS, "--outputs", "[mask]"], "gives runs/three no output 'mask'"),

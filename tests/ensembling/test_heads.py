@@ -26,11 +26,11 @@ def test_all_classes_of_a_softmax_are_one_and_rounding_passes_it_by_little():
 @pytest.mark.parametrize(
     ("outputs", "message"),
     [
-        ({}, "no output is named"),
-        ({"label": "label[a]"}, "no output with channels"),
-        ({"label": "label[-1]"}, "no output with channels"),
-        ({"label": "label[]"}, "no output with channels"),
-        ({"label": "label[1, 1]"}, "a channel twice"),
+        ({}, "no outputs are given"),
+        ({"label": "label[a]"}, "not an output with channels"),
+        ({"label": "label[-1]"}, "not an output with channels"),
+        ({"label": "label[]"}, "not an output with channels"),
+        ({"label": "label[1, 1]"}, "a repeated channel"),
     ],
 )
 def test_texts_that_cannot_be_read(outputs, message):
@@ -39,7 +39,7 @@ def test_texts_that_cannot_be_read(outputs, message):
 
 
 def test_channels_that_are_not_there_or_not_exclusive():
-    with pytest.raises(ValueError, match=r"output 'label' is \(3,\) and has no channel 3"):
+    with pytest.raises(ValueError, match=r"output 'label' is \(3,\), it has no channel 3"):
         Heads({"label": "label[3]"})(THREE)
     with pytest.raises(ValueError, match=r"channels \[0, 1\] of output 'label' sum to 1.50"):
         Heads({"label": "label[0, 1]"})({"label": np.float32([0.9, 0.6])})

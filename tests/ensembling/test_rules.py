@@ -76,7 +76,7 @@ def test_median_and_maximum():
         ((single(0.1, 0.2), "mean", [0, 0]), "not all 0"),
         ((single(0.1, 0.2), "mean", [1, np.nan]), "finite"),
         ((single(0.1, 1.2), "geometric"), r"0\.?.* to 1.2|1.2"),
-        ((single(0.1, 0.2), "cubic"), "no average 'cubic'"),
+        ((single(0.1, 0.2), "cubic"), "averages is 'cubic'"),
         ((single(0.1, 0.2), "logit", None, 0.6), "floor is 0.6"),
         (([np.zeros((1, 2)), np.zeros((1, 3))],), "shapes"),
     ],

@@ -88,8 +88,8 @@ def test_the_least_dice_counts_as_agreement():
     [
         (lambda: vote([]), "no member"),
         (lambda: vote(SEVEN, votes=0), "votes is 0"),
-        (lambda: vote(SEVEN, threshold=[0.5]), "1 thresholds for 6 classes"),
-        (lambda: vote(labels(set()), commonest=[6]), "classes 0 to 5"),
+        (lambda: vote(SEVEN, threshold=[0.5]), "1 thresholds, expected 6"),
+        (lambda: vote(labels(set()), commonest=[6]), "expected 0 to 5"),
         (lambda: vote([np.zeros(3), np.zeros(4)]), "shapes"),
         (lambda: union_of_agreeing([disc((9, 9))], dice=0), "dice 0"),
     ],

@@ -57,13 +57,13 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(ValueError, match="the first is 'p1'"):
         read_case_table(path, mass, ["p1", "p2"])
     mass.write_text("image_id,mass\np1,3\np1,4\n")
-    with pytest.raises(ValueError, match="row 3: patient 'p1' comes twice"):
+    with pytest.raises(ValueError, match="row 3: patient 'p1' is repeated"):
         read_case_table(path, mass, ["p1"])
     path.write_text(NODULES.replace("p1,2,", "p1,3,"))
     with pytest.raises(ValueError, match=r"row 7: magnification 3, expected 1, 1.5, 2"):
         read_case_table(path, None, ["p1"])
     path.write_text(NODULES.replace("12.5", "big"))
-    with pytest.raises(ValueError, match="column malignancy, row 3: 'big' is no number"):
+    with pytest.raises(ValueError, match="column malignancy, row 3: 'big' is not a number"):
         read_case_table(path, None, ["p1"])
     path.write_text(NODULES.replace("coord_z", "z"))
     with pytest.raises(ValueError, match="no column 'coord_z'"):

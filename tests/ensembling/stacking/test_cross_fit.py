@@ -120,5 +120,5 @@ def test_a_stopped_run_goes_on_and_another_model_starts_anew(tmp_path, monkeypat
 
 
 def test_a_single_fold_is_refused():
-    with pytest.raises(ValueError, match="all rows lie in fold 0"):
+    with pytest.raises(ValueError, match="all rows are in fold 0"):
         cross_fit(table(), Target("number", np.zeros((40, 1)), 1), {}, Model("x.Y"), np.zeros(40, int), 0)

@@ -90,13 +90,13 @@ def test_what_cannot_be_fitted_is_refused(monkeypatch):
         Model("sklearn.linear_model.LogReg").build(0)
     with pytest.raises(ValueError, match="is no class_path"):
         Model("LogisticRegression").build(0)
-    with pytest.raises(ValueError, match=r"does not take --model_args \{'trees': 3\}"):
+    with pytest.raises(ValueError, match=r"does not accept --model_args \{'trees': 3\}"):
         Model("sklearn.linear_model.LogisticRegression", {"trees": 3}).build(0)
     with pytest.raises(ValueError, match="no fit and predict"):
         Model("fractions.Fraction").build(0)
     with pytest.raises(ValueError, match="tells classes apart"):
         Model("sklearn.linear_model.LogisticRegression").fit_predict(x, Target("number", x, 4), [x])
-    with pytest.raises(ValueError, match="no row to learn from"):
+    with pytest.raises(ValueError, match="no row to train on"):
         Model("sklearn.linear_model.Ridge").fit_predict(x[:0], Target("class", y[:0], 3), [x])
     with pytest.raises(ValueError, match="--clip is 0.7"):
         Model("sklearn.linear_model.Ridge", {}, 0.7)
