@@ -130,10 +130,10 @@ def _kfold(table: pd.DataFrame, groups: pd.Series, cv: "CrossValidation") -> np.
 
 
 def shuffled(rows: int, k: int, seed: int) -> np.ndarray:
-    """Fold of each row `(rows,)`, at random; the sizes of folds differ by one at most.
+    """Random fold of each row `(rows,)`; fold sizes differ by at most one.
 
-    The folds are those of `sklearn.model_selection.KFold(k, shuffle=True, random_state=seed)`, whose import takes
-    longer than everything else that `folds` does for a small set.
+    Equal to `sklearn.model_selection.KFold(k, shuffle=True, random_state=seed)`, whose import takes longer than all
+    other work of `folds` on a small set.
     """
     order = np.arange(rows)
     np.random.RandomState(seed).shuffle(order)

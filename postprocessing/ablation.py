@@ -1,4 +1,4 @@
-"""What each step of a chain brings: the score of the chain without it."""
+"""Ablation of a chain: its score without each step."""
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
@@ -25,14 +25,14 @@ def works(
     prediction: Arrays,
     truth: Arrays,
 ) -> bool:
-    """Whether a chain makes of an image what the metric wants; not, where it needs a step that was left out.
+    """Whether a chain gives the metric what it needs on one image; False if it needs a step that was left out.
 
     Args:
-        chain: the steps.
-        score: takes image id, result and truth: `metric.add` to keep the score, `metric.row` to try.
-        image_id: of the image.
-        prediction: its arrays.
-        truth: its arrays.
+        chain: steps of the chain.
+        score: function of image id, result and target: `metric.add` to store the score, `metric.row` to try.
+        image_id: image id.
+        prediction: predicted arrays of the image by name.
+        truth: target arrays of the image by name.
     """
     result = without_void(prediction, truth)
     try:
@@ -45,11 +45,11 @@ def works(
 
 
 class StepAblation:
-    """Scores the chain without each of its steps, on the same images as the whole chain, one image after the other.
+    """Scores of a chain without each of its steps, on the same images as the entire chain, one image at a time.
 
     Args:
-        steps: the chain.
-        metric: of the competition; copies of it are used.
+        steps: steps of the chain.
+        metric: metric of the competition, which is copied.
     """
 
     def __init__(self, steps: Sequence[Step], metric: CompetitionMetric) -> None:
@@ -61,7 +61,7 @@ class StepAblation:
             self.metrics.append(own)
 
     def add(self, image_id: str, prediction: Arrays, truth: Arrays) -> None:
-        """Score one image without each step; a chain that cannot do without one is no longer tried."""
+        """Score one image without each step; a chain that needs the step is skipped from then on."""
         for number, (chain, metric) in enumerate(zip(self.chains, self.metrics, strict=True)):
             if metric is not None and not works(chain, metric.add, image_id, prediction, truth):
                 self.metrics[number] = None

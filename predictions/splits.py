@@ -1,4 +1,4 @@
-"""Folders of the splits of a run's predictions."""
+"""Folder names of the splits of a run's predictions."""
 
 from pathlib import Path
 

@@ -309,7 +309,7 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(here):
     file = Path("runs/b/fold1/predictions/test/u2.npz")
     content = file.read_bytes()
     file.unlink()
-    assert "half-written: image 'u2'" in refused("runs/a", "runs/b")
+    assert "incomplete: image 'u2'" in refused("runs/a", "runs/b")
     file.write_bytes(content[:100])
     assert "image 'u2' is damaged" in refused("runs/a", "runs/b")
     broken = prediction("u2", 1, 0.3)

@@ -70,5 +70,5 @@ def test_fifty_detectors_are_merged():
     np.testing.assert_allclose(
         merge_boxes(detections[:3], "wbf", 0.5), weighted_box_fusion(detections[:3], iou=0.5), rtol=1e-6
     )
-    with pytest.raises(ValueError, match="no rule 'vote'"):
+    with pytest.raises(ValueError, match="rule of boxes is 'vote'"):
         merge_boxes(detections, "vote", 0.5)

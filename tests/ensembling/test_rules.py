@@ -71,8 +71,8 @@ def test_median_and_maximum():
     ("arguments", "message"),
     [
         (([],), "no member"),
-        ((single(0.1, 0.2), "mean", [1]), "1 weights for 2 members"),
-        ((single(0.1, 0.2), "mean", [1, -1]), "at least 0"),
+        ((single(0.1, 0.2), "mean", [1]), "1 weights, expected 2"),
+        ((single(0.1, 0.2), "mean", [1, -1]), "numbers ≥ 0"),
         ((single(0.1, 0.2), "mean", [0, 0]), "not all 0"),
         ((single(0.1, 0.2), "mean", [1, np.nan]), "finite"),
         ((single(0.1, 1.2), "geometric"), r"0\.?.* to 1.2|1.2"),

@@ -86,7 +86,7 @@ def test_divisions_of_their_own_validate_an_image_more_than_once(tmp_path):
 def test_half_written_and_missing_stores_are_named(tmp_path):
     one, entries = member(tmp_path / "x", 0, folds=2)
     fill(tmp_path / "y" / "fold0" / "predictions" / "test", {"a": entries[0]["a"]}, IDS)
-    with pytest.raises(ValueError, match="half-written: image 'b.1' and 1 more"):
+    with pytest.raises(ValueError, match="incomplete: image 'b.1' and 1 more"):
         Member(tmp_path / "y").open("test")
     fill(tmp_path / "x" / "fold2" / "predictions" / "val", {"z": entries[0]["a"]})
     with pytest.raises(FileNotFoundError, match="fold2"):

@@ -181,7 +181,7 @@ def test_given_weights_are_described_without_a_search():
     found = describe(scores, 2, np.zeros(IMAGES, int), (1, 1), {0: (1, 1)})
     assert found.cross_fitted == found.in_sample == found.equal
     assert found.evaluations == len(asked) == 3
-    with pytest.raises(ValueError, match="one part"):
+    with pytest.raises(ValueError, match="in one fold"):
         find_weights(scores, 2, np.zeros(IMAGES, int), "hill_climb")
 
 
@@ -190,7 +190,7 @@ def test_whole_weights():
     assert as_whole([1, 2, 4]) == (1, 2, 4)
     assert as_whole([0.5, 0.3, 0.2]) == (5, 3, 2)
     assert as_whole([1 / 3] * 3) == (1, 1, 1)
-    with pytest.raises(ValueError, match="at least 0"):
+    with pytest.raises(ValueError, match="numbers ≥ 0"):
         as_whole([0.5, -0.5])
 
 
@@ -239,7 +239,7 @@ def test_squares_are_summed_by_part_and_each_image_counts_the_same():
         matrices.append((flat @ flat.T / side**2, flat @ truth.reshape(-1) / side**2))
     expected = least_squares(matrices[0][0] + matrices[2][0], matrices[0][1] + matrices[2][1])
     np.testing.assert_allclose(squares.weights(without=1), expected, atol=1e-6)
-    with pytest.raises(ValueError, match="same name"):
+    with pytest.raises(ValueError, match="names of outputs"):
         squares.add(0, {"mask": members}, {"label": truth})
 
 

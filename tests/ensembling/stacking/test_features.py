@@ -38,7 +38,7 @@ def test_members_become_columns_and_folds_their_mean(tmp_path):
     np.testing.assert_allclose(made.values, [[0, 0.5, 0, 30], [0, 0.75, 0, np.nan]])
     assert made.owner.tolist() == [0, 1]
     store(tmp_path / "b/predictions/test", {"u": {"mask": np.zeros((1, 4, 4), np.float32)}})
-    with pytest.raises(ValueError, match=r"no probabilities \(C,\) of whole images.*mask \(1, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"no image-level probabilities \(C,\).*mask \(1, 4, 4\)"):
         outputs_of(Member(tmp_path / "b").open("test"), "u")
     store(tmp_path / "c/predictions/test", {"u": entry(1.0), "v": entry(1.0, 3)})
     with pytest.raises(ValueError, match="output 'label' of image 'v'"):

@@ -84,7 +84,7 @@ def test_the_seed_and_nested_objects():
 
 def test_what_cannot_be_fitted_is_refused(monkeypatch):
     x, y = data()
-    with pytest.raises(ValueError, match="no module 'nowhere'"):
+    with pytest.raises(ValueError, match="module 'nowhere' does not exist"):
         Model("nowhere.Forest").build(0)
     with pytest.raises(ValueError, match="has no class 'LogReg'"):
         Model("sklearn.linear_model.LogReg").build(0)

@@ -64,7 +64,7 @@ def test_all_classes_as_candidates_give_the_scores_back():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="--k is 0"):
         expand(HAND, 0)
-    with pytest.raises(ValueError, match="no common candidates"):
+    with pytest.raises(ValueError, match="for common candidates"):
         expand(HAND | {"d": np.ones((1, 3))}, 2)
     with pytest.raises(ValueError, match="negative, or all 0"):
         expand({"a": np.zeros((1, 5))}, 2)
