@@ -296,7 +296,7 @@ def test_duplicates_runs_checkpoints_and_ensembles_are_members(here):
 
 def test_what_does_not_fit_is_refused_and_leaves_nothing(here):
     assert "no members" in refused()
-    assert "runs/x has no predictions" in refused("runs/x")
+    assert "found no predictions in runs/x" in refused("runs/x")
     assert "2 numbers for 3 members" in refused("runs/a", "runs/b", "runs/c", "--weights", "[1, 2]")
     assert "takes no --weights" in refused("runs/a", "runs/b", "--rule", "median", "--weights", "hill_climb")
     assert "least_squares is for --rule mean" in refused("runs/a", "--rule", "logit", "--weights", "least_squares")
@@ -356,7 +356,7 @@ def test_half_written_and_missing_images_stop_every_verb(here, verb):
         cli.main([verb, "runs/a"])
     file.unlink()
     with pytest.raises(
-        (ValueError, SystemExit), match=r"^(error: )?runs/a/fold1/predictions/\w+ holds \d of \d images"
+        (ValueError, SystemExit), match=r"^(error: )?runs/a/fold1/predictions/\w+ has \d of \d images"
     ):
         cli.main([verb, "runs/a"])
     assert not list(Path("runs/a").glob("*.csv*"))

@@ -49,7 +49,7 @@ WRONG = {
         (lambda rows: rows[:3], "has no row for 1 of 3 images of truth.csv; the first is 'c'"),
         (lambda rows: [*rows[:3], "c.png,nan,0"], "row 4, image 'c': Type_1 is nan"),
         (lambda rows: [*rows[:3], "c.png,2,0"], "row 4, image 'c': Type_1 is 2"),
-        (lambda rows: [*rows[:3], "c.jpg,1,0"], "row 4: the id 'c.jpg' does not end in '.png'"),
+        (lambda rows: [*rows[:3], "c.jpg,1,0"], "row 4: id 'c.jpg' does not end in '.png'"),
         (lambda rows: [*rows, "x.png,1,0"], "row 5: image 'x' is unknown"),
     ],
 }

@@ -269,7 +269,7 @@ def test_a_case_table_needs_no_first_level(here, capsys):
 def test_what_does_not_fit_is_refused_and_leaves_nothing(here):
     assert "no model" in refused("runs/a")
     assert "no members" in refused(*TREES)
-    assert "runs/x has no predictions" in refused("runs/x", *TREES)
+    assert "found no predictions in runs/x" in refused("runs/x", *TREES)
     assert "does not accept --model_args" in refused("runs/a", *TREES[:3], "{trees: 3}")
     assert "no class 'Forest'" in refused("runs/a", "--model", "sklearn.ensemble.Forest")
     assert "--data.root" in refused("runs/a", *TREES, "--data.root", "x")

@@ -157,7 +157,7 @@ def test_a_wrong_submission_is_never_sent(here):
 
 def test_a_store_with_a_missing_image_is_refused(here):
     (Path("runs/c/fold0/predictions/test") / "b.npz").unlink()
-    with pytest.raises(ValueError, match="holds 2 of 3 images; run predict again"):
+    with pytest.raises(ValueError, match="has 2 of 3 images; run predict again"):
         submit()
     assert not Path("s.csv").exists()
 
@@ -176,7 +176,7 @@ def test_nan_is_refused(here):
     arrays = masks()
     arrays["b"]["mask"][0, 2, 3] = np.nan
     write_store(arrays)
-    with pytest.raises(ValueError, match="output 'mask' of image 'b' in runs/c/fold0.* holds NaN"):
+    with pytest.raises(ValueError, match="output 'mask' of image 'b' in runs/c/fold0.* has NaN"):
         submit()
     assert not Path("s.csv").exists()
 

@@ -88,7 +88,7 @@ def test_what_cannot_be_fitted_is_refused(monkeypatch):
         Model("nowhere.Forest").build(0)
     with pytest.raises(ValueError, match="has no class 'LogReg'"):
         Model("sklearn.linear_model.LogReg").build(0)
-    with pytest.raises(ValueError, match="is no class_path"):
+    with pytest.raises(ValueError, match="is not a class_path"):
         Model("LogisticRegression").build(0)
     with pytest.raises(ValueError, match=r"does not accept --model_args \{'trees': 3\}"):
         Model("sklearn.linear_model.LogisticRegression", {"trees": 3}).build(0)
