@@ -355,9 +355,7 @@ def test_half_written_and_missing_images_stop_every_verb(here, verb):
     with pytest.raises(ValueError, match=rf"image '{file.stem}' is damaged"):
         cli.main([verb, "runs/a"])
     file.unlink()
-    with pytest.raises(
-        (ValueError, SystemExit), match=r"^(error: )?runs/a/fold1/predictions/\w+ has \d of \d images"
-    ):
+    with pytest.raises((ValueError, SystemExit), match=r"^(error: )?runs/a/fold1/predictions/\w+ has \d of \d images"):
         cli.main([verb, "runs/a"])
     assert not list(Path("runs/a").glob("*.csv*"))
     assert not Path("runs/a/searched.yaml").exists()

@@ -165,9 +165,9 @@ def test_files_that_were_replaced_since_are_refused(here, verb):
         predict(RunFolder("runs/a/fold1"))
     cv2.imwrite(name, np.zeros((16, 16, 3), np.uint8))
     told = refused(verb)
-    assert f"{Path(name).stem!r} first" in told
+    assert f"first {Path(name).stem!r}" in told
     assert name in told
-    assert "old results" in told
+    assert "results are outdated" in told
 
 
 @pytest.mark.parametrize("verb", ARGUMENTS)

@@ -94,7 +94,7 @@ def test_what_cannot_be_fitted_is_refused(monkeypatch):
         Model("sklearn.linear_model.LogisticRegression", {"trees": 3}).build(0)
     with pytest.raises(ValueError, match="no fit and predict"):
         Model("fractions.Fraction").build(0)
-    with pytest.raises(ValueError, match="tells classes apart"):
+    with pytest.raises(ValueError, match="is a classifier"):
         Model("sklearn.linear_model.LogisticRegression").fit_predict(x, Target("number", x, 4), [x])
     with pytest.raises(ValueError, match="no row to train on"):
         Model("sklearn.linear_model.Ridge").fit_predict(x[:0], Target("class", y[:0], 3), [x])
@@ -105,5 +105,5 @@ def test_what_cannot_be_fitted_is_refused(monkeypatch):
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr("ensembling.stacking.models.import_module", missing)
-    with pytest.raises(ImportError, match=r'needs lightgbm: pip install -e "\.\[stack\]"'):
+    with pytest.raises(ImportError, match=r'requires lightgbm: pip install -e "\.\[stack\]"'):
         Model("lightgbm.LGBMClassifier").build(0)
