@@ -1,10 +1,10 @@
-"""Data: tables, readers and targets as plain classes, LightningDataModules on top of them."""
+"""Data: tables, readers and targets as plain classes, and LightningDataModules built on them."""
 
 import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would otherwise ask the network for news
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or its import checks for updates over the network
 
 if TYPE_CHECKING:
     from datamodules.base import BaseDataModule
@@ -29,7 +29,7 @@ __all__ = [
     "VolumeDataModule",
 ]
 
-# Imported when one is asked for: they need torch and Lightning; tables, readers and targets do not.
+# Imported lazily: they need torch and Lightning; tables, readers and targets do not.
 MODULES = {
     "BaseDataModule": "base",
     "DicomDataModule": "dicom",

@@ -1,4 +1,4 @@
-"""What every datamodule shares: a LightningDataModule around tables and truth."""
+"""The base class of datamodules: a LightningDataModule around tables and targets."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -24,13 +24,13 @@ from datamodules.targets import Target
 from datamodules.truth import for_evaluation, prepare_test_targets
 from datamodules.unreadable import UnreadableFallback
 
-SPLITS = {"fit": ["train", "val"], "validate": ["val"], "test": ["test"]}  # that a verb looks at, but `predict`
+SPLITS = {"fit": ["train", "val"], "validate": ["val"], "test": ["test"]}  # used by each verb except `predict`
 
 
 class BaseDataModule(BaseData, Loading, pl.LightningDataModule):
-    """Images with targets, in folds, as batches. A subclass says how files become rows: `find()`.
+    """Images with targets, in folds, as batches. Subclasses define in `find()` how files become rows.
 
-    What it knows of files, tables, folds and truth stands in `datamodules.plain.BaseData`.
+    Files, tables, folds and targets are handled by `datamodules.plain.BaseData`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -42,7 +42,7 @@ class BaseDataModule(BaseData, Loading, pl.LightningDataModule):
         super().prepare_data()
         verb = self.trainer.state.fn if self.trainer is not None else None
         if self.cache == "disk" and verb is not None and verb != "predict":
-            self.setup(verb)  # one process decodes; the others then find it done
+            self.setup(verb)  # one process decodes, the others use its cache
 
     def setup(self, stage: str) -> None:
         if stage == "test":
@@ -82,7 +82,7 @@ class BaseDataModule(BaseData, Loading, pl.LightningDataModule):
             self.windows.prepare(dataset.rows, decoder.size, decoder.truth)
         if self.sampler is not None:
             if self.windows is not None:
-                raise ValueError("data.sampler draws whole images, data.windows parts of them; leave one out")
+                raise ValueError("data.sampler draws whole images, data.windows parts of images; remove one of them")
             if self.sampler.wants_positive:
                 table = table.assign(positive=self._positive(table, "data.sampler"))
             self.sampler.prepare(table)
@@ -114,7 +114,7 @@ class BaseDataModule(BaseData, Loading, pl.LightningDataModule):
         return loaders
 
     def skip(self, split: str, image_ids: Sequence[str]) -> None:
-        """Leave out images that are predicted already."""
+        """Skip images that are already predicted."""
         self._skipped[split] = set(image_ids)
 
     def _evaluation(self, split: str, source: Decoder | DecodedCache, targets: list[Target]) -> DataLoader:

@@ -1,4 +1,4 @@
-"""Decoded images and truth, kept in memory or in memory-mapped files."""
+"""A cache of decoded images and targets, in memory or in memory-mapped files."""
 
 import hashlib
 import inspect
@@ -23,24 +23,24 @@ from files.paths import file_hash, text_hash
 from files.texts import read_json
 from files.writing import write_json
 
-FORMAT = 2  # raise it when the layout of a shard changes, or what a decoder makes of what reader and targets read
+FORMAT = 2  # increment if the layout of a shard or the result of a decoder changes
 BITS = "bits"
-Field = tuple[str, str, list[int], int, str]  # name, type, shape, offset in the shard, type it is stored as
+Field = tuple[str, str, list[int], int, str]  # name, type, shape, offset in the shard, stored type
 
 
 class DecodedCache:
-    """Reads like a `Decoder`, from pixels that were decoded once.
+    """Reads like a `Decoder`, from images and targets decoded once.
 
-    Images stay in their own type, masks of 0 and 1 take a bit a pixel, ids the smallest type that holds them. An entry
-    is known by the identity of what made it (path, size and time of each file; settings and code of reader and
-    targets), so that a changed file or setting is decoded again and nothing else is. Entries lie in shards of some
-    images; on disk a shard counts once it is complete, so that a build that was killed goes on where it stopped.
+    Images keep their type; masks of 0 and 1 take one bit per pixel, ids the smallest sufficient type. The key of an
+    entry covers everything it was made from (path, size and time of each file; settings and code of reader and
+    targets), so only entries of changed files or settings are decoded again. Entries are stored in shards of several
+    images; on disk only complete shards count, so an interrupted build resumes where it stopped.
 
     Args:
-        decoder: reads what is not there yet.
-        folder: where shards lie, memory-mapped; None keeps them in this process, and loader processes that are forked
-            from it share them. With several GPUs take a folder: its pages exist once for all ranks.
-        workers: processes that decode.
+        decoder: decoder of missing entries.
+        folder: folder of memory-mapped shards; None keeps shards in this process, shared with forked loader processes.
+            With several GPUs use a folder: its pages are in memory once for all ranks.
+        workers: number of processes that decode.
     """
 
     def __init__(self, decoder: Decoder, folder: Path | None = None, workers: int = 0) -> None:
@@ -50,13 +50,13 @@ class DecodedCache:
         self._shards: dict[str, np.ndarray] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        # A memory map would be pickled as all its bytes.
+        # A memory map would be pickled with all its bytes.
         return self.__dict__ | ({"_shards": {}} if self.folder is not None else {})
 
     def read(self, row: Row) -> tuple[np.ndarray, Arrays]:
-        """Image `(H, W, C)` and the arrays of the targets, as fresh arrays that may be written to.
+        """Return the image `(H, W, C)` and the target arrays, as writable copies.
 
-        Of a row with a window only that part is copied.
+        For a row with a window, only that part is copied.
         """
         shard, fields = self.places[row.image_id]
         if shard not in self._shards:
@@ -69,15 +69,15 @@ class DecodedCache:
         return arrays.pop("image"), arrays
 
     def build(self, table: pd.DataFrame, show: bool = True) -> None:
-        """Decode the rows that are not there yet.
+        """Decode the rows that are missing.
 
         Args:
-            table: rows of `image_id, path, …`.
-            show: draw a progress bar.
+            table: table with `image_id, path, …`.
+            show: whether to show a progress bar.
 
         Raises:
-            ImageReadError, ValueError: from reader and targets; names the file.
-            MemoryError: less memory or disk is free than all the rows need; says how much.
+            ImageReadError, ValueError: if reader or targets fail; names the file.
+            MemoryError: if there is too little free memory or disk space; says how much is needed.
         """
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ class DecodedCache:
         self.places |= {row.image_id: self._known[key] for key, row in zip(keys, rows, strict=True)}
 
     def _decode(self, missing: list[tuple[str, Any]], show: bool) -> None:
-        step = max(8, len(missing) // 256)  # 256 shards at most: each holds a file open
+        step = max(8, len(missing) // 256)  # at most 256 shards: each keeps a file open
         chunks = [missing[start : start + step] for start in range(0, len(missing), step)]
         shards = in_processes(_Shards(self.decoder, self.folder), chunks, self.workers)
         with tqdm(total=len(missing), desc="decoding", unit=" images", disable=not show) as bar:
@@ -115,13 +115,13 @@ class DecodedCache:
                 ("ram", "memory", "disk") if self.folder is None else ("disk", str(self.folder), "none")
             )
             raise MemoryError(
-                f"data.cache: {kind} needs about {need / 1e9:.1f} GB for {count} images, {free / 1e9:.1f} GB are free "
-                f"in {where}; set data.cache: {other}"
+                f"data.cache: {kind} needs about {need / 1e9:.1f} GB for {count} images, but only {free / 1e9:.1f} GB "
+                f"are free in {where}; set data.cache: {other}"
             )
 
 
 class _Shards:
-    """Decodes some rows into one shard: a file with its index beside it, or bytes."""
+    """Decodes rows into one shard: a file with an index file, or bytes."""
 
     def __init__(self, decoder: Decoder, folder: Path | None) -> None:
         self.decoder, self.folder = decoder, folder
@@ -154,7 +154,7 @@ class _Shards:
 
 
 def _pack(array: np.ndarray) -> tuple[np.ndarray, str]:
-    """The array in the smallest type that holds its values, and the name of that type."""
+    """Return the array in the smallest type that holds its values, and the name of that type."""
     if array.dtype == bool or (array.dtype.kind in "ui" and array.size and array.min() >= 0 and array.max() <= 1):
         return np.packbits(array.astype(bool)), BITS
     if array.dtype.kind in "ui" and array.size and array.min() >= 0:
@@ -177,9 +177,9 @@ def _unpack(buffer: np.ndarray, field: Field, window: Window | None = None) -> n
 
 
 def settings_of(thing: Any) -> str:
-    """Class, code and constructor arguments of a reader, target or step, as text.
+    """Return class, code hash and constructor arguments of a reader, target or step, as text.
 
-    Its code is the file of the class and those beside it that begin with its name: `dicom.py`, `dicom_pixels.py`.
+    The code is the file of the class and those whose names begin with its name: `dicom.py`, `dicom_pixels.py`.
     """
     kind = type(thing)
     names = [name for name in inspect.signature(kind).parameters if hasattr(thing, name)]
@@ -190,7 +190,7 @@ def settings_of(thing: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A setting as text; of an object (a reader in a reader) its class and settings, not its place in memory."""
+    """Return a setting as text; for an object (a reader in a reader) its class and settings, not its address."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: {_shown(one)}" for key, one in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -199,7 +199,7 @@ def _shown(value: Any) -> str:
 
 
 def identity(files: Sequence[Path | str]) -> str:
-    """Path, size and time of change of each file, as a hash."""
+    """Return a hash of path, size and modification time of each file."""
     digest = hashlib.sha256()
     for file in files:
         facts = os.stat(file)
@@ -208,7 +208,7 @@ def identity(files: Sequence[Path | str]) -> str:
 
 
 def free_memory() -> int | None:
-    """Bytes of memory that can still be taken; None where the system does not tell."""
+    """Return the available memory in bytes; None if the system does not report it."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""From samples to a batch."""
+"""Collation of samples into batches."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def collate_training(samples: list[Sample]) -> dict[str, Any]:
     """Stack the tensors of training samples; ids, sizes, boxes and their labels become lists.
 
     Raises:
-        ValueError: samples of different sizes or kinds; names two of them.
+        ValueError: if samples have different sizes or types; names two of them.
     """
     batch: dict[str, Any] = {}
     samples = _with_valid(samples)
@@ -27,18 +27,18 @@ def collate_training(samples: list[Sample]) -> dict[str, Any]:
         if other is not None:
             raise ValueError(
                 f"{name} of {samples[0]['image_id']!r} is {tuple(first.shape)}, of {other['image_id']!r} "
-                f"{tuple(other[name].shape)}: a training batch needs one size. Add a crop to data.augmentation, for "
-                "example albumentations.RandomCrop with pad_if_needed"
+                f"{tuple(other[name].shape)}, but a training batch needs equal sizes; add a crop to data.augmentation, "
+                "for example albumentations.RandomCrop with pad_if_needed"
             )
         batch[name] = torch.stack(_of_one_type(name, samples) if name == "image" else values)
     return batch
 
 
 def _of_one_type(name: str, samples: list[Sample]) -> list[torch.Tensor]:
-    """The images of samples in one type; numbers of a volume are measures, whatever its type.
+    """Convert the images of samples to one type, if they are volumes, whose values are measurements in any type.
 
     Raises:
-        ValueError: pictures of several types; names two of them.
+        ValueError: if 2-D images have different types; names two of them.
     """
     values = [sample[name] for sample in samples]
     other = next((sample for sample in samples if sample[name].dtype != values[0].dtype), None)
@@ -47,7 +47,7 @@ def _of_one_type(name: str, samples: list[Sample]) -> list[torch.Tensor]:
     if values[0].dim() == 3:
         raise ValueError(
             f"{name} of {samples[0]['image_id']!r} is {values[0].dtype}, of {other['image_id']!r} "
-            f"{other[name].dtype}: the same number means another brightness in each. Bring all pictures to one depth: "
+            f"{other[name].dtype}, so equal values differ in brightness; convert all images to one bit depth: "
             "python cli.py prepare --bits 8 (or 16)"
         )
     common = np.result_type(*(value.numpy() for value in values))
@@ -55,13 +55,13 @@ def _of_one_type(name: str, samples: list[Sample]) -> list[torch.Tensor]:
 
 
 def collate_evaluation(samples: list[Sample]) -> dict[str, list]:
-    """Lists of everything: images of any sizes, as they are."""
+    """Collect everything in lists: images of any size, unchanged."""
     samples = _with_valid(samples)
     return {name: [sample[name] for sample in samples] for name in samples[0]}
 
 
 def _with_valid(samples: list[Sample]) -> list[Sample]:
-    """Where a sample says which pixels count, the others say that all do."""
+    """Add a `valid` of all True to samples without one, if any sample has one."""
     if not any("valid" in sample for sample in samples):
         return samples
     whole = [torch.ones(tuple(sample["original_size"]), dtype=torch.bool) for sample in samples]

@@ -20,19 +20,19 @@ from datamodules.unreadable import UnreadableFallback
 from datamodules.windows import Windows
 from masks.void import blanked
 
-FULL = {"uint8": 255.0, "uint16": 65535.0}  # what means 1.0; of floats 1.0 does
+FULL = {"uint8": 255.0, "uint16": 65535.0}  # value of white; 1.0 for floats
 
 
 class TrainingDataset(Dataset):
     """Augmented training samples.
 
     Args:
-        table: rows to draw from.
-        source: reads a row: a decoder, or a cache that holds what it read.
-        targets: what derives truth from truth, after augmentation.
-        augmentation: transforms of albumentations and torchvision and our own augmentations, in order.
-        features: numeric columns of the table that become `features`.
-        windows: which part of an image a sample is cut from; already prepared. Whole images unless given.
+        table: table of the rows.
+        source: decoder of rows, or a cache of its results.
+        targets: targets that derive arrays after augmentation.
+        augmentation: transforms of albumentations, torchvision and ours, in order.
+        features: numeric columns of the table, returned as `features`.
+        windows: prepared windows from which samples are cropped (default: whole images).
     """
 
     def __init__(
@@ -52,44 +52,44 @@ class TrainingDataset(Dataset):
         return len(self.rows) if self.windows is None else len(self.windows)
 
     def weigh(self, factors: np.ndarray) -> None:
-        """Multiply the weight of each row in the loss."""
+        """Multiply the loss weight of each row by a factor."""
         self.rows = [
             row_with(vars(row) | {"weight": row.weight * float(factor)})
             for row, factor in zip(self.rows, factors, strict=True)
         ]
 
     def __getitem__(self, draw: Draw | int) -> dict[str, Any]:
-        if not isinstance(draw, Draw):  # `trainer.overfit_batches` puts a sampler of plain numbers in place of ours
+        if not isinstance(draw, Draw):  # `trainer.overfit_batches` replaces our sampler by one of plain numbers
             draw = Draw(int(draw), int(draw))
         index, row = draw.index, None
         if self.windows is not None:
-            # A stream of its own: the augmentation of a seed stays what it is without windows.
-            random = np.random.default_rng([draw.seed, 1])
-            index, row = self.windows.row(draw.index, random)
+            # A separate generator: augmentation with a given seed is the same as without windows.
+            rng = np.random.default_rng([draw.seed, 1])
+            index, row = self.windows.row(draw.index, rng)
         row = row or self.rows[index]
         image, arrays = self.source.read(row)
         if self.windows is not None:
-            image, arrays = self.windows.finish(image, arrays, random)
+            image, arrays = self.windows.finish(image, arrays, rng)
         arrays = {name: array for name, array in arrays.items() if name not in IGNORED}
-        if image.ndim == 3:  # pictures, not volumes
-            random, full = np.random.default_rng([draw.seed, 2]), FULL.get(image.dtype.name, 1.0)
-            image, arrays = self.augmentation(image, arrays, full, draw.seed, random)
+        if image.ndim == 3:  # images, not volumes
+            rng, full = np.random.default_rng([draw.seed, 2]), FULL.get(image.dtype.name, 1.0)
+            image, arrays = self.augmentation(image, arrays, full, draw.seed, rng)
         arrays = derive(self.targets, blanked(arrays, image.shape[:-1]))
         arrays.pop("instances", None)
         return to_sample(row, image, arrays, self.features[index])
 
 
 class EvaluationDataset(Dataset):
-    """Images as they are, with their truth where there is any.
+    """Images without augmentation, with their targets if known.
 
     Args:
-        table: rows.
-        source: reads a row: a decoder, or a cache that holds what it read.
-        targets: what derives truth from truth; empty for images without truth.
-        features: numeric columns of the table that become `features`.
-        fallback: black images in place of those that cannot be read; `unreadable` in the sample says why, and is empty
-            for all others. None: such a file is an error.
-        lazy: opens the images that are too large to be read; a sample then holds a `LazyImage`. None reads all.
+        table: table of the rows.
+        source: decoder of rows, or a cache of its results.
+        targets: targets that derive arrays; empty for images without targets.
+        features: numeric columns of the table, returned as `features`.
+        fallback: source of black images for files that cannot be read; `unreadable` in the sample has the reason, and
+            is empty for all others. None raises an error.
+        lazy: opener of images too large to be read; their samples have a `LazyImage`. None reads all images.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class EvaluationDataset(Dataset):
 
 
 def to_sample(row: Row, image: np.ndarray | LazyImage, arrays: Arrays, features: np.ndarray) -> dict[str, Any]:
-    """The sample dict of one image; `features` only where there are any."""
+    """Return the sample dict of one image; `features` only if there are any."""
     unread = isinstance(image, LazyImage)
     sample: dict[str, Any] = {
         "image_id": row.image_id,
@@ -133,15 +133,15 @@ def to_sample(row: Row, image: np.ndarray | LazyImage, arrays: Arrays, features:
         sample["features"] = torch.from_numpy(features)
     for name, array in arrays.items():
         array = array.astype(np.int32) if array.dtype == np.uint16 else _counted(array)
-        # ascontiguousarray makes one dimension of none, which the number of a class has.
+        # ascontiguousarray adds an axis to 0-d arrays such as a class number.
         sample[name] = torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape))
     return sample
 
 
 def _counted(array: np.ndarray) -> np.ndarray:
-    """The array in a type that torch computes with: it stores uint32 and uint64, and little more."""
+    """Return the array in a type that torch can compute with: its support of uint32 and uint64 is limited."""
     if array.dtype not in (np.uint32, np.uint64):
         return array
     if array.max(initial=0) >= 2**63:
-        raise ValueError(f"{array.dtype} values up to {array.max()} are larger than a tensor holds")
+        raise ValueError(f"{array.dtype} values up to {array.max()} are too large for a tensor, expected < 2^63")
     return array.astype(np.int64)

@@ -1,4 +1,4 @@
-"""From files to arrays."""
+"""Decoding of files to arrays."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,16 +16,15 @@ from preprocessing.base import Preprocess
 
 
 class Decoder:
-    """Reads the image of a table row, or a window of it, and what the targets know about it.
+    """Reads the image of a table row, or a window of it, and its target arrays.
 
-    What reader and targets say of pixels that do not count is joined here, and truth holds nothing there
-    (`masks.void`).
+    Void pixels of the reader and of the targets are merged here, and targets have no foreground there (`masks.void`).
 
     Args:
-        reader: reads the image.
-        targets: sources of truth, already prepared; empty for images without truth.
-        preprocessing: what every image goes through after it is read.
-        others: by the row's `source`, reader and targets of external data.
+        reader: reader of the image.
+        targets: prepared targets; empty for images without targets.
+        preprocessing: steps applied to every image after reading.
+        others: readers and targets of external data, by the `source` of their rows.
     """
 
     def __init__(
@@ -37,10 +36,10 @@ class Decoder:
     ) -> None:
         self.reader, self.targets, self.preprocessing = reader, targets, list(preprocessing)
         self.others = dict(others or {})
-        self._last: dict[int, tuple[str, dict[str, Any]]] = {}  # `truth` of one image is asked for strip by strip
+        self._last: dict[int, tuple[str, dict[str, Any]]] = {}  # `truth` of one image is called strip by strip
 
     def read(self, row: Row) -> tuple[np.ndarray, Arrays]:
-        """Image `(H, W, C)` and the arrays of the targets by name; `valid` where some pixels do not count."""
+        """Return the image `(H, W, C)` and the target arrays by name; `valid` if there are void pixels."""
         reader, targets = self._of(row)
         window = getattr(row, "window", None)
         image, valid = reader.read_with_valid(row)
@@ -56,9 +55,9 @@ class Decoder:
         return image, joined(parts, valid, size)
 
     def truth(self, row: Row) -> Arrays:
-        """The arrays of the targets alone, of a whole row or one with a window.
+        """Return the target arrays alone, of a whole row or of its window.
 
-        Of the image no more is read than it takes to know which pixels count.
+        The image is read only as far as needed to find void pixels.
         """
         reader, targets = self._of(row)
         window = getattr(row, "window", None)
@@ -82,14 +81,15 @@ class Decoder:
         return joined(parts, None if known is None else crop(known, window), size)
 
     def check(self, row: Row, by_windows: bool = False) -> None:
-        """Raise what `read` would raise, with as little work as it takes.
+        """Raise the errors that `read` would raise, with as little work as possible.
 
         Args:
-            row: the row without a window.
-            by_windows: the row will be read by windows, so truth that can be read so is too large to be read whole.
+            row: row without a window.
+            by_windows: whether the row is read only by windows, so targets that support them may be too large to be
+                read whole and are skipped.
 
         Raises:
-            ValueError, OSError: names the file.
+            ValueError, OSError: if a file is faulty; names it.
         """
         reader, targets = self._of(row)
         reader.check(row)
@@ -100,32 +100,32 @@ class Decoder:
             target.check(row, size)
 
     def files(self, row: Row) -> list[Path | str]:
-        """Every file that `read` opens for a row."""
+        """Return every file that `read` opens for a row."""
         reader, targets = self._of(row)
         return [*reader.files(row), *(file for target in targets for file in target.files(row))]
 
     def size(self, row: Row) -> tuple[int, ...]:
-        """The size of a row's image, from its header."""
+        """Return the size of a row's image, from its header."""
         return self._of(row)[0].size(row)
 
     def pixels(self, row: Row) -> Pixels | None:
-        """What a row's image is made of, from its header; None where that does not tell."""
+        """Return pixel type and channels of a row's image, from its header; None if unknown."""
         return self._of(row)[0].pixels(row)
 
     def parts(self) -> list[Any]:
-        """Everything whose settings decide what `read` gives."""
+        """Return all objects whose settings affect the result of `read`."""
         others = [part for reader, targets in self.others.values() for part in (reader, *targets)]
         return [self.reader, *self.targets, *self.preprocessing, *others]
 
     def _window_of(self, target: Target, row: Row, reader: Reader) -> Arrays:
-        """What a target knows about the window of a row."""
+        """Return the arrays of a target for the window of a row."""
         if target.windowed:
             return target.read(row, row.window[len(row.window) // 2 :])
         full = whole(row)
         return target.read_window(full, reader.size(full), row.window)
 
     def _kept(self, part: Target | Reader, row: Row, read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What a target or reader says of a whole image; kept, as its strips are asked for in turn."""
+        """Return arrays of a whole image from a target or reader, kept for the next strips of the same image."""
         if self._last.get(id(part), (None, {}))[0] != row.image_id:
             self._last[id(part)] = row.image_id, read()
         return self._last[id(part)][1]
@@ -135,12 +135,12 @@ class Decoder:
 
 
 def derive(targets: list[Target], arrays: Arrays) -> Arrays:
-    """The arrays and what the targets derive from them, in order; a border that reaches into void ends there."""
+    """Add the arrays derived by the targets, in order; derived borders end where void begins."""
     for target in targets:
         arrays = arrays | target.derive(arrays)
     return blanked(arrays, arrays["valid"].shape) if "valid" in arrays else arrays
 
 
 def _spatial(parts: list[Arrays]) -> bool:
-    """Whether targets have given anything that lies on pixels."""
+    """Return whether targets gave any arrays over pixels."""
     return any(array.ndim >= 2 and name not in ARRAYS for part in parts for name, array in part.items())

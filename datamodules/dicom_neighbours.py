@@ -1,4 +1,4 @@
-"""Which slices of DICOM files lie around each one: those of its own stack, never of another phase, echo or scout."""
+"""Neighbouring slices of DICOM files within a stack, never of another phase, echo or scout."""
 
 import itertools
 import warnings
@@ -14,34 +14,34 @@ from preprocessing.series import gaps, on_each_other, orientation_groups, slice_
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-# A slice may have a number of its own in each of these, so they tell stacks apart only where those reach into each
-# other. The first ones always count volumes; the others do so where two slices lie at one place.
+# Each slice may have its own value of these, so they separate stacks only if these stacks overlap. VOLUMES always
+# number volumes; KINDS separate volumes only if two slices have the same position.
 VOLUMES = ("TemporalPositionIdentifier", "TemporalPositionIndex", "EchoNumbers", "AcquisitionNumber")
 VOLUMES += ("FrameAcquisitionNumber",)
 KINDS = ("EchoTime", "EffectiveEchoTime", "NominalPercentageOfCardiacPhase", "NominalCardiacTriggerDelayTime")
 KINDS += ("TriggerTime", "DiffusionBValue", "InversionTime", "FlipAngle", "ImageType", "FrameType")
 KINDS += ("ComplexImageComponent", "ContrastBolusAgent", "ConvolutionKernel", "SliceThickness")
-OWNERS = ("PatientID", "StudyInstanceUID", "SeriesNumber")  # of files without SeriesInstanceUID, whose folder is one
+OWNERS = ("PatientID", "StudyInstanceUID", "SeriesNumber")  # of files without SeriesInstanceUID, grouped by folder
 STACK_TAGS = (*VOLUMES, *KINDS, *OWNERS, "PixelSpacing", "StackID")
 
 
 class Slice(NamedTuple):
-    """A frame of a file and where it lies."""
+    """A frame of a file and its position."""
 
     path: str
     frame: int | None
     series: str
-    position: np.ndarray | None  # mm; None where it has no place
+    position: np.ndarray | None  # mm; None if unknown
     orientation: np.ndarray | None
-    shared: tuple[str, ...]  # rows, columns, spacing, StackID and OWNERS: the same in all slices of a stack
+    shared: tuple[str, ...]  # rows, columns, spacing, StackID and OWNERS, equal in all slices of a stack
     kinds: tuple[str, ...]  # VOLUMES and KINDS as text
 
 
 def slice_of(header: "Dataset", path: str, frame: int, series: str) -> Slice:
-    """The slice that a header with `STACK_TAGS` describes."""
+    """Return the slice described by a header with `STACK_TAGS`."""
     try:
         position, orientation = place_of(header, path, frame)
-    except ValueError:  # most X-rays have no place in space
+    except ValueError:  # most X-rays have no position in space
         position = orientation = None
     spacing = element_of(header, "PixelSpacing", frame) or ()
     spacing = "x".join(f"{float(number):.4g}" for number in spacing)  # 0.70 is 0.7
@@ -52,24 +52,25 @@ def slice_of(header: "Dataset", path: str, frame: int, series: str) -> Slice:
 
 
 def neighbours_of(slices: Sequence[Slice], neighbours: int, stride: int) -> list[list[tuple[str, int | None]]]:
-    """File and frame of the slices around each one, from low to high along the normal, the ends repeated.
+    """Return file and frame of the slices around each one, from low to high along the normal, with the ends repeated.
 
-    Neighbours have the same series, size, spacing and direction, and are of the same phase, time or echo. A series that
-    holds several stacks and stacks with gaps are warned about.
+    Neighbours have the same series, size, spacing and direction, and the same phase, time or echo. Warns about series
+    with several stacks and stacks with gaps.
 
     Args:
-        slices: of any number of series.
-        neighbours: slices on each side.
-        stride: steps between them.
+        slices: slices of any number of series.
+        neighbours: number of slices on each side.
+        stride: step between neighbours, in slices.
 
     Raises:
-        DicomReadError: a slice without a place in space, or two at one place that nothing tells apart.
+        DicomReadError: if a slice has no position in space, or two slices have the same position and nothing separates
+            them.
     """
     series: dict[str, list[int]] = {}
     for index, one in enumerate(slices):
         if one.position is None:
             raise DicomReadError(
-                f"{one.path} has no ImagePositionPatient or ImageOrientationPatient, so its neighbours are not known; "
+                f"{one.path} has no ImagePositionPatient or ImageOrientationPatient, so its neighbours are unknown; "
                 "set reader.neighbours: 0",
                 one.path,
             )
@@ -88,24 +89,24 @@ def neighbours_of(slices: Sequence[Slice], neighbours: int, stride: int) -> list
             for rank, member in enumerate(order):
                 around = (slices[order[at]] for at in np.clip(rank + offsets, 0, len(order) - 1))
                 found[member] = [(one.path, one.frame) for one in around]
-    _tell(several, f"of {len(series)} series hold several stacks (phases, echoes, scouts); neighbours are of the same")
-    _tell(uneven, "gaps between slices; neighbours lie further apart there")
+    _warn(several, f"of {len(series)} series have several stacks (phases, echoes, scouts); neighbours are of the same")
+    _warn(uneven, "gaps between slices; neighbours are further apart there")
     return found
 
 
-def _tell(what: list[str], meaning: str) -> None:
+def _warn(what: list[str], meaning: str) -> None:
     if what:
         listed = "; ".join(what[:3]) + (" …" if len(what) > 3 else "")
         warnings.warn(f"reader.neighbours: {len(what)} {meaning}: {listed}", stacklevel=4)
 
 
 def _places(slices: Sequence[Slice], members: Sequence[int]) -> np.ndarray:
-    """Along the normal of slices that share it, mm."""
+    """Return the positions along the normal of slices that share it, mm."""
     return slice_places([slices[member].position for member in members], slices[members[0]].orientation)
 
 
 def _alike(slices: Sequence[Slice], members: Sequence[int]) -> list[list[int]]:
-    """Slices of a series by size, spacing, owner and direction."""
+    """Group the slices of a series by size, spacing, owner and direction."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for member in members:
         groups.setdefault(slices[member].shared, []).append(member)
@@ -117,7 +118,7 @@ def _alike(slices: Sequence[Slice], members: Sequence[int]) -> list[list[int]]:
 
 
 def _volumes(slices: Sequence[Slice], members: list[int]) -> list[list[int]]:
-    """Slices of one direction by phase, time, echo or whatever tells apart what lies at one place."""
+    """Group slices of one direction by phase, time, echo or any other tag that separates slices of one position."""
     places = _places(slices, members)
     twice = on_each_other(places)
     kinds = np.array([slices[member].kinds for member in members])
@@ -128,8 +129,8 @@ def _volumes(slices: Sequence[Slice], members: list[int]) -> list[list[int]]:
         for columns in itertools.combinations(differ, count):
             labels = np.unique(kinds[:, columns], axis=0, return_inverse=True)[1].reshape(-1)
             parts = [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
-            # As many as lie through each other somewhere: numbers that slices or tables have each for themselves give
-            # more, and would cut a stack into pieces.
+            # As many groups as overlap somewhere: tags that differ between slices or table positions give more, and
+            # would split a stack.
             if len(parts) == _depth([places[part] for part in parts]) and all(
                 on_each_other(places[part]) is None for part in parts
             ):
@@ -137,9 +138,9 @@ def _volumes(slices: Sequence[Slice], members: list[int]) -> list[list[int]]:
     if twice is not None:
         one, other = (slices[members[at]] for at in twice)
         raise DicomReadError(
-            f"{one.path} (frame {one.frame or 0}) and {other.path} (frame {other.frame or 0}) lie at the same place "
-            f"{one.position.tolist()} of series {one.series}, and no time, echo or acquisition tells volumes apart, "
-            "so their neighbours are not known; leave copies out, give each volume a series of its own, or set "
+            f"{one.path} (frame {one.frame or 0}) and {other.path} (frame {other.frame or 0}) have the same position "
+            f"{one.position.tolist()} in series {one.series}, and no time, echo or acquisition separates them into "
+            "volumes, so their neighbours are unknown; remove duplicates, give each volume its own series, or set "
             "reader.neighbours: 0",
             one.path,
             "ImagePositionPatient",
@@ -149,7 +150,7 @@ def _volumes(slices: Sequence[Slice], members: list[int]) -> list[list[int]]:
 
 
 def _depth(stacks: list[np.ndarray]) -> int:
-    """How many stacks lie through each other at most, each from its lowest to its highest place."""
+    """Return the maximum number of stacks that overlap, each from its lowest to its highest position."""
     lows = np.sort([stack.min() for stack in stacks])
     highs = np.sort([stack.max() for stack in stacks])
     return int((np.arange(1, len(lows) + 1) - np.searchsorted(highs, lows - 1e-3, side="left")).max())

@@ -13,24 +13,24 @@ from preprocessing.edge_patches import edge_patches
 
 
 class EdgeWindows(Windows):
-    """Windows along the edges of a mask, each once an epoch; the second stage of a coarse-to-fine chain.
+    """Windows along the edges of a mask, each used once per epoch; the second stage of a coarse-to-fine pipeline.
 
     Carvana 2017, 11th place. `model.inference.coarse_run` predicts in the same way.
 
     Args:
         size: side of a window in pixels.
-        min_cover: every pixel of the edge lies in so many windows.
-        coarse: experiment whose predictions of the training images (out of fold) have the edges that are followed, as
-            those of the test images will: `runs/coarse`. None follows those of the truth.
-        name: of the output of `coarse`, or of the target.
-        threshold: of the probabilities of `coarse`.
+        min_cover: minimum number of windows that contain each edge pixel.
+        coarse: experiment whose out-of-fold predictions of the training images define the edges, as its predictions of
+            the test images will later: `runs/coarse` (default: edges of the target).
+        name: name of the output of `coarse`, or of the target.
+        threshold: threshold on the probabilities of `coarse`.
     """
 
     def __init__(
         self, size: int, min_cover: int = 2, coarse: str | None = None, name: str = "mask", threshold: float = 0.5
     ) -> None:
         if size < 1 or min_cover < 1:
-            raise ValueError(f"EdgeWindows: size {size} and min_cover {min_cover}, expected 1 or more each")
+            raise ValueError(f"EdgeWindows: size is {size} and min_cover {min_cover}, expected both to be 1 or more")
         self.size, self.min_cover, self.coarse, self.name, self.threshold = size, min_cover, coarse, name, threshold
 
     def prepare(self, rows: list[Row], size: Callable[[Row], tuple], read: Callable[[Row], dict]) -> None:
@@ -41,7 +41,7 @@ class EdgeWindows(Windows):
                 arrays = read(row)
                 if self.name not in arrays:
                     raise ValueError(
-                        f"EdgeWindows: no target {self.name!r} is read from files, only {sorted(arrays)}; set "
+                        f"EdgeWindows: target {self.name!r} is not read from files, only {sorted(arrays)} are; set "
                         "data.windows.name"
                     )
                 mask = foreground(arrays, self.name)
@@ -57,6 +57,6 @@ class EdgeWindows(Windows):
     def __len__(self) -> int:
         return len(self.windows)
 
-    def row(self, number: int, random: np.random.Generator) -> tuple[int, Row]:
+    def row(self, number: int, rng: np.random.Generator) -> tuple[int, Row]:
         index, window = self.windows[number]
         return index, with_window(self.rows[index], window)

@@ -1,4 +1,4 @@
-"""Every file is looked at before training: faults are told all at once, and not hours later."""
+"""Checks of all files before training, which report all faults together."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -14,19 +14,18 @@ from datamodules.targets.mask_files import NumberedMasks
 from datamodules.windows import with_window
 from masks.void import VOID, Arrays, foreground
 
-FEW = 64  # rows that are looked at sooner than processes are started
+FEW = 64  # rows that are checked faster without starting processes
 SHOWN = 20
-STRIP = 2048  # rows of a scene that are looked at at once
+STRIP = 2048  # rows of a large image checked at a time
 
 
 def check_classes(rows: list[Row], decoder: Decoder) -> None:
-    """Refuse masks of which none holds a class but 0, where some of their values are ignored or not asked for.
+    """Raise an error if no mask has a class but 0, while some values are ignored or not listed.
 
-    Most likely 255 is white, and not what does not count. Files are read as far as the first that has a class, which is
-    the first of nearly every set.
+    Most likely, 255 then means white and not void. Files are read up to the first with a class, usually the very first.
 
     Raises:
-        ValueError: names the first file and what to set.
+        ValueError: if no mask has a class; names the first file and the setting to change.
     """
     for target in decoder.targets:
         if not isinstance(target, NumberedMasks | RasterMasks) or not rows:
@@ -42,7 +41,7 @@ def check_classes(rows: list[Row], decoder: Decoder) -> None:
 
 
 def _parts(target: NumberedMasks | RasterMasks, row: Row, size: tuple[int, ...]) -> Iterator[Arrays]:
-    """The truth of a row, of a target that reads windows strip by strip: a scene may be larger than memory."""
+    """Return the target arrays of a row; in strips if windows are supported, as an image may be larger than memory."""
     if not target.windowed:
         yield target.read(row, size)
         return
@@ -52,57 +51,57 @@ def _parts(target: NumberedMasks | RasterMasks, row: Row, size: tuple[int, ...])
 
 
 def _refuse_empty(target: NumberedMasks | RasterMasks, ignored: Path | None, first: Path, count: int) -> None:
-    """Raise for a set of masks without any class.
+    """Raise an error for a set of masks without any class.
 
     Args:
-        target: reads them.
-        ignored: the first file with pixels that do not count; None where no file has any.
-        first: the first file.
-        count: of masks.
+        target: target that reads the masks.
+        ignored: first file with ignored pixels; None if there is none.
+        first: first file.
+        count: number of masks.
     """
     values = getattr(target, "values", None)
     if values is not None:
         raise ValueError(
-            f"none of {count} masks holds any of the values {values} of the target, the first of them {first}: every "
-            "pixel would be class 0"
+            f"none of {count} masks contains any of the target's values {values} (first mask: {first}), so every pixel "
+            "would be class 0; check `values` of the target"
         )
     if ignored is None:
         return
     number = VOID if target.ignore is None else target.ignore
     if isinstance(target, RasterMasks):
         raise ValueError(
-            f"none of {count} masks holds a class but 0 among the pixels that count, and some do not count, first in "
-            f"{ignored}: there is nothing to learn. Where {number} is a class, as in masks of 0 and 255, set "
-            "`ignore: null`; else look where the masks lie on the map"
+            f"none of {count} masks has valid pixels of a class but 0, and some pixels are ignored (first in "
+            f"{ignored}), so there is nothing to learn; if {number} is a class, as in masks of 0 and 255, set "
+            "`ignore: null`, else check where the masks are on the map"
         )
     raise ValueError(
-        f"mask {ignored} holds [0, {number}], and none of {count} masks holds a class but 0: {number} is ignored, so "
-        f"there is nothing to learn. For binary masks leave out `classes` of the target, or set `values: [{number}]`"
+        f"mask {ignored} has values [0, {number}], and none of {count} masks has a class but 0: {number} is ignored, "
+        f"so there is nothing to learn; for binary masks remove `classes` of the target, or set `values: [{number}]`"
     )
 
 
 def find_faults(rows: list[Row], decoder: Decoder, by_windows: bool, workers: int, show: bool) -> list[str]:
-    """Look at the files of every row: are they there, whole, of one size with their truth, does that hold what it may.
+    """Check the files of every row: they exist, are complete, match the size of their targets and have valid values.
 
-    Truth is read; of pictures only the header and the end are, unless that end is missing.
+    Targets are read; of images only the header and the end of the file, unless the end is missing.
 
     Args:
-        rows: of the table.
-        decoder: with prepared targets.
-        by_windows: whether only parts of images are read, so that truth too large to be read whole is left out.
-        workers: processes.
-        show: draw a progress bar where it takes longer than some seconds.
+        rows: rows of the table.
+        decoder: decoder with prepared targets.
+        by_windows: whether images are read only by windows, so that targets too large to be read whole are skipped.
+        workers: number of processes.
+        show: whether to show a progress bar if it takes longer than a few seconds.
 
     Returns:
-        What is wrong, a text for each row that has a fault; each names its file.
+        A message for each row with a fault, which names its file.
     """
     found = in_processes(partial(fault_of, decoder, by_windows), rows, workers if len(rows) > FEW else 0, at_once=8)
-    bar = tqdm(found, "looking at files", len(rows), unit=" images", disable=not show, delay=5, leave=False)
+    bar = tqdm(found, "checking files", len(rows), unit=" images", disable=not show, delay=5, leave=False)
     return [fault for fault in bar if fault]
 
 
 def fault_of(decoder: Decoder, by_windows: bool, row: Row) -> str:
-    """What is wrong with a row; empty text where nothing is."""
+    """Return the fault of a row, or an empty string."""
     try:
         decoder.check(row, by_windows)
     except (ValueError, OSError) as error:
@@ -111,11 +110,11 @@ def fault_of(decoder: Decoder, by_windows: bool, row: Row) -> str:
 
 
 def refuse(faults: list[str], count: int) -> None:
-    """Raise one error for all faults, the first on its first line.
+    """Raise one error for all faults, with the first fault on its first line.
 
     Args:
-        faults: of `find_faults`.
-        count: how many images were looked at.
+        faults: messages from `find_faults`.
+        count: number of checked images.
     """
     if not faults:
         return

@@ -1,4 +1,4 @@
-"""What each image is predicted from, by which predictions of other files are told from those of today's."""
+"""The inputs of each image's prediction, to detect predictions of changed files."""
 
 import pandas as pd
 
@@ -9,12 +9,12 @@ from preprocessing.sources import Inputs
 
 
 def inputs_of(table: pd.DataFrame, reader: Reader, features: list[str]) -> dict[str, Inputs]:
-    """The files that the reader opens for each row, and its values of the columns that the network is fed with.
+    """Return the files that the reader opens for each row, and its feature values.
 
     Args:
-        table: with a row per image.
-        reader: of the images.
-        features: columns of numbers.
+        table: table with a row per image.
+        reader: reader of the images.
+        features: numeric columns.
     """
     values = numbers(table, features).tolist()
     return {
@@ -26,5 +26,5 @@ def inputs_of(table: pd.DataFrame, reader: Reader, features: list[str]) -> dict[
 def _files(row: Row, reader: Reader) -> list:
     try:
         return reader.files(row)
-    except (ImageReadError, OSError):  # `predict` says what is wrong with it, or takes it for a black picture
+    except (ImageReadError, OSError):  # `predict` reports it, or predicts a black image
         return [row.path]

@@ -1,4 +1,4 @@
-"""Large images of a split, left in their files until their rows are asked for."""
+"""Lazy images: large images read from their files in strips of rows, on demand."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,14 +15,14 @@ from datamodules.windows import with_window
 
 
 class LazyImage:
-    """An image that stays in its file until its rows are asked for.
+    """An image whose rows are read from its file on demand.
 
     Args:
         size: `(H, W)`.
-        read: `(first, last)` -> its rows from `first` to before `last`, `(last - first, W, C)`, in the file's own type.
+        read: function that returns the rows from `first` to before `last`, `(last - first, W, C)`, in the file's type.
 
     Attributes:
-        unreadable: why a part of it could not be read, where `read` then gives black rows; else empty.
+        unreadable: error message if a part could not be read, in which case `read` returns black rows; else empty.
     """
 
     def __init__(self, size: tuple[int, int], read: Callable[["LazyImage", int, int], np.ndarray]) -> None:
@@ -30,17 +30,17 @@ class LazyImage:
         self.unreadable = ""
 
     def rows(self, first: int, last: int) -> Tensor:
-        """`(C, last - first, W)`; `Inference.stream` asks for it once a row of tiles, from top to bottom."""
+        """Return rows `(C, last - first, W)`; `Inference.stream` reads each row of tiles once, from top to bottom."""
         return torch.from_numpy(self._read(self, first, last)).movedim(-1, 0)
 
 
 class LazyImages:
-    """Tells which pictures are too large to be read whole.
+    """Opens images lazily that are too large to be read whole.
 
     Args:
-        decoder: reads windows of rows.
-        large: whether a picture of this size `(H, W)` is too large.
-        fallback: what stands in for a file that cannot be read; None: that is an error.
+        decoder: decoder of windows.
+        large: whether an image of size `(H, W)` is too large.
+        fallback: substitute for files that cannot be read; None raises an error.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class LazyImages:
         self.decoder, self.large, self.fallback = decoder, large, fallback
 
     def open(self, row: Row) -> LazyImage | None:
-        """The row's picture, unread; None where it is not large, or has no header that can be read."""
+        """Return the row's image, unread; None if it is not large, or its header cannot be read."""
         try:
             size = self.decoder.size(row)
         except (ImageReadError, OSError):
-            return None  # whoever reads it whole will say why
+            return None  # reading it whole will raise the error
         return LazyImage(size, partial(self._rows, row)) if self.large(size) else None
 
     def _rows(self, row: Row, image: LazyImage, first: int, last: int) -> np.ndarray:
@@ -71,13 +71,13 @@ class LazyImages:
 def left_in_files(
     decoder: Decoder, large: Callable[[Sequence[int]], bool] | None, fallback: UnreadableFallback | None = None
 ) -> LazyImages | None:
-    """What leaves pictures in their files that the module predicts strip by strip; None where all are read whole.
+    """Return the opener of images that the module predicts in strips; None if all images are read whole.
 
     Args:
-        decoder: reads windows of rows.
-        large: whether a picture of this size is too large to be read; None where the module has no strips.
-        fallback: what stands in for a file that cannot be read.
+        decoder: decoder of windows.
+        large: whether an image of a given size is too large to be read whole; None if the module has no strips.
+        fallback: substitute for files that cannot be read.
     """
-    # A step of preprocessing may look at a picture as a whole.
+    # A preprocessing step may need the whole image.
     by_windows = decoder.reader.windowed and not decoder.preprocessing
     return LazyImages(decoder, large, fallback) if large is not None and by_windows else None

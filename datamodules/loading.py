@@ -1,11 +1,11 @@
-"""The arguments of a datamodule that only training and prediction look at."""
+"""The arguments of a datamodule used only in training and prediction."""
 
 from typing import TYPE_CHECKING, Literal
 
 from datamodules.samplers.order import Order
 from datamodules.windows import Windows
 
-if TYPE_CHECKING:  # imported by the parser once a config names a transform; --help need not wait for it
+if TYPE_CHECKING:  # the parser imports these when a config names a transform, so --help stays fast
     from albumentations import BaseCompose, BasicTransform
     from torch import nn
 
@@ -13,29 +13,29 @@ if TYPE_CHECKING:  # imported by the parser once a config names a transform; --h
 
 
 class Loading:
-    """How rows are drawn, cut, augmented and batched.
+    """How rows are sampled, cropped, augmented and batched.
 
-    It is a class of its own so that these arguments are known without torch (`datamodules.plain.offline_data`).
+    A separate class, so that these arguments are known without torch (`datamodules.plain.offline_data`).
 
     Args:
-        windows: which part of an image each training sample is cut from, for images too large to be read whole; files
-            are not touched. Whole images unless given.
-        augmentation: for training, in order, in the loader's workers: transforms of albumentations and of
-            `torchvision.transforms.v2`, and our own (`augmentations.Geometry`, `Colour`, `TimmPolicy`, …). They must
-            end in one size: a crop.
-        sampler: what an epoch draws, where it is not every image in random order (`datamodules.samplers`).
-        batch_size: training samples in a batch, on each rank.
-        eval_batch_size: images in an evaluation batch; images of any sizes are predicted one after the other.
-        num_workers: loader processes; `auto` is one per CPU of this process up to 8, none on a single CPU.
-        samples_per_image: training samples drawn from each image an epoch; above 1 where images are few or large.
-        cache: decode every image and its truth once, in parallel, before training: `ram` keeps them in memory, `disk`
-            in memory-mapped files that the next run and all ranks share; `none` decodes each time. With a mask file
-            per object decoding costs more than training.
+        windows: windows from which training samples are cropped, for images too large to be read whole; files are not
+            changed (default: whole images).
+        augmentation: training augmentations, in order, applied in the loader's workers: transforms of albumentations,
+            of `torchvision.transforms.v2`, or ours (`augmentations.Geometry`, `Colour`, `TimmPolicy`, …). Their output
+            must have one size: end with a crop.
+        sampler: sampler of an epoch (`datamodules.samplers`; default: every image in random order).
+        batch_size: training samples per batch and rank.
+        eval_batch_size: images per evaluation batch; images of different sizes are predicted one by one.
+        num_workers: number of loader processes; `auto` is one per CPU of this process up to 8, 0 with a single CPU.
+        samples_per_image: training samples drawn from each image per epoch; more than 1 if images are few or large.
+        cache: cache of decoded images and targets, filled in parallel before training: `ram` in memory, `disk` in
+            memory-mapped files shared by all ranks and later runs; `none` decodes every time. With one mask file per
+            object, decoding takes longer than training.
         cache_dir: folder of `cache: disk`; it may be deleted at any time.
-        check_files: look at every file of training and validation once before `fit`, and tell all that is wrong with
-            them at once. It costs what reading the truth costs, and the header of each image; a cache that holds them
-            makes it needless. Pictures of several depths or numbers of channels are refused, also before `predict`.
-        seed: of the order and augmentation of training samples.
+        check_files: whether to check all training and validation files before `fit` and report all problems together.
+            Takes as long as reading the targets and the header of each image; a filled cache makes it unnecessary.
+            Images with mixed bit depths or channel numbers are rejected, also before `predict`.
+        seed: seed of the order and augmentation of training samples.
     """
 
     def __init__(

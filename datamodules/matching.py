@@ -1,4 +1,4 @@
-"""Which image a name in a file of labels means."""
+"""Matching of image names in label files to the images of the table."""
 
 import re
 import unicodedata
@@ -14,12 +14,12 @@ ENDING = re.compile(r"(\.nii|\.ome)?\.(?=\d*[A-Za-z])[A-Za-z0-9]{2,5}$", re.IGNO
 
 
 class Found(NamedTuple):
-    """An image that a name may mean, and what speaks against it.
+    """A candidate image for a name, and how the name differs from it.
 
     Attributes:
-        image_id: of the image.
-        other_ending: whether the name has another ending than the image's file.
-        other_folder: whether the name lies in a folder of which the image's path says nothing.
+        image_id: image id.
+        other_ending: whether the name and the image file have different endings.
+        other_folder: whether the name has a folder that is not in the image's path.
     """
 
     image_id: str
@@ -33,34 +33,33 @@ def match_images(
     root: Path | str,
     where: str,
     every: bool = False,
-    others: Literal["tell", "pass", "refuse"] = "tell",
+    others: Literal["warn", "ignore", "raise"] = "warn",
     folders: bool = True,
 ) -> dict[str, str]:
-    """The image that each name of a file means.
+    """Match each name of a file to an image.
 
-    A name is an image's id, or its path: with or without ending and folders, with slashes or backslashes, absolute or
-    below `data.root`, as an address with `%20`. Of a path as many folders are compared as both the name and the image
-    have below the root; so `val/0001.jpg` is not `train/0001.jpg`.
+    A name is an image id or a path: with or without ending and folders, with slashes or backslashes, absolute or
+    relative to `data.root`, or a URL with `%20`. Folders are compared as far as both paths have some below the root, so
+    `val/0001.jpg` does not match `train/0001.jpg`.
 
     Args:
-        names: as the file writes them.
-        table: the images: `image_id`, and `path` where it is known.
+        names: names as written in the file.
+        table: table of images: `image_id`, and `path` if known.
         root: folder of the competition's files.
         where: file and column of the names, for messages.
         every: whether each image must have a name.
-        others: what becomes of names of no image: a warning, nothing, or an error.
-        folders: whether folders are compared; False goes by the file's name alone.
+        others: handling of names that match no image: warn, ignore or raise.
+        folders: whether folders are compared; False compares file names only.
 
     Returns:
-        Name -> `image_id`, for the names that mean an image.
+        `image_id` by name, for the names that match an image.
 
     Raises:
-        ValueError: no name means an image, an image has no name (`every`), a name means none (`others`) or may mean
-            two, or two names mean one image.
+        ValueError: if no name matches an image, an image has no name (`every`), a name matches no image (`others`) or
+            two images, or two names match one image.
 
     Warns:
-        UserWarning: names of no image (`others`), and what was passed over to match some: backslashes, other endings,
-            other folders.
+        UserWarning: if names match no image (`others`), or match only without their backslashes, endings or folders.
     """
     names, images = list(dict.fromkeys(names)), Images(table, root, folders)
     if len(names) == len(images.known) and all(name in images.known for name in names):
@@ -77,16 +76,16 @@ def match_images(
         )
     if not result and images.ids:
         hint = images.hint(lost, images.ids)
-        what = f"none of its {len(names)} names is of an image: {_few(names)}" if names else "it has no rows"
+        what = f"none of its {len(names)} names matches an image: {_few(names)}" if names else "it has no rows"
         raise ValueError(f"{where}: {what}; the images are {_few(images.ids)}{hint}")
-    if lost and others != "pass":
-        text = f"{where}: {len(lost)} of {len(names)} names are of no image: {_few(lost)}"
-        text += f"; {len(absent)} of {len(images.ids)} images are not named" if absent else ""
+    if lost and others != "ignore":
+        text = f"{where}: {len(lost)} of {len(names)} names match no image: {_few(lost)}"
+        text += f"; {len(absent)} of {len(images.ids)} images have no name" if absent else ""
         text += images.hint(lost, absent)
-        if others == "refuse":
+        if others == "raise":
             raise ValueError(text)
         warnings.warn(text, stacklevel=3)
-    _tell(found, result, where)
+    _warn_of_differences(found, result, where)
     return result
 
 
@@ -96,41 +95,41 @@ def matched(
     root: Path | str,
     where: str,
     every: bool = False,
-    others: Literal["tell", "pass", "refuse"] = "tell",
+    others: Literal["warn", "ignore", "raise"] = "warn",
     folders: bool = True,
 ) -> pd.Series:
-    """The `image_id` of each row of a column of names, NaN for names of no image; all else as `match_images`."""
+    """Return the `image_id` of each row of a column of names, NaN for no match; otherwise like `match_images`."""
     return names.map(match_images(names.unique(), table, root, where, every, others, folders))
 
 
 def _one_each(found: dict[str, Found], where: str) -> dict[str, Found]:
-    """The names without those of which another fits the image better."""
+    """Drop each name if another name matches its image better."""
     by_image: dict[str, list[str]] = {}
     for name, image in found.items():
         by_image.setdefault(image.image_id, []).append(name)
     for image_id, names in by_image.items():
         if len(names) == 1:
             continue
-        least = min(found[name][1:] for name in names)
-        best = [name for name in names if found[name][1:] == least]
+        fewest = min(found[name][1:] for name in names)
+        best = [name for name in names if found[name][1:] == fewest]
         if len(best) > 1:
             raise ValueError(
-                f"{where}: {best[0]!r} and {best[1]!r} both mean the image {image_id!r}; write one of them throughout"
+                f"{where}: {best[0]!r} and {best[1]!r} both match the image {image_id!r}; use only one of them"
             )
         for name in set(names) - set(best):
             del found[name]
     return found
 
 
-def _tell(found: dict[str, Found], result: dict[str, str], where: str) -> None:
-    """Warn of what was passed over."""
+def _warn_of_differences(found: dict[str, Found], result: dict[str, str], where: str) -> None:
+    """Warn about names that match only without their backslashes, endings or folders."""
     endings = [name for name in result if found[name].other_ending]
     unknown = [name for name in result if found[name].other_folder]
     slashes = [name for name in result if "\\" in name]
     for some, what in (
-        (slashes, "have backslashes, which are taken for the slashes of a path"),
-        (endings, "have another ending than the image's file"),
-        (unknown, "lie in a folder that the image's path does not show; they are matched by the file's name"),
+        (slashes, "have backslashes, which are read as slashes of a path"),
+        (endings, "have another ending than the image file"),
+        (unknown, "have a folder that is not in the image's path; they are matched by file name"),
     ):
         if some:
             warnings.warn(f"{where}: {len(some)} of {len(result)} names {what}: {_few(some)}", stacklevel=4)
@@ -141,10 +140,10 @@ def _few(names: Sequence[str]) -> str:
 
 
 class Images:
-    """The images of a table, to be found by their names.
+    """The images of a table, searchable by name.
 
     Args:
-        table: `image_id`, and `path` where it is known.
+        table: table with `image_id`, and `path` if known.
         root: folder of the competition's files.
         folders: whether folders are compared.
     """
@@ -154,15 +153,15 @@ class Images:
         self.known = dict.fromkeys(self.ids)
         self.paths = table["path"].astype(str).tolist() if "path" in table else self.ids
         self.root, self.folders, self.folder = Path(root), folders, Path(root).resolve().name
-        self._as_written: dict[str, str] | None = None  # what most names are that are no ids
+        self._as_written: dict[str, str] | None = None  # by path, which most names are if not ids
         self._index: dict[str, list[int]] | None = None  # built for the first name that is neither
         self._parts: list[tuple[list[str], str]] = []
 
     def find(self, name: str, where: str) -> Found | None:
-        """The image of a name, if there is one.
+        """Return the image of a name, or None.
 
         Raises:
-            ValueError: there are two.
+            ValueError: if two images match.
         """
         if name in self.known:
             return Found(name)
@@ -176,15 +175,15 @@ class Images:
             found = self._find(text)
             if len(found) > 1:
                 raise ValueError(
-                    f"{where}: {name!r} may mean the images {_few([image.image_id for image in found])}; write their "
-                    "ids, or their folders too"
+                    f"{where}: {name!r} matches several images: {_few([image.image_id for image in found])}; use their "
+                    "ids, or add their folders"
                 )
             if found:
                 return found[0]
         return None
 
     def _paths(self) -> dict[str, str]:
-        """The images by their paths below the root, and by their files' names where those differ."""
+        """Return the images by their paths below the root, and by their file names if these are unique."""
         paths = [path.removeprefix(f"{self.root}/") for path in self.paths]
         files = [path.rpartition("/")[2] for path in paths]
         found = dict(zip(paths, self.ids, strict=True))
@@ -215,7 +214,7 @@ class Images:
         return []
 
     def _judge(self, number: int, folders: list[str], file: str) -> Found | None:
-        """The image, unless its folders are others than the name's."""
+        """Return the image, or None if its folders differ from those of the name."""
         own, own_file = self._parts[number]
         pairs = list(zip(reversed(folders), reversed(own), strict=False))
         if any(one != other for one, other in pairs):
@@ -228,23 +227,23 @@ class Images:
         )
 
     def hint(self, names: Sequence[str], ids: Sequence[str]) -> str:
-        """What would make names match, as the end of a message; empty where nothing is seen."""
+        """Return a hint on how to make names match, as the end of a message; empty if none is found."""
         names = [ENDING.sub("", parts_of(name)[1]) for name in names[:1000]]
         wanted = set(ids)
         if self.folders and wanted & set(names):
-            return ". Their folders are others; by the file's name alone they would match (`folders: false` of Boxes)"
+            return ". Only their folders differ; file names alone would match (`folders: false` of Boxes)"
         for what, change in (
-            ("with their zeros; a spreadsheet drops them where the column is no text", lambda text: text.lstrip("0")),
-            ("without the decimal point that made numbers of them", lambda text: re.sub(r"\.0$", "", text)),
-            ("but for small and large letters", str.lower),
-            ("but for spaces, dashes and underscores", lambda text: re.sub(r"[ _-]", "", text)),
+            ("with their leading zeros; spreadsheets drop them in numeric columns", lambda text: text.lstrip("0")),
+            ("without the decimal point added by a conversion to numbers", lambda text: re.sub(r"\.0$", "", text)),
+            ("except for upper and lower case", str.lower),
+            ("except for spaces, dashes and underscores", lambda text: re.sub(r"[ _-]", "", text)),
         ):
             if ({change(name) for name in names} & {change(image_id) for image_id in wanted}) - {""}:
                 return f". They would match {what}"
         for name in names[:10]:
             for image_id in list(wanted)[:20000]:
                 for long, short, verb in ((name, image_id, "without"), (image_id, name, "with")):
-                    for rest, place in ((long.removesuffix(short), "before"), (long.removeprefix(short), "behind")):
+                    for rest, place in ((long.removesuffix(short), "before"), (long.removeprefix(short), "after")):
                         change = _affix(rest, verb == "with", place == "before")
                         if short and rest != long and sum(change(one) in wanted for one in names) > len(names) / 2:
                             return f". They would match {verb} {rest!r} {place} them"
@@ -252,14 +251,14 @@ class Images:
 
 
 def _affix(text: str, add: bool, before: bool) -> Callable[[str], str]:
-    """Puts a text before or behind a name, or takes it away."""
+    """Return a function that adds a text before or after a name, or removes it."""
     if add:
         return lambda name: text + name if before else name + text
     return lambda name: name.removeprefix(text) if before else name.removesuffix(text)
 
 
 def parts_of(path: Path | str) -> tuple[list[str], str]:
-    """Folders and file of a path of any system, without `.` and `..`, in the one form of their accents."""
+    """Split a path of any system into folders and file, without `.` and `..`, with normalised accents."""
     given = _plain(str(path)).replace("\\", "/").split("/")
     parts: list[str] = []
     for part in given:
@@ -271,5 +270,5 @@ def parts_of(path: Path | str) -> tuple[list[str], str]:
 
 
 def _plain(text: str) -> str:
-    """A text with each accent on its letter: macOS writes é as two characters."""
+    """Normalise accents: macOS writes é as two characters."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)

@@ -1,4 +1,4 @@
-"""Nodules of LIDC-IDRI as images of their own, in batches."""
+"""Nodules of LIDC-IDRI as single images, in batches."""
 
 from datamodules.plain.nodules import NoduleData
 from datamodules.volumes import VolumeDataModule

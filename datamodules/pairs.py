@@ -1,4 +1,4 @@
-"""Pairs of images, for networks that say whether two show the same."""
+"""Pairs of images, for networks that decide whether both show the same class."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,10 +16,10 @@ from datamodules.samplers.hard_pairs import HardPairSampler, PairDraw, fixed_pai
 
 
 class TrainingPairs(Dataset):
-    """Pairs of augmented samples: `image`, `other`, and `same` `(1,)`, 1 where they are of one class.
+    """Pairs of augmented samples: `image`, `other`, and `same` `(1,)`, 1 for the same class.
 
     Args:
-        samples: the single samples.
+        samples: data set of single samples.
     """
 
     def __init__(self, samples: TrainingDataset) -> None:
@@ -29,19 +29,19 @@ class TrainingPairs(Dataset):
         return len(self.samples)
 
     def __getitem__(self, draw: PairDraw) -> dict[str, Any]:
-        # A seed each: the same augmentation on both sides would be something to learn.
+        # Separate seeds: the network could learn from identical augmentation of both images.
         other_seed = int(np.random.default_rng([draw.seed, 3]).integers(2**31))
         one, other = self.samples[Draw(draw.index, draw.seed)], self.samples[Draw(draw.other, other_seed)]
         return pair_of(one, other, draw.same)
 
 
 class EvaluationPairs(Dataset):
-    """Fixed pairs of images as they are, under the id `<one>~<other>`.
+    """Fixed pairs of images without augmentation, with the id `<one>~<other>`.
 
     Args:
-        samples: the single samples.
-        pairs: `(P, 2)` numbers of images.
-        same: `(P,)` whether they are of one class.
+        samples: data set of single samples.
+        pairs: `(P, 2)` indices of images.
+        same: `(P,)` whether both are of the same class.
     """
 
     def __init__(self, samples: EvaluationDataset, pairs: np.ndarray, same: np.ndarray) -> None:
@@ -56,7 +56,7 @@ class EvaluationPairs(Dataset):
 
 
 def pair_of(one: dict[str, Any], other: dict[str, Any], same: bool) -> dict[str, Any]:
-    """The sample of a pair: the first's image and weight, the other's image, and whether they are of one class."""
+    """Return the sample of a pair: id, size and weight, both images, and whether they are of the same class."""
     return {
         "image_id": f"{one['image_id']}~{other['image_id']}",
         "image": one["image"],
@@ -68,20 +68,20 @@ def pair_of(one: dict[str, Any], other: dict[str, Any], same: bool) -> dict[str,
 
 
 class PairDataModule(PairData, BaseDataModule):
-    """Pictures in pairs, by the class that one target of kind `single` gives each: `image`, `other` and target `same`.
+    """Images in pairs, by the class of one target of kind `single`: `image`, `other` and target `same`.
 
-    Each epoch has every image once with one of its class and once with a stranger; `callbacks.HardPairs` makes these
-    the hardest. Validation has the same kinds of pairs, fixed by the seed. What is predicted is single images: their
-    features, to be compared with those of any other (`lightning_modules.PairModule`).
+    Each epoch pairs every image once with one of its class and once with one of another class; `callbacks.HardPairs`
+    makes these the hardest. Validation uses the same kinds of pairs, fixed by the seed. Prediction is of single images:
+    their features, to be compared with those of any other (`lightning_modules.PairModule`).
 
-    Its arguments are those of `BaseDataModule`, and `reader` may be any.
+    Arguments are those of `BaseDataModule`; `reader` may be any reader.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.samples_per_image != 1 or self.windows is not None:
             raise ValueError(
-                "pairs are made of whole images, one pair a draw; leave data.samples_per_image and data.windows out"
+                "pairs use whole images, one pair per draw; remove data.samples_per_image and data.windows"
             )
         self.pair_sampler: HardPairSampler | None = None
         self.planner: Callable[[HardPairSampler], None] | None = None  # set by `callbacks.HardPairs`
@@ -92,7 +92,7 @@ class PairDataModule(PairData, BaseDataModule):
         )
         sampler = HardPairSampler(self.classes("train"), self.seed)
         sampler.set_epoch(next_epoch(self.trainer))
-        if self.pair_sampler is not None:  # loaders that are made anew between epochs go on with the plan
+        if self.pair_sampler is not None:  # loaders recreated between epochs continue the plan
             sampler.load_state_dict(self.pair_sampler.state_dict())
         self.pair_sampler = sampler
         if self.planner is not None:
@@ -108,5 +108,5 @@ class PairDataModule(PairData, BaseDataModule):
         return evaluation_loader(dataset, self.eval_batch_size, worker_count(self.num_workers))
 
     def scored_dataloader(self) -> DataLoader:
-        """The training images as they are, in order, for whoever scores all pairs."""
+        """Return a loader of the training images without augmentation, in order, to score all pairs."""
         return self._evaluation("train", self._decoded, [])

@@ -1,4 +1,4 @@
-"""Work on many rows in processes of their own."""
+"""Parallel work on many rows in separate processes."""
 
 import pickle
 from collections.abc import Callable, Iterator, Sequence
@@ -8,20 +8,20 @@ from typing import Any
 
 import cv2
 
-WORK: Callable[[Any], Any] | None = None  # of a worker process: what it does with each item
+WORK: Callable[[Any], Any] | None = None  # of a worker process: the function applied to each item
 
 
 def in_processes(work: Callable[[Any], Any], items: Sequence[Any], workers: int, at_once: int = 1) -> Iterator[Any]:
-    """What a function makes of each item, in the order of the items.
+    """Apply a function to each item, and yield the results in order.
 
     Args:
-        work: called with an item, in a process with one thread; its state is a copy in each process.
-        items: what to work on.
-        workers: processes; below 2 all is done in this one.
-        at_once: items that are sent to a process together, where each takes little time.
+        work: function of an item, called in a process with one thread; its state is copied to each process.
+        items: items to process.
+        workers: number of processes; below 2, items are processed in this one.
+        at_once: items sent to a process together, for fast functions.
 
     Raises:
-        RuntimeError: a process was killed.
+        RuntimeError: if a process was killed.
     """
     if workers < 2 or len(items) < 2:
         yield from map(work, items)
@@ -31,7 +31,7 @@ def in_processes(work: Callable[[Any], Any], items: Sequence[Any], workers: int,
         yield from pool.map(_work, items, chunksize=at_once)
     except BrokenProcessPool:
         raise RuntimeError(
-            "a process that reads files was killed, most often for want of memory; set data.num_workers lower"
+            "a process that reads files was killed, most often for lack of memory; lower data.num_workers"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
@@ -39,7 +39,7 @@ def in_processes(work: Callable[[Any], Any], items: Sequence[Any], workers: int,
 
 def _begin(work: Callable[[Any], Any]) -> None:
     global WORK
-    cv2.setNumThreads(0)  # a process per CPU already; OpenCV's own threads would only fight over them
+    cv2.setNumThreads(0)  # there is one process per CPU already; threads of OpenCV would only compete for them
     WORK = work
 
 
@@ -49,6 +49,6 @@ def _work(item: Any) -> Any:
     except Exception as error:
         try:
             pickle.loads(pickle.dumps(error))
-        except Exception:  # it would break the pool, and nobody would learn of it
+        except Exception:  # it would break the pool without a message
             raise RuntimeError(f"{type(error).__name__}: {error}") from error
         raise

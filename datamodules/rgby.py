@@ -1,4 +1,4 @@
-"""Fluorescence microscopy with a file per channel, in batches."""
+"""Fluorescence microscopy with one file per channel, in batches."""
 
 from datamodules.base import BaseDataModule
 from datamodules.plain.rgby import RgbyData

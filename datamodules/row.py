@@ -1,4 +1,4 @@
-"""A row of the table of images, as readers, targets and windows take it."""
+"""A row of the table of images, as passed to readers, targets and windows."""
 
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -6,13 +6,13 @@ from typing import Any, Protocol, cast
 
 
 class Row(Protocol):
-    """One image. Every other column of its table (targets, metadata, features) is an attribute by the column's name.
+    """One image. Every other column of its table (targets, metadata, features) is an attribute named like the column.
 
     Attributes:
-        image_id: the only join key.
-        path: the image's file; a pattern where an image is several files.
-        weight: of the image in losses and metrics of the training.
-        source: where the row comes from; only `train` may enter validation.
+        image_id: image id, the only join key.
+        path: file of the image; a pattern if an image has several files.
+        weight: weight of the image in training losses and metrics.
+        source: origin of the row; only `train` may be validated.
     """
 
     image_id: str
@@ -21,9 +21,9 @@ class Row(Protocol):
     source: str
 
     def __getattr__(self, column: str) -> Any:
-        """Another column."""
+        """Return another column."""
 
 
 def row_with(columns: Mapping[str, Any]) -> Row:
-    """A plain object with the columns as attributes, which every start method can hand to a worker."""
+    """Return a plain object with the columns as attributes, which can be pickled for any worker start method."""
     return cast(Row, SimpleNamespace(**columns))

@@ -1,4 +1,4 @@
-"""Pictures of a set must agree in type and channels: 255 is white in one and almost black in another."""
+"""Check that images of a data set agree in type and channels: 255 is white in 8 bits and almost black in 16."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,8 +18,8 @@ from datamodules.samplers import rank_and_world
 from datamodules.table import rows_of
 
 FULL = {"uint8": 255, "uint16": 65535}
-DARK = 4  # a range so many times as large as what the type holds is no range of that type
-Found = tuple[str, Pixels]  # a file and what its image is made of
+DARK = 4  # maximum ratio between the white of a type and `model.input_range`
+Found = tuple[str, Pixels]  # a file with pixel type and channels of its image
 
 
 def check_pixels(
@@ -30,24 +30,24 @@ def check_pixels(
     workers: int,
     model: Any | None,
 ) -> None:
-    """Refuse pictures of several types or numbers of channels, from headers alone.
+    """Raise an error if images differ in type or number of channels, according to their headers.
 
-    Every rank looks for itself: the first one may be alone here, before the others come.
+    Every rank checks on its own, as the first rank may call it before the others.
 
     Args:
-        table_of: the rows of a split.
-        splits: those that the network will see now.
-        later: those that it will see after them, if they are there yet.
-        decoder: would read them.
-        workers: processes that look.
-        model: whose `input_range` the files' type should fit, else a warning tells; None where there is none.
+        table_of: function that returns the rows of a split.
+        splits: splits used now.
+        later: splits used later, checked if they exist yet.
+        decoder: decoder of the rows.
+        workers: number of processes.
+        model: model whose `input_range` should match the files' type, else a warning is raised; None skips this check.
 
     Raises:
-        ValueError: names a file of each kind and what to do.
+        ValueError: if images differ; names a file of each kind and the setting to change.
     """
     rows = [row for split in splits for row in rows_of(table_of(split))]
     for split in later:
-        with suppress(ValueError, OSError):  # whoever reads them says why they are not there
+        with suppress(ValueError, OSError):  # reading them later raises the error
             rows += rows_of(table_of(split))
     rank, _ = rank_and_world()
     found = look(rows, decoder, workers, show=rank == 0)
@@ -57,29 +57,29 @@ def check_pixels(
 
 
 def look(rows: list[Row], decoder: Decoder, workers: int, show: bool) -> list[Found]:
-    """What each image is made of, where its header tells."""
+    """Return pixel type and channels of each image, if its header tells."""
     readers = [decoder.reader, *(reader for reader, _ in decoder.others.values())]
     if all(type(reader).pixels is Reader.pixels for reader in readers):
         return []
     found = in_processes(partial(pixels_of, decoder), rows, workers if len(rows) > FEW else 0, at_once=16)
-    bar = tqdm(found, "looking at headers", len(rows), unit=" images", disable=not show, delay=5, leave=False)
+    bar = tqdm(found, "checking headers", len(rows), unit=" images", disable=not show, delay=5, leave=False)
     return [one for one in bar if one is not None]
 
 
 def pixels_of(decoder: Decoder, row: Row) -> Found | None:
-    """The file of a row and what its image is made of; None where its reader, or a fault, does not tell."""
+    """Return a row's file with pixel type and channels of its image; None if unknown or the header is faulty."""
     try:
         pixels = decoder.pixels(row)
     except (ValueError, OSError):
-        return None  # whoever reads it says why
+        return None  # reading it later raises the error
     return None if pixels is None else (str(row.path), pixels)
 
 
 def refuse_mixed(found: Sequence[Found]) -> None:
-    """Raise where images differ in type or channels; floats of any size mean the same.
+    """Raise an error if images differ in type or channels; floats of any size are equal.
 
     Raises:
-        ValueError: names a file of each kind.
+        ValueError: if images differ; names a file of each kind.
     """
     kinds: dict[tuple[str, int], list[Found]] = {}
     for file, pixels in found:
@@ -91,12 +91,12 @@ def refuse_mixed(found: Sequence[Found]) -> None:
     types = len({kind for kind, _ in kinds}) > 1
     texts = [f"{group[0][0]} is {_text(group[0][1], types)} ({len(group)} images)" for group in groups]
     if any(kind.endswith("-bit") for kind, _ in kinds):
-        cure = "set reader.channels to gray or rgb, which bring few bits to 8"
+        cure = "set reader.channels to gray or rgb, which scale low bit depths to 8 bits"
     elif types:
-        cure = "bring all to one depth, python cli.py prepare --bits 8 (or 16), or take some out"
+        cure = "convert all to one bit depth, python cli.py prepare --bits 8 (or 16), or remove some"
     else:
-        cure = "set reader.channels (rgb, gray) or reader.bands, or take some out"
-    why = "the same number means another brightness in each" if types else "a network takes one number of channels"
+        cure = "set reader.channels (rgb, gray) or reader.bands, or remove some"
+    why = "equal values differ in brightness" if types else "a network has one number of channels"
     raise ValueError(f"{texts[0]}, {', '.join(texts[1:4])}{', …' if len(texts) > 4 else ''}: {why}; {cure}")
 
 
@@ -105,7 +105,7 @@ def _text(pixels: Pixels, types: bool) -> str:
 
 
 def warn_of_range(file: str, pixels: Pixels, input_range: float) -> None:
-    """Warn where a picture of this type is far brighter or darker than `model.input_range` means."""
+    """Warn if an image of this type is much brighter or darker than `model.input_range` expects."""
     full = FULL.get(pixels.type)
     if pixels.type.endswith("-bit"):
         full = 2 ** int(pixels.type.removesuffix("-bit")) - 1
@@ -115,7 +115,7 @@ def warn_of_range(file: str, pixels: Pixels, input_range: float) -> None:
         return
     cure = f"set model.input_range: {full}" + (" (4095 for 12 bits in 16)" if full == 65535 else "")
     if pixels.type.endswith("-bit"):
-        cure += ", or data.reader.channels: gray, which spreads them up to 255"
+        cure += ", or data.reader.channels: gray, which scales them up to 255"
     warnings.warn(
         f"{file} is {pixels.type}, whose white is {full}, but model.input_range is {input_range:g}: {cure}",
         stacklevel=2,

@@ -12,5 +12,5 @@ class SatelliteDataModule(SatelliteData, BaseDataModule):
 
     def _decode(self, *args: Any) -> Any:
         decoded = super()._decode(*args)
-        HANDLES.close()  # GDAL's handles must not cross the fork of the loader's workers
+        HANDLES.close()  # GDAL handles must not be shared with forked loader processes
         return decoded

@@ -1,4 +1,4 @@
-"""Where samples are read from: the files, or a cache of what they hold."""
+"""The source of samples: the files, or a cache of their decoded contents."""
 
 from pathlib import Path
 
@@ -21,21 +21,21 @@ def source_of(
     look: bool,
     by_windows: bool,
 ) -> Decoder | DecodedCache:
-    """The decoder itself, or a cache that holds what it reads of these rows.
+    """Return the decoder, or a cache with what it reads from these rows.
 
     Args:
         tables: rows of each split.
-        decoder: reads them.
-        cached: whether to decode them all now.
-        folder: of the cache; None keeps it in memory.
-        workers: processes that decode or look.
-        look: look at every file first, and raise one error for all that are faulty; a cache, which reads them anyway,
-            looks once one is. Every rank must be here.
-        by_windows: whether only parts of images will be read.
+        decoder: reader of the rows.
+        cached: whether to decode all rows now.
+        folder: folder of the cache; None keeps it in memory.
+        workers: number of processes that decode or check.
+        look: whether to check every file first and raise one error for all faulty files; with a cache, which reads
+            all files anyway, only if one is faulty. Must be called on every rank.
+        by_windows: whether images are read only by windows.
 
     Raises:
-        ValueError, OSError: names the faulty files.
-        MemoryError: less memory or disk is free than the cache needs.
+        ValueError, OSError: if files are faulty; names them.
+        MemoryError: if there is too little free memory or disk space for the cache.
     """
     rows = [row for table in tables for row in rows_of(table)] if look else []
     own = [row for row in rows if row.source == "train"]
@@ -49,7 +49,7 @@ def source_of(
         cache.build(pd.concat(tables, ignore_index=True), show=rank_and_world()[0] == 0)
     except (ValueError, OSError):
         if look:
-            _look(rows, decoder, by_windows, workers, 0, 1)  # alone, and it names the other faulty files too
+            _look(rows, decoder, by_windows, workers, 0, 1)  # on this rank alone, to report other faulty files too
         raise
     if look:
         check_classes(own, decoder)
@@ -57,7 +57,7 @@ def source_of(
 
 
 def _look(rows: list, decoder: Decoder, by_windows: bool, workers: int, rank: int, world: int) -> None:
-    """Raise where files are faulty; each rank takes its share and learns what the others have found."""
+    """Raise an error if files are faulty; each rank checks its share, and all ranks report all faults."""
     faults = find_faults(rows[rank::world], decoder, by_windows, workers, show=rank == 0)
     if world > 1:
         shares: list[list[str]] = [[] for _ in range(world)]

@@ -1,4 +1,4 @@
-"""Which training images are validated, by the folds file or the author's own split, and what tells equal ones."""
+"""Splits into training and validation images, by the folds file or the author's own split, and checks for leaks."""
 
 import warnings
 from collections.abc import Callable
@@ -13,69 +13,70 @@ from preprocessing.hashes import pixel_hash
 
 
 def with_given(table: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
-    """The training images of the author's own split and then those it validates; `given` tells them apart.
+    """Append the validation images of the author's own split to its training images; the column `given` marks them.
 
     Raises:
-        ValueError: an id on both sides.
+        ValueError: if both sides have the same id.
     """
     both = sorted(set(table["image_id"]) & set(given["image_id"]))
     if both:
         raise ValueError(
-            f"data.images and data.val_images share {len(both)} ids, {both[0]!r} first; give the "
-            "files ids of their own with {image_id} in the patterns"
+            f"data.images and data.val_images share {len(both)} ids (first: {both[0]!r}); make the ids unique with "
+            "{image_id} in the patterns"
         )
     return pd.concat([table.assign(given=False), given.assign(given=True)], ignore_index=True)
 
 
 def held_by_author(table: pd.DataFrame, images: str | None, leaks: Callable[[pd.DataFrame], list[str]]) -> pd.Series:
-    """Which rows the author's own split validates; what leaks between its sides is warned about.
+    """Return which rows the author's own split validates, with a warning for each leak between its sides.
 
     Args:
-        table: of `with_given`.
+        table: table from `with_given`.
         images: `data.val_images`.
-        leaks: names what leaks, a sentence each.
+        leaks: function that returns a sentence for each leak.
 
     Raises:
-        ValueError: there is no such split.
+        ValueError: if there is no such split.
     """
     if images is None:
-        raise ValueError("data.fold is given, but data.val_images does not say which images the author validates")
+        raise ValueError("data.fold is given, but data.val_images is not set; set it to the author's validation images")
     for leak in leaks(table):
-        warnings.warn(f"data.fold given: {leak}; the score will be too good", stacklevel=3)
+        warnings.warn(f"data.fold given: {leak}; the score will be optimistic", stacklevel=3)
     return table["given"]
 
 
 def held_by_folds(table: pd.DataFrame, path: str | None, fold: int, reader: Reader | None) -> pd.Series:
-    """Which rows are in a fold of the folds file, once that is checked against the table.
+    """Return which rows are in a fold of the folds file, after checking the file against the table.
 
     Args:
         table: all training images.
-        path: the file.
-        fold: the fold that is wanted of it.
-        reader: of these, to look for equal pixels in two folds where nobody has: a file of another origin, without
-            groups. None looks for none.
+        path: folds file.
+        fold: fold to select.
+        reader: reader of the images, to check for equal pixels in different folds if the file has no groups, such as
+            a file from elsewhere. None skips the check.
 
     Raises:
-        FileNotFoundError: says how to make it.
-        ValueError: other ids than the table's, equal pixels in two folds, or a fold that is not in it.
+        FileNotFoundError: if the file does not exist; says how to make it.
+        ValueError: if ids differ from those of the table, images in different folds have equal pixels, or the fold is
+            not in the file.
     """
     if path is None:
-        raise ValueError("data.folds is not set; name the folds file, or train on everything with data.fold: all")
+        raise ValueError("data.folds is not set; set it to a folds file, or train on all images with data.fold: all")
     folds = read_folds(path)
     known, present = set(folds["image_id"]), set(table["image_id"])
     if known != present:
         raise ValueError(
-            f"{path} and the images disagree: {len(present - known)} images are in no fold "
+            f"{path} and the images do not match: {len(present - known)} images are in no fold "
             f"{sorted(present - known)[:3]}, {len(known - present)} ids have no image "
             f"{sorted(known - present)[:3]}; "
-            "make the folds again: python cli.py folds --config … --overwrite true"
+            "make new folds: python cli.py folds --config … --overwrite true"
         )
     if not folds.attrs["grouped"] and reader is not None:
         _check_duplicates(folds, path, table, reader)
     numbers = sorted(set(folds["fold"]) - {TRAIN_ONLY})
     if fold not in numbers:
         raise ValueError(
-            f"data.fold is {fold}, {path} has folds {numbers}; take one of these, or make more: "
+            f"data.fold is {fold}, but {path} has folds {numbers}; choose one of these, or make more: "
             "python cli.py folds --config … --cv.k N --overwrite true"
         )
     return table["image_id"].map(folds.set_index("image_id")["fold"]) == fold
@@ -89,13 +90,13 @@ def _check_duplicates(folds: pd.DataFrame, path: str, table: pd.DataFrame, reade
         if fold[first] != fold[row.image_id]:
             raise ValueError(
                 f"{path}: images {first!r} (fold {fold[first]}) and {row.image_id!r} (fold "
-                f"{fold[row.image_id]}) have equal pixels, so validation would see what was trained on. Put them "
-                "into one fold, or say that you mean it with a `group` column"
+                f"{fold[row.image_id]}) have equal pixels, which leaks training images into validation; put "
+                "them into one fold, or add a `group` column to accept it"
             )
 
 
 def with_pixels(table: pd.DataFrame, reader: Reader) -> pd.DataFrame:
-    """The table with `size` (`HxW`) and `pixels` (their hash, by which duplicates are found) of every image."""
+    """Add columns for every image: `size` (`HxW`), and `pixels` (hash of its pixels, to find duplicates)."""
     images = (reader.read(row) for row in rows_of(table))
     facts = [(f"{image.shape[0]}x{image.shape[1]}", pixel_hash(image)) for image in images]
     table["size"], table["pixels"] = zip(*facts, strict=True)
@@ -103,7 +104,7 @@ def with_pixels(table: pd.DataFrame, reader: Reader) -> pd.DataFrame:
 
 
 def shared_pixels(table: pd.DataFrame, reader: Reader) -> list[str]:
-    """What the author's own split shares between its sides: a sentence where images have equal pixels, else none."""
+    """Return a sentence if images on both sides of the author's own split have equal pixels, else an empty list."""
     sides: dict[str, set[bool]] = {}
     for row in rows_of(table):
         sides.setdefault(pixel_hash(reader.read(row)), set()).add(row.given)

@@ -1,4 +1,4 @@
-"""The table: one row per image."""
+"""The table of images: one row per image."""
 
 import re
 import warnings
@@ -17,34 +17,34 @@ PARTS = re.compile(r"(\{[a-z_]+\}|\*\*/|\*|\?)")
 
 
 def find_images(root: Path | str, pattern: str, source: str = "train") -> pd.DataFrame:
-    """Table of the files that match a glob pattern under the root.
+    """Return a table of the files that match a glob under the root.
 
-    The id is the file's name without its ending, or what stands for `{image_id}` where the pattern has it
+    The id is the file name without its ending, or the part matched by `{image_id}` in the pattern
     (`img/tile_{image_id}.tif`).
 
     Args:
         root: folder of the competition's files.
-        pattern: such as `stage1_train/*/images/*.png`.
-        source: where the rows come from; only `train` may enter validation.
+        pattern: glob, such as `stage1_train/*/images/*.png`.
+        source: value of the column `source`; only `train` may be validated.
 
     Returns:
-        `image_id, path, weight, source, folder` (its name), sorted by id.
+        Table with `image_id, path, weight, source, folder` (its name), sorted by id.
 
     Raises:
-        FileNotFoundError: nothing matches.
-        ValueError: two files with one id, or a pattern that leads out of the root.
+        FileNotFoundError: if nothing matches.
+        ValueError: if two files have the same id, or the pattern leads out of the root.
     """
     confined(root, pattern)
     files = sorted(path for path in Path(root).glob(pattern.replace(ID, "*")) if path.is_file())
     matches = (as_expression(pattern).fullmatch(path.relative_to(root).as_posix()) for path in files)
-    # A second {image_id} must repeat the first, which a glob cannot say.
+    # A second {image_id} must repeat the first, which a glob cannot express.
     found = [
         (match.group("id") if ID in pattern else path.stem, str(path))
         for path, match in zip(files, matches, strict=True)
         if match or ID not in pattern
     ]
     if not found:
-        what = "is not there" if not Path(root).is_dir() else f"has no file that matches {pattern!r}"
+        what = "does not exist" if not Path(root).is_dir() else f"has no file that matches {pattern!r}"
         raise FileNotFoundError(f"no images: {Path(root)} {what}; check data.root and data.images")
     return _as_table(found, source)
 
@@ -61,27 +61,27 @@ def _as_table(found: list[tuple[str, str]], source: str) -> pd.DataFrame:
 
 
 def pattern_in(folder: Path | str, pattern: str) -> str:
-    """The last part of a pattern where files of a folder match it, else `*`."""
+    """Return the last part of a pattern if files of the folder match it, else `*`."""
     name = Path(pattern).name
     return name if any(Path(folder).glob(re.sub(r"\{\w+\}", "*", name))) else "*"
 
 
 def find_channels(root: Path | str, pattern: str, key: str, names: list[str], source: str = "train") -> pd.DataFrame:
-    """Table of images that lie in one file per channel.
+    """Return a table of images with one file per channel.
 
     Args:
         root: folder of the competition's files.
-        pattern: glob with `key` where the channel's name stands: `train/*_{channel}.png`.
+        pattern: glob with `key` in place of the channel name: `train/*_{channel}.png`.
         key: `{channel}` or `{band}`.
-        names: what may stand there; every image must have all of them.
-        source: where the rows come from.
+        names: channel names; every image must have all of them.
+        source: value of the column `source`.
 
     Returns:
-        `image_id, path, weight, source`; the path keeps the key. The id is what stands for `{image_id}`, else the
-        file's name without its ending and the channel.
+        Table with `image_id, path, weight, source`; the path keeps the key. The id is the part matched by `{image_id}`,
+        else the file name without its ending and the channel.
 
     Raises:
-        FileNotFoundError: nothing matches, or images lack a channel; names the first.
+        FileNotFoundError: if nothing matches, or images lack a channel; names the first.
     """
     confined(root, pattern)
     found: dict[tuple[str, str], set[str]] = {}
@@ -106,12 +106,12 @@ def find_channels(root: Path | str, pattern: str, key: str, names: list[str], so
     if lacking:
         image_id, path, missing = lacking[0]
         files = ", ".join(path.replace(key, name) for name in missing)
-        raise FileNotFoundError(f"{len(lacking)} images lack a channel; the first is {image_id!r}: missing {files}")
+        raise FileNotFoundError(f"{len(lacking)} images lack a channel (first: {image_id!r}): missing {files}")
     return _as_table(list(found), source)
 
 
 def as_expression(pattern: str, key: str | None = None, name: str = "") -> re.Pattern:
-    """A glob as a regular expression with a group for each of its `PARTS`."""
+    """Return a glob as a regular expression with a group for each of its `PARTS`."""
     tokens = {ID: "[^/]+?", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"} | ({key: re.escape(name)} if key else {})
     text = "".join(f"({tokens.get(part, re.escape(part))})" for part in PARTS.split(pattern))
     first, repeat = f"({tokens[ID]})", "((?P=id))"
@@ -120,23 +120,23 @@ def as_expression(pattern: str, key: str | None = None, name: str = "") -> re.Pa
 
 
 def join_columns(table: pd.DataFrame, path: Path | str, id_column: str, root: Path | str = ".") -> pd.DataFrame:
-    """The table with the columns of a CSV that say something about an image: patient, site, age, class.
+    """Return the table with the columns of a CSV that are constant within each image: patient, site, age, class.
 
-    A CSV with several rows per image (one per object) gives the columns that agree within each image. Columns that
-    the table has already stay as they are.
+    A CSV with several rows per image (one per object) adds only columns whose values agree within each image. Existing
+    columns of the table are kept.
 
     Args:
-        table: `image_id, …`.
-        path: the CSV.
-        id_column: its column of image ids, or of the images' paths.
-        root: folder of the competition's files, below which paths are compared.
+        table: table with `image_id`.
+        path: CSV file.
+        id_column: column of the image ids, or of the paths of the images.
+        root: folder of the competition's files, to which paths are relative.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: no such column, or images without a row.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if the column is missing, or images have no row.
 
     Warns:
-        UserWarning: names of no image, and columns that do not agree.
+        UserWarning: if names match no image, or columns are not constant within an image.
     """
     facts = read_csv(path)
     if id_column not in facts:
@@ -150,35 +150,37 @@ def join_columns(table: pd.DataFrame, path: Path | str, id_column: str, root: Pa
         image_id = counts[other[0]].idxmax()
         values = facts[other[0]][facts["image_id"] == image_id].unique()[:2].tolist()
         warnings.warn(
-            f"{path}: {', '.join(other)} left out, for the rows of an image contradict each other: {other[0]} of "
-            f"{image_id!r} is {' and '.join(map(repr, values))}",
+            f"{path}: columns {', '.join(other)} are ignored, as rows of one image differ: {other[0]} of {image_id!r} "
+            f"is {' and '.join(map(repr, values))}",
             stacklevel=3,
         )
     return table.merge(facts.drop_duplicates("image_id")[["image_id", *agreeing]], on="image_id", how="left")
 
 
 def numbers(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
-    """Columns of the table as `(N, F)` float32, for side inputs of a network.
+    """Return columns of the table as `(N, F)` float32, for side inputs of a network.
 
     Raises:
-        ValueError: a column that is not there, or a value that is no number; names the image.
+        ValueError: if a column is missing, or a value is not a number; names the image.
     """
     if not columns:
         return np.zeros((len(table), 0), np.float32)
     lacking = [column for column in columns if column not in table]
     if lacking:
-        raise ValueError(f"data.features names {lacking}, the table has {list(table.columns)}; set data.metadata")
+        raise ValueError(
+            f"data.features: {lacking} are not in the table's columns {list(table.columns)}; set data.metadata"
+        )
     values = table[columns].apply(pd.to_numeric, errors="coerce")
     wrong = values.isna().to_numpy().nonzero()
     if len(wrong[0]):
         row, column = table.iloc[wrong[0][0]], columns[wrong[1][0]]
         raise ValueError(
-            f"data.features: {column!r} of image {row['image_id']!r} is {row[column]!r}, no "
+            f"data.features: {column!r} of image {row['image_id']!r} is {row[column]!r}, expected a "
             f"number{comma_hint(str(row[column]))}"
         )
     return values.to_numpy(np.float32)
 
 
 def rows_of(table: pd.DataFrame) -> list[Row]:
-    """The rows as objects with the columns as attributes."""
+    """Return the rows as objects with the columns as attributes."""
     return [row_with({str(name): value for name, value in record.items()}) for record in table.to_dict("records")]

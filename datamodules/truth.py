@@ -1,4 +1,4 @@
-"""What is known about images: the targets of the competition's own rows and of external ones."""
+"""Targets of the competition's images and of external images."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -17,17 +17,17 @@ from preprocessing.base import Preprocess
 
 
 class Truth:
-    """Targets with the readers of their images; makes the decoders that read both.
+    """Targets and image readers of all data sets; builds the decoders that read them.
 
     Args:
         root: folder of the competition's files.
-        reader: reads its images.
-        targets: its sources of truth.
-        preprocessing: what every image goes through after it is read.
-        external: data sets from elsewhere; those without a reader or targets have these.
+        reader: reader of its images.
+        targets: its targets.
+        preprocessing: steps applied to every image after reading.
+        external: external data sets; those without a reader or targets use the ones above.
 
     Raises:
-        ValueError: a step of preprocessing that changes an image's shape, or two data sets of one name.
+        ValueError: if a preprocessing step changes the shape of images, or two data sets have the same name.
     """
 
     def __init__(
@@ -43,8 +43,9 @@ class Truth:
         moving = [type(step).__name__ for step in preprocessing if step.changes_shape]
         if moving:
             raise ValueError(
-                f"data.preprocessing: {moving[0]} changes the shape of images, but predictions have that of the file; "
-                "run it once with `python cli.py prepare`, or set model.inference.size and resize in data.augmentation"
+                f"data.preprocessing: {moving[0]} changes the shape of images, but predictions need the shape of the "
+                "file; run it once with `python cli.py prepare`, or set model.inference.size and resize in "
+                "data.augmentation"
             )
         sources = [data.source for data in external]
         twice = [source for source in sources if sources.count(source) > 1]
@@ -54,10 +55,10 @@ class Truth:
         self._external_tables: list[pd.DataFrame] | None = None
 
     def prepare(self, table: Callable[[], pd.DataFrame]) -> None:
-        """Let the targets read their tables and report what is missing, once.
+        """Let the targets read their tables and report missing files; only the first call has an effect.
 
         Args:
-            table: makes that of all training images; not called again once they are prepared.
+            table: function that returns the table of all training images.
         """
         if not self._prepared:
             images = table()
@@ -66,40 +67,40 @@ class Truth:
             self._prepared = True
 
     def decoder(self, targets: list[Target], external: bool = False) -> Decoder:
-        """Reads rows with these targets; with `external` those of external data too, with their own."""
+        """Return a decoder of rows with these targets; with `external`, also of external rows with their own."""
         return Decoder(self.reader, targets, self.preprocessing, self.others() if external else None)
 
     def readers(self) -> Decoder:
-        """Reads images alone, those of external data with their own readers."""
+        """Return a decoder of images without targets, with the own readers of external data."""
         others = {data.source: (data.reader or self.reader, []) for data in self.external}
         return Decoder(self.reader, [], self.preprocessing, others)
 
     def of(self, row: Row) -> Arrays:
-        """Target arrays of a row at the image's size, as validation sees them."""
+        """Return the target arrays of a row at the image's size, as in validation."""
         _, arrays = self.decoder(self.targets).read(row)
         return derive(for_evaluation(self.targets), arrays)
 
     def has_foreground(self, rows: list[Row], key: str) -> list[bool]:
-        """Which training rows have a mask with something in it.
+        """Return which training rows have a non-empty mask.
 
         Args:
-            rows: the competition's own and external ones.
-            key: of the config that wants to know.
+            rows: rows of the competition and of external data.
+            key: config key of the setting that needs it, for messages.
 
         Raises:
-            ValueError: none has, or there are no masks.
+            ValueError: if all masks are empty, or there are no masks.
         """
         decoder = self.decoder(self.targets, external=True)
         found = [foreground_area(decoder.truth(row), key) > 0 for row in rows]
         if not any(found):
-            raise ValueError(f"{key}: none of {len(rows)} training images has anything in its mask")
+            raise ValueError(f"{key}: the masks of all {len(rows)} training images are empty")
         return found
 
     def labels(self, name: str) -> dict[str, Labels | LongLabels]:
-        """The image-level target of a name in each set, by the source of external rows, `""` for all others.
+        """Return the image-level target with a name in each data set, by the source of external rows, `""` for others.
 
         Raises:
-            ValueError: a set without a target of this name.
+            ValueError: if a data set has no target with this name.
         """
         others = self.others() if self.external else {}
         targets_of = {"": self.targets} | {source: targets for source, (_, targets) in others.items()}
@@ -111,18 +112,18 @@ class Truth:
         if lacking is not None:
             where = f"the external set {lacking!r}" if lacking else "data.targets"
             raise ValueError(
-                f"{where} has no target {name!r} of datamodules.targets.Labels or LongLabels: the classes of an image"
+                f"{where} has no target {name!r} of datamodules.targets.Labels or LongLabels, which gives image classes"
             )
         return own
 
     def external_tables(self) -> list[pd.DataFrame]:
-        """The rows of each external data set, found once."""
+        """Return the tables of the external data sets; found once."""
         if self._external_tables is None:
             self._external_tables = [data.table() for data in self.external]
         return self._external_tables
 
     def others(self) -> dict[str, tuple[Reader, list[Target]]]:
-        """Reader and prepared targets of each external data set."""
+        """Return the reader and prepared targets of each external data set."""
         others = {}
         for data, table in zip(self.external, self.external_tables(), strict=True):
             targets = copy.deepcopy(self.targets if data.targets is None else data.targets)
@@ -137,20 +138,20 @@ class Truth:
 
 
 def prepare_test_targets(targets: list[Target], table: Callable[[], pd.DataFrame], root: str) -> None:
-    """Let the targets of the test images read their tables and report what is missing.
+    """Let the targets of the test images read their tables and report missing files.
 
     Args:
         targets: `data.test_targets`.
-        table: makes that of the test images.
+        table: function that returns the table of the test images.
         root: folder of the competition's files.
 
     Raises:
-        ValueError: there are no targets.
+        ValueError: if there are no targets.
     """
     if not targets:
         raise ValueError(
-            "the truth of the test images is not known: data.test_targets is not set. `validate` scores the "
-            "validation fold"
+            "the targets of the test images are unknown: data.test_targets is not set; `validate` scores the "
+            "validation fold instead"
         )
     images = table()
     for target in targets:
@@ -158,13 +159,13 @@ def prepare_test_targets(targets: list[Target], table: Callable[[], pd.DataFrame
 
 
 def for_evaluation(targets: list[Target]) -> list[Target]:
-    """The targets that validation and the score look at."""
+    """Return the targets used in validation and scoring."""
     return [target for target in targets if not target.training_only]
 
 
 def foreground_area(arrays: Arrays, wanted_by: str = "cv.stratify: area") -> int:
-    """Pixels of the first spatial target that hold something and count; of boxes, whether there are any."""
+    """Return the number of valid foreground pixels of the first spatial target; nonzero if boxes have any."""
     spatial = next((name for name, array in arrays.items() if array.ndim >= 2 and name != "valid"), None)
     if spatial is None:
-        raise ValueError(f"{wanted_by} looks at masks, but the config has no target with pixels")
+        raise ValueError(f"{wanted_by} needs a target with pixels, but the config has none")
     return int(np.count_nonzero(foreground(arrays, spatial)))

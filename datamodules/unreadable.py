@@ -1,4 +1,4 @@
-"""Black pictures in the place of files that cannot be read."""
+"""Black images as a fallback for files that cannot be read."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from datamodules.windows import with_window
 
 
 class Sound(NamedTuple):
-    """What a picture that can be read looks like."""
+    """Size, channels and type of a readable image."""
 
     size: tuple[int, ...]
     channels: int
@@ -19,13 +19,13 @@ class Sound(NamedTuple):
 
 
 class UnreadableFallback:
-    """Reads a row as its decoder does, and gives a black picture where that fails.
+    """Reads rows like its decoder, and returns a black image if that fails.
 
-    The picture is as large as the file's header says; where that cannot be read either, as the first picture that can.
-    Its channels and type are those of that picture.
+    The black image has the size in the file's header or, if the header is unreadable, that of the first readable
+    image. Channels and type are those of the first readable image.
 
     Args:
-        decoder: reads what can be read; without targets.
+        decoder: decoder without targets.
         rows: all rows of the split.
     """
 
@@ -34,10 +34,10 @@ class UnreadableFallback:
         self._sound: Sound | None = None
 
     def read(self, row: Row) -> tuple[np.ndarray, Arrays, str]:
-        """The image `(H, W, C)`, what else the decoder gives, and what is wrong with the file: empty for nothing.
+        """Return the image `(H, W, C)`, other arrays of the decoder, and the error message, empty if there is none.
 
         Raises:
-            ImageReadError: no file of the split can be read; that of this row.
+            ImageReadError: if no file of the split can be read; the error of this row.
         """
         try:
             return *self.decoder.read(row), ""
@@ -45,15 +45,15 @@ class UnreadableFallback:
             return self.black(self.size(row), error), {}, str(error)
 
     def black(self, size: tuple[int, ...], error: Exception | None = None) -> np.ndarray:
-        """A picture `(*size, C)` of zeros; raises `error` where no file of the split can be read."""
+        """Return a black image `(*size, C)`; raises `error` if no file of the split can be read."""
         sound = self._first(error)
         return np.zeros((*size, sound.channels), sound.dtype)
 
     def size(self, row: Row) -> tuple[int, ...]:
-        """The size of the picture that `read` gives.
+        """Return the size of the image that `read` returns.
 
         Raises:
-            ImageReadError, OSError: no file of the split can be read; that of this row.
+            ImageReadError, OSError: if no file of the split can be read; the error of this row.
         """
         try:
             return self.decoder.size(row)
@@ -61,7 +61,7 @@ class UnreadableFallback:
             return self._first(error).size
 
     def _first(self, error: Exception | None) -> Sound:
-        """The first image of the split that can be read."""
+        """Return the properties of the first readable image of the split."""
         if self._sound is None:
             for row in self.rows:
                 try:

@@ -1,4 +1,4 @@
-"""Volumes as patches and whole, for training and prediction."""
+"""Volumes, as patches for training and whole for prediction."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -20,21 +20,21 @@ AXES = {"slice": 0, "row": 1, "column": 2}
 class VolumeDataModule(VolumeData, BaseDataModule):
     """The volumes of `VolumeData` for training and prediction.
 
-    Train on patches with `windows: VolumePatches`; a network with 3-D convolutions is predicted in 3-D tiles by
-    `model.inference`. Its arguments are those of `BaseDataModule`; `augmentation` must be empty: albumentations knows
-    pictures only.
+    Train on patches with `windows: VolumePatches`; `model.inference` predicts networks with 3-D convolutions in 3-D
+    tiles. Arguments are those of `BaseDataModule`; `augmentation` must be empty, as albumentations supports only 2-D
+    images.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.augmentation:
             raise ValueError(
-                "data.augmentation is for pictures, albumentations does not know volumes; leave it empty and set "
-                "data.windows to datamodules.volumes.VolumePatches (its `flips` mirrors patches)"
+                "data.augmentation is set, but albumentations does not support volumes; remove it and set data.windows "
+                "to datamodules.volumes.VolumePatches (its `flips` mirrors patches)"
             )
         if isinstance(self.windows, RandomWindows | GridWindows):
             raise ValueError(
-                f"data.windows is {type(self.windows).__name__}, which cuts pictures; for volumes take "
+                f"data.windows is {type(self.windows).__name__}, which crops 2-D images; volumes need "
                 "datamodules.volumes.VolumePatches"
             )
 
@@ -42,20 +42,20 @@ class VolumeDataModule(VolumeData, BaseDataModule):
 class VolumePatches(Windows):
     """One patch per volume and draw, a share of them with foreground; `data.samples_per_image` draws more.
 
-    A volume that is smaller than the patch is padded around to its size: the image with the patch's smallest value
-    (air), masks with 0, and `valid` is False there, so that no loss counts it.
+    Volumes smaller than the patch are padded on all sides: the image with the patch's minimum (air), masks with 0, and
+    `valid` with False, so that the loss ignores the padding.
 
     Args:
-        size: of the patch along (slice, row, column), in voxels as the reader gives them.
-        positive: share of patches in 0..1 that contain foreground, where a volume has any; the others contain none,
-            where that is possible. None leaves everything to chance. nnU-Net has a third with foreground.
+        size: size of the patch along (slice, row, column), in voxels after reading.
+        positive: share of patches in 0..1 that contain foreground, for volumes that have any; the others contain none
+            if possible (default: left to chance). nnU-Net uses a third.
         target: name of the target array whose values above 0 are foreground.
-        ignore: class number that is no foreground either; what does not count never is.
-        flips: axes along which every other patch is mirrored, each on its own: `[slice, row, column]`. Left and right
-            organs then look alike, so none unless given.
+        ignore: class number not counted as foreground; void voxels never are.
+        flips: axes along which patches are mirrored, each with probability 0.5: `[slice, row, column]` (default:
+            none, as mirroring confuses left and right organs).
     """
 
-    CELL = 4  # side of the cubes in which foreground is remembered; patches of few slices must hold one
+    CELL = 4  # side of the cubes in which foreground is stored; patches of few slices must contain one
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class VolumePatches(Windows):
             raise ValueError(f"VolumePatches: positive is {positive}, expected a share in 0..1")
         unknown = sorted(set(flips or []) - set(AXES))
         if unknown:
-            raise ValueError(f"VolumePatches: flips names {unknown}, expected some of {list(AXES)}")
+            raise ValueError(f"VolumePatches: flips has {unknown}, expected some of {list(AXES)}")
         self.size, self.positive, self.target, self.ignore, self.flips = size, positive, target, ignore, flips or []
         self.rows: list[Row] = []
         self.filled: list[np.ndarray] = []  # (n, 3) cubes with foreground, per row
@@ -88,7 +88,7 @@ class VolumePatches(Windows):
         arrays = read(with_window(row, (0, 0, 0, *sides)))
         if self.target not in arrays:
             raise ValueError(
-                f"VolumePatches: no target {self.target!r} is read from files, only {sorted(arrays)}; set "
+                f"VolumePatches: target {self.target!r} is not read from files, only {sorted(arrays)} are; set "
                 "data.windows.target"
             )
         mask = foreground(arrays, self.target)
@@ -98,16 +98,16 @@ class VolumePatches(Windows):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def row(self, number: int, random: np.random.Generator) -> tuple[int, Row]:
+    def row(self, number: int, rng: np.random.Generator) -> tuple[int, Row]:
         sides = self.sizes[number]
         if self.positive is None:
-            window = random_patches(sides, self.size, 1, random)[0]
+            window = random_patches(sides, self.size, 1, rng)[0]
         else:
-            window = balanced_patches(sides, self.size, 1, self.filled[number], random, self.positive, self.CELL)[0]
+            window = balanced_patches(sides, self.size, 1, self.filled[number], rng, self.positive, self.CELL)[0]
         return number, with_window(self.rows[number], window)
 
     def finish(
-        self, image: np.ndarray, arrays: dict[str, np.ndarray], random: np.random.Generator
+        self, image: np.ndarray, arrays: dict[str, np.ndarray], rng: np.random.Generator
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Pad a patch `(d, h, w, C)` and its arrays `(..., d, h, w)` to `size`, then mirror them."""
         sides = image.shape[:3]
@@ -123,7 +123,7 @@ class VolumePatches(Windows):
                 axis=-1,
             )
             spatial = {name: np.pad(array, [(0, 0)] * (array.ndim - 3) + around) for name, array in spatial.items()}
-        mirrored = [AXES[name] for name in self.flips if random.random() < 0.5]
+        mirrored = [AXES[name] for name in self.flips if rng.random() < 0.5]
         if mirrored:
             image = np.flip(image, mirrored)
             spatial = {

@@ -1,4 +1,4 @@
-"""Windows of images that are too large to be read, or trained on, whole."""
+"""Windows of images that are too large to be read or trained on whole."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -12,50 +12,50 @@ from preprocessing.patches import Window, balanced_patches, coarse_places, grid_
 
 
 class Windows(ABC):
-    """Says which windows of the training images an epoch sees; files are never cut.
+    """Base class of the windows of an epoch; files are not changed.
 
-    The windows of one epoch are numbered; a number and a random generator give a table row with a `window`. Readers and
-    targets that know windows (GeoTIFF, rasters, polygons) read that part alone.
+    The windows of an epoch are numbered; a number and a random generator determine a table row with a `window`.
+    Readers and targets with support for windows (GeoTIFF, rasters, polygons) read only that part.
     """
 
     @abstractmethod
     def prepare(self, rows: list[Row], size: Callable[[Row], tuple], read: Callable[[Row], dict]) -> None:
-        """Called once before training.
+        """Prepare the windows; called once before training.
 
         Args:
-            rows: the training rows.
-            size: the size of a row's image, from its header.
-            read: the target arrays of a row, or of the window that the row has.
+            rows: training rows.
+            size: function that returns the size of a row's image, from its header.
+            read: function that returns the target arrays of a row, or of its window.
         """
 
     @abstractmethod
     def __len__(self) -> int:
-        """Number of windows, before `data.samples_per_image`."""
+        """Return the number of windows, before `data.samples_per_image`."""
 
     @abstractmethod
-    def row(self, number: int, random: np.random.Generator) -> tuple[int, Row]:
-        """Index of the training row, and the row with a `window`."""
+    def row(self, number: int, rng: np.random.Generator) -> tuple[int, Row]:
+        """Return the index of the training row, and the row with a `window`."""
 
     def finish(
-        self, image: np.ndarray, arrays: dict[str, np.ndarray], random: np.random.Generator
+        self, image: np.ndarray, arrays: dict[str, np.ndarray], rng: np.random.Generator
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """What is done to a window `(..., C)` and its arrays once they are read, before augmentation; nothing here."""
+        """Modify a window `(..., C)` and its arrays after reading, before augmentation; unchanged by default."""
         return image, arrays
 
 
 class RandomWindows(Windows):
-    """One window per image and draw, anywhere; a share of them with foreground.
+    """One window per image and draw, at a random position; a share of them with foreground.
 
     Args:
-        size: side of the window in pixels. An image that is smaller gives all it has along that axis.
-        positive: share of windows in 0..1 that contain foreground, where an image has any; the others contain none.
-            None leaves everything to chance.
+        size: side of the window in pixels. Smaller images are used whole along that axis.
+        positive: share of windows in 0..1 that contain foreground, for images that have any; the others contain none
+            (default: left to chance).
         target: name of the target array whose values above 0 are foreground: `mask`, `instances`, `body`.
-        ignore: class number that is no foreground either; what does not count never is.
-        by_area: draw from an image in proportion to its area, at least once; False gives each image one window.
+        ignore: class number not counted as foreground; void pixels never are.
+        by_area: whether the number of draws of an image is proportional to its area, at least 1; otherwise 1.
     """
 
-    CELL = 32  # side of the squares in which foreground is remembered: a thousandth of the pixels
+    CELL = 32  # side of the squares in which foreground is stored: a thousandth of the pixels
 
     def __init__(
         self,
@@ -82,13 +82,13 @@ class RandomWindows(Windows):
         self.filled = [self._foreground(row, sides, read) for row, sides in pairs] if self.positive is not None else []
 
     def _foreground(self, row: Row, sides: tuple[int, int], read: Callable[[Any], dict]) -> np.ndarray:
-        """Squares that hold foreground, found strip by strip so that no scene is ever in memory whole."""
+        """Return the squares with foreground, searched in strips, so that large images are never in memory whole."""
         (height, width), found, strip = sides, [], 16 * self.CELL
         for top in range(0, height, strip):
             arrays = read(with_window(row, (top, 0, min(strip, height - top), width)))
             if self.target not in arrays:
                 raise ValueError(
-                    f"RandomWindows: no target {self.target!r} is read from files, only {sorted(arrays)}; set "
+                    f"RandomWindows: target {self.target!r} is not read from files, only {sorted(arrays)} are; set "
                     "data.windows.target"
                 )
             mask = foreground(arrays, self.target)
@@ -100,28 +100,28 @@ class RandomWindows(Windows):
     def __len__(self) -> int:
         return len(self.places)
 
-    def row(self, number: int, random: np.random.Generator) -> tuple[int, Row]:
+    def row(self, number: int, rng: np.random.Generator) -> tuple[int, Row]:
         index = self.places[number]
         if self.positive is None:
-            window = random_patches(self.sizes[index], self.size, 1, random)[0]
+            window = random_patches(self.sizes[index], self.size, 1, rng)[0]
         else:
             places = self.filled[index]
-            window = balanced_patches(self.sizes[index], self.size, 1, places, random, self.positive, self.CELL)[0]
+            window = balanced_patches(self.sizes[index], self.size, 1, places, rng, self.positive, self.CELL)[0]
         return index, with_window(self.rows[index], window)
 
 
 class GridWindows(Windows):
-    """Every window of a regular grid, each once an epoch: tiles that overlap, the last ones moved inside the image.
+    """Every window of a regular grid, each used once per epoch; windows at the end are shifted inside the image.
 
     Args:
         size: side of the window in pixels.
-        overlap: share of a window in [0, 1) that it has in common with the next.
+        overlap: overlap of neighbouring windows, as a share of the window in [0, 1).
     """
 
     def __init__(self, size: int, overlap: float = 0.0) -> None:
         if size < 1 or not 0 <= overlap < 1:
             raise ValueError(
-                f"GridWindows: size {size} and overlap {overlap}, expected 1 or more and a share in [0, 1)"
+                f"GridWindows: size is {size} and overlap {overlap}, expected 1 or more and a share in [0, 1)"
             )
         self.size, self.overlap = size, overlap
 
@@ -133,23 +133,23 @@ class GridWindows(Windows):
     def __len__(self) -> int:
         return len(self.windows)
 
-    def row(self, number: int, random: np.random.Generator) -> tuple[int, Row]:
+    def row(self, number: int, rng: np.random.Generator) -> tuple[int, Row]:
         index, window = self.windows[number]
         return index, with_window(self.rows[index], window)
 
 
 def with_window(row: Row, window: Window) -> Row:
-    """A copy of a table row narrowed to a window of its image."""
+    """Return a copy of a table row with a window of its image."""
     return row_with(vars(row) | {"window": tuple(int(number) for number in window)})
 
 
 def whole(row: Row) -> Row:
-    """The row without its window."""
+    """Return the row without its window."""
     return row_with({name: value for name, value in vars(row).items() if name != "window"})
 
 
 def crop(array: np.ndarray, window: Window, channels: bool = False) -> np.ndarray:
-    """The window of an array whose last axes are spatial (before the channel axis when `channels`)."""
+    """Crop an array whose last axes are spatial (followed by a channel axis if `channels`) to a window."""
     axes = len(window) // 2
     cut = tuple(slice(first, first + length) for first, length in zip(window[:axes], window[axes:], strict=True))
     return array[(..., *cut, slice(None))] if channels else array[(..., *cut)]

@@ -1,4 +1,4 @@
-"""Sets of images as plain classes: files, tables, folds, truth and sizes, without torch or Lightning."""
+"""Data sets of images as plain classes: files, tables, folds, targets and sizes, without torch or Lightning."""
 
 from datamodules.plain.base import BaseData
 from datamodules.plain.dicom import DicomData

@@ -1,4 +1,4 @@
-"""A set of images with targets, in folds: its files, tables and truth, without torch or Lightning."""
+"""The base class of data sets: images with targets, in folds, without torch or Lightning."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -27,53 +27,52 @@ from preprocessing.sources import Inputs
 
 
 class BaseData:
-    """Images with targets, in folds. A subclass says how files become rows: `find()`.
+    """Images with targets, in folds. Subclasses define in `find()` how files become rows.
 
-    Everything that works on files alone takes it: folds, scores, search, submissions. Training and prediction take the
-    LightningDataModule on top of it, `BaseDataModule`.
+    It serves all verbs that work on files alone: folds, scores, search, submissions. Training and prediction use the
+    LightningDataModule built on it, `BaseDataModule`.
 
     Args:
         root: folder of the competition's files.
-        images: glob under `root` of the training images: `stage1_train/*/images/*.png`.
-        test_images: glob under `root` of the images to submit.
-        val_images: glob under `root` of the validation images of the author's own split, for `fold: given`. They are
-            training images for every other fold.
-        targets: sources of truth and what is derived from them, in order.
-        test_targets: the same for the test images, where their truth is known (a finished competition, a held-back
-            set); `test` scores them.
-        reader: how images are read; the reader of this type of data unless given (of pictures: as RGB).
-        preprocessing: steps that every image goes through after it is read, in training and prediction alike (once,
-            where there is a cache): `preprocessing.Clahe`, `preprocessing.RemoveHaze`. Steps that change an image's
-            shape belong to `prepare`, or to `model.inference.size`.
-        train_ids: CSV under `root` whose `id_column` lists the training images, where one folder holds them beside
-            others (DSTL); the rest of what `images` matches is left out.
-        test_ids: the same for the test images: often the sample submission.
-        id_pattern: regular expression with named groups that takes columns from the image id:
-            `(?P<car>[^_]+)_[0-9]+` gives `car`, to group folds by.
-        metadata: CSV (or several) under `root` with more about the training images; the columns serve `cv.group`,
-            `cv.stratify` and `features`.
-        test_metadata: the same for the test images; needed for `features` alone.
+        images: glob of the training images under `root`: `stage1_train/*/images/*.png`.
+        test_images: glob of the test images under `root`.
+        val_images: glob under `root` of the validation images of the author's own split, for `fold: given`. For every
+            other fold they are training images.
+        targets: targets, read from files or derived from other targets, in order.
+        test_targets: targets of the test images, if they are known (a finished competition, a held-out set); scored by
+            `test`.
+        reader: reader of the image files (default: that of the data type; RGB for plain images).
+        preprocessing: steps applied to every image after reading, in training and prediction (once, if there is a
+            cache): `preprocessing.Clahe`, `preprocessing.RemoveHaze`. Steps that change an image's shape belong in
+            `prepare` or `model.inference.size`.
+        train_ids: CSV under `root` whose `id_column` lists the training images, if a folder contains other images too
+            (DSTL); other matches of `images` are dropped.
+        test_ids: CSV that lists the test images, often the sample submission.
+        id_pattern: regular expression with named groups that extracts columns from the image id:
+            `(?P<car>[^_]+)_[0-9]+` gives the column `car`, to group folds by.
+        metadata: CSV (or several) under `root` with metadata of the training images, for `cv.group`, `cv.stratify` and
+            `features`.
+        test_metadata: CSV (or several) with metadata of the test images; needed only for `features`.
         id_column: column of the image id in these CSVs.
-        features: numeric columns that enter each sample as `features` `(F,)`, for a network with
+        features: numeric columns added to each sample as `features` `(F,)`, for a network with
             `model.inputs: [image, features]`.
-        external: data sets from elsewhere, trained on in every fold and never validated (`datamodules.external`); those
-            without targets of their own use these, on their own root and columns.
-        positives_only: train only on images whose mask is not empty; validation keeps all. SIIM's 8th place trained so
-            with soft Dice, and took whether there is anything from another network.
-        weights: CSV under `root` (or a path) with `image_id` and `weight`: the factor of each training image in the
-            loss, as `adversarial` writes it. Images that it does not list weigh what they did.
-        folds: folds file; `folds/<config name>.csv` unless given.
-        fold: the fold that is validated, `all` to train on everything without validation, or `given` to validate the
-            author's own split (`val_images`); what leaks between its sides is said.
-        max_images: take only that many images of each split, for a quick look.
-        predict_split: what `predict` predicts: `val`, `test`, or folders of images. `test` is left out where the config
-            names no test images.
-        sample_submission: the competition's sample file under `root`.
-        unreadable: what becomes of a test image whose file cannot be read: `refuse` stops; `empty` goes on with a
-            warning that names the file, and predicts nothing: maps are 0 everywhere, there are no boxes, and labels are
-            what the network says of a black picture. For a hidden test set, where one damaged file would cost the
-            submission. Training images are never passed over.
-        generator: makes the files when `root` does not exist.
+        external: external data sets (`datamodules.external`), used for training in every fold and never for
+            validation; those without targets use `targets`, with their own root and columns.
+        positives_only: whether to train only on images with a non-empty mask; validation uses all images. SIIM's 8th
+            place did this with soft Dice, and classified empty images with another network.
+        weights: CSV under `root` (or a path) with `image_id` and `weight`, the factor of each training image in the
+            loss, as written by `adversarial`. Images not listed keep their weight.
+        folds: folds file (default: `folds/<config name>.csv`).
+        fold: validated fold, `all` to train on all images without validation, or `given` to validate on the author's
+            own split (`val_images`), with a warning about leaks between its sides.
+        max_images: maximum number of images of each split, for quick experiments.
+        predict_split: splits predicted by `predict`: `val`, `test`, or folders of images. `test` is skipped if there
+            are no test images.
+        sample_submission: the competition's sample submission under `root`.
+        unreadable: handling of test images that cannot be read: `refuse` raises; `empty` warns with the file's name and
+            predicts nothing: maps are 0, there are no boxes, and labels are those of a black image. For a hidden test
+            set, where one damaged file would cost the submission. Unreadable training images are always errors.
+        generator: generator of the files, used if `root` does not exist.
     """
 
     default_reader: type[Reader] = ImageReader
@@ -109,10 +108,10 @@ class BaseData:
     ) -> None:
         if kwargs and not isinstance(self, Loading):
             raise TypeError(
-                f"{type(self).__name__} has no argument {next(iter(kwargs))!r}; those of loaders belong to the "
-                "datamodule on top of it, datamodules.ImageDataModule of ImageData"
+                f"{type(self).__name__} has no argument {next(iter(kwargs))!r}; arguments of loaders belong to the "
+                "datamodule built on it: datamodules.ImageDataModule for ImageData"
             )
-        super().__init__(**kwargs)  # of `Loading` where a LightningDataModule stands on top
+        super().__init__(**kwargs)  # of `Loading`, in a LightningDataModule
         self.root, self.images, self.test_images = root, images, test_images
         self.targets, self.test_targets, self.reader = targets, test_targets or [], reader or self.default_reader()
         self.preprocessing = preprocessing or []
@@ -128,45 +127,45 @@ class BaseData:
         self._duplicates_checked = False
 
     def prepare_data(self) -> None:
-        """Make the files where there are none and the config says how."""
+        """Generate the files if `root` does not exist and the config has a generator."""
         if self.generator is not None and not Path(self.root).exists():
             self.generator.write(Path(self.root))
 
-    # --- what there is -----------------------------------------------------------------------------------------------
+    # --- tables ------------------------------------------------------------------------------------------------------
 
     def find(self, root: str, pattern: str, source: str) -> pd.DataFrame:
-        """The files under a folder as rows: `image_id, path, weight, source`, and more where a type needs it."""
+        """Return a table of the files under a folder: `image_id, path, weight, source`, and columns of the subclass."""
         return find_images(root, pattern, source)
 
     def table(self) -> pd.DataFrame:
-        """All training images; `given` tells those that the author's own split validates."""
+        """Return all training images; the column `given` marks the validation images of the author's own split."""
         table = self.find(self.root, self.images, "train").assign(given=False)
         if self.val_images is not None:
             table = with_given(table, self.find(self.root, self.val_images, "train"))
         return self._described(table, "data.train_ids", self.train_ids, self.metadata)
 
     def test_table(self) -> pd.DataFrame | None:
-        """The images to submit; None where the config names none."""
+        """Return the test images, or None if the config has none."""
         if self.test_images is None:
             return None
         table = self.find(self.root, self.test_images, "test")
         return self._described(table, "data.test_ids", self.test_ids, self.test_metadata)
 
     def folder_table(self, folder: str) -> pd.DataFrame:
-        """The images of a folder that `predict_split` names: those that look like the test (or training) images."""
+        """Return the images of a folder in `predict_split`, matched by the pattern of the test (or training) images."""
         return self.find(folder, pattern_in(folder, self.test_images or self.images), "predict")
 
     def _described(self, table: pd.DataFrame, key: str, ids: str | None, files: str | list[str] | None) -> pd.DataFrame:
-        """The rows that the list under this key names, with what CSVs and their own ids say about them."""
+        """Keep the rows listed under this key, and add the columns of CSVs and of the image ids."""
         table = listed(table, self.root, ids, self.id_column, key)
         return described(table, self.root, files, self.id_column, self.id_pattern)
 
     def sample_submission_path(self) -> Path | None:
-        """The competition's sample file, if the config names one."""
+        """Return the path of the competition's sample submission, or None."""
         return None if self.sample_submission is None else confined(self.root, self.sample_submission)
 
     def split_table(self, split: str) -> pd.DataFrame:
-        """Rows of `train`, `val`, `test`, or of a folder of images."""
+        """Return the rows of `train`, `val`, `test`, or a folder of images."""
         if split not in self._tables:
             self._tables[split] = self._make_split(split)
         return self._tables[split]
@@ -175,7 +174,7 @@ class BaseData:
         if split in ("train", "val"):
             table = self.table()
             held = self._held(table)
-            # What is not the competition's own (external, pseudo-labelled) is trained on and never validated.
+            # External and pseudo-labelled images are never validated.
             table = table[held & (table["source"] == "train")] if split == "val" else table[~held]
             if split == "train" and self.external:
                 table = pd.concat([table, *self._truth.external_tables()], ignore_index=True)
@@ -186,38 +185,38 @@ class BaseData:
         elif split == "test":
             table = self.test_table()
             if table is None:
-                raise ValueError("there are no test images: data.test_images is not set")
+                raise ValueError("there are no test images; set data.test_images")
         else:
             table = self.folder_table(split)
         return table.iloc[: self.max_images].reset_index(drop=True)
 
     def sizes(self, split: str) -> dict[str, tuple[int, int]]:
-        """`(H, W)` of every image of a split, from the files' headers."""
+        """Return the `(H, W)` of every image of a split, from the headers of the files."""
         rows = rows_of(self.split_table(split))
         lenient = self.unreadable == "empty" and split not in ("train", "val")
         source = UnreadableFallback(self._decoder([]), rows) if lenient else self.reader
         return {row.image_id: source.size(row) for row in rows}
 
-    # --- what is predicted --------------------------------------------------------------------------------------------
+    # --- prediction --------------------------------------------------------------------------------------------------
 
     def predict_splits(self) -> list[str]:
-        """Names of the splits that `predict` predicts, in the order of its loaders."""
+        """Return the names of the splits that `predict` predicts, in the order of its loaders."""
         absent = {"test"} if "test" in self.predict_split and self.test_table() is None else set()
         absent |= {"val"} if self.fold == "all" else set()
         return [split for split in self.predict_split if split not in absent]
 
     def predict_ids(self, split: str) -> list[str]:
-        """Every image of a split, predicted or not."""
+        """Return the ids of all images of a split, predicted or not."""
         return self.split_table(split)["image_id"].tolist()
 
     def predict_inputs(self, split: str) -> dict[str, Inputs]:
-        """What each image of a split is predicted from, by its id; `train` is every training image."""
+        """Return the inputs of the prediction of each image of a split, by id; `train` is every training image."""
         return inputs_of(self.table() if split == "train" else self.split_table(split), self.reader, self.features)
 
     # --- folds -------------------------------------------------------------------------------------------------------
 
     def fold_table(self, cv: CrossValidation) -> pd.DataFrame:
-        """The table with what the folds need of the pictures: `size`, and `pixels` to find duplicates."""
+        """Return the table with the columns that the folds need: `size`, and `pixels` to find duplicates."""
         table = self.table()
         if cv.stratify == "size" or cv.duplicates:
             table = with_pixels(table, self.reader)
@@ -226,19 +225,19 @@ class BaseData:
         return table
 
     def folds_hash(self) -> str:
-        """Hash of the assignment of images to folds; `all` and `given` need no file."""
+        """Return the hash of the assignment of images to folds; `all` and `given` need no file."""
         return self.fold if isinstance(self.fold, str) else folds_hash(read_folds(self.folds))
 
     def groups(self) -> dict[str, str]:
-        """Image id -> group of the folds file."""
+        """Return the group of each image id in the folds file."""
         return groups_of(self.folds)
 
     def leaks(self, table: pd.DataFrame) -> list[str]:
-        """What the author's own split shares between its sides, a sentence each; a type may know more."""
+        """Return a sentence for each leak between the sides of the author's own split; subclasses may add more."""
         return shared_pixels(table, self.reader)
 
     def _held(self, table: pd.DataFrame) -> pd.Series:
-        """Which rows the fold holds out."""
+        """Return which rows the fold holds out."""
         if self.fold == "all":
             return pd.Series(False, table.index)
         if self.fold == "given":
@@ -247,35 +246,35 @@ class BaseData:
         self._duplicates_checked = True
         return held
 
-    # --- truth -------------------------------------------------------------------------------------------------------
+    # --- targets -----------------------------------------------------------------------------------------------------
 
     def truth(self, row: Row) -> dict[str, np.ndarray]:
-        """Target arrays of a row at the image's size, as validation sees them."""
+        """Return the target arrays of a row at the image's size, as in validation."""
         self.prepare_targets()
         return self._truth.of(row)
 
     def target_arrays(self, row: Row) -> dict[str, np.ndarray]:
-        """Target arrays of a row as they are read, without the image; what is derived from them is left out."""
+        """Return the target arrays of a row as read, without the image and without derived targets."""
         return self._decoder(self.targets).truth(row)
 
     def prepare_targets(self) -> None:
-        """Let the targets read their tables and report what is missing, once."""
+        """Let the targets read their tables and report missing files; only the first call has an effect."""
         self._truth.prepare(self.table)
 
     def training_labels(self, name: str) -> dict[str, np.ndarray]:
-        """The value of an image-level target for each training image of this fold, by image id.
+        """Return the value of an image-level target for each training image of this fold, by image id.
 
         Raises:
-            ValueError: no target has this name.
+            ValueError: if no target has this name.
         """
         self.prepare_targets()
         own = self._truth.labels(name)
         rows = rows_of(self.split_table("train"))
-        # Labels stand in tables: no image is opened to ask for its size.
+        # Labels are in tables: no image is opened to get its size.
         return {row.image_id: own.get(row.source, own[""]).read(row, (0, 0))[name] for row in rows}
 
     def _positive(self, table: pd.DataFrame, key: str) -> list[bool]:
-        """Which rows have a mask with something in it."""
+        """Return which rows have a non-empty mask."""
         self.prepare_targets()
         return self._truth.has_foreground(rows_of(table), key)
 

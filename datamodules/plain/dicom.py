@@ -1,4 +1,4 @@
-"""Medical images: DICOM files, nested or flat, with or without an ending."""
+"""Medical images: DICOM files in any folders, with or without an ending."""
 
 import os
 import warnings
@@ -20,9 +20,9 @@ from evaluation.cross_validation import CrossValidation
 from files.paths import confined
 from preprocessing.series import slice_places
 
-ENDINGS = (".dcm", ".dicom", ".dic", ".ima")  # a UID is full of dots: 1.2.840.113 has no ending
+ENDINGS = (".dcm", ".dicom", ".dic", ".ima")  # a UID has many dots: 1.2.840.113 has no ending
 PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "NumberOfFrames", "SeriesInstanceUID", "SOPInstanceUID")
-GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")  # an enhanced file has its place there
+GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")  # positions of enhanced files
 TAGS = (
     "PatientID",
     "StudyInstanceUID",
@@ -36,23 +36,23 @@ TAGS = (
 
 
 class DicomData(BaseData):
-    """DICOM files found by glob patterns; what their headers say stands in the table.
+    """DICOM files matched by a glob, with values of their headers as columns of the table.
 
-    Columns beside the usual ones: each of `tags`; `series` (SeriesInstanceUID, or the folder where files have none) and
-    `position` (mm along the slices' normal, NaN without one). So `cv.group: PatientID` keeps a patient in one fold, and
-    a tag that is a number can be one of `features`. Hidden files and DICOMDIR are passed over; any other file that
-    matches and is no DICOM file with a picture is an error.
+    Additional columns: each of `tags`; `series` (SeriesInstanceUID, or the folder if missing) and `position` (mm along
+    the normal of the slices, NaN if unknown). So `cv.group: PatientID` keeps a patient in one fold, and a numeric tag
+    can be one of `features`. Hidden files and DICOMDIR are skipped; any other matching file that is not a DICOM image
+    is an error.
 
-    The other arguments are those of its base.
+    The other arguments are those of `BaseData`.
 
     Args:
-        tags: DICOM keywords to read into the table as text, several values joined by a backslash; empty where a file
-            has none.
-        image_ids: what names an image: its `file` without `.dcm`, its SOPInstanceUID (`sop`), or the `folder` it lies
-            in. With `{image_id}` in a pattern that is taken.
-        frames: each frame of a multi-frame file is an image, `<id>_0`, `<id>_1` …; else such files are an error.
-        skip_unreadable: leave training files out whose header cannot be read, with a warning that names them all; an
-            error unless given. A test file must get a row: see `unreadable`.
+        tags: DICOM keywords read into the table as text, multiple values joined by a backslash; empty if missing.
+        image_ids: source of the image id: the `file` name without `.dcm`, the SOPInstanceUID (`sop`), or the `folder`
+            name. Ignored if the pattern has `{image_id}`.
+        frames: whether each frame of a multi-frame file is an image, `<id>_0`, `<id>_1` …; otherwise such files are
+            errors.
+        skip_unreadable: whether to skip training files whose header cannot be read, with a warning that lists them;
+            otherwise they are errors. Test files must get a row: see `unreadable`.
     """
 
     default_reader = DicomReader
@@ -81,7 +81,7 @@ class DicomData(BaseData):
             files = sorted(str(path) for path in Path(root).glob(pattern) if path.is_file())
         files = [path for path in files if _wanted(Path(path).relative_to(root))]
         if not files:
-            what = "is not there" if not Path(root).is_dir() else f"has no file that matches {pattern!r}"
+            what = "does not exist" if not Path(root).is_dir() else f"has no file that matches {pattern!r}"
             raise FileNotFoundError(f"no images: {Path(root)} {what}; check data.root and data.images")
         absent = self.unreadable == "empty" and source != "train"
         files = self._read_headers(files, skip=self.skip_unreadable and source == "train", absent=absent)
@@ -98,15 +98,15 @@ class DicomData(BaseData):
             for number, facts in enumerate(frames):
                 name = named[path] if named else self._name(path, facts)
                 own = {"image_id": f"{name}_{number}", "frame": number} if self.frames else {"image_id": name}
-                told = {key: value for key, value in facts.items() if not key.startswith("_")}
-                rows.append(own | {"path": path, "weight": 1.0, "source": source} | told)
+                values = {key: value for key, value in facts.items() if not key.startswith("_")}
+                rows.append(own | {"path": path, "weight": 1.0, "source": source} | values)
         table = pd.DataFrame(rows)
         twice = table[table["image_id"].duplicated(keep=False)]
         if len(twice):
             one, other = twice[twice["image_id"] == twice["image_id"].iloc[0]]["path"].tolist()[:2]
             raise ValueError(
-                f"two files have the id {twice['image_id'].iloc[0]!r}: {one} and {other}; choose data.image_ids: "
-                "file, sop or folder"
+                f"two files have the id {twice['image_id'].iloc[0]!r}: {one} and {other}; set data.image_ids to file, "
+                "sop or folder"
             )
         if self._neighbours():
             table["slices"] = self._slices(table)
@@ -116,7 +116,7 @@ class DicomData(BaseData):
         return getattr(self.reader, "neighbours", 0)
 
     def _slices(self, table: pd.DataFrame) -> list[list[tuple[str, int | None]]]:
-        """Files and frames around each row; a file that cannot be read stands alone."""
+        """Return the files and frames around each row; a file that cannot be read has no neighbours."""
         frames = table["frame"].tolist() if self.frames else [None] * len(table)
         slices: list[Slice | None] = []
         for path, frame in zip(table["path"], frames, strict=True):
@@ -131,7 +131,7 @@ class DicomData(BaseData):
     def _name(self, path: str, facts: dict[str, Any]) -> str:
         if self.image_ids == "sop":
             if not facts["_sop"]:
-                raise DicomReadError(f"{path}: SOPInstanceUID is empty; choose data.image_ids: file", path)
+                raise DicomReadError(f"{path}: SOPInstanceUID is empty; set data.image_ids: file", path)
             return facts["_sop"]
         if self.image_ids == "folder":
             return Path(path).parent.name
@@ -140,17 +140,17 @@ class DicomData(BaseData):
         return name[: len(name) - len(ending)]
 
     def _read_headers(self, files: Sequence[str], skip: bool, absent: bool = False) -> list[str]:
-        """Read the headers that are not known yet, several at a time; the files that have one.
+        """Read the headers not read before, in parallel, and return the files that have one.
 
-        Those that cannot be read are an error, left out (`skip`), or go on with nothing known about them (`absent`).
+        Files that cannot be read raise an error, are skipped (`skip`), or get empty values (`absent`).
         """
         from pydicom.datadict import tag_for_keyword
 
         unknown = [tag for tag in self.tags if tag_for_keyword(tag) is None]
         if unknown:
-            raise ValueError(f"data.tags: {unknown[0]!r} is no DICOM keyword; it is written as in PatientID")
+            raise ValueError(f"data.tags: {unknown[0]!r} is not a DICOM keyword; keywords are written like PatientID")
         new = [path for path in files if path not in self._facts or "_absent" in self._facts[path][0]]
-        # Parsing holds the interpreter lock, waiting for a disk or a network does not.
+        # Parsing holds the interpreter lock; waiting for a disk or a network does not.
         with quiet(), ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:
             found = dict(zip(new, pool.map(lambda path: self._facts_or_error(path, skip or absent), new), strict=True))
         if absent:
@@ -164,7 +164,7 @@ class DicomData(BaseData):
         if broken:
             listed = "\n  ".join(str(error) for error in broken.values())
             warnings.warn(
-                f"data.skip_unreadable leaves {len(broken)} of {len(files)} files out:\n  {listed}", stacklevel=2
+                f"data.skip_unreadable: {len(broken)} of {len(files)} files are skipped:\n  {listed}", stacklevel=2
             )
         if len(broken) == len(files):
             raise next(iter(broken.values()))
@@ -184,13 +184,13 @@ class DicomData(BaseData):
             if column in self.tags and (table[column] == "").any():
                 empty = table.loc[table[column] == "", "path"].tolist()
                 raise ValueError(
-                    f"cv.group is {column}, which is empty in {len(empty)} of {len(table)} files, {empty[0]} first; "
+                    f"cv.group is {column}, which is empty in {len(empty)} of {len(table)} files (first: {empty[0]}); "
                     "group by series, or by a column of data.metadata"
                 )
         if self._neighbours() and cv.group is None:
             warnings.warn(
-                "the reader gives neighbour slices, and cv.group is not set: slices of one series in two folds let "
-                "validation see what was trained on; set cv.group: series (or PatientID)",
+                "data.reader adds neighbouring slices, but cv.group is not set: slices of one series can be in "
+                "different folds, which leaks training images into validation; set cv.group: series (or PatientID)",
                 stacklevel=2,
             )
         return table
@@ -206,35 +206,35 @@ class DicomData(BaseData):
 
 
 def facts_of(path: str, tags: Sequence[str], stacked: bool = False) -> list[dict[str, Any]]:
-    """What the header says about each frame: `tags` as text, `series`, `position`, and its own id as `_sop`.
+    """Return the header values of each frame: `tags` as text, `series`, `position`, and the SOPInstanceUID as `_sop`.
 
     Args:
-        path: the file.
+        path: DICOM file.
         tags: DICOM keywords.
-        stacked: also say which stack it belongs to: `_slice`, a `Slice`.
+        stacked: whether to add `_slice`, a `Slice` with the stack of the frame.
 
     Raises:
-        DicomReadError: no DICOM file, or one without a picture.
+        DicomReadError: if the file is not a DICOM file, or has no image.
     """
     header = read_header(path, [*tags, *PLACE, *GROUPS, *(STACK_TAGS if stacked else ())])
     if header.get("Rows") is None or header.get("Columns") is None:
         kind = getattr(getattr(header, "file_meta", {}).get("MediaStorageSOPClassUID"), "name", "kind unknown")
         raise DicomReadError(
-            f"{path}: Rows is None; the file has no picture ({kind}); narrow data.images so that it does not match",
+            f"{path}: Rows is None; the file has no image ({kind}); make data.images narrower so it does not match",
             path,
             "Rows",
         )
     try:
-        told = {tag: _text(element_of(header, tag)) for tag in tags}
+        values = {tag: _text(element_of(header, tag)) for tag in tags}
         series = str(header.get("SeriesInstanceUID") or "").strip() or str(Path(path).parent)
-        told |= {"series": series, "_sop": str(header.get("SOPInstanceUID") or "").strip()}
-        facts = [told | {"position": _position(header, path, frame)} for frame in range(frame_count(header, path))]
+        values |= {"series": series, "_sop": str(header.get("SOPInstanceUID") or "").strip()}
+        facts = [values | {"position": _position(header, path, frame)} for frame in range(frame_count(header, path))]
         if stacked:
             facts = [own | {"_slice": slice_of(header, path, frame, series)} for frame, own in enumerate(facts)]
     except DicomReadError:
         raise
     except Exception as error:
-        raise DicomReadError(f"{path}: its header is damaged: {error}", path) from error
+        raise DicomReadError(f"{path}: header is damaged: {error}", path) from error
     return facts
 
 
@@ -254,5 +254,5 @@ def _position(header: Any, path: str, frame: int) -> float:
     try:
         position, orientation = place_of(header, path, frame)
         return float(slice_places(position, orientation)[0])
-    except ValueError:  # most X-rays have no place in space
+    except ValueError:  # most X-rays have no position in space
         return float("nan")

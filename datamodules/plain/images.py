@@ -4,7 +4,7 @@ from datamodules.plain.base import BaseData
 
 
 class ImageData(BaseData):
-    """PNG, JPEG, TIFF and GIF files found by glob patterns; the id is the file's name without its ending.
+    """PNG, JPEG, TIFF and GIF files matched by a glob; the id is the file name without its ending.
 
-    Its arguments are those of its base.
+    Arguments are those of `BaseData`.
     """

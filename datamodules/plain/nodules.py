@@ -1,4 +1,4 @@
-"""Nodules of LIDC-IDRI as images of their own, in folds."""
+"""Nodules of LIDC-IDRI as single images, in folds."""
 
 import warnings
 
@@ -12,11 +12,11 @@ from files.paths import confined
 
 
 class NoduleData(VolumeData):
-    """Cubes around the nodules of LIDC-IDRI, a row per nodule and reader: what `networks.C3D` learns malignancy from.
+    """Cubes around the nodules of LIDC-IDRI, one row per nodule and reader, to train `networks.C3D` on malignancy.
 
-    Columns: those of `datamodules.external.Lidc` with `rows: readings`. `datamodules.targets.Labels` without a CSV
-    takes `malignancy` from them. A nodule that four radiologists saw is four rows, so group folds by `patient`. Its
-    arguments are those of its base; `images` is the glob of the XML files, `*/*/*/*.xml`.
+    Columns are those of `datamodules.external.Lidc` with `rows: readings`; `datamodules.targets.Labels` without a CSV
+    reads `malignancy` from them. A nodule read by four radiologists has four rows, so group folds by `patient`.
+    Arguments are those of `BaseData`; `images` is the glob of the XML files, `*/*/*/*.xml`.
     """
 
     default_reader = CubeReader
@@ -28,7 +28,7 @@ class NoduleData(VolumeData):
     def fold_table(self, cv: CrossValidation) -> pd.DataFrame:
         if cv.group is None:
             warnings.warn(
-                "cv.group is not set: what several radiologists said about one nodule would lie in several folds; set "
+                "cv.group is not set: readings of one nodule by several radiologists would be in different folds; set "
                 "cv.group: patient",
                 stacklevel=2,
             )

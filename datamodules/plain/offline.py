@@ -1,4 +1,4 @@
-"""The `data` part of a config for whatever works on files alone."""
+"""The `data` section of a config for verbs that work on files alone."""
 
 import inspect
 from typing import Any
@@ -9,17 +9,16 @@ from datamodules.loading import Loading
 
 
 def offline_data(data: dict[str, Any]) -> dict[str, Any]:
-    """The plain class of a datamodule and the arguments that it takes, to be built without torch or Lightning.
+    """Return the plain class of a datamodule with its arguments, to be built without torch or Lightning.
 
-    Arguments of loaders (`data.batch_size`, `data.augmentation`, …) are dropped without a look at their values. A class
-    without a plain one, as of a fork, comes back as it is; so does one of ours with an argument that nobody knows,
-    which it refuses itself.
+    Arguments of loaders (`data.batch_size`, `data.augmentation`, …) are dropped unchecked. A class without a plain
+    version, as of a fork, is returned unchanged; so is one of ours with an unknown argument, which it rejects itself.
 
     Args:
         data: `class_path`, of a LightningDataModule of `datamodules` or any other, and `init_args`.
 
     Returns:
-        `class_path` and `init_args` in a new dict.
+        New dict with `class_path` and `init_args`.
     """
     kind = _plain_class(str(data.get("class_path", "")))
     arguments = data.get("init_args") or {}
@@ -30,12 +29,12 @@ def offline_data(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def loader_arguments() -> set[str]:
-    """Names of the arguments of a datamodule that only training and prediction look at."""
+    """Return the names of the datamodule arguments used only in training and prediction."""
     return _named(Loading)
 
 
 def _plain_class(path: str) -> type | None:
-    """That of `datamodules.ImageDataModule`, also of `datamodules.images.ImageDataModule` and `ImageDataModule`."""
+    """Return the plain class for `[datamodules.[images.]]ImageDataModule`, or None."""
     module, _, name = path.rpartition(".")
     own = datamodules.MODULES.get(name)
     ours = own is not None and module in ("", datamodules.__name__, f"{datamodules.__name__}.{own}")
@@ -43,7 +42,7 @@ def _plain_class(path: str) -> type | None:
 
 
 def _parameters(kind: type) -> set[str]:
-    """The arguments of a class and of those that it hands on to."""
+    """Return the argument names of a class and its bases."""
     return set().union(*(_named(base) for base in inspect.getmro(kind) if "__init__" in vars(base)))
 
 

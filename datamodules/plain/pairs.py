@@ -1,4 +1,4 @@
-"""Images with the one class by which they are paired."""
+"""Images with the class by which they are paired."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from datamodules.targets import Labels
 
 
 class PairData(BaseData):
-    """Images of which one target of kind `single` gives each a class.
+    """Images with exactly one target of kind `single`, the class by which they are paired.
 
-    Its arguments are those of its base, and `reader` may be any.
+    Arguments are those of `BaseData`; `reader` may be any reader.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -20,13 +20,13 @@ class PairData(BaseData):
         labels = [target for target in self.targets if isinstance(target, Labels) and target.kind == "single"]
         if len(labels) != 1:
             raise ValueError(
-                f"data.targets has {len(labels)} targets Labels of kind single, expected one: the class by which "
-                "images are paired"
+                f"data.targets has {len(labels)} targets Labels of kind single, expected 1: the class by which images "
+                "are paired"
             )
         self.pair_target = labels[0]
 
     def classes(self, split: str) -> np.ndarray:
-        """Class number of each image of `train` or `val`."""
+        """Return the class number of each image of `train` or `val`."""
         self.prepare_targets()
         decoder = self._decoder(self.targets, external=split == "train")
         name = self.pair_target.name

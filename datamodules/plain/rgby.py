@@ -1,4 +1,4 @@
-"""Fluorescence microscopy with a file per channel."""
+"""Fluorescence microscopy with one file per channel."""
 
 import pandas as pd
 
@@ -8,17 +8,17 @@ from datamodules.table import find_channels
 
 
 class RgbyData(BaseData):
-    """Images in one file per channel, `<id>_red.png`, `<id>_green.png` …: the Human Protein Atlas competitions.
+    """Images with one file per channel, `<id>_red.png`, `<id>_green.png` …: the Human Protein Atlas competitions.
 
-    `images` has `{channel}` where the colour stands: `train/*_{channel}.png`. Every image must have all the channels
-    that the reader wants; the first one that lacks some is named.
+    `images` has `{channel}` in place of the colour: `train/*_{channel}.png`. Every image must have all channels of the
+    reader; the error names the first image that does not.
 
-    Its arguments are those of its base.
+    Arguments are those of `BaseData`.
     """
 
     default_reader = RgbyReader
 
     def find(self, root: str, pattern: str, source: str) -> pd.DataFrame:
         if CHANNEL not in pattern:
-            raise ValueError(f"data.images is {pattern!r}, expected {CHANNEL} where the colour stands: *_{CHANNEL}.png")
+            raise ValueError(f"data.images is {pattern!r}, expected {CHANNEL} in place of the colour: *_{CHANNEL}.png")
         return find_channels(root, pattern, CHANNEL, self.reader.channels, source)

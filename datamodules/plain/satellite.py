@@ -14,19 +14,19 @@ from files.paths import confined
 
 
 class SatelliteData(BaseData):
-    """GeoTIFF files found by glob patterns, read by windows, with folds that follow the map.
+    """GeoTIFF files matched by a glob, read by windows, with folds that follow the map.
 
     `{band}` in a pattern stands for one file per band: `train_{band}/{band}_patch_*.TIF` with the reader's bands
-    `[red, green, blue, nir]`. Every row has a `place` for the folds (`cv.group: place`): images that touch or overlap
-    each other on the ground share it. `cv.group: block` divides the map into squares instead.
+    `[red, green, blue, nir]`. For `cv.group: place`, images that touch or overlap on the ground share a group. For
+    `cv.group: block`, the map is divided into squares.
 
-    The other arguments are those of its base.
+    The other arguments are those of `BaseData`.
 
     Args:
-        extra: further files of each image under `root`, with `{image_id}` in the path: a panchromatic picture, more
-            bands; they are resampled onto the image's grid and their bands come behind its own.
-        block: side of the squares of `cv.group: block`, in units of the images' coordinates (metres in UTM). The square
-            of an image is that of its centre.
+        extra: additional files of each image under `root`, with `{image_id}` in the path, such as a panchromatic image
+            or more bands. They are resampled to the image's grid and their bands are appended.
+        block: side of the squares of `cv.group: block`, in units of the images' coordinates (metres in UTM). An image
+            belongs to the square of its centre.
     """
 
     default_reader = GeoTiffReader
@@ -51,7 +51,7 @@ class SatelliteData(BaseData):
         paths = [confined(root, pattern.replace("{image_id}", image_id)) for pattern in self.extra]
         missing = [path for path in paths if not path.is_file()]
         if missing:
-            raise FileNotFoundError(f"image {image_id!r} has no {missing[0]}; check data.extra")
+            raise FileNotFoundError(f"image {image_id!r} has no file {missing[0]}; check data.extra")
         return [str(path) for path in paths]
 
     def fold_table(self, cv: CrossValidation) -> pd.DataFrame:
@@ -61,7 +61,7 @@ class SatelliteData(BaseData):
             table["place"] = touching(self._footprints(table))
         if "block" in groups:
             if self.block is None:
-                raise ValueError("cv.group is block, but data.block does not say how large its squares are")
+                raise ValueError("cv.group is block, but the side of the squares is not set; set data.block")
             table["block"] = [
                 f"{crs} {int((left + right) / 2 // self.block)} {int((bottom + top) / 2 // self.block)}"
                 for crs, left, bottom, right, top, _ in self._footprints(table)
@@ -69,13 +69,13 @@ class SatelliteData(BaseData):
         return table
 
     def _footprints(self, table: pd.DataFrame) -> list[tuple[str, float, float, float, float, float]]:
-        """Reference system, left, bottom, right, top and pixel size of every image, from its header."""
+        """Return reference system, left, bottom, right, top and pixel size of every image, from its header."""
         footprints = []
         for row in rows_of(table):
             path = str(self.reader.files(row)[0])
             source = HANDLES.open(path)
             if source.crs is None and source.transform.is_identity:
-                raise ValueError(f"{path} has no place on the map (no transform), so folds cannot follow it")
+                raise ValueError(f"{path} has no georeference (no transform), so folds cannot follow the map")
             left, bottom, right, top = source.bounds
             footprints.append((str(source.crs), left, min(bottom, top), right, max(bottom, top), source.res[0]))
         return footprints
@@ -83,16 +83,16 @@ class SatelliteData(BaseData):
     def leaks(self, table: pd.DataFrame) -> list[str]:
         footprints = self._footprints(table)
         pairs = [pair for pair in neighbours(footprints) if table["given"].iloc[[*pair]].nunique() > 1]
-        touch = [f"{len(pairs)} pairs of images that touch lie on different sides"] if pairs else []
+        touch = [f"{len(pairs)} pairs of touching images are on different sides"] if pairs else []
         return [*super().leaks(table), *touch]
 
     def prepare_targets(self) -> None:
         super().prepare_targets()
-        HANDLES.close()  # GDAL's handles must not cross the fork of the loader's workers
+        HANDLES.close()  # GDAL handles must not be shared with forked loader processes
 
 
 def neighbours(footprints: list[tuple[str, float, float, float, float, float]]) -> list[tuple[int, int]]:
-    """Pairs of images of one reference system whose footprints touch or overlap (within half a pixel)."""
+    """Return pairs of images with the same reference system whose footprints touch or overlap (within half a pixel)."""
     pairs = []
     systems: dict[str, list[int]] = {}
     for index, footprint in enumerate(footprints):
@@ -104,14 +104,14 @@ def neighbours(footprints: list[tuple[str, float, float, float, float, float]]) 
             slack = boxes[one, 4] / 2
             for other in order[place + 1 :]:
                 if boxes[other, 0] > boxes[one, 2] + slack:
-                    break  # sorted by their left side: none further on touches
+                    break  # sorted by their left side: no later one touches
                 if boxes[other, 1] <= boxes[one, 3] + slack and boxes[other, 3] >= boxes[one, 1] - slack:
                     pairs.append(tuple(sorted((members[one], members[other]))))
     return sorted(pairs)
 
 
 def touching(footprints: list[tuple[str, float, float, float, float, float]]) -> list[str]:
-    """A name per image such that images which touch, also through others, share it."""
+    """Return a group name per image; images that touch, directly or through others, share it."""
     edges = pd.DataFrame({"image_id": [str(index) for index in range(len(footprints))]})
     for number, (one, other) in enumerate(neighbours(footprints)):
         column = [f"-{index}" for index in range(len(footprints))]

@@ -1,4 +1,4 @@
-"""CT and MR volumes: NIfTI, MetaImage, folders of DICOM slices, and TIFF of many pages."""
+"""CT and MR volumes: NIfTI, MetaImage, folders of DICOM slices, and multi-page TIFF."""
 
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,16 @@ from datamodules.readers.volumes import ENDINGS, VolumeReader, ending_of
 from datamodules.table import ID, as_expression
 from files.paths import confined
 
-VOXELS = (".raw", ".zraw", ".img")  # stand beside the header that names them
+VOXELS = (".raw", ".zraw", ".img")  # voxel data of a header file in the same folder
 
 
 class VolumeData(BaseData):
-    """Volumes found by glob patterns: a file each (`imagesTr/*.nii.gz`), or a folder of DICOM slices each (`scans/*`).
+    """Volumes matched by a glob: one file each (`imagesTr/*.nii.gz`), or one folder of DICOM slices each (`scans/*`).
 
-    The id is the file's name without its ending (`.nii.gz` as one), or the folder's name, unless `{image_id}` stands in
-    the pattern. Images are `(D, H, W, C)`, samples `(C, D, H, W)`.
+    The id is the file name without its ending (`.nii.gz` counts as one), or the folder name, unless the pattern has
+    `{image_id}`. Images are `(D, H, W, C)`, samples `(C, D, H, W)`.
 
-    Its arguments are those of its base.
+    Arguments are those of `BaseData`.
     """
 
     default_reader = VolumeReader
@@ -28,7 +28,7 @@ class VolumeData(BaseData):
         super().__init__(*args, **kwargs)
         if not isinstance(self.reader, VolumeReader):
             raise ValueError(
-                f"data.reader is {type(self.reader).__name__}, volumes want datamodules.readers.VolumeReader"
+                f"data.reader is {type(self.reader).__name__}, volumes need datamodules.readers.VolumeReader"
             )
         for target in [*self.targets, *self.test_targets]:
             target.follow(self.reader)
@@ -38,39 +38,39 @@ class VolumeData(BaseData):
 
 
 def find_volumes(root: Path | str, pattern: str, source: str = "train") -> pd.DataFrame:
-    """Table of the volume files and series folders that match a glob pattern under the root.
+    """Return a table of the volume files and series folders that match a glob under the root.
 
-    Hidden files and those that hold the voxels of a header beside them (`.raw`) are passed over.
+    Hidden files and voxel files of a separate header (`.raw`) are skipped.
 
     Args:
         root: folder of the competition's files.
-        pattern: `imagesTr/*.nii.gz`, `scans/*`, `train/{image_id}/ct.mha`.
-        source: where the rows come from.
+        pattern: glob: `imagesTr/*.nii.gz`, `scans/*`, `train/{image_id}/ct.mha`.
+        source: value of the column `source`.
 
     Returns:
-        `image_id, path, weight, source`, sorted by id.
+        Table with `image_id, path, weight, source`, sorted by id.
 
     Raises:
-        FileNotFoundError: nothing matches.
-        ValueError: a file that is no volume, two volumes with one id, or a pattern that leads out of the root.
+        FileNotFoundError: if nothing matches.
+        ValueError: if a file is not a volume, two volumes have the same id, or the pattern leads out of the root.
     """
     pattern = pattern.rstrip("/")
     confined(root, pattern)
     found = [path for path in sorted(Path(root).glob(pattern.replace(ID, "*"))) if not path.name.startswith(".")]
     found = [path for path in found if path.is_dir() or not path.name.lower().endswith(VOXELS)]
     names = {path: _id(path) for path in found}
-    if ID in pattern:  # a second {image_id} must repeat the first, which a glob cannot say
+    if ID in pattern:  # a second {image_id} must repeat the first, which a glob cannot express
         matches = {path: as_expression(pattern).fullmatch(path.relative_to(root).as_posix()) for path in found}
         names = {path: match.group("id") for path, match in matches.items() if match}
     found = list(names)
     unlike = next((path for path in found if path.is_file() and not ending_of(path)), None)
     if unlike is not None:
         raise ValueError(
-            f"{unlike} matches {pattern!r} and is no volume by its ending ({', '.join(ENDINGS)}); make the pattern "
-            "narrower, or name the folder that holds the slices of a series"
+            f"{unlike} matches {pattern!r} but does not have the ending of a volume ({', '.join(ENDINGS)}); make the "
+            "pattern narrower, or use the folder that contains the slices of a series"
         )
     if not found:
-        what = "is not there" if not Path(root).is_dir() else f"has nothing that matches {pattern!r}"
+        what = "does not exist" if not Path(root).is_dir() else f"has nothing that matches {pattern!r}"
         raise FileNotFoundError(f"no volumes: {Path(root)} {what}; check data.root and data.images")
     table = pd.DataFrame({"image_id": list(names.values()), "path": [str(path) for path in found]})
     table["weight"], table["source"] = 1.0, source
@@ -82,5 +82,5 @@ def find_volumes(root: Path | str, pattern: str, source: str = "train") -> pd.Da
 
 
 def _id(path: Path) -> str:
-    ending = "" if path.is_dir() else ending_of(path)  # the name of a folder may be a UID, full of dots
+    ending = "" if path.is_dir() else ending_of(path)  # the name of a folder may be a UID, with many dots
     return path.name[: len(path.name) - len(ending)]

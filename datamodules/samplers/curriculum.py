@@ -62,7 +62,7 @@ class Curriculum(Order):
                 f"Curriculum: {path} has the columns {list(known.columns)}, expected image_id, {self.column}"
             )
         values = numbers_of(known[self.column], f"Curriculum: {path}, column {self.column}", empty=True)
-        ids = matched(known["image_id"], table, ".", f"Curriculum: {path}", others="pass")
+        ids = matched(known["image_id"], table, ".", f"Curriculum: {path}", others="ignore")
         known = values.groupby(ids).mean()
         found = table["image_id"].map(known)
         if found.isna().any():

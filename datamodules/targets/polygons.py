@@ -146,7 +146,7 @@ class Polygons(Target):
             if self.grid_sizes is None:
                 raise ValueError("Polygons: coordinates grid needs grid_sizes")
             sizes = read_csv(confined(self.root, self.grid_sizes))
-            names = matched(sizes.iloc[:, 0], table, self.root, f"{self.grid_sizes}, column 1", others="pass")
+            names = matched(sizes.iloc[:, 0], table, self.root, f"{self.grid_sizes}, column 1", others="ignore")
             across, down = (numbers_of(sizes.iloc[:, n], f"{self.grid_sizes}, column {n + 1}") for n in (1, 2))
             self._grid = dict(zip(names, zip(across, down, strict=True), strict=True))
 

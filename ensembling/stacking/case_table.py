@@ -85,7 +85,7 @@ def read_case_table(
             f"{', '.join(f'{one:g}' for one in MAGNIFICATIONS)}"
         )
     patients = pd.DataFrame({"image_id": list(ids)})
-    table[id_column] = matched(table[id_column], patients, ".", f"{nodules}, --id_column {id_column}", others="pass")
+    table[id_column] = matched(table[id_column], patients, ".", f"{nodules}, --id_column {id_column}", others="ignore")
     masses = pd.Series(0.0, index=list(ids))
     if mass is not None:
         given = _numbers(mass, id_column, ("mass",))

@@ -249,7 +249,7 @@ def test_wrong_parts_are_refused(here):
     module.network = module.network.branch
     with pytest.raises(ValueError, match="PairModule with ImageClassifier cannot score pairs"):
         HardPairs().setup(trainer, module, "fit")
-    with pytest.raises(ValueError, match="has 0 targets Labels of kind single, expected one"):
+    with pytest.raises(ValueError, match="has 0 targets Labels of kind single, expected 1"):
         PairDataModule(root="data", images="train/*.png", targets=[])
-    with pytest.raises(ValueError, match="leave data.samples_per_image and data.windows out"):
+    with pytest.raises(ValueError, match="remove data.samples_per_image and data.windows"):
         PairDataModule(root="data", images="train/*.png", targets=data.targets, samples_per_image=2)

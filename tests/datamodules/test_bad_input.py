@@ -87,7 +87,7 @@ def test_pictures_that_cannot_be_read(root):
 def test_folders_and_ids(root):
     with pytest.raises(FileNotFoundError, match="has no file that matches 'nothing/"):
         find_images(root, "nothing/*.png")
-    with pytest.raises(FileNotFoundError, match="is not there"):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
         find_images(root / "elsewhere", "*.png")
     for name in ("../a.png", "/etc/passwd", "x/../../a"):
         with pytest.raises(ValueError, match="is outside"):

@@ -58,7 +58,7 @@ def test_files_without_a_picture_are_named(tmp_path, ramp):
         DicomDataModule(root=str(tmp_path), images="*", targets=[]).table()
     with pytest.raises(FileNotFoundError, match="no images"):
         DicomDataModule(root=str(tmp_path), images="*.ima", targets=[]).table()
-    with pytest.raises(ValueError, match="'PatientId' is no DICOM keyword"):
+    with pytest.raises(ValueError, match="'PatientId' is not a DICOM keyword"):
         DicomDataModule(root=str(tmp_path), images="a.dcm", targets=[], tags=["PatientId"]).table()
 
 
@@ -143,7 +143,7 @@ def test_unreadable_training_files_can_be_left_out(tmp_path, ramp):
     with pytest.raises(DicomReadError, match="c.dcm"):
         DicomDataModule(root=str(tmp_path), images="train/*", targets=[]).table()
     data = DicomDataModule(str(tmp_path), "train/*", test_images="test/*", targets=[], skip_unreadable=True)
-    with pytest.warns(UserWarning, match=r"(?s)leaves 1 of 3 files out.*c\.dcm"):
+    with pytest.warns(UserWarning, match=r"(?s)1 of 3 files are skipped.*c\.dcm"):
         assert data.table()["image_id"].tolist() == ["a", "b"]
     with pytest.raises(DicomReadError, match="d.dcm"):
         data.test_table()

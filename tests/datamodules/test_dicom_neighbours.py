@@ -46,7 +46,7 @@ PHASES = [
 def test_phases_at_the_same_places_stay_apart(phases, tmp_path):
     for (number, facts), slice_ in product(enumerate(phases, 1), range(3)):
         write(tmp_path, f"p{number}_{slice_}", 100 * number + slice_, 5 * slice_, **facts)
-    with pytest.warns(UserWarning, match=f"1 of 1 series hold several stacks .*1.2.3: {len(phases)} of 3, 3"):
+    with pytest.warns(UserWarning, match=f"1 of 1 series have several stacks .*1.2.3: {len(phases)} of 3, 3"):
         found = read(tmp_path)
     for number in range(1, len(phases) + 1):
         base = 100 * number

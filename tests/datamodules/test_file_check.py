@@ -138,8 +138,8 @@ def test_class_numbers_out_of_range(root):
 def test_binary_masks_that_are_taken_for_class_numbers(root, cache):
     """255 is the ignored class number, so 0 and 255 would teach nothing."""
     text = fault(root, MaskFiles("masks/{image_id}.png", classes=2), cache=cache)
-    assert re.match(r"mask \S*masks/[a-f]\.png holds \[0, 255\], and none of 6 masks holds a class but 0", text)
-    assert "leave out `classes` of the target, or set `values: [255]`" in text
+    assert re.match(r"mask \S*masks/[a-f]\.png has values \[0, 255\], and none of 6 masks has a class but 0", text)
+    assert "remove `classes` of the target, or set `values: [255]`" in text
     data(root, MaskFiles("masks/{image_id}.png", values=[255]), cache=cache).setup("fit")
     save(root, "f", np.eye(16, 12))
     data(root, MaskFiles("masks/{image_id}.png", classes=2), cache=cache).setup("fit")

@@ -106,7 +106,7 @@ def test_labels_of_paths_meet_their_images(tmp_path):
     assert [int(target.values[name]) for name in ("001", "NA")] == [0, 1]
     (tmp_path / "labels.csv").write_text("file,kind\n1,cat\nNA,dog\n")
     with pytest.raises(
-        ValueError, match="column file has no row for 1 of 2 images; the first is '001'.*with their zeros"
+        ValueError, match="column file has no row for 1 of 2 images; the first is '001'.*with their leading zeros"
     ):
         target.prepare(table, tmp_path)
 

@@ -63,7 +63,7 @@ def test_folders_that_both_have_must_be_equal(own, other):
     if agree:
         assert quiet([name], table_of(f"/data/{image}")) == {name: "1"}
     else:
-        with pytest.raises(ValueError, match="Their folders are others"):
+        with pytest.raises(ValueError, match="Only their folders differ"):
             quiet([name], table_of(f"/data/{image}"))
     assert quiet([name], table_of(f"/data/{image}"), folders=False) == {name: "1"}
 
@@ -71,7 +71,7 @@ def test_folders_that_both_have_must_be_equal(own, other):
 def test_images_of_one_name_are_told_apart_by_folders():
     table = table_of("/data/x/image.png", "/data/y/image.png", ids=["x", "y"])
     assert quiet(["x/image.png", "y/image.png", "z/image.png"], table) == {"x/image.png": "x", "y/image.png": "y"}
-    with pytest.raises(ValueError, match=r"file: 'image\.png' may mean the images 'x', 'y'"):
+    with pytest.raises(ValueError, match=r"file: 'image\.png' matches several images: 'x', 'y'"):
         quiet(["image.png"], table)
 
 
@@ -82,7 +82,7 @@ def test_of_two_names_the_one_that_fits_better_is_taken_and_equal_ones_are_refus
     assert quiet(["val/a.png", "train/a.png"], train) == {"train/a.png": "a"}
     assert quiet(["val/a.png", "train/a.png"], train, root="/data/train") == {"train/a.png": "a"}
     for names in (["a", "a.png"], ["a.png", "./a.png"], ["a.jpg", "a.tif"]):
-        with pytest.raises(ValueError, match=r"file: .* both mean the image 'a'"):
+        with pytest.raises(ValueError, match=r"file: .* both match the image 'a'"):
             quiet(names, table)
 
 
@@ -97,18 +97,18 @@ def test_an_ending_is_no_number_and_ids_may_have_points():
 @pytest.mark.parametrize(
     ("names", "hint"),
     [
-        (["1", "2"], "with their zeros"),
+        (["1", "2"], "with their leading zeros"),
         (["1.0", "2.0"], None),
         (["IMG_001", "IMG_002"], "without 'IMG_' before them"),
         (["001_mask.png", "002_mask.png"], "without '_mask' behind them"),
-        (["other/001.jpg"], "folders are others"),
+        (["other/001.jpg"], "folders differ"),
         (["x", "y"], None),
     ],
 )
 def test_what_would_match_is_said(names, hint):
     table = table_of("/data/train/001.jpg", "/data/train/002.jpg")
     with pytest.raises(
-        ValueError, match=r"file: none of its \d names is of an image: .*the images are '001', '002'"
+        ValueError, match=r"file: none of its \d names matches an image: .*the images are '001', '002'"
     ) as caught:
         quiet(names, table)
     assert "match" not in str(caught.value) if hint is None else hint in str(caught.value)
@@ -118,8 +118,8 @@ def test_what_would_match_is_said(names, hint):
     ("ids", "names", "hint"),
     [
         (["1", "2"], ["1.0", "2.0"], "without the decimal point"),
-        (["Scan A", "Scan B"], ["scan a", "scan b"], "but for small and large letters"),
-        (["scan_a", "scan_b"], ["scan-a", "scan b"], "but for spaces, dashes and underscores"),
+        (["Scan A", "Scan B"], ["scan a", "scan b"], "except for upper and lower case"),
+        (["scan_a", "scan_b"], ["scan-a", "scan b"], "except for spaces, dashes and underscores"),
         (["p-a", "p-b"], ["a", "b"], "with 'p-' before them"),
     ],
 )
@@ -132,18 +132,18 @@ def test_shares_are_told_with_three_names():
     table = table_of(*(f"/data/{number:03}.jpg" for number in range(1, 21)))
     names = [str(number) if number < 10 else f"{number:03}" for number in range(1, 21)]
     with pytest.warns(
-        UserWarning, match=r"file: 9 of 20 names are of no image: '1', '2', '3', …; 9 of 20 images are not named.*zeros"
+        UserWarning, match=r"file: 9 of 20 names match no image: '1', '2', '3', …; 9 of 20 images have no name.*zeros"
     ):
         assert len(match_images(names, table, "/data", "file")) == 11
     with pytest.raises(
         ValueError, match=r"file has no row for 9 of 20 images; the first is '001', '002', '003', ….*zeros"
     ):
         match_images(names, table, "/data", "file", every=True)
-    with pytest.raises(ValueError, match=r"file: 9 of 20 names are of no image"):
-        match_images(names, table, "/data", "file", others="refuse")
+    with pytest.raises(ValueError, match=r"file: 9 of 20 names match no image"):
+        match_images(names, table, "/data", "file", others="raise")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert len(match_images([*names[9:], "x"], table, "/data", "file", others="pass")) == 11
+        assert len(match_images([*names[9:], "x"], table, "/data", "file", others="ignore")) == 11
     with pytest.raises(ValueError, match="file: it has no rows; the images are '001'"):
         match_images([], table, "/data", "file")
 
@@ -163,7 +163,7 @@ def test_what_was_passed_over_is_told(name, message):
 def test_folders_that_cannot_be_compared_are_told(tmp_path):
     (tmp_path / "train").mkdir()
     table = table_of(f"{tmp_path}/train/a.jpg")
-    with pytest.warns(UserWarning, match="lie in a folder that the image's path does not show"):
+    with pytest.warns(UserWarning, match="have a folder that is not in the image's path"):
         match_images(["val/a.jpg"], table, tmp_path / "train", "file")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

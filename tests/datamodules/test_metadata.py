@@ -21,7 +21,7 @@ def test_a_list_keeps_its_rows_in_the_order_of_the_table(tmp_path, table):
     assert kept.index.tolist() == [0, 1]
     assert listed(table, str(tmp_path), None, "name", "data.train_ids") is table
     (tmp_path / "ids.csv").write_text("name\ncar1_01\ncar9_01\n")
-    with pytest.raises(ValueError, match=r"data\.test_ids: .*ids\.csv.* 1 of 2 names are of no image: 'car9_01'"):
+    with pytest.raises(ValueError, match=r"data\.test_ids: .*ids\.csv.* 1 of 2 names match no image: 'car9_01'"):
         listed(table, str(tmp_path), "ids.csv", "name", "data.test_ids")
 
 
@@ -33,7 +33,7 @@ def test_columns_come_from_ids_and_from_several_files(tmp_path, table):
     assert found["view"].tolist() == ["01", "02", "01"]
     assert found["site"].tolist() == ["a", "a", "b"]
     assert found["age"].tolist() == ["9", "8", "7"]
-    with pytest.raises(ValueError, match=r"data\.id_pattern: .* does not fit the id 'car2_01'"):
+    with pytest.raises(ValueError, match=r"data\.id_pattern: .* does not match the id 'car2_01'"):
         described(table, str(tmp_path), None, "image_id", r"(?P<car>car1)_\d+")
 
 

@@ -43,13 +43,11 @@ def test_table_of_ids_and_a_missing_channel(root):
     data = RgbyDataModule(root=str(root), images="*_{channel}.png", targets=[])
     assert data.table()["image_id"].tolist() == ["a", "b_c"]
     (root / "b_c_yellow.png").unlink()
-    with pytest.raises(
-        FileNotFoundError, match="1 images lack a channel; the first is 'b_c': missing .*b_c_yellow.png"
-    ):
+    with pytest.raises(FileNotFoundError, match="1 images lack a channel \\(first: 'b_c'\\): missing .*b_c_yellow.png"):
         data.table()
     three = RgbyReader(channels=["red", "green", "blue"])
     assert len(RgbyDataModule(root=str(root), images="*_{channel}.png", targets=[], reader=three).table()) == 2
-    with pytest.raises(ValueError, match=r"expected \{channel\} where the colour stands"):
+    with pytest.raises(ValueError, match=r"expected \{channel\} in place of the colour"):
         RgbyDataModule(root=str(root), images="*.png", targets=[]).table()
 
 

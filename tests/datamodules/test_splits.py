@@ -62,7 +62,7 @@ def test_the_authors_split_is_held_out_and_says_what_leaks(root):
     cv2.imwrite(str(root / "val/e.png"), np.zeros((8, 9, 3), np.uint8))
     with pytest.warns(UserWarning, match="1 images have equal pixels on both sides"):
         module(root, fold="given", val_images="val/*.png").split_table("val")
-    with pytest.raises(ValueError, match=r"data\.val_images does not say"):
+    with pytest.raises(ValueError, match=r"data\.val_images is not set"):
         module(root, fold="given").split_table("val")
     (root / "val/e.png").rename(root / "val/a.png")
     with pytest.raises(ValueError, match=r"data\.images and data\.val_images share 1 ids, 'a' first"):

@@ -369,9 +369,9 @@ def test_no_valid_where_every_volume_is_large_enough(module):
 def test_what_belongs_to_pictures_is_refused(module):
     import albumentations
 
-    with pytest.raises(ValueError, match="albumentations does not know volumes"):
+    with pytest.raises(ValueError, match="albumentations does not support volumes"):
         module(augmentation=[albumentations.HorizontalFlip()])
-    with pytest.raises(ValueError, match="which cuts pictures"):
+    with pytest.raises(ValueError, match="which crops 2-D images"):
         module(windows=RandomWindows(16))
     from datamodules.readers import ImageReader
 

@@ -49,9 +49,9 @@ def test_a_csv_gives_images_their_weight(folder):
         ("image_id,weight\n01,-1\n", "row 2, gives '01' no weight"),
         ("image_id,weight\n01,much\n", "row 2, gives '01' no weight"),
         ('image_id,weight\n01,1\n02,"0,5"\n', "row 3, gives '02' no weight .*'0,5'; numbers have a point"),
-        ("image_id,weight\n01,1\n01,2\n", "row 3: '01' weighs 2, in an earlier row not"),
-        ("image_id,weight\n1,1\n2,2\n", "none of its 2 names .*'1', '2'; .*They would match with their zeros"),
-        ("image_id,weight\nother,1\n", "none of its 1 names is of an image: 'other'"),
+        ("image_id,weight\n01,1\n01,2\n", "row 3: '01' has weight 2, but another above"),
+        ("image_id,weight\n1,1\n2,2\n", "none of its 2 names .*'1', '2'; .*They would match with their leading zeros"),
+        ("image_id,weight\nother,1\n", "none of its 1 names matches an image: 'other'"),
     ],
 )
 def test_a_csv_that_does_not_fit(folder, content, message):

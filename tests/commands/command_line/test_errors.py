@@ -92,7 +92,7 @@ def test_on_the_command_line(tmp_path):
     command = [sys.executable, str(ROOT / "cli.py"), "folds", "--config", "config.yaml"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[0] == "error: no images: nowhere is not there; check data.root and data.images"
+    assert done.stderr.splitlines()[0] == "error: no images: nowhere does not exist; check data.root and data.images"
     assert len(done.stderr.splitlines()) == 2
     shown = os.environ | {"TRACEBACK": "1"}
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=shown)

@@ -45,7 +45,7 @@ print([name for name in {HEAVY} if name in sys.modules])
 
 
 def test_an_argument_of_loaders_is_told():
-    with pytest.raises(TypeError, match="ImageData has no argument 'batch_size'; those of loaders belong to"):
+    with pytest.raises(TypeError, match="ImageData has no argument 'batch_size'; arguments of loaders belong to"):
         ImageData("data", "*.png", [], batch_size=2)
 
 

@@ -326,7 +326,7 @@ def test_pictures_of_equal_names_keep_their_own_boxes(tmp_path, pattern):
         return
     table = find_images(tmp_path, pattern)
     for target in (Boxes("all.json", "coco"), Boxes("all.csv", "csv", id_column="file", layout="xywh")):
-        with pytest.warns(UserWarning, match="1 of 2 names are of no image: 'val/0001.jpg'"):
+        with pytest.warns(UserWarning, match="1 of 2 names match no image: 'val/0001.jpg'"):
             target.prepare(table, tmp_path)
         assert read(target, "0001")["boxes"].tolist() == [[5, 6, 15, 16]]
     (tmp_path / "all.json").write_text(coco({}, images=[{"id": 1, "file_name": "val/0001.jpg"}]))
@@ -360,11 +360,11 @@ def test_csvs_of_other_images_are_refused_and_shares_told(tmp_path):
     table = pd.DataFrame({"image_id": ["001", "002", "010"]})
     (tmp_path / "b.csv").write_text("image_id,xmin,ymin,xmax,ymax\n1,1,1,6,6\n2,1,1,6,6\n")
     with pytest.raises(
-        ValueError, match=r"b\.csv, column image_id: none of its 2 names .*'1', '2'; .*with their zeros"
+        ValueError, match=r"b\.csv, column image_id: none of its 2 names .*'1', '2'; .*with their leading zeros"
     ):
         Boxes("b.csv", "csv").prepare(table, tmp_path)
     (tmp_path / "b.csv").write_text("image_id,xmin,ymin,xmax,ymax\n1,1,1,6,6\n010,1,1,6,6\n")
-    with pytest.warns(UserWarning, match="1 of 2 names are of no image: '1'; 2 of 3 images are not named.*their zeros"):
+    with pytest.warns(UserWarning, match="1 of 2 names match no image: '1'; 2 of 3 images have no name.*their zeros"):
         Boxes("b.csv", "csv").prepare(table, tmp_path)
     (tmp_path / "b.csv").write_text("image_id,xmin,ymin,xmax,ymax\n")
     with pytest.raises(ValueError, match="it has no rows"):

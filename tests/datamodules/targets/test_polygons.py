@@ -68,9 +68,9 @@ def test_text_that_is_no_polygon_is_named(tmp_path):
             {"class_key": "c", "classes": ["building"]},
             "c is none of 'building'",
         ),
-        ("ImageId,PolygonWKT_Pix,c\n,{0},x\n", {}, "none of its 1 names is of an image: ''; the images are 'a', 'b'"),
+        ("ImageId,PolygonWKT_Pix,c\n,{0},x\n", {}, "none of its 1 names matches an image: ''; the images are 'a', 'b'"),
         ("ImageId,PolygonWKT_Pix,c\nIMG_a,{0},x\n", {}, "without 'IMG_' before them"),
-        ("ImageId,PolygonWKT_Pix,c\nval/a,{0},x\n", {}, "Their folders are others"),
+        ("ImageId,PolygonWKT_Pix,c\nval/a,{0},x\n", {}, "Only their folders differ"),
         ("ImageId,PolygonWKT_Pix,c\na,{0},x\n", {"required": True}, "no row for 1 of 2 images; the first is 'b'"),
     ],
 )
@@ -88,7 +88,7 @@ def test_shares_and_other_endings_are_told(tmp_path):
     with pytest.warns(UserWarning, match="names") as told:
         target.prepare(table, tmp_path)
     text = " ".join(str(one.message) for one in told)
-    assert "1 of 2 names are of no image: 'c.tif'; 1 of 2 images are not named" in text
+    assert "1 of 2 names match no image: 'c.tif'; 1 of 2 images have no name" in text
     assert "1 of 1 names have another ending than the image's file: 'a.tif'" in text
     assert target.read(SimpleNamespace(image_id="a"), (80, 90))["mask"].any()
 

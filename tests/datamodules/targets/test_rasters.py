@@ -149,7 +149,7 @@ def test_a_set_of_white_masks_is_told_at_setup(tmp_path):
     write(tmp_path / "mask_a.tif", patches(np.array([0, 255], np.uint8)))
     _, row = target_of(tmp_path)
     settings = {"root": str(tmp_path), "images": "a.tif", "fold": "all", "num_workers": 0}
-    with pytest.raises(ValueError, match=r"none of 1 masks holds a class but 0 among the pixels that count, .*null"):
+    with pytest.raises(ValueError, match=r"none of 1 masks has valid pixels of a class but 0, .*null"):
         SatelliteDataModule(targets=[RasterMasks("mask_{image_id}.tif")], **settings).setup("fit")
     SatelliteDataModule(targets=[RasterMasks("mask_{image_id}.tif", ignore=None)], **settings).setup("fit")
 

@@ -41,8 +41,8 @@ def read(target, image_id="001"):
     ("names", "hint"),
     [
         (["IMG_001", "IMG_002"], "without 'IMG_' before them"),
-        (["1", "2"], "with their zeros"),
-        (["val/001.jpg", "val/002.jpg"], "Their folders are others"),
+        (["1", "2"], "with their leading zeros"),
+        (["val/001.jpg", "val/002.jpg"], "Only their folders differ"),
         (["other"], ""),
     ],
 )
@@ -78,7 +78,7 @@ def test_ids_and_paths_mean_their_images(tmp_path, kind, write):
 
 @pytest.mark.parametrize("kind", TARGETS)
 def test_names_of_no_image_are_told(tmp_path, kind):
-    with pytest.warns(UserWarning, match=r"t\.csv, column image_id.*: 4 of 6 names are of no image: '3', '4', '5', …"):
+    with pytest.warns(UserWarning, match=r"t\.csv, column image_id.*: 4 of 6 names match no image: '3', '4', '5', …"):
         target = prepared(tmp_path, kind, ["001", "002", "3", "4", "5", "6"])
     assert read(target)
     with pytest.warns(UserWarning, match=r"have backslashes"):
@@ -92,19 +92,19 @@ def test_images_without_a_row_are_told_or_refused(tmp_path, kind):
         with pytest.raises(ValueError, match="no row for 1 of 2 images; the first is '002'"):
             prepared(tmp_path, kind, names)
     else:
-        with pytest.warns(UserWarning, match="1 of 2 names are of no image: '3'; 1 of 2 images are not named"):
+        with pytest.warns(UserWarning, match="1 of 2 names match no image: '3'; 1 of 2 images have no name"):
             prepared(tmp_path, kind, names)
 
 
 @pytest.mark.parametrize("kind", TARGETS)
 def test_two_spellings_of_an_image_are_refused(tmp_path, kind):
-    with pytest.raises(ValueError, match="'001' and 'train/001' both mean the image '001'"):
+    with pytest.raises(ValueError, match="'001' and 'train/001' both match the image '001'"):
         prepared(tmp_path, kind, ["001", "002", "train/001"])
 
 
 @pytest.mark.parametrize("kind", TARGETS)
 def test_pictures_of_equal_names_do_not_mix(tmp_path, kind):
-    with pytest.warns(UserWarning, match="2 of 4 names are of no image: 'val/001', 'val/002'"):
+    with pytest.warns(UserWarning, match="2 of 4 names match no image: 'val/001', 'val/002'"):
         target = prepared(tmp_path, kind, ["train/001", "val/001", "train/002", "val/002"])
     if kind == "boxes":
         assert len(read(target)["boxes"]) == 1
