@@ -1,4 +1,4 @@
-"""Where truth comes from; any target works with any reader."""
+"""Targets: masks, instances, boxes and labels; any target works with any reader."""
 
 from datamodules.targets.array_files import ArrayFiles
 from datamodules.targets.base import Target

@@ -1,4 +1,4 @@
-"""Truth in NumPy files."""
+"""Targets in NumPy files."""
 
 from pathlib import Path
 
@@ -12,18 +12,17 @@ from masks.void import VOID, is_class_map
 
 
 class ArrayFiles(FilePerImage):
-    """An array from a `.npy` file per image, as it is, and `valid` where some pixels do not count.
+    """An array from one `.npy` file per image, unchanged, and `valid` if some pixels are void.
 
-    It may hold masks `(K, H, W)`, class numbers, ids or a map of numbers `(H, W)`, in which NaN and infinity do not
-    count. Without `classes`, whole numbers of the type int64 are those of classes, of which 255 does not count, and of
-    any other type ids. `python cli.py prepare` writes such files for what no picture holds: several masks of one image.
+    The file contains masks `(K, H, W)`, class numbers, ids or values `(H, W)`, where NaN and infinity are void. Without
+    `classes`, int64 arrays are class numbers, where 255 is void, and other integers are ids. `python cli.py prepare`
+    writes such files for targets that do not fit in an image file: several masks of one image.
 
     Args:
-        pattern: path under `data.root` with `{image_id}` in it: `masks/mask/{image_id}.npy`.
+        pattern: path under `data.root` with `{image_id}`: `masks/mask/{image_id}.npy`.
         name: name of the array.
-        classes: a number for class numbers 0 … classes − 1 of any type: `(H, W)` int64, 255 where a pixel does not
-            count.
-        ignore: value of pixels that do not count; of masks in any channel. 255 of class numbers unless given.
+        classes: number of classes, for class numbers 0 … classes − 1 of any type: `(H, W)` int64, 255 for void pixels.
+        ignore: value of void pixels; in masks, in any channel (default: 255 for class numbers).
     """
 
     windowed = True
@@ -46,7 +45,7 @@ class ArrayFiles(FilePerImage):
     def _truth(self, array: np.ndarray, path: Path) -> dict[str, np.ndarray]:
         if self.classes is not None:
             if array.ndim != 2:
-                raise ValueError(f"array {path} is {array.shape}, class numbers are (H, W); leave out `classes`")
+                raise ValueError(f"array {path} is {array.shape}, class numbers must be (H, W); remove `classes`")
             return as_truth(as_numbers(array, path, self.classes, self.ignore), self.name, self.classes)
         void = ~np.isfinite(array) if array.dtype.kind == "f" else np.zeros(array.shape, bool)
         if self.ignore is not None:
@@ -60,10 +59,10 @@ class ArrayFiles(FilePerImage):
         return {self.name: array, "valid": ~(void.any(0) if void.ndim == 3 else void)}
 
     def _check_numbers(self, numbers: np.ndarray, path: Path) -> None:
-        """Refuse class numbers that are ids, by their type class numbers: the 255th object would not count."""
+        """Reject ids saved with the type of class numbers: the 255th object would be void."""
         if numbers.size and not 0 <= numbers.min() <= numbers.max() < VOID:
             wrong = numbers.min() if numbers.min() < 0 else numbers.max()
             raise ValueError(
-                f"array {path} holds {wrong} as int64, which is for class numbers of 0 to {VOID - 1}; save ids of "
-                "objects as int32, uint16 or uint32, or say which value does not count with `ignore` of the target"
+                f"array {path} has value {wrong} as int64, the type of class numbers of 0 to {VOID - 1}; save ids of "
+                "objects as int32, uint16 or uint32, or set the value of void pixels with `ignore` of the target"
             )

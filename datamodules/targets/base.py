@@ -1,4 +1,4 @@
-"""The base of every target."""
+"""Base classes of targets."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -15,73 +15,73 @@ if TYPE_CHECKING:
 
 
 class Target:
-    """Truth of an image: from files, or from other truth.
+    """Base class of targets: arrays read from files, or derived from other targets.
 
-    `read` looks at files, before augmentation, at the image's size. `derive` looks at the arrays that are there, after
-    augmentation, so that what it makes fits the crop (is the crop empty? where do cells touch at this scale?).
-    A subclass that reads keeps each argument of its constructor under its own name and lists its `files`: so the
-    decoded cache knows when something has changed.
+    `read` reads files, before augmentation, at the image's size. `derive` uses the arrays of the sample, after
+    augmentation, so that its result fits the crop (is the crop empty? where do cells touch at this scale?). A subclass
+    that reads files stores each constructor argument as an attribute of the same name and lists its `files`, so that
+    the decoded cache detects changes.
     """
 
     root: Path
-    boxes: bool = False  # whether it gives `boxes` `(n, 4)` float32 xyxy in pixels, and their `labels` `(n,)`
-    training_only: bool = False  # whether validation and the score do without it
-    tabular: bool = False  # whether `prepare` has looked at all that `read` gives, so that nothing is left to check
-    windowed: bool = False  # whether `read` looks at `row.window` itself; `size` is then the window's
+    boxes: bool = False  # whether it returns `boxes` `(n, 4)` float32 xyxy in pixels, and their `labels` `(n,)`
+    training_only: bool = False  # whether validation and scoring skip it
+    tabular: bool = False  # whether `prepare` has checked all values that `read` returns
+    windowed: bool = False  # whether `read` supports `row.window`; `size` is then that of the window
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
-        """Called once with the table of images and `data.root`; reads tables and reports every problem at once."""
+        """Read tables and report all missing files; called once with the table of images and `data.root`."""
         self.root = Path(root)
 
     def follow(self, reader: "Reader") -> None:
-        """Called once with the reader of the images, for targets that turn and resample as it does."""
+        """Adopt the orientation and resampling of the image reader; called once."""
 
     def from_columns(self, columns: list[str]) -> None:
-        """Called on the copy that reads external data, whose table has these columns: no competition CSV lies there."""
+        """Take values from these columns of an external table; called on the copy for external data."""
 
     def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
-        """Arrays by name from the files of a table row; `size` is the image's `(H, W)`."""
+        """Return arrays by name from the files of a table row; `size` is the image's `(H, W)`."""
         return {}
 
     def read_window(self, row: Row, size: tuple[int, ...], window: tuple[int, ...]) -> dict[str, np.ndarray]:
-        """What `read` gives of a whole image, cut to a window; for targets that can do it with less work.
+        """Return the result of `read` for a whole image, cropped to a window; override it if less work is possible.
 
         Args:
-            row: the row without its window.
-            size: of the whole image.
-            window: `(top, left, height, width)`, of volumes `(z, top, left, depth, height, width)`.
+            row: row without its window.
+            size: size of the whole image.
+            window: `(top, left, height, width)`; for volumes `(z, top, left, depth, height, width)`.
         """
         axes = len(window) // 2
         cut = tuple(slice(first, first + length) for first, length in zip(window[:axes], window[axes:], strict=True))
         return {name: array[(..., *cut)] if array.ndim >= 2 else array for name, array in self.read(row, size).items()}
 
     def check(self, row: Row, size: tuple[int, ...]) -> None:
-        """Raise what `read` would raise; called for every image before training. Reads, unless there is less to do.
+        """Raise the errors of `read`; called for every image before training. Override it if less work is enough.
 
         Args:
-            row: the row without a window.
-            size: of its image.
+            row: row without a window.
+            size: size of its image.
         """
         self.read(row, size)
 
     def files(self, row: Row) -> list[Path]:
-        """The files that `read` opens for a table row."""
+        """Return the files that `read` opens for a table row."""
         return []
 
     def derive(self, sample: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Arrays by name from those of the sample."""
+        """Return arrays by name derived from those of the sample."""
         return {}
 
 
 class FilePerImage(Target, ABC):
-    """A target that reads one file per image, at `pattern` under `data.root`, with `{image_id}` in it."""
+    """Base class of targets with one file per image, at `pattern` under `data.root`, which contains `{image_id}`."""
 
     pattern: str
-    what: str = "mask"  # what the file is, for messages
-    folders: bool = False  # whether a folder, of a series of slices, may stand in a file's place
+    what: str = "mask"  # name of the files in messages
+    folders: bool = False  # whether a folder, as of a series of slices, may replace a file
 
     def path(self, image_id: str) -> Path:
-        """The file of an image."""
+        """Return the file of an image."""
         return confined(self.root, self.pattern.format(image_id=image_id))
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
@@ -100,10 +100,10 @@ class FilePerImage(Target, ABC):
 
 
 def _refuse(missing: list[tuple[str, Path]], what: str) -> None:
-    """Raise one error for all files that are not there."""
+    """Raise one error for all missing files."""
     image_id, path = missing[0]
     others = ", ".join(repr(name) for name, _ in missing[1:20]) + (", …" if len(missing) > 20 else "")
     raise FileNotFoundError(
-        f"{len(missing)} images have no {what}; the first is {image_id!r}: no file {path}. Check the target's "
-        "pattern, or list the images that have one in data.train_ids" + (f"\n  and {others}" if others else "")
+        f"{len(missing)} images have no {what}; the first is {image_id!r}: file {path} does not exist. Check the "
+        "target's pattern, or list the images that have one in data.train_ids" + (f"\n  and {others}" if others else "")
     )

@@ -13,35 +13,36 @@ from datamodules.targets.boxes_files import CROWD, OBJECT, BoxRows, read_box_csv
 from files.paths import confined
 
 IGNORED = ("ignored_boxes", "ignored_labels", "ignored_crowd")
-ARRAYS = ("boxes", "labels", *IGNORED)  # lists of another length in every image, none of them over pixels
+ARRAYS = ("boxes", "labels", *IGNORED)  # arrays whose length varies between images, not over pixels
 
 
 class Boxes(Target):
     """`boxes` `(n, 4)` float32, xyxy in pixels with the far side excluded, and `labels` `(n,)` int64, numbers from 0.
 
-    Augmentation moves and clips them with the image; a batch holds a list of them.
+    Augmentation moves and clips them with the image; a batch has a list of them.
 
-    COCO's `iscrowd` (a region of many objects) and VOC's `difficult` are neither trained on nor counted as missed: they
-    stand in `ignored_boxes` `(m, 4)`, `ignored_labels` `(m,)` and `ignored_crowd` `(m,)` bool, which validation and the
-    metrics of boxes read. A detection that has found no object is left out there where it overlaps one of its class: a
-    crowd by the share of its own area (COCO), a difficult object by IoU (VOC). These arrays are there where the files
-    have such boxes; training samples are without them.
+    COCO's `iscrowd` (a region of many objects) and VOC's `difficult` boxes are neither trained on nor counted as
+    missed. They are in `ignored_boxes` `(m, 4)`, `ignored_labels` `(m,)` and `ignored_crowd` `(m,)` bool, used by
+    validation and by the metrics of boxes: an unmatched detection is ignored if it overlaps one of its class, a crowd
+    by the share of its own area (COCO), a difficult object by IoU (VOC). These arrays exist only if the files have such
+    boxes; training samples do not have them.
 
-    Sizes that COCO and VOC files declare must be those of the pictures.
+    Image sizes declared in COCO and VOC files must match the images.
 
     Args:
-        path: under `data.root`: a CSV or COCO JSON of all images, or, with `{image_id}` in it, a VOC XML per image.
-        kind: `csv` (`columns` in the order of `layout`), `voc` or `coco`.
-        classes: class names in the order of their numbers; None where there is one class.
-        id_column: column of the image id, or of its path (`csv`).
+        path: path under `data.root` of a CSV or COCO JSON of all images or, with `{image_id}`, of one VOC XML per
+            image.
+        kind: file format: `csv` (`columns` in the order of `layout`), `voc` or `coco`.
+        classes: class names in the order of their numbers; None for one class.
+        id_column: column of the image id or path (`csv`).
         columns: the four columns of a box in the CSV.
         layout: `xyxy` (corners) or `xywh` (corner and size: RSNA pneumonia, COCO).
-        class_column: column of the class in the CSV; None where there is one class.
-        empty_class: value of the class column that means no box (VinBigData's class 14).
+        class_column: column of the class in the CSV; None for one class.
+        empty_class: class value that means no box (VinBigData's class 14).
         base: number of the first pixel. 1: the standard of VOC, where 1 to 20 are the first twenty pixels, the far side
-            included. 0: the far side is excluded, 0 to 20 are these pixels. 1 for `voc`, else 0, unless given.
-        folders: whether folders in the names of a CSV or COCO file must be those of the images; False goes by the
-            file's name alone.
+            included. 0: the far side is excluded, 0 to 20 are these pixels (default: 1 for `voc`, else 0).
+        folders: whether folders in the image names of a CSV or COCO file must match those of the images; otherwise
+            only file names are compared.
     """
 
     boxes = True
@@ -65,7 +66,7 @@ class Boxes(Target):
         self.columns, self.layout = columns or standard, layout
         self.class_column, self.empty_class, self.base, self.folders = class_column, empty_class, base, folders
         if len(self.columns) != 4:
-            raise ValueError(f"Boxes: columns are {self.columns}, expected four")
+            raise ValueError(f"Boxes: columns are {self.columns}, expected 4")
         if base not in (None, 0, 1):
             raise ValueError(f"Boxes: base is {base}, expected 0 or 1")
         self._found: dict[str, np.ndarray] = {}  # (n, 6) per image: xyxy, label, kind
@@ -93,7 +94,7 @@ class Boxes(Target):
         return [self._file(row.image_id)]
 
     def check(self, row: Row, size: tuple[int, ...]) -> None:
-        self.read(row, size)  # looks at no file, so it is done for images that are read by windows too
+        self.read(row, size)  # opens no file, so it is also done for images read by windows
 
     def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         found = self._found.get(row.image_id, np.zeros((0, 6)))
@@ -108,7 +109,7 @@ class Boxes(Target):
         return arrays
 
     def _check(self, row: Row, found: np.ndarray, size: tuple[int, int]) -> None:
-        """Refuse boxes that belong to a picture of another size."""
+        """Reject boxes of an image of another size."""
         declared = self._sizes.get(row.image_id)
         if declared is not None and declared != tuple(size):
             path = getattr(row, "path", None)
@@ -117,20 +118,20 @@ class Boxes(Target):
         outside = (found[:, :2] >= size[::-1]).any(axis=1) | (found[:, 2:4] <= 0).any(axis=1)
         if outside.any():
             raise ValueError(
-                f"{self.path}: box {found[outside][0, :4].tolist()} of image {row.image_id!r} lies outside its size "
+                f"{self.path}: box {found[outside][0, :4].tolist()} of image {row.image_id!r} is outside of its size "
                 f"{tuple(size)}"
             )
 
     def _by_image(self, rows: BoxRows) -> dict[str, np.ndarray]:
-        """`(n, 6)` of each image: corners with the far side excluded, class number, kind."""
+        """Return `(n, 6)` for each image: corners with the far side excluded, class number, kind."""
         boxes = rows.numbers.copy()
         layout, base = (
             ("xywh", 0) if self.kind == "coco" else (self.layout if self.kind == "csv" else "xyxy", self.base)
         )
         base = (1 if self.kind == "voc" else 0) if self.base is None else self.base
         if base == 1:
-            self._tell_zeros(rows)
-            boxes[:, :2] -= 1  # the far side stays: the last pixel of a count from 1 is the first beyond from 0
+            self._warn_of_zeros(rows)
+            boxes[:, :2] -= 1  # the far side stays: the last pixel counted from 1 is the first beyond counted from 0
         if layout == "xywh":
             boxes[:, 2:] += boxes[:, :2]
         sides = boxes[:, 2:] - boxes[:, :2]
@@ -144,7 +145,7 @@ class Boxes(Target):
         if flat.any():
             places = [rows.where(int(number)) for number in np.flatnonzero(flat)[:3]]
             warnings.warn(
-                f"{self.path}: {flat.sum()} of {len(flat)} boxes have no area and are left out: {'; '.join(places)}",
+                f"{self.path}: {flat.sum()} of {len(flat)} boxes have no area and are ignored: {'; '.join(places)}",
                 stacklevel=3,
             )
         content = np.column_stack([boxes, self._numbers(rows), rows.kinds])[~flat]
@@ -155,7 +156,7 @@ class Boxes(Target):
         return dict(zip(names.tolist(), parts, strict=True)) if len(names) else {}
 
     def _numbers(self, rows: BoxRows) -> np.ndarray:
-        """Class number of each box."""
+        """Return the class number of each box."""
         if self.classes is None:
             return np.zeros(len(rows.names))
         number_of = {name: number for number, name in enumerate(self.classes)}
@@ -168,23 +169,23 @@ class Boxes(Target):
             )
         return numbers
 
-    def _tell_zeros(self, rows: BoxRows) -> None:
-        """Boxes at 0 say that pixels are counted from 0."""
+    def _warn_of_zeros(self, rows: BoxRows) -> None:
+        """Warn about coordinates of 0, which suggest that pixels are counted from 0."""
         zeros = np.flatnonzero((rows.numbers[:, :2] < 1).any(axis=1))
         if len(zeros):
             warnings.warn(
-                f"{rows.where(int(zeros[0]))}: box {rows.numbers[zeros[0]].tolist()} begins before pixel 1, as "
-                f"{len(zeros)} of {len(rows.numbers)} boxes do; if the files count from 0, set base: 0 of the target",
+                f"{rows.where(int(zeros[0]))}: box {rows.numbers[zeros[0]].tolist()} begins before pixel 1, like "
+                f"{len(zeros)} of {len(rows.numbers)} boxes; if the files count from 0, set base: 0 of the target",
                 stacklevel=4,
             )
 
 
 def cut_boxes(boxes: np.ndarray, window: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes `(k, 4)` float32 clipped to a window, in its pixels, and which of the given ones `(n,)` they are.
+    """Clip boxes to a window, in its pixels; returns boxes `(k, 4)` float32 and which of the input `(n,)` they are.
 
     Args:
-        boxes: `(n, 4)` xyxy in pixels of the image; those outside the window are left out.
-        window: `(top, left, height, width)` of the image.
+        boxes: `(n, 4)` xyxy in pixels of the image; those outside the window are dropped.
+        window: `(top, left, height, width)` in the image.
     """
     top, left, height, width = window
     moved = boxes - (left, top, left, top)
@@ -193,7 +194,7 @@ def cut_boxes(boxes: np.ndarray, window: tuple[int, ...]) -> tuple[np.ndarray, n
 
 
 def cut_lists(arrays: dict[str, np.ndarray], window: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """The `ARRAYS` of a whole image, as `Boxes` reads them of a window."""
+    """Crop the `ARRAYS` of a whole image to a window, as `Boxes` reads them."""
     result = {}
     for prefix in ("", "ignored_"):
         if f"{prefix}boxes" in arrays:

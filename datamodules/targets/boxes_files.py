@@ -1,4 +1,4 @@
-"""What files of boxes say: CSV, Pascal VOC XML, COCO JSON."""
+"""Readers of box files: CSV, Pascal VOC XML, COCO JSON."""
 
 import warnings
 import xml.etree.ElementTree as ElementTree
@@ -14,7 +14,7 @@ from datamodules.matching import match_images, matched
 from files.tables import comma_hint, read_csv
 from files.texts import read_json, read_xml
 
-OBJECT, CROWD, DIFFICULT = 0, 1, 2  # what a box holds: an object to find, many of them, one that need not be found
+OBJECT, CROWD, DIFFICULT = 0, 1, 2  # content of a box: one object, many objects, an object that may be missed
 EXIF_ORIENTATION = 0x0112
 
 
@@ -22,12 +22,12 @@ class BoxRows(NamedTuple):
     """The boxes of all images.
 
     Attributes:
-        ids: image of each box.
-        numbers: `(N, 4)` float64 as the files have them.
+        ids: image id of each box.
+        numbers: `(N, 4)` float64 as written in the files.
         names: class of each box.
         kinds: `(N,)`: `OBJECT`, `CROWD` or `DIFFICULT`.
-        where: file and place of a box, by its number.
-        sizes: `(H, W)` that the files declare, by image.
+        where: function that returns file and position of a box, for messages.
+        sizes: `(H, W)` declared in the files, by image id.
     """
 
     ids: Sequence[str]
@@ -48,10 +48,10 @@ def read_box_csv(
     empty_class: str | None,
     folders: bool,
 ) -> BoxRows:
-    """The boxes of a CSV; arguments are those of `Boxes`.
+    """Read the boxes of a CSV; arguments are those of `Boxes`.
 
     Raises:
-        ValueError: a column that is not there, or a row that is no box; names the row.
+        ValueError: if a column is missing, or a row is not a box; names the row.
     """
     rows = read_csv(path)
     lacking = [name for name in (id_column, *columns, *([class_column] if class_column else [])) if name not in rows]
@@ -59,7 +59,7 @@ def read_box_csv(
         raise ValueError(f"{path} has no column {lacking[0]!r}, only {list(rows.columns)}")
     ids = matched(rows[id_column], table, root, f"{path}, column {id_column}", folders=folders)
     texts = rows[columns]
-    empty = texts.isin(["", "nan", "NaN"]).all(axis=1)  # a row without a box says that there is none
+    empty = texts.isin(["", "nan", "NaN"]).all(axis=1)  # a row without coordinates means that there is no box
     if class_column is not None and empty_class is not None:
         empty |= rows[class_column] == empty_class
     numbers = texts[~empty].apply(pd.to_numeric, errors="coerce")
@@ -68,7 +68,7 @@ def read_box_csv(
         row = numbers.index[wrong][0]
         given = texts.loc[row].tolist()
         hint = next(filter(None, map(comma_hint, given)), "")
-        raise ValueError(f"{path}, row {row + 2}: box {given} is no four numbers{hint}")
+        raise ValueError(f"{path}, row {row + 2}: box {given}, expected four numbers{hint}")
     kept = (~empty & ids.notna()).to_numpy()
     numbers = numbers[kept[~empty.to_numpy()]]
     names = rows[class_column][kept].tolist() if class_column else [""] * len(numbers)
@@ -80,14 +80,14 @@ def read_box_csv(
 
 
 def read_voc(paths: dict[str, Path]) -> BoxRows:
-    """The boxes of Pascal VOC files; `difficult` ones need not be found.
+    """Read the boxes of Pascal VOC files; `difficult` ones may be missed.
 
     Args:
         paths: file of each image.
 
     Raises:
-        FileNotFoundError: images without a file; names the first.
-        ValueError: no VOC file, or an object that is no box; names both.
+        FileNotFoundError: if images have no file; names the first.
+        ValueError: if a file is not in VOC format, or an object is not a box; names both.
     """
     missing = [(image_id, path) for image_id, path in paths.items() if not path.is_file()]
     if missing:
@@ -99,9 +99,9 @@ def read_voc(paths: dict[str, Path]) -> BoxRows:
     for image_id, path in paths.items():
         root = read_xml(path)
         if root.tag != "annotation":
-            raise ValueError(f"{path} is no Pascal VOC file: its root is <{root.tag}>, expected <annotation>")
+            raise ValueError(f"{path} is not a Pascal VOC file: its root is <{root.tag}>, expected <annotation>")
         size = [_whole(root.findtext(f"size/{side}")) for side in ("height", "width")]
-        if all(size):  # some tools leave it out, or write 0
+        if all(size):  # some tools omit it, or write 0
             sizes[image_id] = size[0], size[1]
         for number, item in enumerate(root.findall("object"), 1):
             places.append(f"{path}, object {number}")
@@ -123,39 +123,40 @@ def _voc_box(item: ElementTree.Element, where: str) -> list[float]:
 
 
 def read_coco(path: Path, table: pd.DataFrame, root: Path, folders: bool) -> BoxRows:
-    """The boxes of a COCO file; those of `iscrowd` stand for many objects.
+    """Read the boxes of a COCO file; those with `iscrowd` contain many objects.
 
     Args:
-        path: the file.
-        table: the images.
+        path: COCO file.
+        table: table of images.
         root: folder of the competition's files.
-        folders: whether the folders of file names are compared with those of images.
+        folders: whether folders of file names are compared with those of images.
 
     Raises:
-        ValueError: no COCO file, or an annotation without a box, of an unknown image or class; names its id.
+        ValueError: if the file is not in COCO format, or an annotation has no box, or an unknown image or class; names
+            its id.
 
     Warns:
-        UserWarning: images that the file does not list.
+        UserWarning: if images are not listed in the file.
     """
     content = read_json(path)
     parts = content if isinstance(content, dict) else {}
     lacking = [name for name in ("images", "categories", "annotations") if not isinstance(parts.get(name), list)]
     if lacking:
-        raise ValueError(f"{path} is no COCO file of boxes: it has no list {lacking[0]!r}")
+        raise ValueError(f"{path} is not a COCO file of boxes: it has no list {lacking[0]!r}")
     files = _by_id(parts["images"], "file_name", f"{path}: image")
     kinds = _by_id(parts["categories"], "name", f"{path}: category")
     names = [item["file_name"] for item in files.values()]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         first, second = [number for number, item in files.items() if item["file_name"] == twice][:2]
-        raise ValueError(f"{path}: images {first!r} and {second!r} have one file_name, {twice!r}")
+        raise ValueError(f"{path}: images {first!r} and {second!r} have the same file_name {twice!r}")
     meant = match_images(names, table, root, f"{path}, file_name", folders=folders)
     unlisted = sorted(set(table["image_id"]) - set(meant.values()))
-    if unlisted and len(meant) == len(names):  # else it is said already
+    if unlisted and len(meant) == len(names):  # else `match_images` warns
         few = ", ".join(map(repr, unlisted[:3]))
         warnings.warn(
-            f"{path}: {len(unlisted)} of {len(table)} images are not in its list, {few} first; they count as images "
-            "without boxes",
+            f"{path}: {len(unlisted)} of {len(table)} images are not in its list (first: {few}); they are treated as "
+            "images without boxes",
             stacklevel=4,
         )
     image_of = {number: meant[item["file_name"]] for number, item in files.items() if item["file_name"] in meant}
@@ -180,7 +181,7 @@ def read_coco(path: Path, table: pd.DataFrame, root: Path, folders: bool) -> Box
 def _annotations(
     items: list, files: dict[Any, dict], kinds: dict[Any, dict], path: Path
 ) -> tuple[list, np.ndarray, list[str], np.ndarray]:
-    """Image, box `(N, 4)`, class and kind `(N,)` of each annotation; there may be a million."""
+    """Return image, box `(N, 4)`, class and kind `(N,)` of each annotation; there may be a million."""
     try:
         images = [item["image_id"] for item in items]
         names = [kinds[item["category_id"]]["name"] for item in items]
@@ -193,7 +194,7 @@ def _annotations(
     if not sound:
         for place, item in enumerate(items):
             _refuse_annotation(item, f"{path}, annotation {_id_of(item, place)!r}", files, kinds)
-        raise ValueError(f"{path} is no COCO file of boxes: its annotations are of different forms")
+        raise ValueError(f"{path} is not a COCO file of boxes: its annotations have different types")
     return images, numbers, names, np.where(crowd == 1, CROWD, OBJECT)
 
 
@@ -203,7 +204,7 @@ def _by_id(items: list, name: str, what: str) -> dict[Any, dict]:
         if not isinstance(item, dict) or not isinstance(item.get(name), str) or not _is_id(item.get("id")):
             raise ValueError(f"{what} number {place} has no id and {name}: {str(item)[:80]}")
         if item["id"] in found:
-            raise ValueError(f"{what} {item['id']!r} comes twice: {found[item['id']][name]!r} and {item[name]!r}")
+            raise ValueError(f"{what} {item['id']!r} occurs twice: {found[item['id']][name]!r} and {item[name]!r}")
         found[item["id"]] = item
     return found
 
@@ -217,14 +218,14 @@ def _id_of(item: Any, place: int) -> Any:
 
 
 def _refuse_annotation(item: Any, where: str, files: dict, kinds: dict) -> None:
-    """Raise what is wrong with an annotation, if anything is."""
+    """Raise an error if an annotation is invalid."""
     if not isinstance(item, dict):
-        raise ValueError(f"{where} is {str(item)[:40]}, expected keys with values")
+        raise ValueError(f"{where} is {str(item)[:40]}, expected an object with keys")
     if not _is_id(item.get("image_id")) or item["image_id"] not in files:
-        raise ValueError(f"{where}: image_id is {item.get('image_id')!r}, which is none of the file's images")
+        raise ValueError(f"{where}: image_id is {item.get('image_id')!r}, which is not among the file's images")
     if not _is_id(item.get("category_id")) or item["category_id"] not in kinds:
         few = ", ".join(f"{number} {kind['name']}" for number, kind in list(kinds.items())[:12])
-        raise ValueError(f"{where}: category_id is {item.get('category_id')!r}, which is no category; there are {few}")
+        raise ValueError(f"{where}: category_id is {item.get('category_id')!r}, expected one of {few}")
     box = item.get("bbox")
     if not isinstance(box, list) or len(box) != 4:
         raise ValueError(f"{where}: bbox is {box!r}, expected [x, y, width, height]")
@@ -240,7 +241,7 @@ def _floats(values: list, where: str) -> list[float]:
         numbers = [float("nan")]
     if not np.isfinite(numbers).all():
         hint = next(filter(None, (comma_hint(str(value)) for value in values)), "")
-        raise ValueError(f"{where}: box {values} is no four numbers{hint}")
+        raise ValueError(f"{where}: box {values}, expected four numbers{hint}")
     return numbers
 
 
@@ -249,7 +250,7 @@ def _four(boxes: list[list[float]]) -> np.ndarray:
 
 
 def _whole(value: Any) -> int:
-    """A declared side in pixels, 0 where there is none."""
+    """Return a declared side in pixels, 0 if missing."""
     try:
         return int(float(value or 0))
     except (TypeError, ValueError):
@@ -257,23 +258,23 @@ def _whole(value: Any) -> int:
 
 
 def size_fault(declared: tuple[int, int], size: tuple[int, ...], path: Path | str | None) -> str:
-    """What to say of a picture `size` (H, W) that is not as large as the boxes' file declares."""
+    """Return an error text for an image of `size` (H, W) that differs from the size in the file of boxes."""
     text = f"is declared {declared[1]} x {declared[0]} (width x height), but is {size[1]} x {size[0]}"
     if tuple(declared) != tuple(size[::-1]):
-        return f"{text}; the boxes are those of a copy of another size: scale them, or take the pictures they belong to"
+        return f"{text}; the boxes belong to an image of another size: scale them, or use the images they belong to"
     turned = _orientation(path)
     if turned >= 5:
         return (
-            f"{text}: its EXIF orientation {turned} turns it, which the boxes do not know; write the pictures upright "
-            "and without that tag, and turn the boxes with them"
+            f"{text}: its EXIF orientation {turned} rotates it, but not the boxes; save the images upright and without "
+            "that tag, and rotate the boxes with them"
         )
-    return f"{text}: width and height are swapped; was it turned after its boxes were drawn?"
+    return f"{text}: width and height are swapped; was it rotated after its boxes were drawn?"
 
 
 def _orientation(path: Path | str | None) -> int:
-    """The EXIF orientation of a file; 1 where there is none."""
+    """Return the EXIF orientation of a file; 1 if it has none."""
     try:
-        with Image.open(path) as picture:
-            return int(picture.getexif().get(EXIF_ORIENTATION, 1))
+        with Image.open(path) as image:
+            return int(image.getexif().get(EXIF_ORIENTATION, 1))
     except (OSError, ValueError, AttributeError, TypeError):
         return 1

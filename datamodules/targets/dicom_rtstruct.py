@@ -1,4 +1,4 @@
-"""Masks from the contours of radiotherapy structure sets."""
+"""Masks from the contours of DICOM radiotherapy structure sets."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -18,20 +18,19 @@ from preprocessing.series import slice_normal
 
 
 class RtStructures(Target):
-    """Masks from the contours of DICOM RTSTRUCT files, filled on the image that they were drawn on.
+    """Masks from the contours of DICOM RTSTRUCT files, filled on the image on which they were drawn.
 
-    A pixel belongs to a structure where its centre lies inside an odd number of the structure's contours on that slice,
-    so that a contour within another is a hole, or where it lies on one of them: writers such as rt-utils trace the
-    pixels of a mask through their centres. Contours of one or two points draw their pixels
-    (`masks.polygons.filled`, contour included).
+    A pixel belongs to a structure if its centre is inside an odd number of the structure's contours on that slice, so a
+    contour within another is a hole, or if it is on a contour: writers such as rt-utils trace the pixels of a mask
+    through their centres. Contours of one or two points draw their pixels (`masks.polygons.filled`, contour included).
 
     Args:
-        pattern: RTSTRUCT files under `data.root`; names of columns in braces stand for the row's values
-            (`rt/{SeriesInstanceUID}.dcm`, `{PatientID}/RTSTRUCT*.dcm`), and several files add up.
-        structures: ROI names or numbers, a channel each; an entry that is a list is one channel of several structures.
-        tolerance: largest distance in mm between a contour and its slice; below half the spacing of the slices.
+        pattern: RTSTRUCT files under `data.root`; column names in braces are replaced by the row's values
+            (`rt/{SeriesInstanceUID}.dcm`, `{PatientID}/RTSTRUCT*.dcm`). Several files are merged.
+        structures: ROI names or numbers, one channel each; a list entry merges several structures into one channel.
+        tolerance: maximum distance between a contour and its slice, mm; less than half the slice spacing.
         name: name of the array, `(K, H, W)` uint8.
-        missing: an image without any file is an `error`, or `empty`.
+        missing: handling of images without a file: `error`, or `empty` masks.
     """
 
     def __init__(
@@ -51,8 +50,8 @@ class RtStructures(Target):
         without = [row.image_id for row in rows if not self._paths(row)]
         if without and self.missing == "error":
             raise FileNotFoundError(
-                f"{len(without)} images have no structure set {self.pattern!r}; the first is {without[0]!r}. If "
-                "nothing was drawn there, set missing: empty"
+                f"{len(without)} images have no structure set {self.pattern!r}; the first is {without[0]!r}. If these "
+                "images have no structures, set missing: empty"
             )
         for path in sorted({str(path) for row in rows for path in self._paths(row)}):
             contours = contours_of(path)
@@ -83,14 +82,14 @@ class RtStructures(Target):
 
 @lru_cache(maxsize=32)
 def contours_of(path: str) -> dict[tuple[int, str], list[np.ndarray]]:
-    """ROI number and name -> closed planar contours, each `(n, 3)` mm in LPS; points and open lines have no inside.
+    """Return closed planar contours by ROI number and name, each `(n, 3)` mm in LPS; points and open lines are skipped.
 
     Raises:
-        DicomReadError: no structure set, or a contour that is none.
+        DicomReadError: if the file is not a structure set, or a contour is invalid.
     """
     header = read_header(path)
     if "StructureSetROISequence" not in header:
-        raise DicomReadError(f"{path}: StructureSetROISequence is missing; it is no RTSTRUCT file", path)
+        raise DicomReadError(f"{path}: StructureSetROISequence is missing; the file is not an RTSTRUCT file", path)
     try:
         names = {int(item.ROINumber): str(item.get("ROIName") or "") for item in header.StructureSetROISequence}
         found: dict[tuple[int, str], list[np.ndarray]] = {(number, name): [] for number, name in names.items()}
@@ -104,17 +103,17 @@ def contours_of(path: str) -> dict[tuple[int, str], list[np.ndarray]]:
     except DicomReadError:
         raise
     except Exception as error:
-        raise DicomReadError(f"{path}: its contours are damaged: {error}", path, "ROIContourSequence") from error
+        raise DicomReadError(f"{path}: contours are damaged: {error}", path, "ROIContourSequence") from error
     return found
 
 
 def drawn(polygons: list[np.ndarray], plane: Plane, tolerance: float) -> np.ndarray:
-    """Mask `(H, W)` uint8 of the contours that lie on a plane.
+    """Return the mask `(H, W)` uint8 of the contours on a plane.
 
     Args:
-        polygons: each `(n, 3)` mm.
-        plane: grid of the image.
-        tolerance: largest distance from the plane, mm.
+        polygons: contours, each `(n, 3)` mm.
+        plane: pixel grid of the image.
+        tolerance: maximum distance from the plane, mm.
     """
     normal = slice_normal(plane.orientation)
     directions = np.stack([plane.orientation[:3] / plane.spacing[1], plane.orientation[3:] / plane.spacing[0]], axis=1)

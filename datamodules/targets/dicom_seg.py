@@ -18,11 +18,11 @@ from datamodules.targets.base import Target
 from files.paths import confined
 from preprocessing.series import slice_normal
 
-NEAR = 0.05  # mm; a frame lies on a slice when they are no further apart
+NEAR = 0.05  # mm; maximum distance between a frame and its slice
 
 
 class Plane(NamedTuple):
-    """A grid of pixels in space."""
+    """A pixel grid in space."""
 
     position: np.ndarray  # of the first pixel's centre, mm, LPS
     orientation: np.ndarray  # six direction cosines: along a row, along a column
@@ -31,20 +31,20 @@ class Plane(NamedTuple):
 
 
 class DicomSegmentations(Target):
-    """Masks from DICOM SEG files, frame by frame laid on the image that lies at the same place in space.
+    """Masks from DICOM SEG files, whose frames are matched to images by their position in space.
 
-    Frames may come in any order, and slices where nothing was drawn have none: there the mask is empty. Binary,
-    fractional (at least half counts) and label-map segmentations are read. The grid must be the image's own.
+    Frames may be in any order; slices without a frame have an empty mask. Binary, fractional (thresholded at half) and
+    label-map segmentations are supported. The grid must be that of the image.
 
     Args:
-        pattern: SEG files under `data.root`; names of columns in braces stand for the row's values
-            (`segs/{SeriesInstanceUID}.dcm`, `{PatientID}/seg/*.dcm`), and several files add up.
-        classes: numbers or labels of the segments to take, in this order; an entry that is a list is one class of
-            several segments. All segments of a file, by number, unless given; then every file must have the same.
-        as_index: class numbers `(H, W)` int64, 0 = none and 1 … for the classes (later ones lie on top), instead of
-            `(K, H, W)` uint8, where classes may overlap.
+        pattern: SEG files under `data.root`; column names in braces are replaced by the row's values
+            (`segs/{SeriesInstanceUID}.dcm`, `{PatientID}/seg/*.dcm`). Several files are merged.
+        classes: numbers or labels of the segments to read, in this order; a list entry merges several segments into
+            one class (default: all segments of a file, by number; every file must then have the same).
+        as_index: whether to return class numbers `(H, W)` int64, 0 for none and 1 … for the classes (later ones win),
+            instead of `(K, H, W)` uint8, where classes may overlap.
         name: name of the array.
-        missing: an image without any file is an `error`, or `empty`.
+        missing: handling of images without a file: `error`, or `empty` masks.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class DicomSegmentations(Target):
         missing: Literal["error", "empty"] = "error",
     ) -> None:
         if missing == "empty" and classes is None:
-            raise ValueError("DicomSegmentations: missing: empty needs classes, for an image without file has none")
+            raise ValueError("DicomSegmentations: missing: empty needs classes, as images without a file have none")
         self.pattern, self.classes, self.as_index, self.name, self.missing = pattern, classes, as_index, name, missing
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
@@ -65,8 +65,8 @@ class DicomSegmentations(Target):
         without = [row.image_id for row in rows if not self._paths(row)]
         if without and self.missing == "error":
             raise FileNotFoundError(
-                f"{len(without)} images have no segmentation {self.pattern!r}; the first is {without[0]!r}. If nothing "
-                "was drawn there, set missing: empty"
+                f"{len(without)} images have no segmentation {self.pattern!r}; the first is {without[0]!r}. If these "
+                "images have no segments, set missing: empty"
             )
         numbers: dict[str, tuple[int, ...]] = {}
         for path in sorted({str(path) for row in rows for path in self._paths(row)}):
@@ -74,7 +74,7 @@ class DicomSegmentations(Target):
             self._channels(path)
         if self.classes is None and len(set(numbers.values())) > 1:
             (one, first), (other, second) = list({found: path for path, found in numbers.items()}.items())[:2]
-            raise ValueError(f"{first} has the segments {one}, {second} has {other}; name the classes")
+            raise ValueError(f"{first} has the segments {one}, but {second} has {other}; set classes")
 
     def files(self, row: Row) -> list[Path]:
         return self._paths(row)
@@ -102,7 +102,7 @@ class DicomSegmentations(Target):
         return files_of(self.root, self.pattern, row)
 
     def _channels(self, path: str) -> dict[int, list[int]]:
-        """Segment number -> channels that it belongs to; a class that this file does not have stays empty."""
+        """Return the channels of each segment number; a class missing in this file stays empty."""
         segments = segments_of(path)
         if self.classes is None:
             return {number: [index] for index, number in enumerate(segments)}
@@ -118,10 +118,10 @@ class DicomSegmentations(Target):
 
 
 def files_of(root: Path, pattern: str, row: Row) -> list[Path]:
-    """Files under the root that match a pattern, `{column}` in it replaced by the row's value.
+    """Return the files under the root that match a pattern, with each `{column}` replaced by the row's value.
 
     Raises:
-        ValueError: no such column, or a path that leads out of the root.
+        ValueError: if there is no such column, or the path leads out of the root.
     """
     values = {name: glob.escape(str(value)) for name, value in vars(row).items()}
     try:
@@ -134,15 +134,15 @@ def files_of(root: Path, pattern: str, row: Row) -> list[Path]:
 
 @lru_cache(maxsize=256)
 def segments_of(path: str) -> dict[int, str]:
-    """Segment number -> label of a SEG file, by number.
+    """Return the label of each segment number of a SEG file, sorted by number.
 
     Raises:
-        DicomReadError: no segmentation.
+        DicomReadError: if the file is not a segmentation.
     """
     header = read_header(path)
     items = header.get("SegmentSequence")
     if not items:
-        raise DicomReadError(f"{path}: SegmentSequence is {items!r}; it is no DICOM segmentation", path)
+        raise DicomReadError(f"{path}: SegmentSequence is {items!r}; the file is not a DICOM segmentation", path)
     found = {int(item.get("SegmentNumber")): str(item.get("SegmentLabel") or "") for item in items}
     if header.get("SegmentationType") == "LABELMAP":
         found.pop(0, None)  # the background of a label map is listed too
@@ -151,7 +151,7 @@ def segments_of(path: str) -> dict[int, str]:
 
 @lru_cache(maxsize=8)
 def _segmentation(path: str) -> tuple[Any, list[tuple[int, Plane]], Any]:
-    """The file, segment number (0: a label map) and plane of each frame; kept, as its slices are asked for in turn."""
+    """Return the file, segment number (0: a label map) and plane of each frame, cached for the slices of a series."""
     dataset = read_dataset(path)
     frames = []
     for frame in range(frame_count(dataset, path)):
@@ -166,15 +166,15 @@ def _segmentation(path: str) -> tuple[Any, list[tuple[int, Plane]], Any]:
 
 
 def masks_on(path: str, plane: Plane, image: Path | str) -> list[tuple[int, np.ndarray]]:
-    """Segment number and uint8 mask `(H, W)` of every frame of a SEG file that lies on an image.
+    """Return segment number and uint8 mask `(H, W)` of every frame of a SEG file on the plane of an image.
 
     Args:
-        path: the SEG file.
-        plane: the image's.
-        image: the image's file, for errors.
+        path: SEG file.
+        plane: plane of the image.
+        image: file of the image, for errors.
 
     Raises:
-        DicomReadError: a frame at this place with another grid.
+        DicomReadError: if a frame at this position has another grid.
     """
     dataset, frames, kind = _segmentation(path)
     normal, found = slice_normal(plane.orientation), []
@@ -192,7 +192,7 @@ def masks_on(path: str, plane: Plane, image: Path | str) -> list[tuple[int, np.n
         )
         if not same:
             raise DicomReadError(
-                f"{path}, frame {frame}, lies on {image} with another grid: {other} against {plane}; resample it first",
+                f"{path}, frame {frame}, has another grid than {image}: {other} instead of {plane}; resample it first",
                 path,
             )
         pixels = stored_values(dataset, path, frame)
@@ -206,10 +206,10 @@ def masks_on(path: str, plane: Plane, image: Path | str) -> list[tuple[int, np.n
 
 
 def plane_of(dataset: Any, path: Path | str, frame: int = 0) -> Plane:
-    """Where the pixels of a frame lie.
+    """Return the pixel grid of a frame.
 
     Raises:
-        DicomReadError: the file does not say.
+        DicomReadError: if the file does not define it.
     """
     position, orientation = place_of(dataset, path, frame)
     try:

@@ -1,4 +1,4 @@
-"""Is there anything in the image?"""
+"""Whether an image is empty, as a target."""
 
 import numpy as np
 
@@ -7,14 +7,14 @@ from masks.void import foreground
 
 
 class Empty(Target):
-    """Image-level target: 1 where a channel of the mask has no foreground, else 0.
+    """Image-level target: 1 if a channel of the mask has no foreground, else 0.
 
-    It is derived after augmentation, so it tells about the crop (SIIM-ACR, 4th place), of pixels that count.
+    Derived after augmentation, so it describes the crop (SIIM-ACR, 4th place), from its valid pixels.
 
     Args:
-        source: a mask `(K, H, W)`, or instance ids `(H, W)`.
-        name: name of the array, float32 `(K,)`.
-        foreground: the other way round: 1 where there is something.
+        source: name of a mask `(K, H, W)`, or of instance ids `(H, W)`.
+        name: name of the resulting array, float32 `(K,)`.
+        foreground: whether to invert the target: 1 if there is foreground.
     """
 
     def __init__(self, source: str = "mask", name: str = "empty", foreground: bool = False) -> None:
@@ -22,7 +22,7 @@ class Empty(Target):
 
     def derive(self, sample: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self.source not in sample:
-            raise ValueError(f"Empty wants {self.source!r}, the sample holds {sorted(sample)}")
+            raise ValueError(f"Empty needs {self.source!r}, but the sample has only {sorted(sample)}; set source")
         mask = foreground(sample, self.source)
         channels = mask if mask.ndim == 3 else mask[None]
         filled = channels.reshape(len(channels), -1).any(axis=1)

@@ -1,4 +1,4 @@
-"""Everything that belongs to some instance."""
+"""Foreground masks of instances."""
 
 import numpy as np
 
@@ -10,8 +10,8 @@ class Foreground(Target):
     """Binary mask of all instances.
 
     Args:
-        source: instance ids `(H, W)`.
-        name: name of the array, uint8 `(1, H, W)`.
+        source: name of the instance ids `(H, W)`.
+        name: name of the resulting array, uint8 `(1, H, W)`.
     """
 
     def __init__(self, source: str = "instances", name: str = "mask") -> None:
@@ -19,5 +19,5 @@ class Foreground(Target):
 
     def derive(self, sample: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self.source not in sample:
-            raise ValueError(f"Foreground wants {self.source!r}, the sample holds {sorted(sample)}")
+            raise ValueError(f"Foreground needs {self.source!r}, but the sample has only {sorted(sample)}; set source")
         return {self.name: foreground(sample, self.source).astype(np.uint8)[None]}

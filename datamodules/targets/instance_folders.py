@@ -1,4 +1,4 @@
-"""One mask file per object: the 2018 Data Science Bowl."""
+"""One mask file per object, as in the 2018 Data Science Bowl."""
 
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from files.paths import confined
 class InstanceFolders(Target):
     """`instances` from a folder of binary mask files, one per object, numbered 1, 2, … in the order of their names.
 
-    Where masks overlap, the later one wins (9 pixels of the whole Data Science Bowl do).
+    Where masks overlap, the later one wins (9 pixels of the whole Data Science Bowl).
 
     Args:
-        pattern: glob under `data.root` with `{image_id}` in it: `stage1_train/{image_id}/masks/*.png`.
+        pattern: glob under `data.root` with `{image_id}`: `stage1_train/{image_id}/masks/*.png`.
         name: name of the array, int32 ids `(H, W)`.
     """
 
@@ -31,8 +31,8 @@ class InstanceFolders(Target):
         missing = [(image_id, folder) for image_id, folder in folders.items() if not folder.is_dir()]
         if missing:
             raise FileNotFoundError(
-                f"{len(missing)} images have no masks; the first is {missing[0][0]!r}: no folder {missing[0][1]}. "
-                "Check the target's pattern, or list the images that have some in data.train_ids"
+                f"{len(missing)} images have no masks; the first is {missing[0][0]!r}: folder {missing[0][1]} does not "
+                "exist. Check the target's pattern, or list the images that have masks in data.train_ids"
             )
 
     def _glob(self, image_id: str) -> Path:
@@ -45,16 +45,16 @@ class InstanceFolders(Target):
     def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         labels = np.zeros(size, np.int32)
         for number, file in enumerate(self.files(row), 1):
-            with opened(file) as picture:  # of 1 bit what is stored, which TIFF may show the other way round
-                one_bit = picture.pixels("unchanged").type == "1-bit"
-                mask = picture.read("unchanged" if one_bit else "gray")[..., 0]
+            with opened(file) as image:  # 1 bit as stored, which TIFF may display inverted
+                one_bit = image.pixels("unchanged").type == "1-bit"
+                mask = image.read("unchanged" if one_bit else "gray")[..., 0]
             if mask.shape != size:
                 raise ValueError(f"mask {file} is {mask.shape}, its image {row.image_id!r} is {size}")
             inside = mask > 0
             white = mask.max(initial=0)
             if (mask != inside * white).any() or (white != 255 and lossy(file)):
-                cause = f"; {lossy(file)} changes the values of pixels, save masks as PNG" if lossy(file) else ""
-                held = np.unique(mask)[:5].tolist()
-                raise ValueError(f"mask {file} holds {held}, expected 0 and one other value{cause}")
+                cause = f"; {lossy(file)} changes pixel values, save masks as PNG" if lossy(file) else ""
+                present = np.unique(mask)[:5].tolist()
+                raise ValueError(f"mask {file} has values {present}, expected 0 and one other value{cause}")
             labels[inside] = number
         return {self.name: labels}

@@ -11,14 +11,14 @@ from datamodules.targets.base import FilePerImage
 
 
 class LabelImages(FilePerImage):
-    """`instances` from pictures whose pixels are instance ids, 0 = background; `valid` where some do not count.
+    """`instances` from image files whose pixels are instance ids, 0 for background; `valid` if some pixels are void.
 
-    Compression that loses (JPEG) changes ids: such files are refused.
+    Lossy compression (JPEG) changes ids, so such files are errors.
 
     Args:
-        pattern: path under `data.root` with `{image_id}` in it: `labels/{image_id}.png`.
-        name: name of the array: ids `(H, W)` as the file has them, int32, or uint32 and uint64 from 2^31.
-        ignore: number of pixels that do not count: 255, the contour around Pascal VOC's objects. None: each is an id.
+        pattern: path under `data.root` with `{image_id}`: `labels/{image_id}.png`.
+        name: name of the array: ids `(H, W)` of the file, int32, or uint32 and uint64 from 2^31.
+        ignore: value of void pixels: 255 for the contours of Pascal VOC's objects. None: every value is an id.
     """
 
     what = "label image"
@@ -36,8 +36,8 @@ class LabelImages(FilePerImage):
         compression = lossy(path)
         if compression is not None:
             raise ValueError(
-                f"label image {path} holds no ids: {compression} has changed its values. Save them as PNG, or as "
-                "TIFF with another compression"
+                f"label image {path} has no valid ids: {compression} changed its values; save label images as PNG, or "
+                "as TIFF with another compression"
             )
         labels = labels[..., 0]
         if self.ignore is None or not (labels == self.ignore).any():
@@ -47,15 +47,16 @@ class LabelImages(FilePerImage):
 
 
 def as_ids(labels: np.ndarray, path: Path) -> np.ndarray:
-    """Numbers of any type as ids of objects: int32, or uint32 and uint64 where they need it; int64 is for classes.
+    """Convert numbers of any type to object ids: int32, or uint32 and uint64 if needed; int64 is for classes.
 
     Raises:
-        ValueError: a fraction, NaN, a number below 0, or one that no array of whole numbers holds; names the file.
+        ValueError: if a value is a fraction, NaN, negative or too large; names the file.
     """
     low, high = labels.min(initial=0).item(), labels.max(initial=0).item()
     if labels.dtype.kind == "f" and not (np.rint(labels) == labels).all():
         wrong = labels[np.rint(labels) != labels].flat[0]
-        raise ValueError(f"label image {path} holds {wrong}, expected whole numbers; is it a map of probabilities?")
+        raise ValueError(f"label image {path} has value {wrong}, expected integers; is it a probability map?")
     if low < 0 or high >= 2**63:
-        raise ValueError(f"label image {path} holds {low if low < 0 else high}, expected ids of 0 (background) to 2^63")
+        wrong = low if low < 0 else high
+        raise ValueError(f"label image {path} has value {wrong}, expected ids of 0 (background) to 2^63")
     return labels.astype(np.int32 if high < 2**31 else np.uint32 if high < 2**32 else np.uint64)

@@ -15,20 +15,21 @@ from files.tables import comma_hint, read_csv
 
 
 class Labels(Target):
-    """`label` of an image: one class, several classes, or grades.
+    """`label` of an image: one class, several classes, grades or a number.
 
     Args:
         columns: column of the labels; several for `one_hot` (a column of 0 and 1 per class).
-        csv: table under `data.root`; None takes the columns from the image table (`data.metadata`).
-        id_column: column of the image id in the CSV; an ending such as `.jpg` may be there.
-        kind: `single` gives a class number, int64 `()`; `multi` lists of classes in one field, float32 `(K,)` of 0 and
-            1; `one_hot` the same from a column per class; `ordinal` grades 0 … K − 1 as the K − 1 answers to
-            "above k?", float32 `(K − 1,)`, so that a sigmoid per threshold learns the order; `number` the number that
-            stands there, float32 `(1,)`, for a regression.
-        classes: names of the classes in the order of the network's outputs, as the table writes them; a number K means
-            the numbers 0 … K − 1.
-        separator: between the classes of one field (`multi`): a space (HPA 2018, Planet), `|` (HPA single-cell).
-        several_rows: several rows per image: those of `multi` add their classes, those of the other kinds must agree.
+        csv: table under `data.root`; None for columns of the image table (`data.metadata`).
+        id_column: column of the image id in the CSV, with or without an ending such as `.jpg`.
+        kind: kind of label. `single`: a class number, int64 `()`. `multi`: a list of classes in one field, float32
+            `(K,)` of 0 and 1. `one_hot`: the same from one column per class. `ordinal`: grades 0 … K − 1 as K − 1
+            answers to "above k?", float32 `(K − 1,)`, so that a sigmoid per threshold learns the order. `number`: the
+            number itself, float32 `(1,)`, for a regression.
+        classes: class names in the order of the network's outputs, as written in the table; a number K means the
+            numbers 0 … K − 1.
+        separator: separator of the classes in one field (`multi`): a space (HPA 2018, Planet), `|` (HPA single-cell).
+        several_rows: whether images may have several rows: those of `multi` are merged, those of other kinds must
+            agree.
         name: name of the array.
     """
 
@@ -47,15 +48,15 @@ class Labels(Target):
     ) -> None:
         self.columns = [columns] if isinstance(columns, str) else list(columns)
         if len(self.columns) > 1 and kind != "one_hot":
-            raise ValueError(f"Labels: {len(self.columns)} columns, but kind {kind} has one")
+            raise ValueError(f"Labels: columns has {len(self.columns)} names, but kind {kind} needs 1")
         if classes is None and kind not in ("one_hot", "number"):
-            raise ValueError("Labels: classes is not set; give the class names in order, or their number")
+            raise ValueError("Labels: classes is not set; set it to the class names in order, or their number")
         self.csv, self.id_column, self.kind, self.classes = csv, id_column, kind, classes
         self.separator, self.several_rows, self.name = separator, several_rows, name
         self.values: dict[str, np.ndarray] = {}
 
     def class_names(self) -> list[str]:
-        """Names of the classes, in the order of the outputs."""
+        """Return the class names, in the order of the outputs."""
         if self.kind in ("one_hot", "number"):
             return self.columns
         return [str(number) for number in range(self.classes)] if isinstance(self.classes, int) else list(self.classes)
@@ -85,12 +86,13 @@ class Labels(Target):
         twice = next((i for i in table["image_id"] if len(fields[i]) > 1 and not self.several_rows), None)
         if twice is not None:
             raise ValueError(
-                f"{where} has {len(fields[twice])} rows of {twice!r}; set several_rows if each adds a class"
+                f"{where} has {len(fields[twice])} rows for image {twice!r}, expected 1; set several_rows if each adds "
+                "a class"
             )
         self.values = {image_id: self._value(image_id, fields[image_id], where) for image_id in table["image_id"]}
 
     def _value(self, image_id: str, rows: list[list[str]], where: str) -> np.ndarray:
-        """The label of an image from its rows, which add up to one set of classes (`multi`) or must agree."""
+        """Return the label of an image from its rows, which are merged (`multi`) or must agree."""
         values = [self._of_row(image_id, row, where) for row in rows]
         if self.kind == "multi":
             return np.maximum.reduce(values)
@@ -99,8 +101,8 @@ class Labels(Target):
         )
         if other is not None:
             raise ValueError(
-                f"{where}: the rows of image {image_id!r} contradict each other: {', '.join(rows[0])} and "
-                f"{', '.join(other)}; kind {self.kind} takes one label of an image"
+                f"{where}: the rows of image {image_id!r} differ: {', '.join(rows[0])} and "
+                f"{', '.join(other)}; kind {self.kind} needs one label per image"
             )
         return values[0]
 
@@ -127,7 +129,7 @@ class Labels(Target):
         unknown = [part for part in parts if part not in names]
         if unknown:
             raise ValueError(
-                f"{where}: image {image_id!r} has the class {unknown[0]!r}, expected one of {', '.join(names[:12])}"
+                f"{where}: image {image_id!r} has class {unknown[0]!r}, expected one of {', '.join(names[:12])}"
                 + (" …" if len(names) > 12 else "")
             )
         numbers = [names.index(part) for part in parts]

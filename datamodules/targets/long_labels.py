@@ -1,4 +1,4 @@
-"""Labels with a row per image and class."""
+"""Labels in tables with one row per image and class."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ from files.tables import read_csv
 class LongLabels(Target):
     """`label` float32 `(K,)` of 0 and 1 from rows `<image>_<class>,0|1`: RSNA Intracranial Hemorrhage.
 
-    The competition's file repeats some rows; repeats that agree are one.
+    Repeated rows, as in the competition's file, must agree.
 
     Args:
         csv: table under `data.root`.
-        classes: names of the classes in the order of the network's outputs.
+        classes: class names in the order of the network's outputs.
         id_column: column of `<image><separator><class>`.
         value_column: column of 0 and 1.
-        separator: between image and class.
+        separator: separator between image and class.
         name: name of the array.
     """
 
@@ -52,7 +52,7 @@ class LongLabels(Target):
         found: dict[str, np.ndarray] = {}
         for place, name in enumerate(self.classes):
             ending = self.separator + name
-            # A longer class name may end like this one.
+            # A longer class name may have the same ending.
             longer = tuple(self.separator + other for other in self.classes if other != name and other.endswith(ending))
             mine = ids.str.endswith(ending) & ~(ids.str.endswith(longer) if longer else False)
             for number, key, value in zip(rows.index[mine], ids[mine], values[mine], strict=True):
@@ -60,7 +60,7 @@ class LongLabels(Target):
                     raise ValueError(f"{path}, row {number + 2}: {key!r} is {value!r}, expected 0 or 1")
                 labels = found.setdefault(key.removesuffix(ending), np.full(len(self.classes), np.nan, np.float32))
                 if not np.isnan(labels[place]) and labels[place] != float(value):
-                    raise ValueError(f"{path}, row {number + 2}: {key!r} is {value}, an earlier row says otherwise")
+                    raise ValueError(f"{path}, row {number + 2}: {key!r} is {value}, but an earlier row differs")
                 labels[place] = float(value)
         where = f"{path}, column {self.id_column} without the class"
         names = match_images(found, table, root, where, every=True)

@@ -25,28 +25,29 @@ POLYGON = 3  # shapely's number of the type
 
 
 class Polygons(Target):
-    """A mask per class, or instances, rasterised from polygons; only what lies in the window is drawn.
+    """A mask per class, or instances, rasterised from polygons; only the part in the window is drawn.
 
-    Pixels belong to a polygon when their centre lies inside (GDAL's rule; `masks.polygons.filled`, area only):
-    polygons of two points, collinear ones and spikes hold none. Where instances overlap, the later one wins.
+    Pixels belong to a polygon if their centre is inside (GDAL's rule; `masks.polygons.filled`, area only): polygons of
+    two points, collinear ones and spikes have none. Where instances overlap, the later one wins.
 
     Args:
-        geojson: path under `data.root` with `{image_id}` in it, one file per image; `*` may stand for a folder. A
-            missing or empty file means no polygons unless `required`. Its reference system is the file's `crs` member,
-            else longitude and latitude, or the image's own where the numbers are none.
-        csv: table under `data.root` with a polygon per row as WKT; instead of `geojson`.
+        geojson: path under `data.root` with `{image_id}`, one file per image; `*` may stand for a folder. A missing or
+            empty file means no polygons unless `required`. The reference system is the file's `crs` member, else
+            longitude and latitude, or the image's own if values are out of their range.
+        csv: table under `data.root` with one polygon per row as WKT, instead of `geojson`.
         id_column: column of the image id in the CSV.
         wkt_column: column of the polygon or multipolygon; a third coordinate is dropped (SpaceNet writes 0).
-        coordinates: of the WKT: `pixel`, `map` (the image's own reference system), or `grid` (DSTL: `grid_sizes`).
+        coordinates: coordinates of the WKT: `pixel`, `map` (the image's reference system), or `grid` (DSTL:
+            `grid_sizes`).
         grid_sizes: CSV of DSTL with an unnamed id column, Xmax and Ymin.
-        class_key: property (GeoJSON) or column (CSV) that names the class; None for one class.
-        classes: values of it, in the order of the mask's channels.
-        instances: give `instances` `(H, W)` int32 in place of `mask` `(K, H, W)` uint8.
-        buffer: grow (or, negative, shrink) every polygon by that many units of its coordinates: lines become roads,
-            which have no area before.
-        required: an image without a file is an error.
+        class_key: property (GeoJSON) or column (CSV) with the class; None for one class.
+        classes: class values in the order of the mask's channels.
+        instances: whether to return `instances` `(H, W)` int32 instead of `mask` `(K, H, W)` uint8.
+        buffer: width by which polygons are grown (or, if negative, shrunk), in units of their coordinates. Turns lines,
+            which have no area, into roads.
+        required: whether an image without a file is an error.
         crs: reference system of GeoJSON files without a `crs` member, such as `EPSG:32616`.
-        name: name of the array; `mask` or `instances` unless given.
+        name: name of the array (default: `mask` or `instances`).
     """
 
     windowed = True
@@ -68,9 +69,9 @@ class Polygons(Target):
         name: str | None = None,
     ) -> None:
         if (geojson is None) == (csv is None):
-            raise ValueError("Polygons: give either geojson or csv")
+            raise ValueError("Polygons: set either geojson or csv")
         if (class_key is None) != (classes is None):
-            raise ValueError("Polygons: class_key and classes go together")
+            raise ValueError("Polygons: class_key and classes must be set together")
         self.geojson, self.csv, self.id_column, self.wkt_column = geojson, csv, id_column, wkt_column
         self.coordinates, self.grid_sizes = coordinates, grid_sizes
         self.class_key, self.classes, self.instances, self.buffer = class_key, classes, instances, buffer
@@ -78,7 +79,7 @@ class Polygons(Target):
         self.name = name or ("instances" if instances else "mask")
         self._rows: dict[str, list[tuple[str, str, int]]] = {}
         self._grid: dict[str, tuple[float, float]] = {}
-        self._kept: tuple[str, np.ndarray, np.ndarray] | None = None  # polygons of the image that was read last
+        self._kept: tuple[str, np.ndarray, np.ndarray] | None = None  # polygons of the last image read
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
@@ -95,18 +96,18 @@ class Polygons(Target):
             text += f"{self._path(missing[0])}" + "".join(f", {self._path(name)}" for name in missing[1:3])
             if self.required or len(missing) == len(ids):
                 raise FileNotFoundError(f"{text}. Check geojson of the target")
-            warnings.warn(f"{text}; they count as images without any", stacklevel=3)
+            warnings.warn(f"{text}; they are treated as images without polygons", stacklevel=3)
         if self.class_key is None:
             return
         kinds: set[str] = set()
-        for path in (self._path(image_id) for image_id in ids):  # as far as the first that has one, mostly the first
+        for path in (self._path(image_id) for image_id in ids):  # up to the first file with a known class
             kinds |= set(self._kinds(path, _features(path)[1])) if path.is_file() else set()
             if kinds & set(self.classes):
                 return
         self._refuse_kinds(f"{self.geojson}: the property {self.class_key!r}", kinds)
 
     def _kinds(self, path: Path, features: list[dict]) -> list[str]:
-        """Class of each feature of a file."""
+        """Return the class of each feature of a file."""
         kinds = []
         for number, feature in enumerate(features):
             properties = feature.get("properties") or {}
@@ -119,11 +120,11 @@ class Polygons(Target):
         return kinds
 
     def _refuse_kinds(self, where: str, kinds: set[str]) -> None:
-        """Refuse truth in which no polygon has a class that is wanted."""
+        """Raise an error if no polygon has one of the classes."""
         few = ", ".join(sorted(map(repr, kinds))[:12])
         raise ValueError(
-            f"{where} is none of {', '.join(map(repr, self.classes))} anywhere; it is {few or 'nowhere'}. Set "
-            "target.classes as the file writes them"
+            f"{where} has none of the classes {', '.join(map(repr, self.classes))}; it has {few or 'no values'}. Set "
+            "target.classes to values in the file"
         )
 
     def _prepare_csv(self, table: pd.DataFrame) -> None:
@@ -175,10 +176,10 @@ class Polygons(Target):
         return {self.name: np.stack([_drawn(polygons[one], window) > 0 for one in chosen]).astype(np.uint8)}
 
     def polygons(self, row: Row) -> tuple[np.ndarray, np.ndarray]:
-        """Class and polygon of each area of an image `(n,)`, in its pixels (x = column, y = row).
+        """Return class and polygon of each area of an image `(n,)`, in pixel coordinates (x = column, y = row).
 
         Raises:
-            ValueError: names the file and what is wrong with it.
+            ValueError: if a polygon is invalid; names the file and the fault.
         """
         shapely = import_shapely()
         kinds, shapes = self._from_csv(row) if self.csv is not None else self._from_geojson(row)
@@ -199,8 +200,8 @@ class Polygons(Target):
             shapes = shapely.buffer(shapes, self.buffer)
         odd = ~shapely.is_valid(shapes) | (shapely.get_type_id(shapes) != POLYGON)
         shapes[odd] = [shapely.MultiPolygon(areas(shape)) for shape in shapes[odd]]
-        held = ~shapely.is_empty(shapes)
-        return kinds[held], self._to_pixels(row, shapes[held])
+        nonempty = ~shapely.is_empty(shapes)
+        return kinds[nonempty], self._to_pixels(row, shapes[nonempty])
 
     def _from_csv(self, row: Row) -> tuple[list[str], Sequence["BaseGeometry"]]:
         shapely = import_shapely()
@@ -210,7 +211,7 @@ class Polygons(Target):
         except shapely.errors.ShapelyError as error:
             wrong, number = next((wkt, number) for _, wkt, number in rows if not _is_wkt(wkt))
             raise ValueError(
-                f"{self.csv}, row {number}, image {row.image_id!r}: {wrong[:60]!r} is no WKT: {error}"
+                f"{self.csv}, row {number}, image {row.image_id!r}: {wrong[:60]!r} is not valid WKT: {error}"
             ) from None
         return [kind for kind, _, _ in rows], shapely.force_2d(shapes)
 
@@ -227,7 +228,7 @@ class Polygons(Target):
         crs = (content.get("crs") or {}).get("properties", {}).get("name") or self.crs
         crs = crs or ("OGC:CRS84" if _degrees(features) else target)
         if target is None:
-            raise ValueError(f"image {row.image_id!r} has no reference system, {path} cannot be laid upon it")
+            raise ValueError(f"image {row.image_id!r} has no reference system, so {path} cannot be aligned with it")
         kinds, shapes = [], []
         for number, (kind, feature) in enumerate(zip(classes, features, strict=True)):
             geometry = _closed(feature.get("geometry"))
@@ -255,18 +256,18 @@ class Polygons(Target):
 
 
 def _features(path: Path) -> tuple[dict, list[dict]]:
-    """A GeoJSON file and its features; none of an empty file, as SpaceNet writes chips without buildings."""
+    """Read a GeoJSON file and its features; an empty file, as SpaceNet's for chips without buildings, has none."""
     if not read_text(path).strip():
         return {}, []
     content = read_json(path)
     features = content.get("features") if isinstance(content, dict) else None
     if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
-        raise ValueError(f"{path} is no GeoJSON feature collection: it has no list of features")
+        raise ValueError(f"{path} is not a GeoJSON feature collection: it has no list of features")
     return content, features
 
 
 def _degrees(features: list[dict]) -> bool:
-    """Whether all coordinates may be longitude and latitude."""
+    """Return whether all coordinates are in the range of longitude and latitude."""
 
     def numbers(part: Any) -> Any:
         is_point = part and isinstance(part[0], int | float)
@@ -277,20 +278,20 @@ def _degrees(features: list[dict]) -> bool:
 
 
 def grid_key(grid: dict[str, tuple[float, float]], image_id: str) -> str:
-    """The image's key in the table of grid sizes, or an error."""
+    """Return the image's key in the table of grid sizes, or raise an error."""
     if image_id not in grid:
         raise ValueError(f"image {image_id!r} has no row in grid_sizes")
     return image_id
 
 
 def _closed(geometry: dict | None) -> dict | None:
-    """A geometry of GeoJSON without the rings of fewer than three corners, which shapely does not take."""
+    """Drop rings of fewer than three points from a GeoJSON geometry, which shapely rejects."""
     if geometry is None or geometry.get("type") not in ("Polygon", "MultiPolygon"):
         return geometry
-    whole = geometry["type"] == "Polygon"
-    polygons = [geometry.get("coordinates") or []] if whole else geometry.get("coordinates") or []
+    single = geometry["type"] == "Polygon"
+    polygons = [geometry.get("coordinates") or []] if single else geometry.get("coordinates") or []
     kept = [[ring for ring in rings if len(ring) > 2] for rings in polygons if rings and len(rings[0]) > 2]
-    return geometry | {"coordinates": (kept[0] if kept else []) if whole else kept}
+    return geometry | {"coordinates": (kept[0] if kept else []) if single else kept}
 
 
 def _is_wkt(text: str) -> bool:
@@ -302,7 +303,7 @@ def _is_wkt(text: str) -> bool:
 
 
 def _touching(polygons: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
-    """Indices of the polygons that reach into a window, by their bounds."""
+    """Return the indices of polygons whose bounding box overlaps a window."""
     top, left, height, width = window
     bounds = import_shapely().bounds(polygons).reshape(-1, 4)
     low, high = bounds[:, :2] <= (left + width, top + height), bounds[:, 2:] >= (left, top)
@@ -310,7 +311,7 @@ def _touching(polygons: np.ndarray, window: tuple[int, int, int, int]) -> np.nda
 
 
 def _drawn(polygons: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
-    """Number, from 1, of the polygon that each pixel of a window belongs to; 0 for none."""
+    """Return the number, from 1, of the polygon of each pixel of a window; 0 for none."""
     top, left, height, width = window
     rings, numbers = rings_of(polygons)
     return filled([ring - (left, top) for ring in rings], (height, width), numbers)

@@ -17,20 +17,20 @@ from files.paths import confined
 
 
 class RasterMasks(FilePerImage):
-    """`mask` from a raster on the image's grid, or on any other grid of the map (then warped, nearest neighbour), and
-    `valid` where some pixels do not count.
+    """`mask` from a raster on the image's grid, or on any other grid of the map (warped, nearest neighbour), and
+    `valid` if some pixels are void.
 
-    These are the pixels of the `ignore` value; those that the raster itself calls no data, by its own mask, alpha, NaN,
-    or a nodata value that is no class (0 is one, and so stays background however the file is tagged); and those of the
-    image that lie outside the raster.
+    Void are pixels of the `ignore` value; pixels marked as no data by the raster's mask, alpha, NaN, or a nodata value
+    that is not a class (0 is a class, so it stays background whatever the file's tag); and image pixels outside the
+    raster.
 
     Args:
-        pattern: path under `data.root` with `{image_id}` in it: `mask/mask_{image_id}.tif`; `*` may stand for a folder.
+        pattern: path under `data.root` with `{image_id}`: `mask/mask_{image_id}.tif`; `*` may stand for a folder.
         name: name of the array.
-        classes: None for binary masks (0 and one other value) → `(1, H, W)` uint8; a number for class numbers 0 …
-            classes − 1 → `(H, W)` int64, 255 where a pixel does not count.
-        ignore: value of pixels that do not count (Sen1Floods11 has −1); None where every value is a class, as in binary
-            masks of 0 and 255.
+        classes: number of classes, for class numbers 0 … classes − 1: `(H, W)` int64, 255 for void pixels. None for
+            binary masks (0 and one other value): `(1, H, W)` uint8.
+        ignore: value of void pixels (Sen1Floods11: −1); None if every value is a class, as in binary masks of 0 and
+            255.
         band: number of the band, from 1.
     """
 
@@ -45,7 +45,7 @@ class RasterMasks(FilePerImage):
         path = confined(self.root, self.pattern.replace("{image_id}", image_id))
         if "*" not in self.pattern:
             return path
-        # Masks of several folders: the author's training and validation sides.
+        # Masks may be in several folders, such as the author's training and validation sides.
         found = sorted(self.root.glob(self.pattern.replace("{image_id}", glob.escape(image_id))))
         if len(found) > 1:
             raise ValueError(f"image {image_id!r} has {len(found)} masks: {found[0]}, {found[1]}")
@@ -57,7 +57,7 @@ class RasterMasks(FilePerImage):
         return as_truth(as_numbers(found, path, self.classes, self.ignore, void=void), self.name, self.classes)
 
     def _pixels(self, row: Row, path: Path, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """What the raster holds, and where that does not count."""
+        """Return the values of the raster, and where they are void."""
         from rasterio.enums import Resampling
         from rasterio.errors import RasterioError
         from rasterio.vrt import WarpedVRT
@@ -65,7 +65,7 @@ class RasterMasks(FilePerImage):
 
         image, source = georeference(row), HANDLES.open(path)
         if source.count < self.band:
-            raise ImageReadError(f"mask {path} has {source.count} bands, target.band is {self.band}")
+            raise ImageReadError(f"mask {path} has {source.count} bands, but target.band is {self.band}")
         compression = compression_of(source, path)
         if compression is not None:
             raise ImageReadError(
@@ -81,10 +81,10 @@ class RasterMasks(FilePerImage):
             if source.crs is None or image.crs is None:
                 raise ImageReadError(
                     f"mask {path} is {(source.height, source.width)}, its image {row.image_id!r} is {image.shape}, and "
-                    "without a place on the map they cannot be laid upon each other"
+                    "they cannot be aligned as one has no reference system"
                 )
             if apart(source, image):
-                raise ImageReadError(f"mask {path} lies elsewhere on the map than its image {row.image_id!r}")
+                raise ImageReadError(f"mask {path} does not overlap its image {row.image_id!r} on the map")
             with WarpedVRT(
                 source,
                 crs=image.crs,
@@ -92,7 +92,7 @@ class RasterMasks(FilePerImage):
                 width=image.width,
                 height=image.height,
                 resampling=Resampling.nearest,
-                # Nodata is a value like others, until it is known to be no class; alpha tells where the raster ends.
+                # Nodata is a normal value unless it is known not to be a class; alpha marks the extent of the raster.
                 src_nodata=None,
                 nodata=None,
                 add_alpha=not alpha_bands(source, [], "tagged"),
@@ -102,7 +102,7 @@ class RasterMasks(FilePerImage):
             raise ImageReadError(f"mask {path}, window {place}: {error.__cause__ or error}") from error
 
     def _read(self, raster: Any, source: Any, place: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels of a raster, which may be the source warped, and where they do not count."""
+        """Return the pixels of a raster (the source, maybe warped), and where they are void."""
         found = raster.read(self.band, window=place)
         data = data_mask(raster, [self.band], place, found.shape)
         void = np.zeros(found.shape, bool) if data is None else ~data
@@ -120,7 +120,7 @@ class RasterMasks(FilePerImage):
 
 
 def compression_of(source: Any, path: Path) -> str | None:
-    """The compression of a raster that has changed its values, by name; None where they are what was saved."""
+    """Return the name of a raster's lossy compression; None if the values are as saved."""
     facts = source.tags(ns="IMAGE_STRUCTURE")
     if float(facts.get("MAX_Z_ERROR", 0)) > 0:
         return f"LERC with an error of {facts['MAX_Z_ERROR']}"
@@ -129,7 +129,7 @@ def compression_of(source: Any, path: Path) -> str | None:
 
 
 def apart(one: Any, other: Any) -> bool:
-    """Whether two rasters of the map have no pixel in common, by the boxes around them."""
+    """Return whether the bounding boxes of two rasters do not overlap on the map."""
     from rasterio.warp import transform_bounds
 
     boxes = []
@@ -144,7 +144,7 @@ def apart(one: Any, other: Any) -> bool:
 
 
 def georeference(row: Row) -> Any:
-    """The open file that lies behind a row: its `crs`, `transform` and `shape`."""
+    """Return the open image file of a row, with its `crs`, `transform` and `shape`."""
     path = str(row.path)
     if "{band}" not in path:
         return HANDLES.open(path)
@@ -152,15 +152,15 @@ def georeference(row: Row) -> Any:
     parent = Path(before).parent
     found = next((file for file in sorted(parent.glob(f"*/*{after}")) if file.is_file()), None)
     if found is None:
-        raise ImageReadError(f"no file of any band of {path}")
+        raise ImageReadError(f"{path} does not exist for any band")
     return HANDLES.open(found)
 
 
 def same_grid(one: Any, other: Any) -> bool:
-    """Whether two rasters of one size lie pixel on pixel (to a tenth of one)."""
+    """Return whether two rasters of one size have the same grid (to a tenth of a pixel)."""
     if one.crs != other.crs:
         return False
     tolerance = 0.1 * max(abs(other.transform.a), abs(other.transform.b))
     a, b, c, d, e, f = (abs(x - y) for x, y in zip(one.transform[:6], other.transform[:6], strict=True))
-    # Of the far corner, which is off by most.
+    # At the far corner, where the difference is largest.
     return max(a * one.width + b * one.height + c, d * one.width + e * one.height + f) <= tolerance

@@ -14,22 +14,23 @@ from masks import rle
 
 
 class RunLengths(Target):
-    """A mask or instances from the run lengths of a CSV; an image may have several rows.
+    """A mask or instances from the run lengths in a CSV; an image may have several rows.
 
     Args:
         csv: table under `data.root`.
         id_column: column of the image id.
         value_column: column of the run lengths.
-        order: `column` (most competitions) or `row`.
-        base: number of the first pixel; 1, in SIIM-ACR 0.
-        relative: SIIM-ACR's gap and length pairs.
-        empty: text that means an empty mask, beside the empty text.
-        instances: each row is an object (Airbus, Data Science Bowl); else the rows of an image are one mask (SIIM-ACR).
-        name: name of the array; `mask` `(K, H, W)` uint8 or `instances` `(H, W)` int32 unless given.
+        order: pixel order: `column` (most competitions) or `row`.
+        base: number of the first pixel: 1, or 0 in SIIM-ACR.
+        relative: whether run lengths are pairs of gap and length, as in SIIM-ACR.
+        empty: text of an empty mask, besides an empty field.
+        instances: whether each row is an object (Airbus, Data Science Bowl); otherwise the rows of an image form one
+            mask (SIIM-ACR).
+        name: name of the array (default: `mask` `(K, H, W)` uint8 or `instances` `(H, W)` int32).
         classes: class names in the order of the mask's channels; None for one channel.
-        class_column: column of the class (UW-Madison); without it the class is what stands behind the last
-            `class_separator` of the id (Clouds: `0011165.jpg_Fish`).
-        class_separator: between image id and class.
+        class_column: column of the class (UW-Madison); without it, the class is the part of the id after the last
+            `class_separator` (Clouds: `0011165.jpg_Fish`).
+        class_separator: separator between image id and class.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class RunLengths(Target):
         class_separator: str = "_",
     ) -> None:
         if instances and classes is not None:
-            raise ValueError("RunLengths: instances of several classes are one target per class")
+            raise ValueError("RunLengths: instances and classes are both set; use one target per class for instances")
         self.csv, self.id_column, self.value_column = csv, id_column, value_column
         self.order, self.base, self.relative, self.empty = order, base, relative, empty
         self.instances, self.name = instances, name or ("instances" if instances else "mask")
@@ -71,7 +72,7 @@ class RunLengths(Target):
                 self.texts[image_id].append((channel, text))
 
     def _split(self, rows: pd.DataFrame, path: Path) -> tuple[pd.Series, list[int]]:
-        """Image id and channel of every row."""
+        """Return the image id and channel of every row."""
         ids = rows[self.id_column]
         if self.classes is None:
             return ids, [0] * len(rows)
@@ -96,11 +97,11 @@ class RunLengths(Target):
         return {self.name: maps[0] if self.instances else maps}
 
     def _empty(self, size: tuple[int, ...]) -> np.ndarray:
-        """`(K, …)`; one plane where it is of instances."""
+        """Return zeros `(K, …)`; one plane for instances."""
         return np.zeros((len(self.classes or [""]), *size), np.int32 if self.instances else np.uint8)
 
     def _parsed(self, image_id: str, size: tuple[int, ...]) -> list[tuple[int, rle.Runs]]:
-        """Channel and runs of each of the image's rows; of a large image they are parsed once, not for each window."""
+        """Return channel and runs of each row of an image; parsed once for all windows of a large image."""
         if image_id not in self._runs:
             self._runs[image_id] = self._parse(image_id, size)
         return self._runs[image_id]

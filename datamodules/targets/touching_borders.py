@@ -1,4 +1,4 @@
-"""Bodies, and the borders where two of them touch."""
+"""Bodies of instances, and the borders where two of them touch."""
 
 import cv2
 import numpy as np
@@ -8,14 +8,14 @@ from masks.ids import consecutive
 
 
 class TouchingBorders(Target):
-    """`body` and `border` from instance ids, for networks whose instances a watershed separates.
+    """`body` and `border` masks from instance ids, for networks whose instances are separated by a watershed.
 
-    The border is every pixel, of either cell or of the gap, that has two different instances within `width` pixels
-    (2018 Data Science Bowl, 1st place: borders only where nuclei touch or nearly touch).
+    The border is every pixel, of a cell or of the gap, with two different instances within `width` pixels (2018 Data
+    Science Bowl, 1st place: borders only where nuclei touch or nearly touch).
 
     Args:
-        source: instance ids `(H, W)`.
-        width: reach in pixels; 2 gives borders about 4 pixels wide.
+        source: name of the instance ids `(H, W)`.
+        width: radius in pixels; 2 gives borders about 4 pixels wide.
         body: name of the foreground mask, uint8 `(1, H, W)`.
         border: name of the border mask, uint8 `(1, H, W)`.
     """
@@ -27,14 +27,16 @@ class TouchingBorders(Target):
 
     def derive(self, sample: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self.source not in sample:
-            raise ValueError(f"TouchingBorders wants {self.source!r}, the sample holds {sorted(sample)}")
+            raise ValueError(
+                f"TouchingBorders needs {self.source!r}, but the sample has only {sorted(sample)}; set source"
+            )
         labels, top = sample[self.source], 65535
         if labels.max(initial=0) < top:
             labels = labels.astype(np.uint16)
-        else:  # the next type of OpenCV's that holds the number of every object
+        else:  # OpenCV's next type that can hold the number of every object
             labels, top = consecutive(labels)[0].astype(np.float64), np.inf
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * self.width + 1, 2 * self.width + 1))
-        # Two instances are near where the largest id in reach differs from the smallest one that is not background.
+        # Two instances are near where the largest id within the radius differs from the smallest nonzero one.
         largest = cv2.dilate(labels, kernel)
         smallest = cv2.erode(np.where(labels == 0, labels.dtype.type(top), labels), kernel)
         near = (largest > 0) & (smallest < top) & (largest != smallest)

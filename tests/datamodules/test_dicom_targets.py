@@ -113,7 +113,7 @@ def test_what_is_missing_is_said_before_training(dcmqi):
         prepared(DicomSegmentations("liver.dcm", classes=["Spleen"]), dcmqi, "ct-3slice/*.dcm")
     with pytest.raises(ValueError, match="no column 'PatientID'"):
         prepared(DicomSegmentations("{PatientID}.dcm"), dcmqi, "ct-3slice/*.dcm")
-    with pytest.raises(DicomReadError, match="no DICOM segmentation"):
+    with pytest.raises(DicomReadError, match="not a DICOM segmentation"):
         prepared(DicomSegmentations("ct-3slice/01.dcm"), dcmqi, "ct-3slice/*.dcm")
     with pytest.raises(ValueError, match="needs classes"):
         DicomSegmentations("liver.dcm", missing="empty")

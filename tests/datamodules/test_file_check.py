@@ -86,14 +86,14 @@ def no_mask(root):
 
 
 FAULTS = {
-    three_values: r"mask \S*masks/e\.png holds \[0, 1, 2\], expected 0 and one of 1, 255, 65535; .* set `classes`",
+    three_values: r"mask \S*masks/e\.png has values \[0, 1, 2\], expected 0 and one of 1, 255, 65535; .* set `classes`",
     turned: r"mask \S*masks/e\.png is \(12, 16\), its image 'e' is \(16, 12\); .*EXIF",
     cut_mask: r"\S*masks/e\.png is damaged: .*; copy or download it again",
     cut_image: r"\S*images/e\.png is damaged: .*; copy or download it again",
     empty_image: r"\S*images/e\.png is empty",
     page: r"\S*images/e\.png is no picture that can be read \(it begins with b'<html>",
     no_mask: r"1 images have no mask; the first is 'e': no file \S*masks/e\.png\. Check the target's pattern",
-    jpeg_mask: r"mask \S*masks/e\.png holds \[0, 1, 2, 3, .*, expected 0 and one of 1, 255, 65535",
+    jpeg_mask: r"mask \S*masks/e\.png has values \[0, 1, 2, 3, .*, expected 0 and one of 1, 255, 65535",
 }
 
 
@@ -112,7 +112,7 @@ def test_all_faults_are_listed(root, cache):
     save(root, "c", np.zeros((4, 4)))
     lines = fault(root, cache=cache).splitlines()
     assert lines[1] == "3 of 6 images have faults; the others:"
-    for cause in ("masks/e.png holds", "images/b.png is damaged", "masks/c.png is (4, 4)"):
+    for cause in ("masks/e.png has values", "images/b.png is damaged", "masks/c.png is (4, 4)"):
         assert sum(cause in line for line in lines) == 1
     assert len(lines) == 4
 
@@ -130,7 +130,7 @@ def test_many_faults_are_counted(root):
 
 def test_class_numbers_out_of_range(root):
     save(root, "e", np.full((16, 12), 3))
-    message = r"masks/e.png holds class 3, expected 0 to 2 (or 255, ignored)"
+    message = r"masks/e.png has class 3, expected 0 to 2 (or 255, ignored)"
     assert message in fault(root, MaskFiles("masks/{image_id}.png", classes=3, values=None))
 
 
@@ -157,7 +157,7 @@ def test_an_image_turned_by_exif_and_its_mask_that_is_not(root):
     tags = Image.Exif()
     tags[0x0112] = 6
     Image.open(root / "images/e.png").save(root / "images/e.png", exif=tags)
-    assert "masks/e.png is (16, 12), its image 'e' is (12, 16); if one is turned, look at its EXIF" in fault(root)
+    assert "masks/e.png is (16, 12), its image 'e' is (12, 16); if one is rotated, check its EXIF" in fault(root)
     Image.open(root / "masks/e.png").save(root / "masks/e.png", exif=tags)
     data(root).setup("fit")
 

@@ -169,7 +169,7 @@ def test_masks_of_two_values_and_of_three(tmp_path):
         Image.fromarray(np.array([[0, top]], np.uint8)).save(tmp_path / "x.png")
         assert target.read(Row("x"), (1, 2))["mask"].tolist() == [[[0, 1]]]
     Image.fromarray(np.array([[0, 1, 2]], np.uint8)).save(tmp_path / "x.png")
-    with pytest.raises(ValueError, match=r"x\.png holds \[0, 1, 2\]"):
+    with pytest.raises(ValueError, match=r"x\.png has values \[0, 1, 2\]"):
         target.read(Row("x"), (1, 3))
     with pytest.raises(ValueError, match="its image 'x' is"):
         target.read(Row("x"), (3, 3))

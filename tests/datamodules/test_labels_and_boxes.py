@@ -161,7 +161,7 @@ def test_rows_without_a_box_and_corner_with_size(tmp_path):
     assert boxes_of(rsna, "b", (20, 20), tmp_path)["boxes"].tolist() == [[2, 3, 6, 8], [0, 0, 2, 2]]
     cut = rsna.read(SimpleNamespace(image_id="b", window=(4, 3, 10, 10)), (10, 10))
     assert cut["boxes"].tolist() == [[0, 0, 3, 4]]
-    with pytest.raises(ValueError, match="lies outside its size"):
+    with pytest.raises(ValueError, match="is outside of its size"):
         rsna.read(SimpleNamespace(image_id="b"), (2, 2))
     (tmp_path / "bad.csv").write_text("image_id,xmin,ymin,xmax,ymax\na,5,5,3,8\n")
     with pytest.raises(ValueError, match="bad.csv, row 2: box .* has no area; is its layout xyxy"):

@@ -100,7 +100,7 @@ def test_an_ending_is_no_number_and_ids_may_have_points():
         (["1", "2"], "with their leading zeros"),
         (["1.0", "2.0"], None),
         (["IMG_001", "IMG_002"], "without 'IMG_' before them"),
-        (["001_mask.png", "002_mask.png"], "without '_mask' behind them"),
+        (["001_mask.png", "002_mask.png"], "without '_mask' after them"),
         (["other/001.jpg"], "folders differ"),
         (["x", "y"], None),
     ],
@@ -111,7 +111,7 @@ def test_what_would_match_is_said(names, hint):
         ValueError, match=r"file: none of its \d names matches an image: .*the images are '001', '002'"
     ) as caught:
         quiet(names, table)
-    assert "match" not in str(caught.value) if hint is None else hint in str(caught.value)
+    assert "would match" not in str(caught.value) if hint is None else hint in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_shares_are_told_with_three_names():
     ("name", "message"),
     [
         (r"train\a.jpg", "1 of 1 names have backslashes"),
-        ("train/a.tif", "1 of 1 names have another ending than the image's file: 'train/a.tif'"),
+        ("train/a.tif", "1 of 1 names have another ending than the image file: 'train/a.tif'"),
     ],
 )
 def test_what_was_passed_over_is_told(name, message):

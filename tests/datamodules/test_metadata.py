@@ -49,7 +49,7 @@ def test_spaces_part_no_groups(tmp_path, table):
 def test_numbers_with_a_comma_are_told(tmp_path, table):
     (tmp_path / "age.csv").write_text('image_id,age\ncar1_01,1.5\ncar1_02,"2,5"\ncar2_01,3\n')
     found = described(table, str(tmp_path), "age.csv", "image_id", None)
-    with pytest.raises(ValueError, match=r"'age' of image 'car1_02' is '2,5', no number; numbers have a point"):
+    with pytest.raises(ValueError, match=r"'age' of image 'car1_02' is '2,5', expected a number; numbers have a point"):
         numbers(found, ["age"])
     with pytest.raises(ValueError, match=r"image 'car1_02' has '2,5' in 'age'; numbers have a point"):
         make_folds(found, CrossValidation(k=2, stratify="age", bins=2, duplicates=False))

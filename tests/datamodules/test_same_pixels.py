@@ -49,8 +49,8 @@ def test_a_fit_is_refused(root, place, cache):
     data(root, cache=cache).setup("fit")
     deeper(root, place)
     told = (
-        rf"\S*\.png is uint8 \(5 images\), \S*{place}\.png is uint16 \(1 images\): the same number means another "
-        r"brightness in each; bring all to one depth, python cli\.py prepare --bits 8 \(or 16\)"
+        rf"\S*\.png is uint8 \(5 images\), \S*{place}\.png is uint16 \(1 images\): equal values differ "
+        r"in brightness; convert all to one bit depth, python cli\.py prepare --bits 8 \(or 16\)"
     )
     with pytest.raises(ValueError, match=f"^{told}"):
         data(root, cache=cache).setup("fit")

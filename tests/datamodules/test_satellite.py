@@ -230,7 +230,7 @@ def test_ignored_values_and_classes_out_of_range(tmp_path):
     assert set(np.unique(classes.read(row(image), (8, 8))["mask"])) == {0, 1, 255}
     strict = RasterMasks("masks/{image_id}.tif", classes=2)
     strict.prepare(table, tmp_path)
-    with pytest.raises(ValueError, match="holds class -1, expected 0 to 1"):
+    with pytest.raises(ValueError, match="has class -1, expected 0 to 1"):
         strict.read(row(image), (8, 8))
 
 
@@ -275,7 +275,7 @@ def test_polygons_in_any_reference_system_give_one_mask(tmp_path):
     target.prepare(table, tmp_path)
     assert target.read(row(image), (40, 40))["instances"].max() == 0
     (tmp_path / "geo/a.geojson").write_text("{}")
-    with pytest.raises(ValueError, match="a.geojson is no GeoJSON"):
+    with pytest.raises(ValueError, match="a.geojson is not a GeoJSON"):
         target.polygons(row(image))
 
 

@@ -41,7 +41,7 @@ def test_a_folds_file_that_does_not_fit_is_refused(root):
         module(root).split_table("val")
     with pytest.raises(ValueError, match=r"data\.folds is not set"):
         ImageDataModule(str(root), "images/*.png", []).split_table("val")
-    with pytest.raises(ValueError, match=r"data\.fold is 9, .* has folds \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"data\.fold is 9, but .* has folds \[0, 1\]"):
         module(root, folds, fold=9).split_table("train")
     with pytest.raises(ValueError, match=r"1 images are in no fold \['d'\], 1 ids have no image \['x'\]"):
         module(root, folds | {"image_id": list("abcx")}).split_table("train")
@@ -65,5 +65,5 @@ def test_the_authors_split_is_held_out_and_says_what_leaks(root):
     with pytest.raises(ValueError, match=r"data\.val_images is not set"):
         module(root, fold="given").split_table("val")
     (root / "val/e.png").rename(root / "val/a.png")
-    with pytest.raises(ValueError, match=r"data\.images and data\.val_images share 1 ids, 'a' first"):
+    with pytest.raises(ValueError, match=r"data\.images and data\.val_images share 1 ids \(first: 'a'\)"):
         module(root, fold="given", val_images="val/*.png").table()

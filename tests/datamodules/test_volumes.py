@@ -239,7 +239,7 @@ def test_class_numbers_are_chosen_joined_and_checked(tmp_path, scan):
     assert mask.dtype == np.int64
     expected = np.select([labels == 7, np.isin(labels, [3, 9]), labels == 255], [1, 2, 255], 0)
     np.testing.assert_array_equal(mask, expected)
-    with pytest.raises(ValueError, match="holds class 7, expected 0 to 3"):
+    with pytest.raises(ValueError, match="has class 7, expected 0 to 3"):
         masks(tmp_path, reader, classes=4).read(row, scan.shape)
     with pytest.raises(ValueError, match="for class numbers"):
         masks(tmp_path, reader).read(row, scan.shape)
@@ -259,7 +259,7 @@ def test_masks_on_another_grid_are_refused_with_both_affines(tmp_path, scan):
     masks(tmp_path, reader).read(row, scan.shape)
     for array, affine in ((labels, far), (labels, coarse), (labels[:-1], AFFINE)):
         write_nifti(tmp_path / "labels/one.nii.gz", array, affine)
-        with pytest.raises(ValueError, match="lie on different grids") as error:
+        with pytest.raises(ValueError, match="have different grids") as error:
             masks(tmp_path, reader).read(row, scan.shape)
         assert "one.nii.gz" in str(error.value)
         assert "-300.0" in str(error.value)
@@ -463,5 +463,5 @@ def test_a_real_nifti_pair_of_different_depths_is_refused(real):
     target = MaskVolumes("nifti_3mm/example_seg.nii.gz", classes=256, ignore=999)
     target.follow(reader)
     target.root = real
-    with pytest.raises(ValueError, match="lie on different grids"):
+    with pytest.raises(ValueError, match="have different grids"):
         Decoder(reader, [target]).read(row)

@@ -46,9 +46,12 @@ def test_a_csv_gives_images_their_weight(folder):
     ("content", "message"),
     [
         ("image_id,w\n01,1\n", "expected image_id"),
-        ("image_id,weight\n01,-1\n", "row 2, gives '01' no weight"),
-        ("image_id,weight\n01,much\n", "row 2, gives '01' no weight"),
-        ('image_id,weight\n01,1\n02,"0,5"\n', "row 3, gives '02' no weight .*'0,5'; numbers have a point"),
+        ("image_id,weight\n01,-1\n", "row 2: weight of '01' is"),
+        ("image_id,weight\n01,much\n", "row 2: weight of '01' is"),
+        (
+            'image_id,weight\n01,1\n02,"0,5"\n',
+            "row 3: weight of '02' is '0,5', expected a number >= 0; numbers have a point",
+        ),
         ("image_id,weight\n01,1\n01,2\n", "row 3: '01' has weight 2, but another above"),
         ("image_id,weight\n1,1\n2,2\n", "none of its 2 names .*'1', '2'; .*They would match with their leading zeros"),
         ("image_id,weight\nother,1\n", "none of its 1 names matches an image: 'other'"),
@@ -58,7 +61,7 @@ def test_a_csv_that_does_not_fit(folder, content, message):
     (folder / "w.csv").write_text(content)
     with pytest.raises(ValueError, match=message):
         module(folder, weights="w.csv").train_dataloader()
-    with pytest.raises(FileNotFoundError, match="no file"):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
         module(folder, weights="none.csv").train_dataloader()
 
 

@@ -89,7 +89,7 @@ def test_truth_that_does_not_count(tmp_path):
 def test_ids_are_no_class_numbers(tmp_path):
     ids = np.array([[0, 1, 255, 300]])
     np.testing.assert_array_equal(truth_of(tmp_path, ids.astype(np.int32))["mask"], ids)
-    with pytest.raises(ValueError, match=r"a\.npy holds 300 as int64, which is for class numbers"):
+    with pytest.raises(ValueError, match=r"a\.npy has value 300 as int64, the type of class numbers"):
         truth_of(tmp_path, ids)
-    with pytest.raises(ValueError, match=r"a\.npy is \(1, 1, 4\), class numbers are \(H, W\)"):
+    with pytest.raises(ValueError, match=r"a\.npy is \(1, 1, 4\), class numbers must be \(H, W\)"):
         truth_of(tmp_path, ids[None], classes=3)

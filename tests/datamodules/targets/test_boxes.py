@@ -158,9 +158,9 @@ def picture(path, size=(50, 40), orientation=1):
     [
         ((50, 40), 1, None),
         ((50, 40), 3, None),
-        ((50, 40), 6, r"a\.jpg\) is declared 50 x 40 .*but is 40 x 50: its EXIF orientation 6 turns it"),
+        ((50, 40), 6, r"a\.jpg\) is declared 50 x 40 .*but is 40 x 50: its EXIF orientation 6 rotates it"),
         ((40, 50), 1, r"a\.jpg\) is declared 50 x 40 .*but is 40 x 50: width and height are swapped"),
-        ((25, 20), 1, r"a\.jpg\) is declared 50 x 40 .*but is 25 x 20; the boxes are those of a copy"),
+        ((25, 20), 1, r"a\.jpg\) is declared 50 x 40 .*but is 25 x 20; the boxes belong to an image of another size"),
         ((40, 50), 8, None),
     ],
 )
@@ -201,7 +201,7 @@ def test_voc_counts_from_1_unless_it_is_said_otherwise(tmp_path):
         target.prepare(TABLE[:1], tmp_path)
     assert read(target)["boxes"].tolist() == [[0, 0, 50, 40], [2, 3, 3, 4]]  # the whole picture, and one pixel
     (tmp_path / "a.xml").write_text(voc(((0, 2, 50, 40), ""), ((1, 1, 3, 3), "")))
-    with pytest.warns(UserWarning, match=r"a\.xml, object 1: .* begins before pixel 1, as 1 of 2 boxes do.*base: 0"):
+    with pytest.warns(UserWarning, match=r"a\.xml, object 1: .* begins before pixel 1, like 1 of 2 boxes.*base: 0"):
         Boxes("{image_id}.xml", "voc").prepare(TABLE[:1], tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -222,12 +222,12 @@ def test_voc_counts_from_1_unless_it_is_said_otherwise(tmp_path):
 def test_boxes_without_area_are_left_out_and_counted(tmp_path):
     (tmp_path / "c.json").write_text(coco({}, {"bbox": [1, 1, 0, 5]}, {"bbox": [1, 1, 5, 0]}))
     target = Boxes("c.json", "coco")
-    with pytest.warns(UserWarning, match=r"2 of 3 boxes have no area and are left out: .*annotation 2; .*annotation 3"):
+    with pytest.warns(UserWarning, match=r"2 of 3 boxes have no area and are ignored: .*annotation 2; .*annotation 3"):
         target.prepare(TABLE, tmp_path)
     assert len(read(target)["boxes"]) == 1
     (tmp_path / "b.csv").write_text("image_id,xmin,ymin,xmax,ymax\na,3,3,3,9\na,1,1,5,5\nb,1,1,2,2\n")
     target = Boxes("b.csv", "csv")
-    with pytest.warns(UserWarning, match=r"1 of 3 boxes have no area and are left out: .*b\.csv, row 2"):
+    with pytest.warns(UserWarning, match=r"1 of 3 boxes have no area and are ignored: .*b\.csv, row 2"):
         target.prepare(TABLE, tmp_path)
     assert read(target)["boxes"].tolist() == [[1, 1, 5, 5]]
     (tmp_path / "b.csv").write_text("image_id,xmin,ymin,xmax,ymax\na,,,,\nb,,,,\n")
@@ -238,25 +238,25 @@ def test_boxes_without_area_are_left_out_and_counted(tmp_path):
 BROKEN_COCO = {
     "no box": (coco({}, {"bbox": None}), "annotation 2: bbox is None"),
     "three numbers": (coco({"bbox": [1, 2, 3]}), r"annotation 1: bbox is \[1, 2, 3\]"),
-    "words": (coco({"bbox": [1, 2, 3, "x"]}), "annotation 1: box .* is no four numbers"),
-    "no number": (coco({"bbox": [1, 2, 3, float("nan")]}), "annotation 1: box .* is no four numbers"),
-    "no end": (coco({"bbox": [1, 2, 3, float("inf")]}), "annotation 1: box .* is no four numbers"),
+    "words": (coco({"bbox": [1, 2, 3, "x"]}), "annotation 1: box .*, expected four numbers"),
+    "no number": (coco({"bbox": [1, 2, 3, float("nan")]}), "annotation 1: box .*, expected four numbers"),
+    "no end": (coco({"bbox": [1, 2, 3, float("inf")]}), "annotation 1: box .*, expected four numbers"),
     "below 0": (coco({}, {"bbox": [1, 2, 3, -4]}), "annotation 2: box .* has no area; is its layout xywh"),
     "a decimal comma": (coco({"bbox": ["1,5", 2, 3, 4]}), "annotation 1: .*numbers have a point"),
-    "an unknown category": (coco({"category_id": 9}), "annotation 1: category_id is 9, which is no category; .*7 car"),
+    "an unknown category": (coco({"category_id": 9}), "annotation 1: category_id is 9, expected one of .*7 car"),
     "a list": (coco({"category_id": [7]}), r"annotation 1: category_id is \[7\]"),
     "a category that is not wanted": (coco({"category_id": 3}), "annotation 1: class 'dog', expected one of car"),
-    "an unknown image": (coco({"image_id": 9}), "annotation 1: image_id is 9, which is none of the file's images"),
+    "an unknown image": (coco({"image_id": 9}), "annotation 1: image_id is 9, which is not among the file's images"),
     "an id as text": (coco({"image_id": "1"}), "annotation 1: image_id is '1'"),
     "an odd crowd": (coco({"iscrowd": 2}), "annotation 1: iscrowd is 2"),
-    "no lists": (json.dumps({"images": []}), "is no COCO file of boxes: it has no list 'categories'"),
-    "a list alone": ("[]", "is no COCO file of boxes: it has no list 'images'"),
+    "no lists": (json.dumps({"images": []}), "is not a COCO file of boxes: it has no list 'categories'"),
+    "a list alone": ("[]", "is not a COCO file of boxes: it has no list 'images'"),
     "no JSON": ("{", r"c\.json, line 1, column 2: not JSON"),
     "no name": (coco({}, categories=[{"id": 7}]), "category number 0 has no id and name"),
-    "an image twice": (coco({}, images=[{"id": 1, "file_name": n} for n in "ab"]), "image 1 comes twice: 'a' and 'b'"),
+    "an image twice": (coco({}, images=[{"id": 1, "file_name": n} for n in "ab"]), "image 1 occurs twice: 'a' and 'b'"),
     "a file twice": (
         coco({}, images=[{"id": n, "file_name": "a.jpg"} for n in (1, 2)]),
-        "images 1 and 2 have one file_name, 'a.jpg'",
+        "images 1 and 2 have the same file_name 'a.jpg'",
     ),
 }
 
@@ -275,10 +275,10 @@ BROKEN_VOC = {
         "object 1: no bndbox",
     ),
     "a side is missing": (voc(((1, 1, 2, 2), "")).replace("<ymax>2</ymax>", ""), "object 1: no bndbox"),
-    "words": (voc(((1, 1, 2, 2), ""), ((1, 1, "x", 2), "")), "object 2: box .* is no four numbers"),
+    "words": (voc(((1, 1, 2, 2), ""), ((1, 1, "x", 2), "")), "object 2: box .*, expected four numbers"),
     "a class": (voc(((1, 1, 2, 2), "")).replace("car", "owl"), "object 1: class 'owl', expected one of car"),
     "difficult": (voc(((1, 1, 2, 2), "<difficult>yes</difficult>")), "object 1: difficult is 'yes'"),
-    "another file": ("<kml></kml>", "is no Pascal VOC file: its root is <kml>"),
+    "another file": ("<kml></kml>", "is not a Pascal VOC file: its root is <kml>"),
     "no XML": ("<annotation>\n<object>", "line 2, column 9: not XML"),
 }
 
@@ -296,10 +296,10 @@ def test_broken_voc_files_are_refused_with_the_object(tmp_path, name):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("a,1,1,x,4", r"row 3: box \['1', '1', 'x', '4'\] is no four numbers"),
-        ("a,1,1,,4", "row 3: box .* is no four numbers"),
-        ("a,1,1,inf,4", "row 3: box .* is no four numbers"),
-        ('a,"1,5",1,3,4', "row 3: box .* is no four numbers; numbers have a point"),
+        ("a,1,1,x,4", r"row 3: box \['1', '1', 'x', '4'\], expected four numbers"),
+        ("a,1,1,,4", "row 3: box .*, expected four numbers"),
+        ("a,1,1,inf,4", "row 3: box .*, expected four numbers"),
+        ('a,"1,5",1,3,4', "row 3: box .*, expected four numbers; numbers have a point"),
         ("a,5,5,3,8", "row 3: box .* has no area; is its layout xyxy"),
     ],
 )
@@ -337,7 +337,7 @@ def test_pictures_of_equal_names_keep_their_own_boxes(tmp_path, pattern):
 
 def test_images_that_a_coco_file_does_not_list_are_told(tmp_path):
     (tmp_path / "c.json").write_text(coco({}, images=[{"id": 1, "file_name": "a.jpg"}]))
-    with pytest.warns(UserWarning, match=r"c\.json: 1 of 2 images are not in its list, 'b' first"):
+    with pytest.warns(UserWarning, match=r"c\.json: 1 of 2 images are not in its list \(first: 'b'\)"):
         Boxes("c.json", "coco").prepare(TABLE, tmp_path)
 
 
@@ -364,7 +364,9 @@ def test_csvs_of_other_images_are_refused_and_shares_told(tmp_path):
     ):
         Boxes("b.csv", "csv").prepare(table, tmp_path)
     (tmp_path / "b.csv").write_text("image_id,xmin,ymin,xmax,ymax\n1,1,1,6,6\n010,1,1,6,6\n")
-    with pytest.warns(UserWarning, match="1 of 2 names match no image: '1'; 2 of 3 images have no name.*their zeros"):
+    with pytest.warns(
+        UserWarning, match="1 of 2 names match no image: '1'; 2 of 3 images have no name.*their leading zeros"
+    ):
         Boxes("b.csv", "csv").prepare(table, tmp_path)
     (tmp_path / "b.csv").write_text("image_id,xmin,ymin,xmax,ymax\n")
     with pytest.raises(ValueError, match="it has no rows"):

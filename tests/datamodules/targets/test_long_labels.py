@@ -32,7 +32,7 @@ def test_a_class_name_that_ends_another(tmp_path):
     ("text", "message"),
     [
         (WHOLE.replace("ID_2_any,1\n", ""), "lacks labels of 1 images; the first is 'ID_2': any"),
-        (WHOLE + "ID_1_any,0\n", "row 8: 'ID_1_any' is 0, an earlier row says otherwise"),
+        (WHOLE + "ID_1_any,0\n", "row 8: 'ID_1_any' is 0, but an earlier row differs"),
         (WHOLE.replace("ID_1_any,1", "ID_1_any,yes"), "row 2: 'ID_1_any' is 'yes', expected 0 or 1"),
     ],
 )

@@ -48,11 +48,11 @@ def test_class_numbers_with_any_ignored_one(tmp_path_factory, values, ignore):
     rest = set(np.unique(values[~ignored]).tolist())
     for kind, table in (({"classes": 3}, None), ({"values": [2, [1, 7]]}, {2: 1, 1: 2, 7: 2})):
         if table is None and rest - {0, 1, 2}:
-            with pytest.raises(ValueError, match=r"holds class \d+, expected 0 to 2 \(or \d+, ignored\)"):
+            with pytest.raises(ValueError, match=r"has class \d+, expected 0 to 2 \(or \d+, ignored\)"):
                 read(root, "a.png", ignore=ignore, **kind)
             continue
         if table is not None and ignore in table:
-            with pytest.raises(ValueError, match="is among values .* and is ignored too"):
+            with pytest.raises(ValueError, match="is both in values .* and ignored"):
                 read(root, "a.png", ignore=ignore, **kind)
             continue
         found = read(root, "a.png", ignore=ignore, **kind)
@@ -87,7 +87,7 @@ def test_white_is_no_void_unless_it_is_said_to_be(tmp_path, mask):
     np.testing.assert_array_equal(found["valid"], mask == 0)
     assert not found["mask"].any()
     mask[0, 0] = 255
-    with pytest.raises(ValueError, match=r"holds \[0, 1, 255\], expected 0 and one of .* set `ignore: 255`"):
+    with pytest.raises(ValueError, match=r"has values \[0, 1, 255\], expected 0 and one of .* set `ignore: 255`"):
         read(tmp_path, save(tmp_path, mask))
 
 
@@ -115,12 +115,12 @@ def test_white_in_a_jpeg_is_cut_at_half(tmp_path, mask, quality, shape):
 @pytest.mark.parametrize(
     ("settings", "cause"),
     [
-        ({}, r"holds \[0, 1, .*, expected 0 and one of 1, 255, 65535: JPEG changes"),
-        ({"classes": 2}, "JPEG changes the values of pixels: numbers of classes cannot be read"),
-        ({"values": [255], "ignore": 128}, "JPEG changes the values"),
-        ({"values": [128, 255]}, "JPEG changes the values"),
-        ({"values": [250]}, "JPEG changes the values"),
-        ({"ignore": 128}, "JPEG changes the values"),
+        ({}, r"has values \[0, 1, .*, expected 0 and one of 1, 255, 65535: JPEG changes"),
+        ({"classes": 2}, "JPEG changes pixel values, so class numbers cannot be read"),
+        ({"values": [255], "ignore": 128}, "JPEG changes pixel values"),
+        ({"values": [128, 255]}, "JPEG changes pixel values"),
+        ({"values": [250]}, "JPEG changes pixel values"),
+        ({"ignore": 128}, "JPEG changes pixel values"),
     ],
 )
 def test_a_jpeg_is_refused_where_values_matter(tmp_path, mask, settings, cause):
@@ -131,16 +131,16 @@ def test_a_jpeg_is_refused_where_values_matter(tmp_path, mask, settings, cause):
 def test_small_numbers_that_a_jpeg_has_melted_together(tmp_path):
     """All that is left of 0, 1 and 2 lies among 0, 1 and 2, so the values do not tell."""
     values = np.random.default_rng(0).integers(0, 3, SIZE, np.uint8)
-    with pytest.raises(ValueError, match="JPEG changes the values"):
+    with pytest.raises(ValueError, match="JPEG changes pixel values"):
         read(tmp_path, save(tmp_path, values, "a.jpg", quality=75), classes=3)
-    with pytest.raises(ValueError, match="JPEG changes the values"):
+    with pytest.raises(ValueError, match="JPEG changes pixel values"):
         read(tmp_path, save(tmp_path, values // 2, "b.jpg", quality=75))
 
 
 def test_gray_beside_white_in_a_jpeg_is_refused(tmp_path, mask):
     gray = mask * np.uint8(255)
     gray[:, 32:48] = 128
-    with pytest.raises(ValueError, match="JPEG changes the values"):
+    with pytest.raises(ValueError, match="JPEG changes pixel values"):
         read(tmp_path, save(tmp_path, gray, "a.jpg", quality=90), values=[255])
 
 
@@ -161,11 +161,11 @@ def test_lossless_kinds_of_the_same_formats(tmp_path, mask):
 def test_numbers_that_are_no_classes(tmp_path, mask):
     path = tmp_path / "a.tif"
     for values, cause in (
-        (mask * 1.5, r"holds 1\.5, expected whole numbers"),
-        (np.where(mask, np.nan, 0.0), "holds nan, expected whole numbers"),
-        (np.where(mask, np.inf, 0.0), "holds inf, expected whole numbers"),
-        (mask.astype(np.int32) * 65537, "holds class 65537, expected 0 to 1"),
-        (mask.astype(np.int64) * -1, "holds class -1, expected 0 to 1"),
+        (mask * 1.5, r"has value 1\.5, expected integers"),
+        (np.where(mask, np.nan, 0.0), "has value nan, expected integers"),
+        (np.where(mask, np.inf, 0.0), "has value inf, expected integers"),
+        (mask.astype(np.int32) * 65537, "has class 65537, expected 0 to 1"),
+        (mask.astype(np.int64) * -1, "has class -1, expected 0 to 1"),
     ):
         with pytest.raises(ValueError, match=cause):
             as_numbers(values, path, 2)
@@ -174,7 +174,7 @@ def test_numbers_that_are_no_classes(tmp_path, mask):
 
 def test_class_255_needs_another_number(tmp_path):
     values = np.array([[0, 255, 256]], np.int32)
-    with pytest.raises(ValueError, match="holds class 255, the number of pixels that do not count"):
+    with pytest.raises(ValueError, match="has class 255, the number of void pixels"):
         as_numbers(values, tmp_path / "a.tif", 300, ignore=299)
     with pytest.raises(ValueError, match="set `ignore: 255` of the target, or"):
         as_numbers(values, tmp_path / "a.tif", 300)
@@ -190,7 +190,7 @@ def test_a_file_of_what_counts(tmp_path, mask):
 
 
 def test_arguments_that_contradict_each_other():
-    with pytest.raises(ValueError, match=r"255 is among values \[\[3, 255\]\] and is ignored too"):
+    with pytest.raises(ValueError, match=r"255 is both in values \[\[3, 255\]\] and ignored"):
         MaskFiles("a.png", values=[[3, 255]], ignore=255)
     with pytest.raises(ValueError, match="values is empty"):
         MaskFiles("a.png", values=[])

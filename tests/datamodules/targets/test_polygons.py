@@ -56,7 +56,7 @@ def test_lines_without_a_buffer_are_refused_by_name(tmp_path, text):
 
 
 def test_text_that_is_no_polygon_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"wkt\.csv, row 3, image 'a': 'POLYGON \(\(1 1, 2' is no WKT"):
+    with pytest.raises(ValueError, match=r"wkt\.csv, row 3, image 'a': 'POLYGON \(\(1 1, 2' is not valid WKT"):
         read(tmp_path, [SQUARE, "POLYGON ((1 1, 2"])
 
 
@@ -66,7 +66,7 @@ def test_text_that_is_no_polygon_is_named(tmp_path):
         (
             "ImageId,PolygonWKT_Pix,c\na,{0},Building\n",
             {"class_key": "c", "classes": ["building"]},
-            "c is none of 'building'",
+            "c has none of the classes 'building'",
         ),
         ("ImageId,PolygonWKT_Pix,c\n,{0},x\n", {}, "none of its 1 names matches an image: ''; the images are 'a', 'b'"),
         ("ImageId,PolygonWKT_Pix,c\nIMG_a,{0},x\n", {}, "without 'IMG_' before them"),
@@ -89,7 +89,7 @@ def test_shares_and_other_endings_are_told(tmp_path):
         target.prepare(table, tmp_path)
     text = " ".join(str(one.message) for one in told)
     assert "1 of 2 names match no image: 'c.tif'; 1 of 2 images have no name" in text
-    assert "1 of 1 names have another ending than the image's file: 'a.tif'" in text
+    assert "1 of 1 names have another ending than the image file: 'a.tif'" in text
     assert target.read(SimpleNamespace(image_id="a"), (80, 90))["mask"].any()
 
 
@@ -101,7 +101,7 @@ def test_geojson_files_that_are_not_there_or_of_other_classes_are_told(tmp_path)
     ):
         target.prepare(table, tmp_path)
     for properties, message in (
-        ({"kind": "Road"}, "the property 'kind' is none of 'road' anywhere; it is 'Road'"),
+        ({"kind": "Road"}, "the property 'kind' has none of the classes 'road'; it has 'Road'"),
         ({"type": "road"}, r"a\.json, feature 0: no property 'kind', only \['type'\]"),
     ):
         feature = {"type": "Feature", "properties": properties, "geometry": None}
