@@ -20,7 +20,7 @@ def samples(*images):
 )
 def test_pictures_of_several_types_are_refused(one, other):
     images = [np.ones((8, 8, 3), one), np.ones((8, 8, 3), one), np.ones((8, 8, 3), other)]
-    with pytest.raises(ValueError, match=r"^image of 'a' is torch\.\w+, of 'c' torch\.\w+: .*prepare --bits"):
+    with pytest.raises(ValueError, match=r"^image of 'a' is torch\.\w+, of 'c' torch\.\w+, so .*prepare --bits"):
         collate_training(samples(*images))
     assert collate_training(samples(*images[:2]))["image"].shape == (2, 3, 8, 8)
 

@@ -87,7 +87,7 @@ def test_two_slices_that_nothing_tells_apart_are_refused(tmp_path):
     for slice_ in range(3):
         write(tmp_path, f"s{slice_}", slice_, 5 * slice_, AcquisitionNumber=slice_)
     write(tmp_path, "copy", 1, 5, AcquisitionNumber=9)
-    with pytest.raises(DicomReadError, match=r"copy\.dcm .* and .*s1\.dcm .* lie at the same place \[0.0, 0.0, 5.0\]"):
+    with pytest.raises(DicomReadError, match=r"copy\.dcm .* and .*s1\.dcm .* have the same position \[0.0, 0.0, 5.0\]"):
         read(tmp_path)
     assert read(tmp_path, neighbours=0)["copy"] == [1]  # alone they are pictures like all others
 

@@ -212,5 +212,5 @@ def test_training_on_positives_alone(tmp_path, cache):
     for number in range(8):
         Image.fromarray(np.zeros((32, 32), np.uint8)).save(tmp_path / f"masks/{number}.png")
     empty = ImageDataModule(str(tmp_path), **settings, **folds, positives_only=True)
-    with pytest.raises(ValueError, match="none of 4 training images"):
+    with pytest.raises(ValueError, match="masks of all 4 training images are empty"):
         empty.split_table("train")

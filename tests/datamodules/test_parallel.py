@@ -52,5 +52,5 @@ def test_an_error_that_cannot_be_sent_is_told():
 
 
 def test_a_process_that_is_killed_is_told():
-    with pytest.raises(RuntimeError, match="was killed, most often for want of memory"):
+    with pytest.raises(RuntimeError, match="was killed, most often for lack of memory"):
         list(in_processes(killed, [1, 2], 2))

@@ -87,8 +87,8 @@ def test_test_images_that_are_not_there_yet_do_not_stop_a_fit(root):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (np.zeros((8, 8, 3), np.float32), r"is uint8 .* is float32 .*another brightness"),
-        (np.zeros((8, 8, 3), np.int16), r"is uint8 .* is int16 .*another brightness"),
+        (np.zeros((8, 8, 3), np.float32), r"is uint8 .* is float32 .*differ in brightness"),
+        (np.zeros((8, 8, 3), np.int16), r"is uint8 .* is int16 .*differ in brightness"),
         (np.zeros((8, 8, 4), np.uint8), r"is of 3 channels .* is of 4 channels .*one number of channels"),
         (np.zeros((8, 8), bool), r"is uint8 .* is 1-bit .*set reader.channels to gray or rgb"),
     ],

@@ -263,7 +263,7 @@ def test_masks_on_another_grid_are_refused_with_both_affines(tmp_path, scan):
             masks(tmp_path, reader).read(row, scan.shape)
         assert "one.nii.gz" in str(error.value)
         assert "-300.0" in str(error.value)
-    with pytest.raises(ValueError, match="does not know the reader"):
+    with pytest.raises(ValueError, match="does not know the image reader"):
         MaskVolumes("labels/{image_id}.nii.gz").read(row, scan.shape)
 
 
@@ -287,7 +287,7 @@ def test_ids_of_files_and_folders(tmp_path, scan):
     with pytest.raises(ValueError, match="leads out"):
         find_volumes(tmp_path, "../*.nii")
     (tmp_path / "y.txt").touch()
-    with pytest.raises(ValueError, match="no volume by its ending"):
+    with pytest.raises(ValueError, match="does not have the ending of a volume"):
         find_volumes(tmp_path, "y*")
 
 
@@ -375,12 +375,12 @@ def test_what_belongs_to_pictures_is_refused(module):
         module(windows=RandomWindows(16))
     from datamodules.readers import ImageReader
 
-    with pytest.raises(ValueError, match="volumes want"):
+    with pytest.raises(ValueError, match="volumes need"):
         module(reader=ImageReader())
     for arguments in ({"size": [3, 3]}, {"size": [0, 3, 3]}, {"size": [3] * 3, "positive": 2}):
         with pytest.raises(ValueError, match="expected"):
             VolumePatches(**arguments)
-    with pytest.raises(ValueError, match="flips names"):
+    with pytest.raises(ValueError, match="flips has"):
         VolumePatches([3] * 3, flips=["x"])
 
 
