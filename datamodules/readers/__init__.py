@@ -1,4 +1,4 @@
-"""How an image is read; any reader works with any target."""
+"""Readers of images; any reader works with any target."""
 
 from datamodules.readers.arrays import ArrayReader
 from datamodules.readers.base import ImageReadError, Pixels, Reader

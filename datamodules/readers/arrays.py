@@ -9,9 +9,9 @@ from datamodules.row import Row
 
 
 class ArrayReader(Reader):
-    """Reads `.npy` files of `(H, W, C)` or `(H, W)`, of any type and number of channels; windows without the rest.
+    """Reads `.npy` files of `(H, W, C)` or `(H, W)`, of any type and number of channels; windows are read alone.
 
-    `python cli.py prepare --format npy` writes them: for more channels, or other types, than PNG has.
+    `python cli.py prepare --format npy` writes them, for more channels or other types than PNG supports.
     """
 
     windowed = True
@@ -34,16 +34,17 @@ class ArrayReader(Reader):
 
 
 def open_array(path: Any) -> np.ndarray:
-    """The array of a `.npy` file, memory-mapped.
+    """Return the memory-mapped array of a `.npy` file.
 
     Raises:
-        ImageReadError: missing, truncated, no such file, one with Python objects, or with fewer than 2 axes.
+        ImageReadError: if the file is missing, truncated, not a `.npy` file, or has Python objects or fewer than 2
+            axes.
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError) as error:
-        raise ImageReadError(f"{path} is no NumPy array that can be read: {error}") from error
+        raise ImageReadError(f"{path} is not a readable NumPy array: {error}") from error
     if not isinstance(array, np.ndarray) or array.ndim not in (2, 3):
         found = array.shape if isinstance(array, np.ndarray) else type(array).__name__
-        raise ImageReadError(f"{path} holds {found}, expected an array of 2 or 3 axes")
+        raise ImageReadError(f"{path} contains {found}, expected an array of 2 or 3 axes")
     return array

@@ -1,4 +1,4 @@
-"""The base of every reader."""
+"""The base class of readers."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -10,15 +10,15 @@ from datamodules.row import Row
 
 
 class ImageReadError(ValueError):
-    """A file that cannot be read as an image; names it."""
+    """A file that cannot be read as an image; the message names it."""
 
 
 class Pixels(NamedTuple):
-    """What an image is made of, by its header.
+    """Pixel type and number of channels of an image, from its header.
 
     Attributes:
-        type: name of the array's type; below 8 bits how many of them mean white: `4-bit`.
-        channels: how many there are.
+        type: name of the array's type; below 8 bits the number of bits: `4-bit`.
+        channels: number of channels.
     """
 
     type: str
@@ -26,58 +26,58 @@ class Pixels(NamedTuple):
 
 
 class Reader(ABC):
-    """Reads the image of a table row.
+    """Base class of readers of the image of a table row.
 
-    A subclass keeps each argument of its constructor under its own name: by them the decoded cache tells settings
-    apart. A row may have a `window` (see `datamodules.windows`): a reader that sets `windowed` reads that part alone,
-    the others read everything and the decoder cuts it out.
+    A subclass stores each constructor argument as an attribute of the same name, so that the decoded cache detects
+    changed settings. A row may have a `window` (see `datamodules.windows`): readers that set `windowed` read only that
+    part, others read the whole image, which the decoder crops.
     """
 
     windowed: bool = False
 
     @abstractmethod
     def read(self, row: Row) -> np.ndarray:
-        """`(H, W, C)` in the file's own type.
+        """Return the image `(H, W, C)` in the file's type.
 
         Args:
-            row: a row of the table, with at least `image_id` and `path`.
+            row: row of the table, with at least `image_id` and `path`.
 
         Raises:
-            ImageReadError: names the file.
+            ImageReadError: if the file cannot be read; names it.
         """
 
     def read_with_valid(self, row: Row) -> tuple[np.ndarray, np.ndarray | None]:
-        """The image, and where it holds data: bool `(H, W)`, or None when every pixel counts."""
+        """Return the image, and its valid pixels: bool `(H, W)`, or None if all are valid."""
         return self.read(row), None
 
     def known(self, row: Row) -> np.ndarray | None:
-        """Where the image holds data, as `read_with_valid` says; a reader may know it with less work."""
+        """Return the valid pixels of `read_with_valid`; override it if less work is possible."""
         return None if type(self).read_with_valid is Reader.read_with_valid else self.read_with_valid(row)[1]
 
     @abstractmethod
     def size(self, row: Row) -> tuple[int, int]:
-        """`(H, W)`, from the header alone."""
+        """Return `(H, W)`, from the header alone."""
 
     def pixels(self, row: Row) -> Pixels | None:
-        """Type and number of the channels that `read` gives, from headers alone; None where only reading tells.
+        """Return type and number of channels of `read`, from headers alone; None if headers do not tell.
 
-        A set of pictures must agree in both, or the same number means another brightness.
+        Images of a data set must agree in both, else equal values differ in brightness.
         """
         return None
 
     def check(self, row: Row) -> None:
-        """Raise what `read` would raise, as far as a look at the files tells; of every image before training.
+        """Raise the errors of `read` that show without decoding; called for every image before training.
 
         Raises:
-            ImageReadError: names the file.
+            ImageReadError: if the file is faulty; names it.
         """
         for file in self.files(row):
             path = Path(file)
             if not path.exists():
-                raise ImageReadError(f"{path} is not there")
+                raise ImageReadError(f"{path} does not exist")
             if path.is_file() and path.stat().st_size == 0:
                 raise ImageReadError(f"{path} is empty (0 bytes)")
 
     def files(self, row: Row) -> list[Path | str]:
-        """The files that `read` opens, for the decoded cache to see when one changes."""
+        """Return the files that `read` opens, so that the decoded cache detects changes."""
         return [row.path]

@@ -15,17 +15,17 @@ from preprocessing.spacing import resample_onto, spacing_of
 
 
 class CubeReader(VolumeReader):
-    """Cuts a cube around a point out of each row's volume: nodules for a network such as `networks.C3D`.
+    """Reads a cube around a point of each row from its volume: nodules for a network such as `networks.C3D`.
 
-    Rows of one volume should follow each other, for it is read once and the last one is kept; `data.cache: disk` keeps
-    the cubes. What lies beyond the volume is its border, continued.
+    Rows of one volume should be adjacent, as only the last volume is kept in memory; `data.cache: disk` keeps the
+    cubes. Outside of the volume, the values of its border are repeated.
 
     The other arguments are those of `VolumeReader`.
 
     Args:
-        cube: voxels along (slice, row, column), at `spacing`; 32 each at 1 mm found nodules in the Data Science Bowl
-            2017.
-        column: of the point, a JSON list `[x, y, z]` of millimetres as DICOM and LUNA16 count them (LPS).
+        cube: size along (slice, row, column), in voxels of `spacing`; 32 each at 1 mm found nodules in the Data Science
+            Bowl 2017.
+        column: column of the point, a JSON list `[x, y, z]` in millimetres like DICOM and LUNA16 (LPS).
     """
 
     def __init__(self, *args: Any, cube: list[int] = [32, 32, 32], column: str = "centre", **kwargs: Any) -> None:  # noqa: B006
@@ -36,10 +36,10 @@ class CubeReader(VolumeReader):
         self._last: tuple[str, np.ndarray, np.ndarray] | None = None
 
     def read(self, row: Row) -> np.ndarray:
-        """`(*cube, C)`: uint8 with a `window`, else the volume's own type.
+        """Return `(*cube, C)`: uint8 with a `window`, else the volume's type.
 
         Raises:
-            ImageReadError: names the file, or the row without a point in it.
+            ImageReadError: if a file cannot be read, or a row has no point in it; names the file or row.
         """
         volume, affine = self._whole(row)
         onto = self._placed(row, affine, volume.shape[:3])
@@ -59,7 +59,7 @@ class CubeReader(VolumeReader):
         return self.size(row), self._placed(row, affine, size)
 
     def _whole(self, row: Row) -> tuple[np.ndarray, np.ndarray]:
-        """The row's volume `(D, H, W, C)` as it lies in its file, and its affine."""
+        """Return the row's volume `(D, H, W, C)` as stored in its file, and its affine."""
         source = source_of(row)
         if self._last is None or self._last[0] != str(source):
             check_size(source, self._grid(row)[0], self.max_voxels)
@@ -67,11 +67,11 @@ class CubeReader(VolumeReader):
         return self._last[1:]
 
     def _placed(self, row: Row, affine: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-        """Affine of the cube, in this reader's direction and voxel size, for the grid of the file."""
+        """Return the affine of the cube, in this reader's orientation and voxel size, for the grid of the file."""
         place = voxel_of(self._point(row), affine)
         if ((place < -0.5) | (place > np.array(size) - 0.5)).any():
             raise ImageReadError(
-                f"image {row.image_id!r}: its {self.column} lies at voxel {np.round(place, 1).tolist()}, outside of "
+                f"image {row.image_id!r}: {self.column} is at voxel {np.round(place, 1).tolist()}, outside of "
                 f"{getattr(row, 'path', 'its volume')} of {size}"
             )
         world = affine @ [*place, 1]
@@ -90,9 +90,9 @@ class CubeReader(VolumeReader):
         if point.shape != (3,) or not np.isfinite(point).all():
             raise ImageReadError(
                 f"image {row.image_id!r}: {self.column} is {text!r}, expected [x, y, z] in millimetres; CubeReader "
-                "goes with rows of points, such as datamodules.external.Lidc with rows: readings"
+                "needs rows of points, such as datamodules.external.Lidc with rows: readings"
             )
         return point
 
     def restore(self, row: Row, prediction: np.ndarray, order: int = 1) -> np.ndarray:
-        raise ImageReadError(f"{Path(row.path)}: a cube of it was predicted, which has no voxels of the file's own")
+        raise ImageReadError(f"{Path(row.path)}: cubes were predicted, which cannot be restored to voxels of the file")

@@ -1,4 +1,4 @@
-"""DICOM files as pictures: X-ray, CT, MR, ultrasound, mammography; single and multi-frame, plain and compressed."""
+"""DICOM images: X-ray, CT, MR, ultrasound, mammography; single and multi-frame, plain and compressed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,32 +20,30 @@ if TYPE_CHECKING:
 
 
 class DicomReader(Reader):
-    """Reads DICOM files as 8- or 16-bit pictures, as Hounsfield units, or as they are stored.
+    """Reads DICOM files as 8- or 16-bit images, as Hounsfield units, or as stored.
 
-    PALETTE COLOR is resolved and YBR becomes RGB. Of a multi-frame file the row's `frame` (from 0) is read. Padding
+    PALETTE COLOR is resolved and YBR becomes RGB. For a multi-frame file, the row's `frame` (from 0) is read. Padding
     (PixelPaddingValue up to PixelPaddingRangeLimit, and −2000 in CT) is black in `voi`; in `hu` it is air (−1000) in
-    CT, and in everything else, which has no air, the smallest value that was measured. It counts like other pixels
-    unless `void_padding` is set. Compressed files need decoders: `pip install -e ".[dicom]"`; plain JPEG and JPEG 2000
-    work without.
+    CT, and the smallest measured value in other modalities. It is valid unless `void_padding` is set. Compressed files
+    need decoders: `pip install -e ".[dicom]"`; plain JPEG and JPEG 2000 work without.
 
     Args:
-        output: `voi` is what a radiologist sees: modality LUT, then the file's VOI LUT or window (the first, where
-            there are several), then MONOCHROME1 inverted. A file without either keeps its values where it has 8 bits;
-            deeper ones are spread from their smallest to their largest value, padding left out. `hu` gives modality
-            values: int16 Hounsfield units for CT, float32 for everything else. `raw` gives the stored numbers (of a
-            palette its indices). Neither of these inverts.
-        windows: instead of the file's own window: names (`lung`, `brain`, … see `preprocessing.hounsfield.WINDOWS`) or
-            `[centre, width]` in HU; each becomes a channel. Only with `output: voi`.
-        bits: of `voi`: 8 (uint8) or 16 (uint16; set `model.input_range: 65535`).
-        channels: `rgb` repeats gray three times, for networks pretrained on pictures; `gray` gives one channel. Several
-            windows or slices are channels themselves and stay as they are.
-        neighbours: slices on each side that become channels (2.5-D): 2 gives 5 slices, from low to high along the
+        output: kind of values. `voi`: as displayed to a radiologist, by the modality LUT, then the file's VOI LUT or
+            (first) window, then inversion of MONOCHROME1. Without both, 8-bit files keep their values; deeper ones are
+            scaled from their minimum to their maximum, without padding. `hu`: modality values, int16 Hounsfield units
+            for CT, float32 for others. `raw`: stored values (palette indices). The latter two are never inverted.
+        windows: windows used instead of that of the file: names (`lung`, `brain`, … see
+            `preprocessing.hounsfield.WINDOWS`) or `[centre, width]` in HU; one channel each. Only with `output: voi`.
+        bits: bit depth of `voi`: 8 (uint8) or 16 (uint16; set `model.input_range: 65535`).
+        channels: `rgb` repeats gray three times, for networks pretrained on RGB images; `gray` returns one channel.
+            No effect if several windows or slices are the channels.
+        neighbours: number of slices on each side used as channels (2.5-D): 2 gives 5 slices, from low to high along the
             normal, each with all its windows. At the ends of a stack the last slice is repeated. `DicomDataModule`
-            finds the neighbours; phases, echoes and scouts of one series are stacks of their own.
-        stride: steps between these slices.
-        void_padding: padding counts in no loss, metric or statistic (`valid` is False there, with `neighbours` where
-            the middle slice has it), whatever a target says about it.
-        max_pixels: largest frame in pixels, checked in the header; a small file can claim 65535 x 65535.
+            finds the neighbours; phases, echoes and scouts of one series are separate stacks.
+        stride: step between these slices.
+        void_padding: whether padding is ignored in losses, metrics and statistics (`valid` is False there; with
+            `neighbours`, that of the middle slice), whatever its target.
+        max_pixels: maximum number of pixels of a frame, checked in the header; a small file can claim 65535 x 65535.
     """
 
     def __init__(
@@ -60,9 +58,9 @@ class DicomReader(Reader):
         max_pixels: int = 100_000_000,
     ) -> None:
         if windows and output != "voi":
-            raise ValueError(f"DicomReader: windows go with output: voi, not with {output!r}")
+            raise ValueError(f"DicomReader: windows need output: voi, but output is {output!r}")
         if neighbours < 0 or stride < 1:
-            raise ValueError(f"DicomReader: neighbours is {neighbours}, stride {stride}; expected 0 or more, 1 or more")
+            raise ValueError(f"DicomReader: neighbours is {neighbours}, stride {stride}; expected >= 0 and >= 1")
         self.output, self.windows, self.bits, self.channels = output, windows, bits, channels
         self.neighbours, self.stride, self.void_padding, self.max_pixels = (
             neighbours,
@@ -73,10 +71,10 @@ class DicomReader(Reader):
         self._windows = [_window_of(entry) for entry in windows or []]
 
     def read(self, row: Row) -> np.ndarray:
-        """`(H, W, C)`: uint8 or uint16 (`voi`), int16 or float32 (`hu`), the stored type (`raw`).
+        """Return `(H, W, C)`: uint8 or uint16 (`voi`), int16 or float32 (`hu`), the stored type (`raw`).
 
         Raises:
-            DicomReadError: names file, tag and what it holds.
+            DicomReadError: if the file cannot be read; names file, tag and value.
         """
         return self.read_with_valid(row)[0]
 
@@ -85,7 +83,7 @@ class DicomReader(Reader):
         read = {place: self._read(*place) for place in dict.fromkeys(slices)}
         shapes = {image.shape for image, _ in read.values()}
         if len(shapes) > 1:
-            raise DicomReadError(f"{row.path}: its neighbour slices have other sizes: {sorted(shapes)}", row.path)
+            raise DicomReadError(f"{row.path}: its neighbouring slices differ in size: {sorted(shapes)}", row.path)
         image, padding = read[slices[len(slices) // 2]]
         if len(slices) > 1:
             image = np.concatenate([read[place][0] for place in slices], axis=2)
@@ -114,20 +112,20 @@ class DicomReader(Reader):
         return list(dict.fromkeys([row.path, *(path for path, _ in self._slices(row))]))
 
     def _slices(self, row: Row) -> list[tuple[str, int | None]]:
-        """File and frame of each slice of the stack."""
+        """Return file and frame of each slice of the stack."""
         if not self.neighbours:
             frame = getattr(row, "frame", None)
             return [(str(row.path), None if frame is None else int(frame))]
         slices = getattr(row, "slices", None)
         if slices is None:
             raise ValueError(
-                f"image {row.image_id!r}: neighbours are wanted, but its row does not tell them; use "
+                f"image {row.image_id!r}: reader.neighbours is set, but the row has no neighbours; use "
                 "datamodules.DicomDataModule"
             )
         return [(str(path), None if frame is None else int(frame)) for path, frame in slices]
 
     def _read(self, path: str, frame: int | None) -> tuple[np.ndarray, np.ndarray | None]:
-        """Picture `(H, W, C)` of a frame, and where its padding is."""
+        """Return the image `(H, W, C)` of a frame, and the mask of its padding."""
         dataset = read_dataset(path, self.max_pixels)
         with explained(path):
             stored = stored_values(dataset, path, frame)
@@ -142,7 +140,7 @@ class DicomReader(Reader):
             return (stored, None) if stored.ndim == 3 else (stored[..., None], padding_of(dataset, stored, frame))
         if photometric == "PALETTE COLOR" or stored.ndim == 3:
             if self.output == "hu" or self._windows:
-                raise wrong(path, "PhotometricInterpretation", photometric, "Hounsfield units want MONOCHROME2")
+                raise wrong(path, "PhotometricInterpretation", photometric, "Hounsfield units need MONOCHROME2")
             colour = colour_values(dataset, stored, self.bits)
             gray = self.channels == "gray" or self.neighbours
             return (cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)[..., None] if gray else colour), None
@@ -166,5 +164,5 @@ def _window_of(entry: str | list[float]) -> tuple[float, float]:
     if isinstance(entry, str):
         return named_window(entry)
     if len(entry) != 2 or not entry[1] > 0:
-        raise ValueError(f"window {entry}: expected a name or [centre, width] with a width above 0")
+        raise ValueError(f"window is {entry}, expected a name or [centre, width] with a width above 0")
     return float(entry[0]), float(entry[1])

@@ -1,4 +1,4 @@
-"""What is wrong with a DICOM file, in one kind of error."""
+"""The error of unreadable DICOM files."""
 
 import threading
 import warnings
@@ -11,28 +11,28 @@ from datamodules.readers.base import ImageReadError
 
 
 class DicomReadError(ImageReadError):
-    """A DICOM file that cannot be read; names path, tag, what was found, and the cure.
+    """A DICOM file that cannot be read; the message names path, tag, value and what to do.
 
     Attributes:
-        path: the file.
-        tag: keyword of the DICOM element that is wrong, or None where the file as a whole is.
-        found: what it holds.
+        path: path of the file.
+        tag: keyword of the faulty DICOM element, or None for the file as a whole.
+        found: value of the element.
     """
 
     def __init__(self, message: str, path: Path | str | None = None, tag: str | None = None, found: Any = None) -> None:
-        super().__init__(message)  # a message alone must do: so loader processes hand it on
+        super().__init__(message)  # loader processes pickle the error with its message alone
         self.path, self.tag, self.found = path, tag, found
 
 
 def wrong(path: Path | str, tag: str | None, found: Any, expected: str) -> DicomReadError:
-    """The error for one element of a file."""
+    """Return the error for one element of a file."""
     what = f"{tag} is {found!r}" if tag is not None else str(found)
     return DicomReadError(f"{path}: {what}; {expected}", path, tag, found)
 
 
 @contextmanager
 def explained(path: Path | str, tag: str | None = None) -> Iterator[None]:
-    """Whatever a library raises about a broken file, as DicomReadError."""
+    """Convert any error of a library about a broken file to DicomReadError."""
     try:
         with quiet():
             yield
@@ -46,9 +46,9 @@ def explained(path: Path | str, tag: str | None = None) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without pydicom's many warnings about values that break the standard: what matters is checked here."""
+    """Suppress pydicom's warnings about non-standard values; those that matter are checked here."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # filters belong to the whole process; whoever starts threads silences them
+        yield  # filters are global to the process; the main thread sets them
         return
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"pydicom(\..*)?")

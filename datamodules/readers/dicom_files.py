@@ -1,4 +1,4 @@
-"""DICOM files, parsed: headers and whole files, whatever is damaged in them."""
+"""Parsing of DICOM files: headers and whole files, with checks for damage."""
 
 import os
 import zlib
@@ -12,16 +12,16 @@ from datamodules.readers.dicom_errors import DicomReadError, explained, wrong
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-AT_ONCE = 256 << 20  # bytes; a larger file is first asked for its size alone
-INFLATED = 1 << 29  # bytes; a deflated file that unpacks to more is refused
+AT_ONCE = 256 << 20  # bytes; the header of a larger file is checked first
+INFLATED = 1 << 29  # bytes; a deflated file that decompresses to more is an error
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 
 
 def read_header(path: Path | str, keywords: Sequence[str] | None = None) -> "Dataset":
-    """The elements of a DICOM file before its pixels; only some of them where `keywords` names them (quicker).
+    """Return the elements of a DICOM file before its pixels; only those in `keywords`, if given (faster).
 
     Raises:
-        DicomReadError: missing, empty, or no DICOM file.
+        DicomReadError: if the file is missing, empty, or not a DICOM file.
     """
     return _parse(
         path, stop_before_pixels=True, specific_tags=None if keywords is None else [*keywords, "Rows", "Columns"]
@@ -29,10 +29,10 @@ def read_header(path: Path | str, keywords: Sequence[str] | None = None) -> "Dat
 
 
 def read_dataset(path: Path | str, max_pixels: int = 100_000_000) -> "Dataset":
-    """A DICOM file with its pixels, still compressed, whose header describes an image.
+    """Return a DICOM file with its pixels, still compressed, after checking that its header describes an image.
 
     Raises:
-        DicomReadError: no image, more than `max_pixels` pixels in a frame, or a header that contradicts itself.
+        DicomReadError: if there is no image, a frame has more than `max_pixels` pixels, or the header is inconsistent.
     """
     with explained(path):
         if os.path.exists(path) and os.path.getsize(path) > AT_ONCE:
@@ -40,21 +40,21 @@ def read_dataset(path: Path | str, max_pixels: int = 100_000_000) -> "Dataset":
         dataset = _parse(path)
         if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
             kind = getattr(dataset.get("SOPClassUID"), "name", None)
-            raise wrong(path, "PixelData", None, f"the file has no picture ({kind or 'kind unknown'}); leave it out")
+            raise wrong(path, "PixelData", None, f"the file has no image ({kind or 'kind unknown'}); remove it")
         check_header(dataset, path, max_pixels)
         return dataset
 
 
 def check_header(dataset: "Dataset", path: Path | str, max_pixels: int) -> None:
-    """Raise DicomReadError unless the header describes pixels of a reasonable number."""
+    """Raise DicomReadError unless the header describes a valid number of pixels."""
     rows, columns = (whole_number(dataset, keyword, path) for keyword in ("Rows", "Columns"))
     for keyword in ("BitsAllocated", "SamplesPerPixel"):
         whole_number(dataset, keyword, path)
     if not dataset.get("PhotometricInterpretation"):
         found = dataset.get("PhotometricInterpretation")
-        raise wrong(path, "PhotometricInterpretation", found, "it must say how pixels are shown, such as MONOCHROME2")
+        raise wrong(path, "PhotometricInterpretation", found, "expected the colour space, such as MONOCHROME2")
     if rows * columns > max_pixels:
-        expected = f"more than reader.max_pixels {max_pixels} pixels; raise it if the file is real"
+        expected = f"more than reader.max_pixels {max_pixels} pixels; raise it if this is correct"
         raise wrong(path, "Rows x Columns", f"{rows} x {columns}", expected)
 
 
@@ -64,7 +64,7 @@ def _parse(path: Path | str, **options: Any) -> "Dataset":
 
     path = Path(path)
     if not path.is_file():
-        raise DicomReadError(f"{path} is not there", path)
+        raise DicomReadError(f"{path} does not exist", path)
     if path.stat().st_size == 0:
         raise DicomReadError(f"{path} is empty (0 bytes)", path, None, b"")
     with explained(path), open(path, "rb") as handle:
@@ -75,12 +75,12 @@ def _parse(path: Path | str, **options: Any) -> "Dataset":
         try:
             return dcmread(handle, **options)
         except InvalidDicomError:
-            # Some archives hold files without preamble. Read by force anything looks like DICOM, so ask for an image.
+            # Some archives have files without preamble. Forced parsing accepts anything, so require an image.
             handle.seek(0)
             dataset = None if _is_text(start) else dcmread(handle, force=True, **options)
             if dataset is None or not _plausible(dataset):
                 found = f"it begins with {start[:16]!r}"
-                raise DicomReadError(f"{path} is no DICOM file ({found})", path, None, start[:16]) from None
+                raise DicomReadError(f"{path} is not a DICOM file ({found})", path, None, start[:16]) from None
             return dataset
 
 
@@ -96,7 +96,7 @@ def _plausible(dataset: "Dataset") -> bool:
 
 
 def _check_deflated(path: Path) -> None:
-    """Refuse what unpacks to more than can be meant; pydicom would unpack it all."""
+    """Raise an error for a file that decompresses to an excessive size; pydicom would decompress it all."""
     from pydicom.filereader import read_file_meta_info
 
     length = 144 + int(read_file_meta_info(path).get("FileMetaInformationGroupLength", 0))
@@ -106,4 +106,4 @@ def _check_deflated(path: Path) -> None:
         size += len(unpack.decompress(content, 1 << 24))
         content = unpack.unconsumed_tail
         if size > INFLATED:
-            raise DicomReadError(f"{path} is deflated and unpacks to more than {INFLATED >> 20} MB; refused", path)
+            raise DicomReadError(f"{path} is deflated and decompresses to more than {INFLATED >> 20} MB", path)

@@ -1,4 +1,4 @@
-"""Stored numbers of DICOM files, plain and compressed."""
+"""Stored pixel values of DICOM files, plain and compressed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,28 +13,28 @@ if TYPE_CHECKING:
 
 CODECS = 'pip install -e ".[dicom]"'
 JPEG_EXTENDED_OR_LOSSLESS = ("1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
-# gdcm ends the whole process on some damaged JPEG streams (an uncaught C++ exception), so it is never asked.
+# gdcm terminates the process on some damaged JPEG streams (an uncaught C++ exception), so it is never used.
 UNSAFE = ("gdcm",)
 
 
 def stored_values(dataset: "Dataset", path: Path | str, frame: int | None = None) -> np.ndarray:
-    """Stored numbers of one frame: `(H, W)`, or `(H, W, 3)` as RGB; in the machine's byte order, perhaps read-only.
+    """Return the stored values of one frame: `(H, W)`, or `(H, W, 3)` as RGB; in native byte order, maybe read-only.
 
     Args:
-        dataset: of `read_dataset`.
-        path: named in errors.
-        frame: from 0; None for the only one.
+        dataset: data set from `read_dataset`.
+        path: path of the file, for errors.
+        frame: number of the frame, from 0; None for the only one.
 
     Raises:
-        DicomReadError: damaged or truncated pixels, pixels that do not fit the header, no decoder, no such frame.
+        DicomReadError: if pixels are damaged, truncated or do not fit the header, or there is no decoder or frame.
     """
     from pydicom.pixels import pixel_array
 
     count = frame_count(dataset, path)
     if frame is None and count > 1:
-        raise wrong(path, "NumberOfFrames", count, "say which frame to read: data.frames: true makes each one a row")
+        raise wrong(path, "NumberOfFrames", count, "expected 1; data.frames: true makes each frame a row")
     if not 0 <= (frame or 0) < count:
-        raise wrong(path, "NumberOfFrames", count, f"there is no frame {frame}")
+        raise wrong(path, "NumberOfFrames", count, f"frame {frame} does not exist")
     index = frame or 0
     with explained(path, "PixelData"):
         syntax = _transfer_syntax(dataset, path)
@@ -59,20 +59,20 @@ def _transfer_syntax(dataset: "Dataset", path: Path | str) -> Any:
     if meta is None:
         meta = dataset.file_meta = FileMetaDataset()
     if not meta.get("TransferSyntaxUID"):
-        # The file was parsed, so its encoding is known; compressed pixels would need more than that.
+        # The file was parsed, so its encoding is known; not so the compression of pixels.
         implicit, little = dataset.original_encoding
         known = {(True, True): ImplicitVRLittleEndian, (False, True): ExplicitVRLittleEndian}
         if dataset.get("PixelData", b"")[:4] == b"\xfe\xff\x00\xe0":
-            raise wrong(path, "TransferSyntaxUID", None, "the pixels are compressed, and nothing says how")
+            raise wrong(path, "TransferSyntaxUID", None, "the pixels are compressed, but the compression is unknown")
         meta.TransferSyntaxUID = known.get((implicit, little), ExplicitVRBigEndian)
     syntax = meta.TransferSyntaxUID
     if not syntax.is_private and not syntax.is_transfer_syntax:
-        raise wrong(path, "TransferSyntaxUID", str(syntax), "no transfer syntax of DICOM")
+        raise wrong(path, "TransferSyntaxUID", str(syntax), "expected a transfer syntax of DICOM")
     return syntax
 
 
 def _check_length(dataset: "Dataset", path: Path | str, count: int) -> None:
-    """Uncompressed pixels must be as many as the header says; pydicom would cut off what is too much."""
+    """Check that the size of uncompressed pixels fits the header; pydicom would drop excess bytes."""
     if "PixelData" not in dataset:
         return
     samples, bits = dataset.SamplesPerPixel, dataset.BitsAllocated
@@ -80,11 +80,11 @@ def _check_length(dataset: "Dataset", path: Path | str, count: int) -> None:
     values = dataset.Rows * dataset.Columns * (2 if half else samples)
     frame = values / 8 if bits == 1 else values * (bits // 8)
     found = len(dataset.PixelData)
-    # Writers pad by a few bytes, sometimes by a row; more means that the header lies.
+    # Writers pad by a few bytes, sometimes by a row; more means that the header is wrong.
     slack = max(2, 2 * frame / dataset.Rows, 0.01 * frame * count)
     if not np.ceil(frame * count) <= found <= np.ceil(frame * count) + slack:
         size = f"{count} x {dataset.Rows} x {dataset.Columns} x {samples} of {bits} bits"
-        expected = f"{size} are {int(np.ceil(frame * count))} bytes: truncated, or Rows and Columns are wrong"
+        expected = f"expected {int(np.ceil(frame * count))} for {size}: truncated, or Rows and Columns are wrong"
         raise wrong(path, "PixelData", f"{found} bytes", expected)
 
 
@@ -96,15 +96,15 @@ def _decompressed(dataset: "Dataset", path: Path | str, index: int, count: int) 
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
-        raise wrong(path, "TransferSyntaxUID", str(syntax), "pydicom knows no decoder for it") from error
+        raise wrong(path, "TransferSyntaxUID", str(syntax), "pydicom has no decoder for it") from error
     offsets = {}
     if dataset.get("ExtendedOffsetTable"):
         offsets["extended_offsets"] = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
     stream = get_frame(dataset.PixelData, index, number_of_frames=count, **offsets)
     size = codestream_size(stream)
     if size is not None and size != (dataset.Rows, dataset.Columns):
-        # A decoder believes its own header, whatever memory that takes.
-        expected = f"the compressed picture is {size[0]} x {size[1]}"
+        # A decoder allocates the size in the stream's own header, however large.
+        expected = f"the compressed image is {size[0]} x {size[1]}"
         raise wrong(path, "Rows x Columns", f"{dataset.Rows} x {dataset.Columns}", expected)
     if syntax in JPEG_EXTENDED_OR_LOSSLESS:
         quick = _by_imagecodecs(stream, dataset, path)
@@ -119,7 +119,7 @@ def _decompressed(dataset: "Dataset", path: Path | str, index: int, count: int) 
             return pixel_array(dataset, index=index, decoding_plugin=name)
         except (KeyboardInterrupt, SystemExit, MemoryError):
             raise
-        except BaseException as error:  # a panic of pylibjpeg-rle, which is written in Rust, is no Exception
+        except BaseException as error:  # a panic of pylibjpeg-rle, which is written in Rust, is not an Exception
             failures.append(f"{name}: {_short(error)}")
     raise wrong(
         path, "PixelData", f"{syntax.name}, {'; '.join(failures)}", f"damaged, or needs the decoders of {CODECS}"
@@ -132,7 +132,7 @@ def _short(error: BaseException) -> str:
 
 
 def codestream_size(stream: bytes) -> tuple[int, int] | None:
-    """Rows and columns in the header of a JPEG, JPEG-LS or JPEG 2000 stream; None where there is no such header."""
+    """Return rows and columns in the header of a JPEG, JPEG-LS or JPEG 2000 stream; None without such a header."""
     if stream[:4] == b"\xff\x4f\xff\x51" and len(stream) >= 24:
         width, height, left, top = (int.from_bytes(stream[at : at + 4], "big") for at in (8, 12, 16, 20))
         return height - top, width - left
@@ -152,9 +152,9 @@ def codestream_size(stream: bytes) -> tuple[int, int] | None:
 
 
 def _by_imagecodecs(stream: bytes, dataset: "Dataset", path: Path | str) -> np.ndarray | None:
-    """JPEG extended and lossless by the libjpeg-turbo of imagecodecs: 12 bits, and 2 to 4 times as fast as gdcm.
+    """Decode JPEG extended and lossless by imagecodecs' libjpeg-turbo: 12 bits, 2 to 4 times as fast as gdcm.
 
-    None where it is not installed or does not know the stream. (Its `ljpeg_decode` crashes on damaged streams.)
+    Returns None if it is not installed or does not support the stream. (Its `ljpeg_decode` crashes on damaged streams.)
     """
     samples = int(dataset.SamplesPerPixel)
     if samples > 1 and dataset.PhotometricInterpretation != "RGB":
@@ -165,7 +165,7 @@ def _by_imagecodecs(stream: bytes, dataset: "Dataset", path: Path | str) -> np.n
         stored = imagecodecs.jpeg8_decode(stream)
     except Exception:
         return None
-    if b"\xff\xd9" not in stream[-64:]:  # libjpeg puts gray in the place of what is missing
+    if b"\xff\xd9" not in stream[-64:]:  # libjpeg replaces missing pixels by gray
         raise wrong(path, "PixelData", f"{len(stream)} bytes of JPEG without an end", "truncated")
     expected = (dataset.Rows, dataset.Columns) if samples == 1 else (dataset.Rows, dataset.Columns, samples)
     if stored.shape != expected or stored.dtype.itemsize * 8 != dataset.BitsAllocated:

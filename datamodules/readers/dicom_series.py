@@ -15,24 +15,24 @@ from preprocessing.series import common_orientation, gaps, on_each_other, slice_
 
 
 def read_series(files: Sequence[Path | str]) -> tuple[np.ndarray, np.ndarray]:
-    """The slices of one series as a volume in Hounsfield units (modality values), and where it lies.
+    """Read the slices of one series as a volume in Hounsfield units (modality values), with its affine.
 
-    Files come in any order; a multi-frame file gives all its frames. Slices are sorted along their normal. Missing
-    slices and uneven gaps are warned about: the affine then takes the mean step.
+    Files may be in any order; all frames of a multi-frame file are used. Slices are sorted along their normal. Missing
+    slices and uneven gaps raise a warning, and the affine uses the mean step.
 
     Args:
         files: DICOM files of one series.
 
     Returns:
-        Volume `(D, H, W)`, int16 for CT and float32 for everything else, and the affine `(4, 4)` float64 from voxel
+        Volume `(D, H, W)`, int16 for CT and float32 for other modalities, and the affine `(4, 4)` float64 from voxel
         (slice, row, column) to world millimetres in RAS.
 
     Raises:
-        DicomReadError: a file that cannot be read, has no place in space, or is none of this series (another size,
-            another orientation, a place that is taken).
+        DicomReadError: if a file cannot be read, has no position in space, or does not belong to the series (another
+            size, another orientation, the same position as another slice).
     """
     if not len(files):
-        raise DicomReadError("a series of no files")
+        raise DicomReadError("the series has no files")
     found = []
     for path in files:
         dataset = read_dataset(path)
@@ -40,12 +40,12 @@ def read_series(files: Sequence[Path | str]) -> tuple[np.ndarray, np.ndarray]:
             for frame in range(frame_count(dataset, path)):
                 stored = stored_values(dataset, path, frame)
                 if stored.ndim == 3:
-                    raise wrong(path, "SamplesPerPixel", 3, "a volume has one value per voxel")
+                    raise wrong(path, "SamplesPerPixel", 3, "expected 1, as a volume has one value per voxel")
                 values, padding = modality_values(dataset, stored, path, frame)
                 fill_padding(dataset, values, padding)
                 position, orientation = place_of(dataset, path, frame)
                 found.append((path, frame, position, orientation, spacing_of(dataset, path, frame), values, dataset))
-                # Each slice holds its header for the type alone; pixels that are still compressed are let go.
+                # The data sets are kept for their headers; compressed pixels are deleted.
             for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"):
                 if name in dataset:
                     del dataset[name]
@@ -54,21 +54,21 @@ def read_series(files: Sequence[Path | str]) -> tuple[np.ndarray, np.ndarray]:
         if values.shape != first[5].shape or not np.allclose(spacing, first[4], rtol=1e-3):
             raise DicomReadError(
                 f"{path}: {values.shape} pixels of {spacing} mm in a series of {first[5].shape} pixels of {first[4]} "
-                f"mm ({first[0]}); give the files of one series",
+                f"mm ({first[0]}); use the files of one series",
                 path,
             )
     try:
         orientation = common_orientation([entry[3] for entry in found])
     except ValueError as error:
-        raise DicomReadError(f"{first[0]} and the files with it: {error}; give the files of one series") from error
+        raise DicomReadError(f"{first[0]} and the files with it: {error}; use the files of one series") from error
     places = slice_places(np.array([entry[2] for entry in found]), orientation)
     order = np.argsort(places, kind="stable")
     twice = on_each_other(places)
     if twice is not None:
         one, other = (found[index] for index in twice)
         raise DicomReadError(
-            f"{one[0]} (frame {one[1]}) and {other[0]} (frame {other[1]}) lie at the same place {one[2].tolist()}; "
-            "give the files of one series, of one time",
+            f"{one[0]} (frame {one[1]}) and {other[0]} (frame {other[1]}) have the same position {one[2].tolist()}; "
+            "use the files of one series and one time",
             one[0],
             "ImagePositionPatient",
             one[2].tolist(),

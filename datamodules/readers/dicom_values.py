@@ -1,4 +1,4 @@
-"""What stored numbers of DICOM files mean: modality values such as Hounsfield units, what is seen, and colour."""
+"""Conversion of stored DICOM values: to modality values such as Hounsfield units, to displayed values, to colour."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,16 +12,16 @@ from preprocessing.hounsfield import AIR, lookup, padding_mask, to_bits, to_hu, 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-COMMON_PADDING = (-2000,)  # many CTs are filled with it and do not say so; only signed data can hold it
+COMMON_PADDING = (-2000,)  # padding of many CTs that do not declare it; only possible in signed data
 
 
 def modality_values(
     dataset: "Dataset", stored: np.ndarray, path: Path | str, frame: int = 0
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Stored numbers after the modality LUT (or slope and intercept) as float32 `(H, W)`, and where padding is.
+    """Apply the modality LUT (or slope and intercept); returns float32 `(H, W)` and the mask of padding.
 
     Raises:
-        DicomReadError: an empty or impossible slope, intercept or table.
+        DicomReadError: if the slope, intercept or table is empty or invalid.
     """
     padding = padding_of(dataset, stored, frame)
     if dataset.get("ModalityLUTSequence"):
@@ -29,29 +29,27 @@ def modality_values(
         return lookup(stored, first, table), padding
     slope, intercept = (number_of(dataset, keyword, path, frame) for keyword in ("RescaleSlope", "RescaleIntercept"))
     if slope == 0:
-        raise wrong(
-            path, "RescaleSlope", slope, "every pixel would be the same; use output: raw, or leave the file out"
-        )
+        raise wrong(path, "RescaleSlope", slope, "every pixel would be the same; use output: raw, or remove the file")
     return to_hu(stored, 1.0 if slope is None else slope, intercept or 0.0), padding
 
 
 def padding_of(dataset: "Dataset", stored: np.ndarray, frame: int = 0) -> np.ndarray | None:
-    """Where stored values `(H, W)` are padding, bool; None where none is."""
+    """Return the mask of padding in stored values `(H, W)`, bool; None if there is none."""
     ends = [element_of(dataset, keyword, frame) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
     also = COMMON_PADDING if dataset.get("Modality") == "CT" else ()
     return padding_mask(stored, *(padding_value(end) for end in ends), also=also)
 
 
 def fill_padding(dataset: "Dataset", values: np.ndarray, padding: np.ndarray | None) -> None:
-    """Write into padding what stands for nothing: air in CT, in everything else the smallest value that was measured.
+    """Fill padding: with air in CT, in other modalities with the smallest measured value.
 
-    Only Hounsfield units have an air; of other values the smallest is the picture's own black (0 where a frame is
-    padding alone).
+    Only Hounsfield units have a value of air; in other modalities the smallest value is the image's black (0 if a frame
+    has only padding).
 
     Args:
-        dataset: of the file.
-        values: modality values of a frame `(H, W)`; written over.
-        padding: where it is, `(H, W)` bool; None where there is none.
+        dataset: data set of the file.
+        values: modality values of a frame `(H, W)`; modified in place.
+        padding: mask of padding, `(H, W)` bool; None if there is none.
     """
     if padding is None:
         return
@@ -68,19 +66,19 @@ def voi(
     path: Path | str,
     frame: int = 0,
 ) -> np.ndarray:
-    """Modality values as shares 0 … 1 by the file's own VOI LUT or first window, before any inversion.
+    """Apply the file's VOI LUT or first window to modality values; returns shares 0 … 1, before any inversion.
 
-    A look-up table goes before a window, as in pydicom. Without both: see `DicomReader`.
+    A look-up table takes precedence over a window, as in pydicom. Without both: see `DicomReader`.
 
     Raises:
-        DicomReadError: a window of width 0, half a window, or an impossible table.
+        DicomReadError: if a window has width 0 or is incomplete, or a table is invalid.
     """
     if dataset.get("VOILUTSequence"):
         first, table, bits = lookup_table(dataset, "VOILUTSequence", path)
         return lookup(np.rint(values), first, table) / np.float32((1 << bits) - 1)
     centre, width = (number_of(dataset, keyword, path, frame) for keyword in ("WindowCenter", "WindowWidth"))
     if (centre is None) != (width is None):
-        raise wrong(path, "WindowWidth", width, f"WindowCenter is {centre}; a window has both, set reader.windows")
+        raise wrong(path, "WindowWidth", width, f"WindowCenter is {centre}; a window needs both, set reader.windows")
     if centre is not None:
         function = str(element_of(dataset, "VOILUTFunction", frame) or "LINEAR").upper()
         if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
@@ -99,7 +97,7 @@ def voi(
 
 
 def colour_values(dataset: "Dataset", stored: np.ndarray, bits: int) -> np.ndarray:
-    """RGB `(H, W, 3)` of 8 or 16 bits; a palette is resolved."""
+    """Convert stored values to RGB `(H, W, 3)` of 8 or 16 bits; a palette is resolved."""
     from pydicom.pixels import apply_color_lut
 
     deep = int(dataset.get("BitsStored") or dataset.BitsAllocated)
@@ -112,7 +110,7 @@ def colour_values(dataset: "Dataset", stored: np.ndarray, bits: int) -> np.ndarr
 
 
 def compact(dataset: "Dataset", values: np.ndarray) -> np.ndarray:
-    """Modality values of CT as int16, which holds all that a scanner measures; others stay float32."""
+    """Convert modality values of CT to int16, sufficient for any scanner; others stay float32."""
     if dataset.get("Modality") != "CT":
         return values
     return np.clip(np.rint(values), -32768, 32767).astype(np.int16)

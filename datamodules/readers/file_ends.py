@@ -1,4 +1,4 @@
-"""Whether a picture file is whole, by its marks: no pixel is decoded."""
+"""Checks that image files are complete, by their markers, without decoding pixels."""
 
 import os
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from PIL import Image
 
 JPEG_END = b"\xff\xd9"
-TAIL = 1 << 16  # bytes behind the end mark that a camera may add, at most
+TAIL = 1 << 16  # maximum number of bytes that a camera may add after the end marker
 
 
 def png_chunks(path: Path | str) -> list[bytes]:
-    """Types of the chunks of a PNG file, in order, as far as each is there to its end: `[b"IHDR", …, b"IEND"]`."""
+    """Return the types of the complete chunks of a PNG file, in order: `[b"IHDR", …, b"IEND"]`."""
     found, size = [], os.path.getsize(path)
     with open(path, "rb") as handle:
         place = 8
@@ -26,12 +26,12 @@ def png_chunks(path: Path | str) -> list[bytes]:
     return found
 
 
-def has_end(picture: Image.Image, path: Path | str) -> bool | None:
-    """Whether the file of an open PNG or JPEG is there to its end; None for formats that do not tell."""
+def has_end(image: Image.Image, path: Path | str) -> bool | None:
+    """Return whether the file of an open PNG or JPEG is complete; None for formats without an end marker."""
     size = os.path.getsize(path)
-    if picture.format == "PNG":
+    if image.format == "PNG":
         return png_chunks(path)[-1:] == [b"IEND"]
-    if picture.format in ("JPEG", "MPO"):
+    if image.format in ("JPEG", "MPO"):
         with open(path, "rb") as handle:
             handle.seek(max(0, size - TAIL))
             return JPEG_END in handle.read()

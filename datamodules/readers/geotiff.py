@@ -1,4 +1,4 @@
-"""GeoTIFF and whatever else GDAL reads: any number of bands of any type, whole or by windows."""
+"""GeoTIFF and other GDAL rasters: any number of bands of any type, whole or by windows."""
 
 import os
 from collections import OrderedDict
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
 BAND = "{band}"
-STRIP = 16_000_000  # pixels that `known` looks at at once
-TRIES = 3  # a network file system may fail once
+STRIP = 16_000_000  # pixels that `known` reads at a time
+TRIES = 3  # network file systems may fail temporarily
 
 
 def import_rasterio() -> Any:
-    """The rasterio module, or an error that says how to get it."""
+    """Import rasterio, or raise an error that says how to install it."""
     try:
         import rasterio
     except ImportError as error:
@@ -30,10 +30,10 @@ def import_rasterio() -> Any:
 
 
 class Handles:
-    """Files that stay open, for each process its own; opening costs as much as reading a window or two.
+    """Open files, per process; opening takes as long as reading a window or two.
 
     Args:
-        limit: most files at once; the one that was not used for longest is closed.
+        limit: maximum number of open files; the least recently used one is closed.
     """
 
     def __init__(self, limit: int = 128) -> None:
@@ -41,7 +41,7 @@ class Handles:
         self.files: OrderedDict[str, Any] = OrderedDict()
 
     def open(self, path: Path | str) -> "DatasetReader":
-        """The open file; GDAL's handles must not cross a fork, so a new process starts with none."""
+        """Return the open file; GDAL handles must not be shared after a fork, so a new process reopens files."""
         if self.process != os.getpid():
             self.files, self.process = OrderedDict(), os.getpid()
         key = str(path)
@@ -64,21 +64,19 @@ HANDLES = Handles()
 def _open(path: str) -> "DatasetReader":
     rasterio = import_rasterio()
     if not Path(path).is_file():
-        raise ImageReadError(f"{path} is not there")
+        raise ImageReadError(f"{path} does not exist")
     if Path(path).stat().st_size == 0:
         raise ImageReadError(f"{path} is empty (0 bytes)")
     try:
         source = rasterio.open(path)
     except rasterio.errors.RasterioError as error:
-        raise ImageReadError(f"{path} is no raster that GDAL can open: {error}") from error
+        raise ImageReadError(f"{path} is not a raster that GDAL can open: {error}") from error
     refusal = None
     if any(str(kind).startswith("complex") for kind in source.dtypes):
-        refusal = "holds complex numbers; write its magnitude into a file first"
-    elif len(source.subdatasets) > 1:  # pages of a TIFF, variables of a NetCDF file: GDAL opens the first, or none
+        refusal = "contains complex numbers; save their magnitude to a file first"
+    elif len(source.subdatasets) > 1:  # pages of a TIFF, variables of a NetCDF file: GDAL opens only the first, or none
         one = source.subdatasets[0]
-        refusal = (
-            f"holds {len(source.subdatasets)} rasters; write one into a file of its own: gdal_translate {one} a.tif"
-        )
+        refusal = f"contains {len(source.subdatasets)} rasters; save one to its own file: gdal_translate {one} a.tif"
     if refusal is not None:
         source.close()
         raise ImageReadError(f"{path} {refusal}")
@@ -86,24 +84,25 @@ def _open(path: str) -> "DatasetReader":
 
 
 class GeoTiffReader(Reader):
-    """Reads bands of a raster in their own type; pixels without data become `fill` and do not count.
+    """Reads bands of a raster in their own type; pixels without data are set to `fill` and void.
 
-    A path with `{band}` in it stands for one file per band (38-Cloud). Files named in the row's `extra` (a panchromatic
-    image beside a multispectral one, DSTL's sixteen bands) are added behind the bands of the main file, resampled onto
-    its grid; sizes may differ.
+    A path with `{band}` stands for one file per band (38-Cloud). Files in the row's `extra` (a panchromatic image for a
+    multispectral one, DSTL's sixteen bands) are appended to the bands of the main file, resampled to its grid; sizes
+    may differ.
 
     Args:
-        bands: numbers from 1, or names: a colour (`red`, `nir`, as the file tags it) or a band's description. All bands
-            of the file unless given. With `{band}` in the path the names that stand there.
-        nodata: value that means no data, in place of the file's own, in every file (`extra`, bands) whose type can hold
-            it; NaN and infinity always mean that. Of a file's own value the same holds: −9999 of bytes means nothing.
-        fill: what pixels without data become.
-        valid: a pixel counts where `any` band has data (as GDAL's dataset mask) or only where `all` have.
-        resampling: of `extra` files of another size: `nearest`, `bilinear` or `cubic`.
-        max_pixels: most pixels to read at once; larger scenes are read by windows (`data.windows`, inference tiles).
-        alpha: band that is 0 where there is no data: `tagged`, the one that the file calls alpha, behind any number of
-            bands, unless it is among those that are read; a band's number, which is then not read as a channel unless
-            `bands` names it; `none` where the tag is wrong (NAIP's near infrared has it, and is data when it is read).
+        bands: band numbers from 1, or names: a colour (`red`, `nir`, as tagged in the file) or a band's description
+            (default: all bands). With `{band}` in the path, the names in its place.
+        nodata: nodata value, instead of the file's own, in every file (`extra`, bands) whose type can represent it (so
+            −9999 has no effect in bytes, as a file's own value neither). NaN and infinity are always no data.
+        fill: value of pixels without data.
+        valid: whether a pixel is valid if `any` band has data (like GDAL's dataset mask) or only if `all` have.
+        resampling: resampling of `extra` files of another size: `nearest`, `bilinear` or `cubic`.
+        max_pixels: maximum number of pixels read at once; larger images are read by windows (`data.windows`, inference
+            tiles).
+        alpha: band that is 0 for pixels without data. `tagged`: the band tagged as alpha, unless it is among the bands
+            read. A band number: that band, not read as a channel unless in `bands`. `none`: no band, if the tag is
+            wrong (NAIP's near infrared is tagged so, and is data if it is read).
     """
 
     windowed = True
@@ -140,14 +139,14 @@ class GeoTiffReader(Reader):
         return [*self._paths(row), *getattr(row, "extra", ())]
 
     def _paths(self, row: Row) -> list[str]:
-        """One path, or one per band; the first defines the grid."""
+        """Return one path, or one per band; the first defines the grid."""
         path = str(row.path)
         if BAND not in path:
             return [path]
         if not self.bands:
-            raise ValueError(f"{path} is one file per band; name them in reader.bands: [red, green, blue, nir]")
+            raise ValueError(f"{path} is one file per band; set their names in reader.bands: [red, green, blue, nir]")
         if isinstance(self.alpha, int):
-            raise ValueError(f"{path} is one file per band, of which none is band {self.alpha}; leave out reader.alpha")
+            raise ValueError(f"{path} is one file per band, so reader.alpha {self.alpha} has no effect; remove it")
         paths = [path.replace(BAND, str(band)) for band in self.bands]
         missing = [band for band, file in zip(self.bands, paths, strict=True) if not Path(file).is_file()]
         if missing:
@@ -155,23 +154,23 @@ class GeoTiffReader(Reader):
         return paths
 
     def read_with_valid(self, row: Row) -> tuple[np.ndarray, np.ndarray | None]:
-        """`(H, W, C)` of the row's window, or of the whole file, and where it has data.
+        """Return `(H, W, C)` of the row's window, or of the whole file, and its valid pixels.
 
-        What a window has outside the file is `fill` and does not count.
+        Parts of a window outside the file are set to `fill` and void.
 
         Raises:
-            ImageReadError: names file and window.
+            ImageReadError: if a file cannot be read; names file and window.
         """
         paths = self._paths(row)
         main = HANDLES.open(paths[0])
         top, left, height, width = getattr(row, "window", (0, 0, main.height, main.width))
         over = [(max(0, -top), max(0, top + height - main.height)), (max(0, -left), max(0, left + width - main.width))]
-        if sum(map(sum, over)):  # rasterio would stretch what is left to the size that was asked for
+        if sum(map(sum, over)):  # rasterio would stretch the rest to the requested size
             rest = (top + over[0][0], left + over[1][0], height - sum(over[0]), width - sum(over[1]))
             if min(rest[2:]) < 1:
                 raise ImageReadError(
-                    f"{paths[0]} is {main.height} x {main.width} pixels, no part of the window {row.window} "
-                    "(top, left, height, width) lies in it"
+                    f"{paths[0]} is {main.height} x {main.width} pixels, the window {row.window} (top, left, height, "
+                    "width) is outside of it"
                 )
             image, valid = self.read_with_valid(with_window(row, rest))
             valid = np.ones(image.shape[:2], bool) if valid is None else valid
@@ -202,7 +201,7 @@ class GeoTiffReader(Reader):
         return image, counted.any(0) if self.valid == "any" else counted.all(0)
 
     def known(self, row: Row) -> np.ndarray | None:
-        """Where the row's window, or the whole file of any size, has data; pixels are read only where they tell."""
+        """Return the valid pixels of the row's window, or of a file of any size; reads pixels only if necessary."""
         paths = self._paths(row)
         sources = {path: HANDLES.open(path) for path in (*paths, *getattr(row, "extra", ()))}
         lacking = any(self._may_lack(source, self._is_main(path, paths)) for path, source in sources.items())
@@ -226,7 +225,7 @@ class GeoTiffReader(Reader):
         return len(paths) == 1 and path == paths[0]
 
     def _may_lack(self, source: "DatasetReader", main: bool) -> bool:
-        """Whether some pixels of a file may be no data, by its header."""
+        """Return whether some pixels of a file may be no data, by its header."""
         numbers = self._numbers(source) if main else list(source.indexes)
         if np.dtype(source.dtypes[0]).kind == "f" or has_internal_mask(source, numbers[0]):
             return True
@@ -234,31 +233,31 @@ class GeoTiffReader(Reader):
         return any(value is not None for value in values) or bool(alpha_bands(source, numbers, self._alpha(main)))
 
     def _alpha(self, main: bool) -> Alpha:
-        # A number counts the bands of the main file.
+        # A band number refers to the main file.
         return self.alpha if main or isinstance(self.alpha, str) else "tagged"
 
     def _nodata(self, source: "DatasetReader", number: int) -> np.generic | None:
-        """What means no data in a band, in its own type."""
+        """Return the nodata value of a band, in its own type."""
         value, dtype = held(self.nodata, source.dtypes[number - 1]), source.dtypes[number - 1]
         return held(source.nodatavals[number - 1], dtype) if value is None else value
 
     def _filling(self, image: np.ndarray, path: str) -> np.generic:
-        """`fill` in the image's type.
+        """Return `fill` in the image's type.
 
         Raises:
-            ValueError: the type cannot hold it.
+            ValueError: if the type cannot represent it.
         """
         if image.dtype.kind == "f":
             return image.dtype.type(self.fill)
         value = held(self.fill, image.dtype)
         if value is None:
             raise ValueError(
-                f"{path} is {image.dtype}, which cannot hold reader.fill {self.fill}; set one that it can, such as 0"
+                f"{path} is {image.dtype}, which cannot represent reader.fill {self.fill}; set another value, such as 0"
             )
         return value
 
     def _numbers(self, source: "DatasetReader") -> list[int]:
-        """Band numbers of the wanted bands."""
+        """Return the band numbers of the selected bands."""
         if isinstance(self.alpha, int) and self.alpha not in source.indexes:
             raise ImageReadError(f"{source.name} has no band {self.alpha}, only {source.count}; check reader.alpha")
         if self.bands is None:
@@ -279,7 +278,7 @@ class GeoTiffReader(Reader):
         return numbers
 
     def _place(self, source: "DatasetReader", share: tuple[float, ...]) -> Any:
-        # The same part of the picture in a file of any size. Whole pixels where they fit, against rounding errors.
+        # The same part of the image in a file of any size; whole pixels if possible, despite rounding errors.
         from rasterio.windows import Window
 
         numbers = (
@@ -305,7 +304,7 @@ class GeoTiffReader(Reader):
     def _known(
         self, source: Any, numbers: list[int], pixels: np.ndarray, share: tuple, size: tuple[int, int], main: bool
     ) -> np.ndarray | None:
-        """Bool `(C, H, W)`: where the pixels are data; None where the file knows no others."""
+        """Return where the pixels are data, bool `(C, H, W)`; None if the file has only data."""
         place = self._place(source, share)
         nodata = [self._nodata(source, number) for number in numbers]
         own = _reading(source, place, lambda: data_mask(source, numbers, place, size, self._alpha(main)))
@@ -316,7 +315,7 @@ class GeoTiffReader(Reader):
             if value is None:
                 continue
             known[index] &= pixels[index] != value
-            # GDAL leaves its own nodata out where it resamples, but knows nothing of the reader's.
+            # GDAL skips its own nodata when resampling, but does not know the reader's.
             if (round(place.height), round(place.width)) != size and value != held(
                 source.nodatavals[number - 1], value.dtype
             ):
@@ -326,7 +325,7 @@ class GeoTiffReader(Reader):
 
 
 def _reading(source: Any, place: Any, read: Any) -> np.ndarray:
-    """Call `read`, again when it fails; the last failure names file and window."""
+    """Call `read`, with retries; the last error names file and window."""
     from rasterio.errors import RasterioError
 
     for attempt in range(TRIES):

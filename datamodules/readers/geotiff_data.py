@@ -1,4 +1,4 @@
-"""Which pixels of a raster hold data: nodata values, internal masks, alpha."""
+"""Valid pixels of a raster: nodata values, internal masks, alpha."""
 
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
 Alpha = int | Literal["tagged", "none"]
-REACH = {"nearest": 0, "bilinear": 1, "cubic": 2}  # pixels from which a resampled one is made, in those of the coarser
+REACH = {"nearest": 0, "bilinear": 1, "cubic": 2}  # radius of the resampling filter, in pixels of the coarser grid
 
 
 def held(value: float | None, dtype: Any) -> np.generic | None:
-    """A value in a type, rounded as the type rounds it (−3.4e38 is no float32); None where the type cannot hold it.
+    """Convert a value to a type, rounded like the type (−3.4e38 is not exact in float32); None if not representable.
 
-    Such a value, −9999 of bytes, stands for nothing there. NaN and infinity are no data anyway.
+    Such a nodata value, −9999 in bytes, has no effect. NaN and infinity are always no data.
     """
     dtype = np.dtype(dtype)
     if value is None or not np.isfinite(value):
@@ -29,13 +29,12 @@ def held(value: float | None, dtype: Any) -> np.generic | None:
 
 
 def alpha_bands(source: "DatasetReader", numbers: list[int], alpha: Alpha) -> list[int]:
-    """The bands that are 0 where a raster holds no data.
+    """Return the bands that are 0 for pixels without data.
 
     Args:
-        source: the open raster.
-        numbers: of the bands that are read as pixels. A tagged band among them is data: NAIP's near infrared is tagged
-            so.
-        alpha: `tagged`, `none`, or the number of the band.
+        source: open raster.
+        numbers: numbers of the bands read as pixels. A tagged band among them is data, like NAIP's near infrared.
+        alpha: `tagged`, `none`, or a band number.
     """
     if alpha == "none":
         return []
@@ -46,7 +45,7 @@ def alpha_bands(source: "DatasetReader", numbers: list[int], alpha: Alpha) -> li
 
 
 def has_internal_mask(source: "DatasetReader", number: int) -> bool:
-    """Whether a raster has a mask of its own beside its bands, internal or in a `.msk` file; alpha is none."""
+    """Return whether a raster has its own mask besides its bands, internal or in a `.msk` file; alpha is not one."""
     flags = {flag.name for flag in source.mask_flag_enums[number - 1]}
     return "per_dataset" in flags and "alpha" not in flags
 
@@ -54,13 +53,13 @@ def has_internal_mask(source: "DatasetReader", number: int) -> bool:
 def data_mask(
     source: "DatasetReader", numbers: list[int], place: Any, size: tuple[int, int], alpha: Alpha = "tagged"
 ) -> np.ndarray | None:
-    """Where a raster's own mask and alpha say that it holds data: bool `size`; None where it has neither.
+    """Return where a raster has data by its mask and alpha: bool of shape `size`; None if it has neither.
 
     Args:
-        source: the open raster.
-        numbers: of the bands that are read as pixels.
-        place: the window to read.
-        size: of the result; the nearest pixel is taken.
+        source: open raster.
+        numbers: numbers of the bands read as pixels.
+        place: window to read.
+        size: shape of the result (nearest neighbour).
         alpha: see `alpha_bands`.
     """
     parts = []
@@ -72,10 +71,10 @@ def data_mask(
 
 
 def resampled_data(known: np.ndarray, size: tuple[int, int], resampling: str) -> np.ndarray:
-    """Which pixels of a resampled band are made of data alone.
+    """Return which pixels of a resampled band are computed only from data.
 
     Args:
-        known: bool `(h, w)`, where the band's own pixels are data.
+        known: bool `(h, w)`, True for data in the original band.
         size: `(H, W)` after resampling.
         resampling: `nearest`, `bilinear` or `cubic`.
     """

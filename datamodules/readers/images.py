@@ -1,4 +1,4 @@
-"""Plain pictures: PNG, JPEG, TIFF, GIF and others, with the values of the file."""
+"""Plain images: PNG, JPEG, TIFF, GIF and others, with the values of the file."""
 
 from pathlib import Path
 from typing import Literal
@@ -15,19 +15,18 @@ LIMIT = 300_000_000
 
 
 class ImageReader(Reader):
-    """Reads a picture in the file's own type, in the direction its EXIF tag says.
+    """Reads an image in the file's type, in the orientation of its EXIF tag.
 
-    Formats: PNG, JPEG, TIFF, JPEG 2000, GIF, WebP, BMP, PGM and PPM, and some rarer ones of 8 bits. A file that could
-    only be read with other values than it holds is refused.
+    Formats: PNG, JPEG, TIFF, JPEG 2000, GIF, WebP, BMP, PGM and PPM, and some rarer ones of 8 bits. Files that can only
+    be read with changed values are errors.
 
     Args:
-        channels: `rgb` gives 3 channels (gray is repeated, a palette resolved, alpha dropped), `gray` gives 1; a file
-            with more than these, such as near infrared beside red, green and blue, is then refused. `unchanged` gives
-            what the file has: a palette as its numbers, 1 bit as False and True.
-        max_pixels: largest picture in pixels; a small file can otherwise decode to many gigabytes.
-        pages: of a TIFF with several pages, or an animation: the number of the one to read, from 0, or `channels` to
-            read them all as channels. Unless given such a file is refused. Pages that are the slices of a volume are
-            read by `VolumeReader`.
+        channels: `rgb` returns 3 channels (gray is repeated, a palette resolved, alpha dropped), `gray` returns 1;
+            files with more channels, such as near infrared besides RGB, are then errors. `unchanged` returns the
+            channels of the file: a palette as indices, 1 bit as False and True.
+        max_pixels: maximum number of pixels; a small file can otherwise decode to many gigabytes.
+        pages: page to read of a multi-page TIFF or an animation, from 0, or `channels` to read all pages as channels
+            (default: such files are errors). Pages that are slices of a volume are read by `VolumeReader`.
     """
 
     def __init__(
@@ -54,21 +53,21 @@ class ImageReader(Reader):
 def read_picture(
     path: Path | str, channels: Channels = "rgb", max_pixels: int = LIMIT, pages: Pages = None
 ) -> np.ndarray:
-    """`(H, W, C)` of a picture file in its own type; `(D, H, W, C)` with `pages` "stack".
+    """Return an image file as `(H, W, C)` in its own type; `(D, H, W, C)` with `pages` "stack".
 
     Raises:
-        ImageReadError: missing, empty, truncated or no picture, more pages than asked for, or values that cannot be
-            read as they are; names the file. Never gray pixels in their place.
+        ImageReadError: if the file is missing, empty, truncated or not an image, has more pages than requested, or
+            values that cannot be read unchanged; names the file. Missing pixels are never replaced by gray.
     """
     with opened(path, max_pixels, pages) as picture:
         return picture.read(channels)
 
 
 def picture_size(path: Path | str, max_pixels: int = LIMIT, pages: Pages = None) -> tuple[int, ...]:
-    """`(H, W)` of a picture as `read_picture` returns it, from its header; `(D, H, W)` of a stack.
+    """Return `(H, W)` of the result of `read_picture`, from the header; `(D, H, W)` of a stack.
 
     Raises:
-        ImageReadError: missing, empty, no picture or too large; names the file. One whose end is missing has a size.
+        ImageReadError: if the file is missing, empty, not an image or too large; names it. Truncated files are valid.
     """
     with opened(path, max_pixels, pages) as picture:
         return picture.size
@@ -77,10 +76,10 @@ def picture_size(path: Path | str, max_pixels: int = LIMIT, pages: Pages = None)
 def picture_pixels(
     path: Path | str, channels: Channels = "rgb", max_pixels: int = LIMIT, pages: Pages = None
 ) -> Pixels:
-    """Type and number of channels of what `read_picture` returns, from the header.
+    """Return type and number of channels of the result of `read_picture`, from the header.
 
     Raises:
-        ImageReadError: as `read_picture`, as far as the header tells.
+        ImageReadError: like `read_picture`, as far as the header tells.
     """
     with opened(path, max_pixels, pages) as picture:
         return picture.pixels(channels)
@@ -89,26 +88,27 @@ def picture_pixels(
 def check_picture(
     path: Path | str, max_pixels: int = LIMIT, channels: Channels = "unchanged", pages: Pages = None
 ) -> None:
-    """Raise what `read_picture` would raise of a file, as far as its header and its end tell.
+    """Raise the errors of `read_picture`, as far as the header and the end of a file tell.
 
     Raises:
-        ImageReadError: names the file.
+        ImageReadError: if the file is faulty; names it.
     """
     with opened(path, max_pixels, pages) as picture:
         picture.check(channels)
 
 
 def opened(path: Path | str, max_pixels: int = LIMIT, pages: Pages = None) -> TiffPicture | PillowPicture:
-    """An open picture file.
+    """Open an image file.
 
     Raises:
-        ImageReadError: missing, empty, no picture, too large, or more pages than asked for; names the file.
+        ImageReadError: if the file is missing, empty, not an image, too large, or has more pages than requested; names
+            it.
     """
     try:
         with open(path, "rb") as handle:
             start = handle.read(4)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise ImageReadError(f"{path} is not there") from error
+        raise ImageReadError(f"{path} does not exist") from error
     if not start:
         raise ImageReadError(f"{path} is empty (0 bytes)")
     return (TiffPicture if start in TIFF_MARKS else PillowPicture)(path, pages, max_pixels)

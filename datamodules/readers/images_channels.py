@@ -1,4 +1,4 @@
-"""The samples of a picture as the channels that a network or a target wants."""
+"""Conversion of image samples to the channels of a network or a target."""
 
 from pathlib import Path
 from typing import Literal
@@ -11,48 +11,48 @@ from datamodules.readers.base import ImageReadError
 
 Channels = Literal["rgb", "gray", "unchanged"]
 Pages = Literal["channels", "stack"] | int | None
-WEIGHTS = (0.299, 0.587, 0.114)  # of red, green and blue in gray, ITU-R BT.601
+WEIGHTS = (0.299, 0.587, 0.114)  # weights of red, green and blue in gray, ITU-R BT.601
 
 
 def page_numbers(path: Path | str, count: int, pages: Pages) -> range:
-    """The numbers of the pages that are wanted of a file with so many, from 0.
+    """Return the numbers, from 0, of the requested pages of a file with `count` pages.
 
     Raises:
-        ImageReadError: more than one where none was asked for, or a page that is not there.
+        ImageReadError: if there are several pages but none was requested, or a page does not exist.
     """
     if isinstance(pages, int):
         if not 0 <= pages < count:
-            raise ImageReadError(f"{path} has {count} pages, no page {pages} (they count from 0); see reader.pages")
+            raise ImageReadError(f"{path} has {count} pages, but reader.pages is {pages}, expected 0 to {count - 1}")
         return range(pages, pages + 1)
     if pages is None and count != 1:
         raise ImageReadError(
-            f"{path} has {count} pages, expected one picture: set reader.pages to the number of one (from 0), or to "
-            "`channels` where each is a channel; a mask or label file must be split"
+            f"{path} has {count} pages, expected 1: set reader.pages to the number of one page (from 0), or to "
+            "`channels` if each is a channel; mask and label files must be split"
         )
     return range(count)
 
 
 def count_channels(path: Path | str, colours: int, channels: Channels) -> int:
-    """How many channels `as_channels` gives of so many samples without alpha.
+    """Return the number of channels of `as_channels` for a number of samples without alpha.
 
     Raises:
-        ImageReadError: neither gray nor red, green and blue, so that some would be lost.
+        ImageReadError: if the image is neither gray nor RGB, so that samples would be lost.
     """
     if channels == "unchanged":
         return colours
     if colours not in (1, 3):
         raise ImageReadError(
-            f"{path} has {colours} channels, which `channels: {channels}` would drop some of; set reader.channels: "
+            f"{path} has {colours} channels, of which `channels: {channels}` would drop some; set reader.channels: "
             "unchanged to keep all"
         )
     return 3 if channels == "rgb" else 1
 
 
 def as_channels(path: Path | str, samples: np.ndarray, channels: Channels) -> np.ndarray:
-    """Gray or RGB samples `(..., H, W, 1 or 3)` as `rgb`, `gray` or as they are, in their own type.
+    """Convert gray or RGB samples `(..., H, W, 1 or 3)` to `rgb` or `gray`, or return them unchanged; keeps the type.
 
     Raises:
-        ImageReadError: another number of samples, where not all are wanted.
+        ImageReadError: if there is another number of samples, unless `unchanged`.
     """
     count_channels(path, samples.shape[-1], channels)
     if channels == "rgb" and samples.shape[-1] == 1:
@@ -62,7 +62,7 @@ def as_channels(path: Path | str, samples: np.ndarray, channels: Channels) -> np
 
 
 def luma(colours: np.ndarray) -> np.ndarray:
-    """Gray `(..., H, W)` of RGB `(..., H, W, 3)` in its own type; whole numbers are rounded to the nearest."""
+    """Convert RGB `(..., H, W, 3)` to gray `(..., H, W)` in its own type; integers are rounded to nearest."""
     if colours.ndim == 3 and colours.dtype == np.uint8:
         return np.asarray(Image.fromarray(np.ascontiguousarray(colours)).convert("L"))
     if colours.ndim == 3 and colours.dtype in (np.uint16, np.float32):
@@ -72,5 +72,5 @@ def luma(colours: np.ndarray) -> np.ndarray:
 
 
 def white(samples: np.ndarray, bits: int) -> np.ndarray:
-    """Samples of less than 8 bits with white at 255, uint8."""
+    """Scale samples of less than 8 bits to uint8, with white at 255."""
     return np.rint(samples.astype(np.float32) * (255 / (2**bits - 1))).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Pictures whose samples Pillow would bring to 8 bits or spread over them: PNG, JPEG 2000, PGM and PPM, AVIF."""
+"""Images whose samples Pillow would convert to 8 bits or rescale: PNG, JPEG 2000, PGM and PPM, AVIF."""
 
 import os
 import re
@@ -12,20 +12,20 @@ from PIL import Image
 from datamodules.readers.base import ImageReadError
 from files.png import read_png
 
-BAND_MODES = ("L", "LA", "RGB", "RGBA")  # 8 bits a sample
-PNG_SAMPLES = {2: [0, 1, 2], 4: [0, 3], 6: [0, 1, 2, 3]}  # by colour type, of the four channels that OpenCV gives
-SIZ = b"\xff\x4f\xff\x51"  # start of a JPEG 2000 codestream, whose first segment tells its components
+BAND_MODES = ("L", "LA", "RGB", "RGBA")  # 8 bits per sample
+PNG_SAMPLES = {2: [0, 1, 2], 4: [0, 3], 6: [0, 1, 2, 3]}  # by colour type, of the four channels that OpenCV returns
+SIZ = b"\xff\x4f\xff\x51"  # start of a JPEG 2000 codestream, whose first segment describes its components
 
 
 class Deep(NamedTuple):
-    """How to read a picture past Pillow.
+    """How to read an image without Pillow.
 
     Attributes:
         type: name of its type, as in `Pixels`.
-        bits: of a sample.
-        samples: how many a pixel has.
-        alpha: whether the last of them is opacity.
-        read: gives `(H, W, samples)` as the file stores it.
+        bits: bits per sample.
+        samples: samples per pixel.
+        alpha: whether the last sample is opacity.
+        read: function that returns `(H, W, samples)` as stored in the file.
     """
 
     type: str
@@ -36,10 +36,10 @@ class Deep(NamedTuple):
 
 
 def deep_samples(picture: Image.Image, path: Path | str) -> Deep | None:
-    """How to read an open picture whose values Pillow would change; None where it would not.
+    """Return how to read an open image whose values Pillow would change; None if it would not.
 
     Raises:
-        ImageReadError: nothing here reads them exactly.
+        ImageReadError: if no decoder here reads it exactly.
     """
     if picture.format == "PNG" and picture.mode in BAND_MODES and ";16" in str(picture.tile[0].args):
         return _png(path)
@@ -68,7 +68,7 @@ def _portable(picture: Image.Image, path: Path | str) -> Deep | None:
     tile, samples = picture.tile[0], 3 if picture.mode == "RGB" else 1
     if tile.codec_name == "raw" and picture.mode != "I":
         return None
-    most = 65535 if tile.codec_name == "raw" else int(tile.args[1])  # Pillow would make it 255 or 65535
+    most = 65535 if tile.codec_name == "raw" else int(tile.args[1])  # Pillow would rescale it to 255 or 65535
     if most == 255:
         return None
     shape, kind = (picture.height, picture.width, samples), np.dtype("u1" if most < 256 else ">u2")
@@ -82,7 +82,7 @@ def _portable(picture: Image.Image, path: Path | str) -> Deep | None:
         else:
             values = np.fromfile(path, kind, int(np.prod(shape)), offset=tile.offset)
         if values.size < np.prod(shape) or values.min() < 0 or values.max() > most:
-            raise ValueError(f"{np.prod(shape)} values of 0 to {most} are needed, {values.size} are there")
+            raise ValueError(f"it has {values.size} values, expected {np.prod(shape)} of 0 to {most}")
         return values.astype(np.uint8 if most < 256 else np.uint16).reshape(shape)
 
     name = "uint8" if most < 256 else "uint16"
@@ -92,7 +92,7 @@ def _portable(picture: Image.Image, path: Path | str) -> Deep | None:
 def _jpeg2000(picture: Image.Image, path: Path | str) -> Deep | None:
     components, alpha = _components(path)
     if len(set(components)) != 1:
-        raise ImageReadError(f"{path} has components of several depths, which are not read; write it as TIFF")
+        raise ImageReadError(f"{path} has components of several bit depths, which is not supported; convert it to TIFF")
     bits, signed = components[0]
     if bits == 8 and not signed and (picture.mode == "P" or len(components) not in (2, 4) or alpha):
         return None
@@ -108,13 +108,13 @@ def _jpeg2000(picture: Image.Image, path: Path | str) -> Deep | None:
 
 
 def _components(path: Path | str) -> tuple[list[tuple[int, bool]], bool]:
-    """Bits of each component of a JPEG 2000 file and whether it is signed; and whether one is told to be opacity."""
+    """Return bits and signedness of each component of a JPEG 2000 file, and whether one is opacity."""
     header, alpha = b"", False
     with open(path, "rb") as handle:
         place, size = 0, os.path.getsize(path)
         if handle.read(4) == SIZ:
             header = handle.seek(0) or handle.read(65536)
-        while not header and place + 8 <= size:  # the boxes of a JP2 file: length, type, content
+        while not header and place + 8 <= size:  # boxes of a JP2 file: length, type, content
             handle.seek(place)
             length, kind = int.from_bytes(handle.read(4), "big"), handle.read(4)
             length = int.from_bytes(handle.read(8), "big") if length == 1 else length or size - place
@@ -122,8 +122,8 @@ def _components(path: Path | str) -> tuple[list[tuple[int, bool]], bool]:
                 header = handle.read(65536)
             elif kind == b"jp2h":
                 content = handle.read(min(length, 65536))
-                told = content.partition(b"cdef")[2]
-                entries = [told[2 + 6 * n : 8 + 6 * n] for n in range(int.from_bytes(told[:2], "big"))]
+                channels = content.partition(b"cdef")[2]
+                entries = [channels[2 + 6 * n : 8 + 6 * n] for n in range(int.from_bytes(channels[:2], "big"))]
                 alpha = any(entry[2:4] in (b"\0\1", b"\0\2") for entry in entries)
             place += max(8, length)
     if not header.startswith(SIZ):
@@ -134,8 +134,8 @@ def _components(path: Path | str) -> tuple[list[tuple[int, bool]], bool]:
 
 
 def _check_avif(path: Path | str) -> None:
-    """Raise for AVIF of 10 or 12 bits, of which Pillow keeps 8."""
+    """Raise an error for AVIF of 10 or 12 bits, which Pillow reduces to 8."""
     with open(path, "rb") as handle:
-        told = handle.read(65536).partition(b"av1C")[2]  # the configuration of its first picture
-    if len(told) > 2 and told[2] & 0x40:
-        raise ImageReadError(f"{path} has more than 8 bits a sample, which AVIF is not read with; write it as PNG")
+        settings = handle.read(65536).partition(b"av1C")[2]  # configuration of its first image
+    if len(settings) > 2 and settings[2] & 0x40:
+        raise ImageReadError(f"{path} is AVIF with more than 8 bits per sample, not supported; convert it to PNG")

@@ -1,4 +1,4 @@
-"""Microscopy in one file per channel: the Human Protein Atlas's red, green, blue and yellow."""
+"""Microscopy with one file per channel: the Human Protein Atlas's red, green, blue and yellow."""
 
 import numpy as np
 
@@ -11,14 +11,14 @@ COLOURS = ("red", "green", "blue", "yellow")  # microtubules, the protein, the n
 
 
 class RgbyReader(Reader):
-    """Stacks one picture per channel, in the order asked for.
+    """Stacks one image file per channel.
 
     Args:
-        channels: names that stand for `{channel}` in the path, in the order of the network's input. Any subset:
-            `[red, green, blue]` lets weights of RGB pictures be used as they are.
-        planes: for tinted files with three planes (the Atlas's own JPEGs): the plane to take of a channel, such as
-            `{red: 0, green: 1, blue: 2, yellow: 0}`. Needless where all planes are equal.
-        max_pixels: largest picture in pixels.
+        channels: channel names, in place of `{channel}` in the path, in the order of the network's input. Any subset:
+            `[red, green, blue]` allows weights of RGB images to be used unchanged.
+        planes: plane to read of each channel's file, for tinted files with three planes (the Atlas's own JPEGs), such
+            as `{red: 0, green: 1, blue: 2, yellow: 0}`. Not needed if all planes are equal.
+        max_pixels: maximum number of pixels of an image.
     """
 
     def __init__(
@@ -28,10 +28,10 @@ class RgbyReader(Reader):
         max_pixels: int = 300_000_000,
     ) -> None:
         if not channels or len(set(channels)) < len(channels):
-            raise ValueError(f"RgbyReader: channels are {channels}, expected different names")
+            raise ValueError(f"RgbyReader: channels is {channels}, expected different names")
         unknown = sorted(set(planes or {}) - set(channels))
         if unknown:
-            raise ValueError(f"RgbyReader: planes names {unknown}, channels are {channels}")
+            raise ValueError(f"RgbyReader: planes has {unknown}, expected some of the channels {channels}")
         self.channels, self.planes, self.max_pixels = list(channels), planes or {}, max_pixels
 
     def files(self, row: Row) -> list[str]:
@@ -53,35 +53,35 @@ class RgbyReader(Reader):
         other = next((name for name in found if found[name] != first), None)
         if other is not None:
             raise ImageReadError(
-                f"image {row.image_id!r}: channel {other} is {found[other]}, {self.channels[0]} is {first}"
+                f"image {row.image_id!r}: channel {other} is {found[other]}, but {self.channels[0]} is {first}"
             )
 
     def read(self, row: Row) -> np.ndarray:
-        """`(H, W, C)` in the files' type.
+        """Return `(H, W, C)` in the files' type.
 
         Raises:
-            ImageReadError: a file that is missing or damaged, tinted, or of another size or type than the first.
+            ImageReadError: if a file is missing, damaged or tinted, or differs from the first in size or type.
         """
         planes = [self._plane(file, name) for file, name in zip(self.files(row), self.channels, strict=True)]
         for name, plane in zip(self.channels, planes, strict=True):
             if plane.shape != planes[0].shape or plane.dtype != planes[0].dtype:
                 raise ImageReadError(
-                    f"image {row.image_id!r}: channel {name} is {plane.shape} {plane.dtype}, {self.channels[0]} is "
+                    f"image {row.image_id!r}: channel {name} is {plane.shape} {plane.dtype}, but {self.channels[0]} is "
                     f"{planes[0].shape} {planes[0].dtype}"
                 )
         return np.stack(planes, axis=2)
 
     def _plane(self, file: str, name: str) -> np.ndarray:
-        picture = read_picture(file, "unchanged", self.max_pixels)
-        if picture.shape[2] == 1:
-            return picture[..., 0]
+        image = read_picture(file, "unchanged", self.max_pixels)
+        if image.shape[2] == 1:
+            return image[..., 0]
         if name in self.planes:
-            if self.planes[name] >= picture.shape[2]:
+            if self.planes[name] >= image.shape[2]:
                 raise ImageReadError(
-                    f"{file} has {picture.shape[2]} planes, reader.planes asks for {self.planes[name]}"
+                    f"{file} has {image.shape[2]} planes, but reader.planes selects plane {self.planes[name]}"
                 )
-            return picture[..., self.planes[name]]
-        colours = picture[..., :3]
+            return image[..., self.planes[name]]
+        colours = image[..., :3]
         if (colours == colours[..., :1]).all():
             return colours[..., 0]
-        raise ImageReadError(f"{file} is tinted: its planes differ; say which one to take in reader.planes.{name}")
+        raise ImageReadError(f"{file} is tinted: its planes differ; select one with reader.planes.{name}")

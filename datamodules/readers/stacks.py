@@ -1,4 +1,4 @@
-"""A slice and those around it as the channels of one picture."""
+"""A slice and its neighbours as the channels of one image."""
 
 from pathlib import Path
 
@@ -10,32 +10,32 @@ from datamodules.row import Row
 
 
 class StackReader(Reader):
-    """Neighbouring slices as channels, from low to high, the slice itself in the middle; for `SliceDataModule`.
+    """Neighbouring slices as channels, from low to high, with the slice itself in the middle; for `SliceDataModule`.
 
-    UW-Madison's 1st, 3rd and 5th places saw three slices, two apart. At the ends of a volume the last is repeated.
-    The network needs as many input channels; a file that cannot be read is missed by its neighbours too.
+    UW-Madison's 1st, 3rd and 5th places used three slices, two apart. At the ends of a volume the last slice is
+    repeated. The network needs the same number of input channels; an unreadable file affects its neighbours too.
 
     Args:
-        neighbours: slices on each side.
-        stride: steps between them.
-        reader: reads each of them; 16-bit gray pictures unless given.
+        neighbours: number of slices on each side.
+        stride: step between slices.
+        reader: reader of the slices (default: gray images of any bit depth).
     """
 
     def __init__(self, neighbours: int = 1, stride: int = 1, reader: Reader | None = None) -> None:
         if neighbours < 0 or stride < 1:
-            raise ValueError(f"StackReader: neighbours {neighbours} and stride {stride}, expected 0 and 1 or more")
+            raise ValueError(f"StackReader: neighbours is {neighbours}, stride {stride}; expected >= 0 and >= 1")
         self.neighbours, self.stride, self.reader = neighbours, stride, reader or ImageReader("gray")
 
     def read(self, row: Row) -> np.ndarray:
         return self.read_with_valid(row)[0]
 
     def read_with_valid(self, row: Row) -> tuple[np.ndarray, np.ndarray | None]:
-        """The stack, and where the slice itself, which the truth is about, holds data."""
+        """Return the stack, and the valid pixels of the slice itself, to which the target belongs."""
         found = [self.reader.read_with_valid(type(row)(**(vars(row) | {"path": path}))) for path in self.files(row)]
         parts = [part for part, _ in found]
         kinds = sorted({f"{part.shape} {part.dtype}" for part in parts})
         if len(kinds) > 1:
-            raise ImageReadError(f"{row.path} and the slices around it have several sizes or types: {', '.join(kinds)}")
+            raise ImageReadError(f"{row.path} and its neighbouring slices differ in size or type: {', '.join(kinds)}")
         return np.concatenate(parts, axis=2), found[len(found) // 2][1]
 
     def known(self, row: Row) -> np.ndarray | None:
@@ -53,5 +53,5 @@ class StackReader(Reader):
 
     def files(self, row: Row) -> list[Path | str]:
         if not hasattr(row, "slices"):
-            raise ImageReadError(f"{row.path}: its neighbours are not known; StackReader goes with SliceDataModule")
+            raise ImageReadError(f"{row.path}: its neighbours are unknown; StackReader needs SliceDataModule")
         return row.slices

@@ -1,4 +1,4 @@
-"""Volumes: NIfTI, MetaImage, folders of DICOM slices, and TIFF of many pages."""
+"""Volumes: NIfTI, MetaImage, folders of DICOM slices, and multi-page TIFF."""
 
 import zlib
 from collections.abc import Sequence
@@ -24,32 +24,32 @@ METAIMAGE = (".mhd", ".mha")
 DICOM = (".dcm", ".dicom", ".dic", ".ima")
 TIFF = (".tif", ".tiff")
 ENDINGS = (*NIFTI, *METAIMAGE, *DICOM, *TIFF)
-NO_PLACE = np.eye(4)[[2, 1, 0, 3]]  # of a file that tells none: 1 mm cubes whose direction is `RAS` already
-ANY = 1 << 48  # pixels of a page: the limit of a volume is the reader's, in voxels
-NOTES = (".xml", ".txt", ".json", ".csv", ".pdf")  # archives lay them beside the slices
+NO_PLACE = np.eye(4)[[2, 1, 0, 3]]  # affine of files without one: 1 mm cubes in `RAS` orientation
+ANY = 1 << 48  # no limit on pixels of a page: the reader limits the voxels of a volume
+NOTES = (".xml", ".txt", ".json", ".csv", ".pdf")  # other files that archives put next to slices
 PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "NumberOfFrames", "SliceThickness")
 GROUPS = ("SpacingBetweenSlices", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 Grid = tuple[tuple[int, int, int], np.ndarray]  # (D, H, W), and the affine (4, 4) to RAS millimetres
 
 
 class VolumeReader(Reader):
-    """Reads volumes in one direction, and where wanted in one voxel size and one range of values.
+    """Reads volumes in one orientation and, optionally, one voxel size and one range of values.
 
     A row's `path` is a NIfTI file (`.nii`, `.nii.gz`; needs `pip install -e ".[volumes]"`), a MetaImage file (`.mha`,
-    `.mhd`), a DICOM file with many frames, a TIFF whose pages are slices, or a folder with the slices of one DICOM
-    series; or its `slices` list these. A TIFF tells no direction and no voxel size: with `axcodes: RAS` it stays as it
-    lies. DICOM slices are sorted by their place, whatever their names are, and come as Hounsfield units; a missing
-    slice or an uneven gap is warned about.
+    `.mhd`), a multi-frame DICOM file, a TIFF whose pages are slices, or a folder with the slices of one DICOM series;
+    or its `slices` list these. A TIFF has no orientation and no voxel size: with `axcodes: RAS` it is unchanged. DICOM
+    slices are sorted by position, whatever their names, and converted to Hounsfield units, with a warning about missing
+    slices or uneven gaps.
 
     Args:
-        axcodes: where columns, rows and slices run to (see `preprocessing.orientation.axis_codes`): `RAS` as MONAI and
-            nnU-Net have it, `LPS` as radiologists see axial slices. None leaves volumes as they lie in the file.
-        spacing: millimetres along (slice, row, column), after `axcodes`, that every volume is resampled to (linear):
-            `[1, 1, 1]` in both winning solutions of DSB 2017. None leaves each its own.
-        window: ends `[low, high]`, in HU for CT, that become 0 and 255 (uint8), linear between: `[-1200, 600]` in the
-            winning solution of DSB 2017. Several of them (`[[-1200, 600], [-160, 240]]`) become a channel each. None
-            leaves values as they are (set `model.input_range`).
-        max_voxels: largest volume in voxels, in the file and after resampling; a small file can claim any size.
+        axcodes: directions of columns, rows and slices (see `preprocessing.orientation.axis_codes`): `RAS` as in MONAI
+            and nnU-Net, `LPS` as radiologists view axial slices. None keeps the orientation of the file.
+        spacing: voxel size along (slice, row, column), mm, after `axcodes`, to which volumes are resampled (linearly):
+            `[1, 1, 1]` in both winning solutions of DSB 2017. None keeps that of the file.
+        window: values `[low, high]`, HU for CT, mapped linearly to 0 and 255 (uint8): `[-1200, 600]` in the winning
+            solution of DSB 2017. Several (`[[-1200, 600], [-160, 240]]`) give one channel each. None keeps values
+            unchanged (set `model.input_range`).
+        max_voxels: maximum number of voxels, in the file and after resampling; a small file can claim any size.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class VolumeReader(Reader):
         self._grids: dict[tuple, Grid] = {}
 
     def read(self, row: Row) -> np.ndarray:
-        """`(D, H, W, C)`: uint8 with a `window`, else the file's own type (int16 Hounsfield units of CT in DICOM).
+        """Return `(D, H, W, C)`: uint8 with a `window`, else the file's type (int16 Hounsfield units of CT in DICOM).
 
         Raises:
-            ImageReadError: names the file.
+            ImageReadError: if the file cannot be read; names it.
         """
         source = source_of(row)
         check_size(source, self._grid(row)[0], self.max_voxels)
@@ -80,7 +80,7 @@ class VolumeReader(Reader):
         return self.shown([self.placed(channel, affine)[0] for channel in channels])
 
     def shown(self, channels: list[np.ndarray]) -> np.ndarray:
-        """Channels `(D, H, W)` as one array `(D, H, W, C)`, in the windows where there are some."""
+        """Stack channels `(D, H, W)` to one array `(D, H, W, C)`, after applying the windows, if any."""
         if not self._windows:
             return np.stack(channels, axis=-1)
         bytes_ = [windowed(one, (low + high) / 2, high - low, 8) for one in channels for low, high in self._windows]
@@ -89,7 +89,7 @@ class VolumeReader(Reader):
     def placed(
         self, volume: np.ndarray, affine: np.ndarray, order: Literal[0, 1, 3] = 1
     ) -> tuple[np.ndarray, np.ndarray]:
-        """A volume `(D, H, W)` of a file in this reader's direction and voxel size, and its affine."""
+        """Return a volume `(D, H, W)` of a file in this reader's orientation and voxel size, and its affine."""
         if self.axcodes is not None:
             turn = orientation_to(affine, self.axcodes)
             volume, affine = turn.apply(volume), turn.affine(affine, volume.shape)
@@ -101,7 +101,7 @@ class VolumeReader(Reader):
         return self.grid(row)[0]
 
     def grid(self, row: Row) -> Grid:
-        """Size and affine of a row's image as `read` returns it, from headers."""
+        """Return size and affine of a row's image as returned by `read`, from headers."""
         size, affine = self._grid(row)
         if self.axcodes is not None:
             turn = orientation_to(affine, self.axcodes)
@@ -112,20 +112,20 @@ class VolumeReader(Reader):
         return size, affine
 
     def restore(self, row: Row, prediction: np.ndarray, order: Literal[0, 1] = 1) -> np.ndarray:
-        """A prediction at the file's own voxels, in the file's own direction: for submissions.
+        """Resample a prediction to the voxels and orientation of the file, for submissions.
 
         Args:
-            row: the image's row.
+            row: row of the image.
             prediction: `(K, D, H, W)` or `(D, H, W)` at the size of `read`.
             order: 1 for probabilities, 0 for labels and masks.
 
         Returns:
-            `(K, D', H', W')` or `(D', H', W')`; slices of a DICOM series in the order of their places.
+            `(K, D', H', W')` or `(D', H', W')`; slices of a DICOM series in the order of their positions.
         """
         own, affine = self._grid(row)
         size, onto = self.grid(row)
         if tuple(prediction.shape[-3:]) != size:
-            raise ValueError(f"the prediction of {row.image_id!r} is {prediction.shape}, its image {size}")
+            raise ValueError(f"the prediction of {row.image_id!r} is {prediction.shape}, but its image is {size}")
         turn = orientation_to(affine, self.axcodes) if self.axcodes is not None else None
         sides, middle = (own, affine) if turn is None else (turn.sides(own), turn.affine(affine, own))
         if self.spacing is not None:
@@ -138,10 +138,10 @@ class VolumeReader(Reader):
         return files_of(source_of(row))
 
     def _grid(self, row: Row) -> Grid:
-        """Size and affine in the file; headers of a series take a while, so each is read once."""
+        """Return size and affine in the file; cached, as reading the headers of a series is slow."""
         source = source_of(row)
         if self.spacing is not None and isinstance(source, Path) and ending_of(source) in TIFF:
-            raise ImageReadError(f"{source} tells no voxel size; leave out reader.spacing, or write it as NIfTI")
+            raise ImageReadError(f"{source} has no voxel size; remove reader.spacing, or convert it to NIfTI")
         key = tuple(map(str, source)) if isinstance(source, list) else (str(source),)
         if key not in self._grids:
             self._grids[key] = read_grid(source)
@@ -149,22 +149,22 @@ class VolumeReader(Reader):
 
 
 def source_of(row: Row) -> Path | list[Path]:
-    """The file or folder of a row, or the files that its `slices` list."""
+    """Return the file or folder of a row, or the files in its `slices`."""
     slices = getattr(row, "slices", None)
     return [Path(path) for path in slices] if isinstance(slices, list | tuple) else Path(row.path)
 
 
 def ending_of(path: Path | str) -> str:
-    """The ending of a volume file, `.nii.gz` as one; empty where it is none."""
+    """Return the ending of a volume file, `.nii.gz` as one; empty if it is not a volume."""
     name = Path(path).name.lower()
     return next((ending for ending in (".nii.gz", *ENDINGS) if name.endswith(ending)), "")
 
 
 def files_of(source: Path | list[Path]) -> list[Path]:
-    """Every file that a volume is read from.
+    """Return every file of a volume.
 
     Raises:
-        ImageReadError: nothing is there.
+        ImageReadError: if there is none.
     """
     if isinstance(source, list):
         return source
@@ -172,10 +172,10 @@ def files_of(source: Path | list[Path]) -> list[Path]:
         files = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
         files = [path for path in files if path.name.upper() != "DICOMDIR" and path.suffix.lower() not in NOTES]
         if not files:
-            raise ImageReadError(f"{source} holds no files, expected the slices of a DICOM series")
+            raise ImageReadError(f"{source} has no files, expected the slices of a DICOM series")
         return files
     if not source.is_file():
-        raise ImageReadError(f"{source} is not there")
+        raise ImageReadError(f"{source} does not exist")
     if ending_of(source) == ".mhd":
         with _explained(source):
             return list(dict.fromkeys([source, data_file(source)]))
@@ -183,17 +183,18 @@ def files_of(source: Path | list[Path]) -> list[Path]:
 
 
 def read_volume(source: Path | list[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """A volume as it lies in its file.
+    """Read a volume as stored in its file.
 
     Args:
-        source: a NIfTI, MetaImage or TIFF file, a DICOM file, a folder of DICOM files, or a list of them.
+        source: NIfTI, MetaImage or TIFF file, DICOM file, folder of DICOM files, or list of them.
 
     Returns:
         `(D, H, W, C)` in the file's type (native byte order, float64 as float32), and the affine `(4, 4)` from (slice,
-        row, column) to RAS millimetres. Of NIfTI the axes are (z, y, x); a fourth one are channels.
+        row, column) to RAS millimetres. Axes of NIfTI are (z, y, x); a fourth axis becomes channels.
 
     Raises:
-        ImageReadError: missing, empty, truncated, no volume, or values that are no numbers; names the file.
+        ImageReadError: if the file is missing, empty, truncated, not a volume, or has values that are not finite; names
+            it.
     """
     files = files_of(source)
     ending = "" if isinstance(source, list) or source.is_dir() else ending_of(source)
@@ -207,23 +208,23 @@ def read_volume(source: Path | list[Path]) -> tuple[np.ndarray, np.ndarray]:
         elif ending in DICOM or len(files) > 1 or isinstance(source, list) or source.is_dir():
             volume, affine = read_series(files)
         else:
-            raise ImageReadError(f"{source} is no volume by its ending, expected one of {', '.join(ENDINGS)}")
+            raise ImageReadError(f"{source} has no ending of a volume, expected one of {', '.join(ENDINGS)}")
         if volume.dtype.kind not in "biuf":
-            raise ImageReadError(f"{files[0]} holds {volume.dtype}, expected numbers")
+            raise ImageReadError(f"{files[0]} contains {volume.dtype}, expected numbers")
         volume = volume.astype(np.float32) if volume.dtype == np.float64 else volume
         volume = volume.astype(volume.dtype.newbyteorder("="), copy=False)
         if volume.dtype.kind == "f":
             wrong = volume.size - int(np.isfinite(volume).sum())
             if wrong:
-                raise ImageReadError(f"{files[0]}: {wrong} of {volume.size} voxels are no finite numbers")
+                raise ImageReadError(f"{files[0]}: {wrong} of {volume.size} voxels are not finite")
     return volume if volume.ndim == 4 else volume[..., None], affine
 
 
 def read_grid(source: Path | list[Path]) -> Grid:
-    """Size `(D, H, W)` and affine of a volume as it lies in its file, from headers alone.
+    """Return size `(D, H, W)` and affine of a volume as stored in its file, from headers alone.
 
     Raises:
-        ImageReadError: as `read_volume`.
+        ImageReadError: like `read_volume`.
     """
     files = files_of(source)
     ending = "" if isinstance(source, list) or source.is_dir() else ending_of(source)
@@ -237,20 +238,20 @@ def read_grid(source: Path | list[Path]) -> Grid:
             return picture_size(files[0], ANY, "stack"), NO_PLACE
         if ending in DICOM or len(files) > 1 or isinstance(source, list) or source.is_dir():
             return _series_grid(files)
-    raise ImageReadError(f"{source} is no volume by its ending, expected one of {', '.join(ENDINGS)}")
+    raise ImageReadError(f"{source} has no ending of a volume, expected one of {', '.join(ENDINGS)}")
 
 
 def check_size(source: Path | list[Path], size: tuple[int, ...], limit: int) -> None:
-    """Refuse a volume of more voxels than anyone means."""
+    """Raise an error if a volume has too many voxels."""
     if np.prod(size, dtype=np.float64) > limit:
         raise ImageReadError(
             f"{source if isinstance(source, Path) else source[0]} is {' x '.join(map(str, size))} voxels, more than "
-            f"reader.max_voxels {limit}; raise it if the volume is real, or check reader.spacing"
+            f"reader.max_voxels {limit}; raise it if this is correct, or check reader.spacing"
         )
 
 
 class _explained:
-    """Whatever a library raises about a broken file, as ImageReadError that names it."""
+    """Converts any error of a library about a broken file to an ImageReadError that names it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -275,12 +276,12 @@ def _open_nifti(path: Path) -> Any:
 
 
 def _nifti_grid(image: Any, path: Path) -> Grid:
-    """The file counts (x, y, z) with x fastest, so that arrays here are its transpose."""
+    """Return size and affine; files are (x, y, z) with x fastest, so our arrays are their transpose."""
     shape = image.shape
     if not 3 <= len(shape) <= 5 or min(shape) < 1 or (len(shape) == 5 and shape[3] != 1):
-        raise ImageReadError(f"{path} has axes {shape}, expected three of space, and perhaps one of channels")
+        raise ImageReadError(f"{path} has axes {shape}, expected three of space, and optionally one of channels")
     affine = np.asarray(image.affine, np.float64)[:, [2, 1, 0, 3]]
-    axis_codes(affine)  # raises where it is none
+    axis_codes(affine)  # raises if it is invalid
     return tuple(int(side) for side in shape[2::-1]), affine
 
 
@@ -288,14 +289,14 @@ def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
     image = _open_nifti(path)
     size, affine = _nifti_grid(image, path)
     try:
-        values = np.asanyarray(image.dataobj)  # the stored integers where the file has no slope
+        values = np.asanyarray(image.dataobj)  # stored integers if the file has no slope
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ImageReadError(f"{path} is truncated or damaged: {' '.join(str(error).split())}") from error
     return np.ascontiguousarray(values.reshape(*size[::-1], -1).transpose(2, 1, 0, 3)), affine
 
 
 def _series_grid(files: Sequence[Path]) -> Grid:
-    """The grid that `read_series` gives for these files."""
+    """Return the grid of `read_series` for these files."""
     found, shape, first = [], None, None
     for path in files:
         header = read_header(path, [*PLACE, *GROUPS])
@@ -308,7 +309,7 @@ def _series_grid(files: Sequence[Path]) -> Grid:
     if twice is not None:
         one, other = (found[index] for index in twice)
         raise ImageReadError(
-            f"{one[0]} and {other[0]} lie at the same place {one[1].tolist()}; give the files of one series, of one "
+            f"{one[0]} and {other[0]} have the same position {one[1].tolist()}; use the files of one series and one "
             "time"
         )
     positions = positions[np.argsort(slice_places(positions, orientation), kind="stable")]
@@ -327,6 +328,6 @@ def _windows_of(window: list[float] | list[list[float]] | None) -> list[tuple[fl
     for pair in pairs:
         if len(pair) != 2 or not pair[0] < pair[1]:
             raise ValueError(
-                f"VolumeReader: window is {window}, expected [low, high] or a list of such, low below high"
+                f"VolumeReader: window is {window}, expected [low, high] or a list of these, with low below high"
             )
     return [(float(low), float(high)) for low, high in pairs]

@@ -179,9 +179,9 @@ def test_neighbours_are_channels(tmp_path):
         "slice_0001"
     ] * 2 + ["slice_0002", "slice_10_6", "slice_10_6"]
     Image.fromarray(np.zeros((5, 7), np.uint16)).save(folder / "slice_0002_6_5_1_1.png")
-    with pytest.raises(ImageReadError, match="slice_0001_6_5_1_1.png and the slices around it have several sizes"):
+    with pytest.raises(ImageReadError, match="slice_0001_6_5_1_1.png and its neighbouring slices differ in size"):
         levels("case1_day2_slice_0001")
-    with pytest.raises(ImageReadError, match="goes with SliceDataModule"):
+    with pytest.raises(ImageReadError, match="needs SliceDataModule"):
         data.reader.read(SimpleNamespace(path="x.png"))
     Image.fromarray(np.zeros((5, 6), np.uint16)).save(folder / "slice_03_6_5_1_1.png")
     with pytest.raises(ValueError, match=r"two files of one volume have slice number 3: .*slice_0003.* and .*slice_03"):

@@ -50,7 +50,7 @@ def test_ids_by_option(tmp_path, ramp):
 def test_files_without_a_picture_are_named(tmp_path, ramp):
     save(tmp_path / "a.dcm", ramp)
     (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(DicomReadError, match=r"notes\.txt is no DICOM file"):
+    with pytest.raises(DicomReadError, match=r"notes\.txt is not a DICOM file"):
         DicomDataModule(root=str(tmp_path), images="*", targets=[]).table()
     (tmp_path / "notes.txt").unlink()
     save(tmp_path / "report.dcm", Modality="SR", PhotometricInterpretation=None)

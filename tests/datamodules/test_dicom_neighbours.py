@@ -129,7 +129,7 @@ def test_an_unreadable_test_file_stands_alone(tmp_path):
     data = DicomDataModule(root=str(tmp_path), images="s*.dcm", targets=[], reader=reader, unreadable="empty")
     rows = {row.image_id: row for row in rows_of(data.find(str(tmp_path), "*.dcm", "test"))}
     assert reader.read(rows["s1"])[0, 0].tolist() == [0, 1, 2]
-    with pytest.raises(DicomReadError, match=r"broken\.dcm is no DICOM file"):
+    with pytest.raises(DicomReadError, match=r"broken\.dcm is not a DICOM file"):
         reader.read(rows["broken"])
 
 

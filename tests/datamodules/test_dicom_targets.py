@@ -264,5 +264,5 @@ def test_structures_that_are_not_there_are_named(sagittal):
         truth(pattern="{PatientID}.rt", structures=["heart"])
     with pytest.raises(FileNotFoundError, match="2 images have no structure set"):
         truth(pattern="{PatientID}.none", structures=["ring"])
-    with pytest.raises(DicomReadError, match="no RTSTRUCT"):
+    with pytest.raises(DicomReadError, match="not an RTSTRUCT"):
         truth(pattern="0.dcm", structures=["ring"])

@@ -91,8 +91,8 @@ FAULTS = {
     cut_mask: r"\S*masks/e\.png is damaged: .*; copy or download it again",
     cut_image: r"\S*images/e\.png is damaged: .*; copy or download it again",
     empty_image: r"\S*images/e\.png is empty",
-    page: r"\S*images/e\.png is no picture that can be read \(it begins with b'<html>",
-    no_mask: r"1 images have no mask; the first is 'e': no file \S*masks/e\.png\. Check the target's pattern",
+    page: r"\S*images/e\.png is not a readable image \(it begins with b'<html>",
+    no_mask: r"1 images have no mask; the first is 'e': file \S*masks/e\.png does not exist\. Check the target's",
     jpeg_mask: r"mask \S*masks/e\.png has values \[0, 1, 2, 3, .*, expected 0 and one of 1, 255, 65535",
 }
 
@@ -149,7 +149,7 @@ def test_every_image_without_a_mask_is_named(root):
     for name in "cdf":
         (root / f"masks/{name}.png").unlink()
     lines = fault(root).splitlines()
-    assert lines[0].startswith("3 images have no mask; the first is 'c': no file ")
+    assert lines[0].startswith("3 images have no mask; the first is 'c': file ")
     assert lines[1] == "  and 'd', 'f'"
 
 
@@ -168,7 +168,7 @@ def test_run_lengths_past_the_image_and_labels_by_tables(root):
     assert "rle.csv, image 'e', its row 1: " in fault(root, RunLengths("rle.csv"))
     (root / "labels.csv").write_text("image_id,kind\n" + "".join(f"{name},{name}\n" for name in "abcdef"))
     target = Labels("kind", "labels.csv", classes=list("abcd"))
-    assert "labels.csv: image 'e' has the class 'e', expected one of a, b, c, d" in fault(root, target)
+    assert "labels.csv: image 'e' has class 'e', expected one of a, b, c, d" in fault(root, target)
 
 
 @pytest.mark.parametrize("target", [LabelImages("masks/{image_id}.png"), InstanceFolders("objects/{image_id}/*.png")])

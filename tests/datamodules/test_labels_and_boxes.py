@@ -45,7 +45,7 @@ def test_single_multi_one_hot_and_ordinal(tmp_path):
         (
             "image_id,kind\n001,cat\nNA,dog\nc,owl\n",
             {"columns": "kind", "classes": ["cat", "dog"]},
-            "'c' has the class 'owl'",
+            "'c' has class 'owl'",
         ),
         (
             "image_id,kind\n001,cat\nNA,dog\n",
@@ -55,7 +55,7 @@ def test_single_multi_one_hot_and_ordinal(tmp_path):
         (
             "image_id,kind\n001,0\nNA,1\nc,0\nc,1\n",
             {"columns": "kind", "classes": 2},
-            "2 rows of 'c'; set several_rows",
+            "2 rows for image 'c', expected 1; set several_rows",
         ),
         ("image_id,kind\n001,0\nNA,1\nc,0\n", {"columns": "type", "classes": 2}, "no column 'type', only"),
         ("name,kind\n001,0\nNA,1\nc,0\n", {"columns": "kind", "classes": 2}, "no column 'image_id'"),
@@ -87,7 +87,7 @@ def test_rows_of_an_image_that_contradict_each_other_are_refused(tmp_path, kind,
     text = f"{header}\n001,{first}\nNA,{first}\nc,{first}\nc,"
     agreed = labels(tmp_path, text + same + "\n", **settings)
     assert agreed[2].tolist() == agreed[0].tolist()
-    with pytest.raises(ValueError, match=rf"labels\.csv: the rows of image 'c' contradict each other.*kind {kind}"):
+    with pytest.raises(ValueError, match=rf"labels\.csv: the rows of image 'c' differ.*kind {kind}"):
         labels(tmp_path, text + other + "\n", **settings)
 
 

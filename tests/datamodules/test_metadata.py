@@ -33,7 +33,7 @@ def test_columns_come_from_ids_and_from_several_files(tmp_path, table):
     assert found["view"].tolist() == ["01", "02", "01"]
     assert found["site"].tolist() == ["a", "a", "b"]
     assert found["age"].tolist() == ["9", "8", "7"]
-    with pytest.raises(ValueError, match=r"data\.id_pattern: .* does not match the id 'car2_01'"):
+    with pytest.raises(ValueError, match=r"data\.id_pattern .* does not match the id 'car2_01'"):
         described(table, str(tmp_path), None, "image_id", r"(?P<car>car1)_\d+")
 
 

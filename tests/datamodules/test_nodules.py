@@ -115,7 +115,7 @@ def test_a_cube_beyond_the_edge_goes_on_with_the_border(lidc):
 def test_rows_without_a_place_are_named(lidc, centre):
     row = rows_of(Lidc(str(lidc), rows="readings").table())[0]
     row.centre = centre
-    with pytest.raises(ImageReadError, match=rf"image '{row.image_id}': (centre is|its centre lies at voxel)"):
+    with pytest.raises(ImageReadError, match=rf"image '{row.image_id}': centre is"):
         CubeReader().read(row)
 
 

@@ -148,7 +148,7 @@ def test_damaged_files_are_named_with_the_window(tmp_path, competition_data):
     with pytest.raises(ImageReadError, match="corrupt.tif, columns 0 to 1024, rows 0 to 1024: .*failed"):
         GeoTiffReader().read(row(corner / "corrupt.tif"))
     (tmp_path / "page.tif").write_text("<html>not found</html>")
-    with pytest.raises(ImageReadError, match="page.tif is no raster"):
+    with pytest.raises(ImageReadError, match="page.tif is not a raster"):
         GeoTiffReader().read(row(tmp_path / "page.tif"))
     (tmp_path / "none.tif").touch()
     with pytest.raises(ImageReadError, match="none.tif is empty"):
@@ -489,5 +489,5 @@ def test_a_window_over_the_edge_has_the_size_that_was_asked_for(tmp_path, window
     np.testing.assert_array_equal(image[inside], pixels[:, rows, columns].transpose(1, 2, 0).reshape(-1, 3))
     assert valid is not None
     np.testing.assert_array_equal(valid, inside)
-    with pytest.raises(ImageReadError, match=r"a.tif is 72 x 80 pixels, no part of the window \(72, 0, 8, 8\)"):
+    with pytest.raises(ImageReadError, match=r"a.tif is 72 x 80 pixels, the window \(72, 0, 8, 8\)"):
         GeoTiffReader().read(row(tmp_path / "a.tif", window=(72, 0, 8, 8)))

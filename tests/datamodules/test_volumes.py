@@ -225,7 +225,7 @@ def test_pages_of_a_tiff_are_slices(tmp_path, kind, imagej):
     target = masks(tmp_path, reader)
     target.pattern = "labels/{image_id}.tif"
     np.testing.assert_array_equal(target.read(row, (5, 8, 9))["mask"][0], volume > 99)
-    with pytest.raises(ImageReadError, match=r"a\.tif tells no voxel size; leave out reader.spacing"):
+    with pytest.raises(ImageReadError, match=r"a\.tif has no voxel size; remove reader.spacing"):
         VolumeReader(spacing=[1, 1, 1]).read(row)
     with pytest.raises(ImageReadError, match=r"a\.tif is 5 x 8 x 9 voxels, more than reader.max_voxels"):
         VolumeReader(max_voxels=359).read(row)

@@ -92,7 +92,7 @@ def test_a_frame_is_chosen(tmp_path, ramp):
 
 
 def test_arguments_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="windows go with output: voi"):
+    with pytest.raises(ValueError, match="windows need output: voi"):
         DicomReader(output="hu", windows=["lung"])
     with pytest.raises(ValueError, match="unknown window 'lungs'"):
         DicomReader(windows=["lungs"])

@@ -51,7 +51,7 @@ def test_holes_are_warned_about_and_doubles_refused(tmp_path):
     double.write_bytes(files[2].read_bytes())
     with pytest.raises(DicomReadError, match="same place"):
         read_series([*files, double])
-    with pytest.raises(ImageReadError, match=r"6\.dcm and .*again\.dcm lie at the same place"):
+    with pytest.raises(ImageReadError, match=r"6\.dcm and .*again\.dcm have the same position"):
         read_grid([*files, double])  # from headers alone, before any training
 
 

@@ -65,7 +65,7 @@ def test_files_of_several_types_become_one_that_holds_both(tmp_path):
 def test_complex_numbers_are_refused(tmp_path, kind):
     row = write(tmp_path / "a.tif", np.zeros((1, 16, 20), np.complex64), dtype=kind)
     for look in (GeoTiffReader().size, GeoTiffReader().read):
-        with pytest.raises(ImageReadError, match=r"a\.tif holds complex numbers"):
+        with pytest.raises(ImageReadError, match=r"a\.tif contains complex numbers"):
             look(row)
 
 
@@ -74,7 +74,7 @@ def test_more_than_one_page_is_refused(tmp_path, imagej):
     """GDAL opens the first, and says nothing."""
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((3, 16, 20), np.uint8), photometric="minisblack", imagej=imagej)
-    with pytest.raises(ImageReadError, match=r"a\.tif holds 3 rasters.*gdal_translate GTIFF_DIR:1:"):
+    with pytest.raises(ImageReadError, match=r"a\.tif contains 3 rasters.*gdal_translate GTIFF_DIR:1:"):
         GeoTiffReader().read(SimpleNamespace(image_id="a", path=str(path)))
 
 

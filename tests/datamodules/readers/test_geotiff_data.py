@@ -120,7 +120,7 @@ def test_resampled_data_of_a_single_hole():
 def test_a_fill_that_the_type_cannot_hold_is_refused(tmp_path, dtype, fill):
     array = np.arange(16, dtype=dtype).reshape(4, 4)
     write(tmp_path / "a.tif", array, nodata=3)
-    with pytest.raises(ValueError, match=r"a\.tif is \w+, which cannot hold reader\.fill"):
+    with pytest.raises(ValueError, match=r"a\.tif is \w+, which cannot represent reader\.fill"):
         read(tmp_path / "a.tif", fill=fill)
     with pytest.raises(ValueError, match=r"reader\.fill"):
         read(tmp_path / "a.tif", window=(-2, 0, 4, 4), fill=fill)
@@ -155,7 +155,7 @@ def test_alpha_behind_any_number_of_bands(tmp_path, bands, dtype):
 
 def test_a_number_of_a_band_among_files_of_one_band_each(tmp_path):
     write(tmp_path / "red.tif", np.ones((4, 4), np.uint8))
-    with pytest.raises(ValueError, match=r"is one file per band, of which none is band 2; leave out reader\.alpha"):
+    with pytest.raises(ValueError, match=r"is one file per band, so reader\.alpha 2 has no effect"):
         read(tmp_path / "{band}.tif", bands=["red"], alpha=2)
 
 

@@ -127,7 +127,7 @@ def test_jpeg_2000_with_opacity_and_with_signs(tmp_path):
 def test_avif_of_10_bits_is_refused(tmp_path):
     image = values((16, 24, 3), 1023, np.uint16)
     (tmp_path / "a.avif").write_bytes(imagecodecs.avif_encode(image, level=100, bitspersample=10))
-    with pytest.raises(ImageReadError, match=r"a\.avif has more than 8 bits a sample"):
+    with pytest.raises(ImageReadError, match=r"a\.avif is AVIF with more than 8 bits per sample"):
         read_picture(tmp_path / "a.avif")
     (tmp_path / "b.avif").write_bytes(imagecodecs.avif_encode(image.astype(np.uint8), level=100))
     assert read_picture(tmp_path / "b.avif").dtype == np.uint8

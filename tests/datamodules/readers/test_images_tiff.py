@@ -119,7 +119,7 @@ def test_all_kinds_are_read_exactly(tmp_path, file):
         same(read_picture(path, "unchanged"), expected[0], None)
         return
     for look in (read_picture, picture_size, picture_pixels, check_picture):
-        with pytest.raises(ImageReadError, match=rf"a\.tif has {len(pages)} pages, expected one picture: .*pages"):
+        with pytest.raises(ImageReadError, match=rf"a\.tif has {len(pages)} pages, expected 1: .*pages"):
             look(path)
 
 
@@ -315,7 +315,7 @@ def test_ycbcr_without_jpeg_is_converted(tmp_path, compression):
     tifffile.imwrite(tmp_path / "a.tif", image, compression=compression, **options)
     np.testing.assert_allclose(read_picture(tmp_path / "a.tif"), 77, atol=1)
     tifffile.imwrite(tmp_path / "a.tif", image, **options)
-    with pytest.raises(ImageReadError, match=r"a\.tif holds YCBCR, which `channels: rgb` cannot convert"):
+    with pytest.raises(ImageReadError, match=r"a\.tif is YCBCR, which `channels: rgb` cannot convert"):
         read_picture(tmp_path / "a.tif")
     np.testing.assert_array_equal(read_picture(tmp_path / "a.tif", "unchanged"), image)
 
@@ -323,13 +323,13 @@ def test_ycbcr_without_jpeg_is_converted(tmp_path, compression):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dtype": "complex64"}, "holds complex numbers"),
+        ({"dtype": "complex64"}, "contains complex numbers"),
         (
             {"photometric": "cfa", "extratags": [(33421, "H", 2, (2, 2), True), (33422, "B", 4, bytes(4), True)]},
-            "holds CFA",
+            "is CFA",
         ),
-        ({"photometric": "cielab", "samples": 3}, "holds CIELAB.*unchanged"),
-        ({"volumetric": True, "shape": (16, 16, 16), "tile": (16, 16, 16)}, "holds an image of"),
+        ({"photometric": "cielab", "samples": 3}, "is CIELAB.*unchanged"),
+        ({"volumetric": True, "shape": (16, 16, 16), "tile": (16, 16, 16)}, "contains an image of"),
     ],
 )
 def test_what_is_no_picture_in_colour_is_refused(tmp_path, options, message):
@@ -367,7 +367,7 @@ def test_pages_of_microscopes(tmp_path, form, kind):
     for number in range(3):
         np.testing.assert_array_equal(read_picture(path, "unchanged", pages=number)[..., 0], pages[number])
     for wrong in (3, -1):
-        with pytest.raises(ImageReadError, match=rf"a\.tif has 3 pages, no page {wrong} \(they count from 0\)"):
+        with pytest.raises(ImageReadError, match=rf"a\.tif has 3 pages, but reader\.pages is {wrong}, expected 0 to 2"):
             read_picture(path, "unchanged", pages=wrong)
 
 
@@ -438,7 +438,7 @@ def test_readers_of_several_files_keep_depth(tmp_path):
     tifffile.imwrite(tmp_path / "x_blue.tif", images["blue"].astype(np.uint8))
     with pytest.raises(ImageReadError, match=r"channel blue is .*uint8, red is .*uint16"):
         reader.check(one)
-    with pytest.raises(ImageReadError, match=r"x_green.tif and the slices around it.*uint16.*uint8"):
+    with pytest.raises(ImageReadError, match=r"x_green.tif and its neighbouring slices.*uint16.*uint8"):
         StackReader().read(row)
 
 
@@ -514,7 +514,7 @@ def test_tiles_that_were_never_written_are_no_black_pixels(tmp_path):
     header += b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
     content = header.ljust(200, b"\0") + struct.pack("<4I", 216, 0, len(tile), 0) + tile
     (tmp_path / "a.tif").write_bytes(content)
-    with pytest.raises(ImageReadError, match=r"a\.tif is damaged: 1 of 2 strips or tiles are not there"):
+    with pytest.raises(ImageReadError, match=r"a\.tif is damaged: 1 of 2 strips or tiles are missing"):
         read_picture(tmp_path / "a.tif")
 
 

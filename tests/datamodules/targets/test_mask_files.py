@@ -147,7 +147,7 @@ def test_gray_beside_white_in_a_jpeg_is_refused(tmp_path, mask):
 @pytest.mark.parametrize(("name", "settings"), [("a.webp", {}), ("a.jp2", {"irreversible": True}), ("a.avif", {})])
 def test_other_compression_that_loses(tmp_path, mask, name, settings):
     picture = np.stack([mask * np.uint8(255)] * 3, -1) if name != "a.jp2" else mask * np.uint8(255)
-    with pytest.raises(ValueError, match=r"changes the values|has changed its values|one of 1, 255, 65535"):
+    with pytest.raises(ValueError, match=r"changes pixel values|changed its values|one of 1, 255, 65535"):
         read(tmp_path, save(tmp_path, picture, name, **settings), classes=2)
 
 
