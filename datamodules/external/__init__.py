@@ -1,4 +1,4 @@
-"""Images from elsewhere, for `data.external`: trained on, never validated."""
+"""External data sets for `data.external`, used for training and never for validation."""
 
 from datamodules.external.base import ExternalData
 from datamodules.external.hpa_v18 import HpaV18

@@ -1,4 +1,4 @@
-"""The base of every external data set."""
+"""The base class of external data sets."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -10,18 +10,18 @@ from datamodules.targets import Target
 
 
 class ExternalData(ABC):
-    """Images from elsewhere: trained on in every fold, never validated, never predicted.
+    """Base class of external images: used for training in every fold, never validated, never predicted.
 
     Args:
         root: folder of the data set's files.
-        weight: of each of its samples in the loss; below 1 where its labels are less sure than the competition's.
-        source: its name; stands before every id, so that ids never collide. Not `train`, the competition's own.
-        reader: how its images are read, where the config's reader cannot.
-        targets: its sources of truth; None takes the config's, which then read this root and the columns of `table`.
+        weight: weight of each sample in the loss; below 1 if labels are less certain than the competition's.
+        source: name of the data set, prefixed to every id to keep ids unique. Not `train`, the competition's own.
+        reader: image reader, if the config's reader does not fit.
+        targets: targets of the data set (default: the config's, which then read this root and the columns of `table`).
 
     Raises:
-        ValueError: a source that would let its rows be validated, or a weight below 0.
-        FileNotFoundError: no such folder.
+        ValueError: if the source is a reserved name, or the weight is negative.
+        FileNotFoundError: if the folder does not exist.
     """
 
     def __init__(
@@ -33,23 +33,23 @@ class ExternalData(ABC):
         targets: list[Target] | None = None,
     ) -> None:
         if source in ("train", "test", "predict", ""):
-            raise ValueError(f"{type(self).__name__}: source is {source!r}; give the data set a name of its own")
+            raise ValueError(f"{type(self).__name__}: source is {source!r}, which is reserved; choose another name")
         if not weight >= 0:
             raise ValueError(f"{type(self).__name__}: weight is {weight}, expected 0 or more")
         self.root, self.weight, self.source, self.reader, self.targets = root, weight, source, reader, targets
 
     @abstractmethod
     def table(self) -> pd.DataFrame:
-        """Its images: `image_id, path, weight, source` and the columns of its labels."""
+        """Return the images: `image_id, path, weight, source` and the columns of the labels."""
 
     def named(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The table with this set's name before each id, its weight and its source."""
+        """Prefix each id with the name of the data set, and set its weight and source."""
         ids = f"{self.source}-" + table["image_id"].astype(str)
         return table.assign(image_id=ids, weight=float(self.weight), source=self.source)
 
     def file(self, name: str) -> Path:
-        """A file that the set must have."""
+        """Return a file that the data set must have."""
         path = Path(self.root) / name
         if not path.is_file():
-            raise FileNotFoundError(f"{type(self).__name__} has no {path}; check its root")
+            raise FileNotFoundError(f"{type(self).__name__}: file {path} does not exist; check root")
         return path

@@ -1,4 +1,4 @@
-"""Human Protein Atlas version 18: the public pictures behind the competition's."""
+"""Human Protein Atlas version 18: the public images from which the competition's were taken."""
 
 import pandas as pd
 
@@ -44,27 +44,27 @@ COLOURS = ["red", "green", "blue", "yellow"]
 
 
 class HpaV18(ExternalData):
-    """Fields of the Atlas as it publishes them: four tinted RGB JPEGs each, with the places as names.
+    """Images as published by the Atlas: four tinted RGB JPEGs each, labelled with names of locations.
 
-    Of each JPEG one plane is the channel: red of the red one, green of the green, blue of the blue; the yellow one is
-    gray in the plane that `planes` says (the winners of HPA 2018 took its blue one, for whose JPEGs see their notes).
+    One plane of each JPEG is the channel: red of the red one, green of the green, blue of the blue; the yellow one is
+    gray in the plane given by `planes` (the winners of HPA 2018 used its blue one, see their notes).
 
     Args:
         root: folder of `<id>_red.jpg`, `<id>_green.jpg`, `<id>_blue.jpg`, `<id>_yellow.jpg` and of `labels`.
-        weight: of each sample in the loss.
-        labels: CSV with `id_column` and `label_column` under the root.
-        id_column: its column of ids.
-        label_column: its column of names.
-        separator: between the names of one field.
-        column: of the config's label column; gets class numbers separated by spaces, as the competition writes them.
-        channels: channels and their order; those of the config's reader.
+        weight: weight of each sample in the loss.
+        labels: CSV under the root with `id_column` and `label_column`.
+        id_column: column of the ids.
+        label_column: column of the location names.
+        separator: separator of the names in one field.
+        column: label column of the config, which receives class numbers separated by spaces, as in the competition.
+        channels: channels in order; must match the config's reader.
         planes: plane of each colour's JPEG.
-        class_map: other spellings → name of the competition's class; an empty name drops that label alone.
-        source: its name.
-        targets: its sources of truth; None takes the config's.
+        class_map: name of the competition's class for each other spelling; an empty name drops that label.
+        source: name of the data set.
+        targets: targets (default: the config's).
 
     Raises:
-        ValueError: names that neither the competition nor `class_map` knows, all of them.
+        ValueError: if names are neither in the competition nor in `class_map`; lists all of them.
     """
 
     def __init__(
@@ -109,10 +109,10 @@ class HpaV18(ExternalData):
                     found.append(known[meant])
             text = " ".join(map(str, sorted(set(found))))
             if numbers.setdefault(image_id, text) != text:
-                raise ValueError(f"{path}: the rows of image {image_id!r} contradict each other")
+                raise ValueError(f"{path}: the rows of image {image_id!r} differ")
         if unknown:
             listed = ", ".join(f"{name!r} ({image_id})" for name, image_id in sorted(unknown.items()))
-            raise ValueError(f"{path}: {len(unknown)} names are no class of the competition: {listed}; set class_map")
+            raise ValueError(f"{path}: {len(unknown)} names are not in the competition: {listed}; set class_map")
         names = match_images(numbers, images, self.root, f"{path}, column {self.id_column}", every=True)
         name_of = {image_id: name for name, image_id in names.items()}
         labels = [numbers[name_of[image_id]] for image_id in images["image_id"]]

@@ -1,4 +1,4 @@
-"""LIDC-IDRI: lung CTs in which up to four radiologists outlined and judged every nodule."""
+"""LIDC-IDRI: lung CTs with nodules outlined and rated by up to four radiologists."""
 
 import json
 import xml.etree.ElementTree as ElementTree
@@ -33,20 +33,20 @@ CHARACTERISTICS = (
 
 
 def read_readings(path: Path | str) -> list[dict[str, Any]]:
-    """What the readers of one scan said, an entry per reader and nodule: a nodule that four saw comes four times.
+    """Read the readings of one scan, one entry per reader and nodule: a nodule seen by four readers has four entries.
 
     Returns:
-        Dicts of `reader` (from 0), `nodule` (its id for that reader), the `CHARACTERISTICS` 1 … 5 (absent for nodules
-        below 3 mm, which have none) and `contours`: `[z in mm, whether it is inside, [[x, y], …] in pixels]`.
+        Dicts of `reader` (from 0), `nodule` (its id for that reader), the `CHARACTERISTICS` 1 … 5 (missing for nodules
+        below 3 mm) and `contours`: `[z in mm, whether it is inside, [[x, y], …] in pixels]`.
 
     Raises:
-        ValueError: no LIDC file; names it.
+        ValueError: if the file is not an LIDC file; names it.
     """
     root = read_xml(path)
     for element in root.iter():  # the namespace differs between releases
         element.tag = element.tag.rpartition("}")[2]
     if root.tag != "LidcReadMessage":
-        raise ValueError(f"{path} is a {root.tag}, expected LidcReadMessage")
+        raise ValueError(f"{path}: root is <{root.tag}>, expected <LidcReadMessage>")
     readings = []
     for reader, session in enumerate(root.iter("readingSession")):
         for nodule in session.iter("unblindedReadNodule"):
@@ -71,26 +71,26 @@ def _contour(roi: ElementTree.Element) -> list:
 
 
 class Lidc(ExternalData):
-    """LIDC-IDRI (Armato et al., Medical Physics 2011): a row per scan, or a row per nodule and reader.
+    """LIDC-IDRI (Armato et al., Medical Physics 2011): one row per scan, or one row per nodule and reader.
 
-    Rows of scans, a series folder with an XML each, have the columns `readings`, a JSON list of `read_readings`; the
+    Rows of scans, a series folder with an XML each, have the columns `readings`, a JSON list from `read_readings`; the
     mean of each characteristic over all readings that have it, such as `malignancy` (empty without any); and
     `malignancy_max`, that of the worst reading.
 
     Rows of readings have the columns `centre` (`[x, y, z]` in millimetres, LPS), `diameter` (mm, of the outline),
-    `reader`, `nodule` and the characteristics that this reader gave: juliandewit (Data Science Bowl 2017, 2nd place)
-    learned malignancy from each reader's own number, so a nodule that four saw counts four times. Nodules below 3 mm,
-    which nobody judged, are left out. Both kinds of rows have the column `patient`.
+    `reader`, `nodule` and the characteristics given by this reader: juliandewit (Data Science Bowl 2017, 2nd place)
+    trained on each reader's malignancy, so a nodule seen by four readers counts four times. Nodules below 3 mm, which
+    have no ratings, are dropped. Both kinds of rows have the column `patient`.
 
     Args:
-        root: folder of the data set, `LIDC-IDRI-0001/<study>/<series>/*.dcm` with one XML beside the slices.
-        weight: of each sample in the loss.
+        root: folder of the data set, `LIDC-IDRI-0001/<study>/<series>/*.dcm` with one XML in each series.
+        weight: weight of each sample in the loss.
         pattern: glob of the XML files under the root.
-        rows: `scans`, or `readings`: one for each nodule and reader.
-        source: its name.
-        reader: how its images are read; of scans the config's own unless given, of readings cubes of 32 voxels of 1 mm
-            (`datamodules.readers.CubeReader`).
-        targets: its sources of truth; of scans `LidcMask` alone unless given, of readings the label `malignancy`.
+        rows: kind of rows: `scans`, or `readings`, one for each nodule and reader.
+        source: name of the data set.
+        reader: image reader (default: for scans the config's, for readings `datamodules.readers.CubeReader` with cubes
+            of 32 voxels of 1 mm).
+        targets: targets (default: for scans `LidcMask`, for readings the label `malignancy`).
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Lidc(ExternalData):
 
 
 def scan_rows(root: Path | str, pattern: str) -> pd.DataFrame:
-    """A row per scan of LIDC-IDRI, without weight and source; see `Lidc`."""
+    """Return a row per scan of LIDC-IDRI, without weight and source; see `Lidc`."""
     rows = []
     for scan, readings in _scans(root, pattern):
         means = {}
@@ -129,10 +129,10 @@ def scan_rows(root: Path | str, pattern: str) -> pd.DataFrame:
 
 
 def reading_rows(root: Path | str, pattern: str) -> pd.DataFrame:
-    """A row per nodule and reader of LIDC-IDRI, without weight and source; see `Lidc`.
+    """Return a row per nodule and reader of LIDC-IDRI, without weight and source; see `Lidc`.
 
     Raises:
-        ValueError: a scan that no header places, or nobody judged a nodule in any.
+        ValueError: if a scan has no position in its headers, or there are no rated nodules.
     """
     rows = []
     for scan, readings in _scans(root, pattern):
@@ -145,55 +145,55 @@ def reading_rows(root: Path | str, pattern: str) -> pd.DataFrame:
             row |= {name: str(entry.get(name, "")) for name in CHARACTERISTICS}
             rows.append(row | {"centre": json.dumps(centre), "diameter": f"{diameter:.4g}"})
     if not rows:
-        raise ValueError(f"Lidc: nobody judged a nodule in any XML of {root} that matches {pattern!r}")
+        raise ValueError(f"Lidc: no XML of {root} that matches {pattern!r} has a rated nodule")
     return pd.DataFrame(rows)
 
 
 def _scans(root: Path | str, pattern: str) -> Iterator[tuple[dict[str, str], list[dict[str, Any]]]]:
-    """What names each scan, and its readings."""
+    """Yield the names of each scan, and its readings."""
     files = sorted(Path(root).glob(pattern))
     if not files:
-        raise FileNotFoundError(f"Lidc: {root} has no {pattern}; check its root")
+        raise FileNotFoundError(f"Lidc: {root} has no {pattern}; check root")
     for file in files:
         if not any(path for path in file.parent.iterdir() if path.suffix != ".xml"):
-            continue  # chest X-rays have an XML of their own
+            continue  # the XML of a chest X-ray
         place = file.parent.relative_to(root)
         names = {"image_id": str(place).replace("/", "_"), "path": str(file.parent)}
         yield names | {"patient": place.parts[0] if place.parts else ""}, read_readings(file)
 
 
 def first_plane(folder: Path | str) -> Plane:
-    """Where the pixels of a series lie, from the first of its slices."""
+    """Return the pixel grid of a series, from its first slice."""
     path = files_of(Path(folder))[0]
     return plane_of(read_header(path), path)
 
 
 def _extent(entry: dict[str, Any], plane: Plane, path: str) -> tuple[list[float], float]:
-    """Centre `[x, y, z]` of a nodule in millimetres (LPS), and its largest extent along the axes of a slice, mm."""
-    held = [(z, points) for z, inside, points in entry["contours"] if inside and points]
-    if not held:
+    """Return the centre `[x, y, z]` of a nodule, mm (LPS), and its largest extent along the axes of a slice, mm."""
+    outlines = [(z, points) for z, inside, points in entry["contours"] if inside and points]
+    if not outlines:
         raise ValueError(f"{path}: nodule {entry['nodule']!r} of reader {entry['reader']} has no outline")
-    corners = np.concatenate([np.array(points, np.float64) for _, points in held])
+    corners = np.concatenate([np.array(points, np.float64) for _, points in outlines])
     low, high = corners.min(axis=0), corners.max(axis=0)
     across, down = plane.orientation[:3], plane.orientation[3:]
     column, row = (low + high) / 2
     centre = plane.position + column * plane.spacing[1] * across + row * plane.spacing[0] * down
     normal = np.cross(across, down)
     if abs(normal[2]) < 0.1:
-        raise ValueError(f"{path}: its slices are upright ({plane.orientation.tolist()}), an outline's z is no place")
-    heights = [z for z, _ in held]
+        raise ValueError(f"{path}: slices are vertical ({plane.orientation.tolist()}), so z of outlines is ambiguous")
+    heights = [z for z, _ in outlines]
     centre = centre + normal * ((min(heights) + max(heights)) / 2 - centre[2]) / normal[2]
     return [round(float(number), 4) for number in centre], float(((high - low) * plane.spacing[::-1]).max())
 
 
 class LidcMask(Target):
-    """Voxels that at least `readers` readers outlined as nodule: `(1, D, H, W)` uint8.
+    """Voxels outlined as nodule by at least `readers` readers: `(1, D, H, W)` uint8.
 
-    Outlines lie on the first pixels outside the nodule; contours with inclusion FALSE are holes.
+    Outlines are on the first pixels outside the nodule; contours with inclusion FALSE are holes.
 
     Args:
-        readers: readers who must agree; 2, half of four, is the custom.
-        column: JSON list of `read_readings`.
+        readers: minimum number of readers; 2, half of four, is common.
+        column: column of the JSON list from `read_readings`.
         name: name of the array.
     """
 
@@ -208,28 +208,26 @@ class LidcMask(Target):
 
     def read(self, row: Row, size: tuple[int, ...]) -> dict[str, np.ndarray]:
         if self._reader is None:
-            raise ValueError("LidcMask does not know the reader of the images; use datamodules.VolumeDataModule")
+            raise ValueError("LidcMask does not know the image reader; use datamodules.VolumeDataModule")
         full, affine = read_grid(source_of(row))
         votes = agreement(json.loads(getattr(row, self.column)), full, affine)
         mask, _ = self._reader.placed((votes >= self.readers).astype(np.uint8), affine, order=0)
         if mask.shape != tuple(size):
-            raise ValueError(f"the outlines of {row.image_id!r} give {mask.shape}, its scan is {tuple(size)}")
+            raise ValueError(f"the outlines of {row.image_id!r} give {mask.shape}, but its scan is {tuple(size)}")
         return {self.name: np.ascontiguousarray(mask)[None]}
 
 
 def agreement(readings: list[dict[str, Any]], size: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
-    """How many readers count each voxel to a nodule, `(D, H, W)` uint8, on the grid of the slices."""
+    """Return the number of readers that outlined each voxel, `(D, H, W)` uint8, on the grid of the slices."""
     heights = affine[2, 3] + affine[2, 0] * np.arange(size[0])
     masks: dict[int, np.ndarray] = {}
     for entry in readings:
-        # By nodule first, so that a hole in one does not cut another.
+        # Combine each nodule first, so that a hole in one does not affect another.
         own: dict[int, np.ndarray] = {}
         for z, inside, points in sorted(entry["contours"], key=lambda contour: not contour[1]):
             index = int(np.abs(heights - z).argmin())
             if abs(heights[index] - z) > abs(affine[2, 0]) / 2 + 1e-3:
-                raise ValueError(
-                    f"a contour lies at z = {z} mm, the scan reaches from {heights.min()} to {heights.max()}"
-                )
+                raise ValueError(f"a contour is at z = {z} mm, but the scan has {heights.min()} to {heights.max()} mm")
             drawn = _outlined(points, size[1:])
             place = own.setdefault(index, np.zeros(size[1:], bool))
             own[index] = place | drawn if inside else place & ~drawn
@@ -240,11 +238,11 @@ def agreement(readings: list[dict[str, Any]], size: tuple[int, int, int], affine
 
 
 def _outlined(points: list[list[int]], size: tuple[int, int]) -> np.ndarray:
-    """What an outline holds, `(H, W)` bool: not the pixels it runs on; a nodule below 3 mm is its centre alone."""
+    """Return the inside of an outline, `(H, W)` bool, without its own pixels; one point (below 3 mm) is one pixel."""
     ring = np.array(points, np.float64).reshape(-1, 2) + 0.5
     if len(ring) == 1:
         return filled([ring], size, contour=True) > 0
-    held = filled([ring], size) > 0
+    inside = filled([ring], size) > 0
     _, rows, columns = contour_pixels([ring], size)
-    held[rows, columns] = False
-    return held
+    inside[rows, columns] = False
+    return inside

@@ -19,16 +19,16 @@ from preprocessing.series import voxel_of
 class Luna16(ExternalData):
     """CTs of LUNA16 with their annotated nodules (Setio et al., Medical Image Analysis 2017).
 
-    Each row has the columns `nodules`, a JSON list of `[x, y, z, diameter]` in the tables' own millimetres, and
-    `candidates`, of `[x, y, z, class]`. Scans without nodules are rows too.
+    Each row has the columns `nodules`, a JSON list of `[x, y, z, diameter]` in millimetres as in the CSVs, and
+    `candidates`, of `[x, y, z, class]`. Scans without nodules have rows too.
 
     Args:
         root: folder with `subset*/<seriesuid>.mhd`, annotations.csv and candidates.csv (or candidates_V2.csv).
-        weight: of each sample in the loss.
+        weight: weight of each sample in the loss.
         images: glob of the scans under the root.
-        source: its name.
-        reader: how its scans are read; the config's own unless given.
-        targets: its sources of truth; `Nodules` alone unless given.
+        source: name of the data set.
+        reader: image reader (default: the config's).
+        targets: targets (default: `Nodules`).
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Luna16(ExternalData):
             raise ValueError(f"{path} has no column {lacking[0]!r}, only {list(rows.columns)}")
         if not set(rows["seriesuid"]) & known:
             warnings.warn(
-                f"{path}: none of its {len(rows)} points lies in one of the {len(known)} scans; the first is of "
+                f"{path}: none of its {len(rows)} points is in one of the {len(known)} scans; the first is in "
                 f"{next(iter(rows['seriesuid']), 'no scan')!r}",
                 stacklevel=3,
             )
@@ -76,17 +76,17 @@ class Luna16(ExternalData):
             try:
                 point = [float(text) for text in texts]
             except ValueError:
-                raise ValueError(f"{path}, row {number}: {texts} are no numbers") from None
-            if uid in known:  # often a part of the subsets is on disk
+                raise ValueError(f"{path}, row {number}: {texts}, expected numbers") from None
+            if uid in known:  # often only some subsets are on disk
                 found.setdefault(uid, []).append(point)
         return found
 
 
 class Nodules(Target):
-    """Balls of the nodules' diameters, from the row's column: `(1, D, H, W)` uint8.
+    """Balls with the diameters of the nodules, from the row's column: `(1, D, H, W)` uint8.
 
     Args:
-        column: JSON list of `[x, y, z, diameter]` in millimetres.
+        column: column of the JSON list of `[x, y, z, diameter]` in millimetres.
         name: name of the array.
     """
 
@@ -99,10 +99,10 @@ class Nodules(Target):
 
     def read(self, row: Row, size: tuple[int, ...]) -> dict[str, np.ndarray]:
         if self._reader is None:
-            raise ValueError("Nodules does not know the reader of the images; use datamodules.VolumeDataModule")
+            raise ValueError("Nodules does not know the image reader; use datamodules.VolumeDataModule")
         grid_size, affine = self._reader.grid(row)
         if tuple(grid_size) != tuple(size):
-            raise ValueError(f"scan {row.image_id!r} is {tuple(size)}, its grid {tuple(grid_size)}")
+            raise ValueError(f"scan {row.image_id!r} is {tuple(size)}, but its grid is {tuple(grid_size)}")
         mask = np.zeros(size, np.uint8)
         steps = np.linalg.norm(affine[:3, :3], axis=0)
         for *point, diameter in json.loads(getattr(row, self.column)):

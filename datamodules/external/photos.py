@@ -1,4 +1,4 @@
-"""Photographs from photo sites: only with a licence, only as the camera wrote them."""
+"""Photographs from photo sites: only with a licence, and as written by the camera."""
 
 import logging
 from pathlib import Path
@@ -32,26 +32,26 @@ LUMINANCE = np.array(
 
 
 class LicencedPhotos(ExternalData):
-    """Photographs of a manifest, filtered as Camera Model Identification's 2nd place did (write-ups 49299 and 49602).
+    """Photographs of a manifest, filtered like Camera Model Identification's 2nd place (write-ups 49299 and 49602).
 
     Args:
         root: folder of the files and of `manifest`.
         manifest: CSV with a row per file.
         file_column: column of the path under the root.
         licence_column: column of the licence; a row without one is an error, not a warning.
-        weight: of each sample in the loss.
-        column: of the config's label column; gets the camera.
-        exif_model: CSV under the root with `model` (as EXIF spells it) and `label`; photographs of other models are
-            dropped. None takes `label_column` of the manifest.
+        weight: weight of each sample in the loss.
+        column: label column of the config, which receives the camera.
+        exif_model: CSV under the root with `model` (as in EXIF) and `label`; photographs of other models are dropped
+            (default: `label_column` of the manifest).
         label_column: column of the label in the manifest.
-        exif_no_software: drop what an editing program has saved (EXIF Software that is no bare version number of the
-            camera's firmware).
-        min_jpeg_q: drop JPEGs of a lower quality, estimated from their quantisation table; 93 there.
+        exif_no_software: whether to drop files saved by an editing program (EXIF Software other than a version number
+            of the camera's firmware).
+        min_jpeg_q: minimum JPEG quality, estimated from the quantisation table; 93 in the 2nd place.
         size_column: column `WIDTHxHEIGHT` of the camera's full resolution in `exif_model`; other sizes are dropped.
-        report: CSV of what was dropped and why, written beside nothing else.
-        source: its name.
-        reader: how its images are read, where the config's reader cannot.
-        targets: its sources of truth; None takes the config's.
+        report: CSV to which dropped files and reasons are written.
+        source: name of the data set.
+        reader: image reader, if the config's reader does not fit.
+        targets: targets (default: the config's).
     """
 
     def __init__(
@@ -100,11 +100,11 @@ class LicencedPhotos(ExternalData):
                 image_id = str(Path(name).with_suffix("")).replace("/", "_")
                 kept.append((image_id, str(Path(self.root) / name), label, record[self.licence_column]))
         if dropped:
-            LOG.warning("%s: %d of %d photographs are left out; %s: %s", path, len(dropped), len(rows), *dropped[0])
+            LOG.warning("%s: %d of %d photographs are dropped; %s: %s", path, len(dropped), len(rows), *dropped[0])
         if self.report is not None:
             write_report(Path(self.report), dropped)
         if not kept:
-            raise ValueError(f"{path}: none of {len(rows)} photographs passes; the first is {dropped[0]}")
+            raise ValueError(f"{path}: all {len(rows)} photographs are dropped; the first is {dropped[0]}")
         return self.named(pd.DataFrame(kept, columns=["image_id", "path", self.column, "licence"]))
 
     def _cameras(self) -> dict[str, dict[str, str]]:
@@ -120,10 +120,10 @@ class LicencedPhotos(ExternalData):
         return {row["model"].strip().lower(): row for row in table.to_dict("records")}
 
     def _judge(self, path: Path, record: dict[str, str], cameras: dict[str, dict[str, str]]) -> tuple[str, str]:
-        """Label, and why the photograph is left out (empty when it is not)."""
+        """Return the label, and the reason to drop the photograph (empty if there is none)."""
         try:
-            with Image.open(path) as picture:
-                exif, size, tables = picture.getexif(), picture.size, getattr(picture, "quantization", None)
+            with Image.open(path) as image:
+                exif, size, tables = image.getexif(), image.size, getattr(image, "quantization", None)
         except OSError as error:
             raise ImageReadError(f"{path}: {error}") from error
         label = record.get(self.label_column, "")
@@ -131,7 +131,7 @@ class LicencedPhotos(ExternalData):
             model = str(exif.get(MODEL, "")).strip().strip("\0")
             camera = cameras.get(model.lower())
             if camera is None:
-                return "", f"EXIF model {model!r} is none of {self.exif_model}"
+                return "", f"EXIF model {model!r} is not in {self.exif_model}"
             label = camera["label"]
             if self.size_column and f"{max(size)}x{min(size)}" != _long_first(camera[self.size_column]):
                 return "", f"{size[0]} x {size[1]} is not the camera's {camera[self.size_column]}"
@@ -141,12 +141,12 @@ class LicencedPhotos(ExternalData):
         if self.min_jpeg_q is not None:
             quality = jpeg_quality(tables) if tables else None
             if quality is None or quality < self.min_jpeg_q:
-                return "", f"JPEG quality {quality}" if quality is not None else "no JPEG"
+                return "", f"JPEG quality {quality}" if quality is not None else "not a JPEG"
         return label, ""
 
 
 def jpeg_quality(tables: dict[int, list[int]]) -> int:
-    """Quality 1 to 100 of the luminance table (in the order of rows), as libjpeg would have been asked for it."""
+    """Return the libjpeg quality, 1 to 100, of the luminance table (in row order)."""
     table = np.sort(np.asarray(tables[0], np.int64).ravel())
     errors = []
     for quality in range(1, 101):
@@ -162,5 +162,5 @@ def _long_first(text: str) -> str:
 
 
 def write_report(path: Path, dropped: list[tuple[str, str]]) -> None:
-    """`file,reason` of every photograph that was left out."""
+    """Write `file,reason` of every dropped photograph."""
     write_csv(path, ("file", "reason"), dropped)

@@ -1,4 +1,4 @@
-"""Pseudo-labels: what `cli.py pseudo` made of unlabelled images, as rows to train on."""
+"""Pseudo-labels from `cli.py pseudo`, as rows for training."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,11 +17,11 @@ from files.texts import read_json
 from masks.void import VOID
 from predictions.quantiser import STEPS, from_steps, to_steps
 
-SOFT = "_soft"  # after a mask's name: its probabilities in steps of 1/255, which augmentation may move
+SOFT = "_soft"  # suffix of a mask's probabilities, in steps of 1/255, which can be augmented
 
 
 class PseudoArrays(Target):
-    """The arrays of a row's label file: truth as files would hold it, and `valid` where the teacher was sure."""
+    """The arrays of a row's label file: targets as read from files, and `valid` for pixels the teacher was sure of."""
 
     def files(self, row: Row) -> list[Path]:
         return [Path(row.labels)]
@@ -36,23 +36,23 @@ class PseudoArrays(Target):
 
 
 class PseudoLabels(ExternalData):
-    """Unlabelled images with what the models of a former run said about them.
+    """Unlabelled images with predictions of a previous run as labels.
 
-    Every fold has labels of its own: training of fold k takes those of the one teacher that was trained with the same
-    folds file and validated fold k too. All other teachers have learned from fold k's truth, and their labels would
-    carry it into the training of the model that fold k is to score. `fit` fills in `fold` and `folds`.
+    Every fold has its own labels: training of fold k uses those of the only teacher that was trained with the same
+    folds file and validated fold k too. All other teachers were trained on targets of fold k, and their labels would
+    leak them into the training of the model that is validated on fold k. `fit` sets `fold` and `folds`.
 
     Args:
-        root: folder that `pseudo` wrote.
+        root: output folder of `pseudo`.
         weight: factor of the rows' own weights in the loss.
-        source: its name.
-        fold: the fold that is validated; `data.fold` unless given.
-        folds: the folds file; `data.folds` unless given.
-        reader: how its images are read, where the config's reader cannot.
+        source: name of the data set.
+        fold: validated fold (default: `data.fold`).
+        folds: folds file (default: `data.folds`).
+        reader: image reader, if the config's reader does not fit.
 
     Raises:
-        FileNotFoundError: no such labels.
-        ValueError: labels of another fold or of other folds.
+        FileNotFoundError: if there are no labels.
+        ValueError: if the labels are for another fold, or other folds.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class PseudoLabels(ExternalData):
     def table(self) -> pd.DataFrame:
         manifest = read_json(self.file("manifest.json"))
         if self.fold is None:
-            raise ValueError("PseudoLabels: fold is not set; it is the fold that this training validates (data.fold)")
+            raise ValueError("PseudoLabels: fold is not set; set it to the fold validated in this training (data.fold)")
         entry = manifest["folds"].get(str(self.fold))
         if entry is None:
             raise ValueError(
@@ -81,8 +81,8 @@ class PseudoLabels(ExternalData):
             known = self.fold if isinstance(self.fold, str) else folds_hash(read_folds(str(self.folds)))
             if known != entry["folds_hash"]:
                 raise ValueError(
-                    f"{self.root} was made with other folds than {self.folds}: its teacher of fold {self.fold} has "
-                    "learned from images that this run validates. Put the old folds file back, or make the labels again"
+                    f"{self.root} was made with other folds than {self.folds}: its teacher of fold {self.fold} was "
+                    "trained on images that this run validates. Restore that folds file, or make the labels again"
                 )
         rows = read_csv(self.file(entry["table"]))
         rows["labels"] = [str(Path(self.root) / name) for name in rows["labels"]]
@@ -91,17 +91,17 @@ class PseudoLabels(ExternalData):
 
 
 class SoftLabels(Target):
-    """The last target of a training with soft pseudo-labels: their probabilities take the place of the hard ones.
+    """The last target of a training with soft pseudo-labels: replaces hard labels by probabilities.
 
-    Masks are whole numbers while they are augmented; so probabilities travel beside them, as uint8. Class numbers
-    become one channel a class, of real images too, which `cross_entropy` takes; validation keeps the numbers.
+    Masks are integers during augmentation, so probabilities are separate uint8 arrays. Class numbers become one channel
+    per class, also for real images, as supported by `cross_entropy`; validation keeps class numbers.
 
     Args:
-        names: of the masks that have probabilities: `(K, *spatial)`, or class numbers `(*spatial)`.
-        classes: how many classes each truth of class numbers has; `255` is no class and does not count.
+        names: names of the masks that have probabilities: `(K, *spatial)`, or class numbers `(*spatial)`.
+        classes: number of classes of each target of class numbers; `255` is void.
 
     Raises:
-        ValueError: a class number that is not below its count.
+        ValueError: if a class number is too large.
     """
 
     training_only = True
@@ -117,7 +117,7 @@ class SoftLabels(Target):
                 continue
             if name + SOFT in sample:
                 found[name] = from_steps(sample[name + SOFT])
-            elif name in sample:  # a row with real truth: all samples of a batch have the same arrays
+            elif name in sample:  # a row with real targets: all samples of a batch need the same arrays
                 found[name + SOFT] = (sample[name] > 0).astype(np.uint8) * np.uint8(STEPS)
         for name, count in self.classes.items():
             if name in sample and not np.issubdtype(sample[name].dtype, np.floating):
@@ -127,27 +127,27 @@ class SoftLabels(Target):
 
 
 def of_classes(name: str, count: int, sample: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Class numbers `(*spatial)` as probabilities `(K, *spatial)` float32: the teacher's, else 1 for the true class.
+    """Return class numbers `(*spatial)` as probabilities `(K, *spatial)` float32: the teacher's, else one-hot.
 
     Args:
-        name: of the truth.
+        name: name of the target.
         count: K.
-        sample: with the truth, and perhaps its probabilities under `<name>_soft`.
+        sample: sample with the target and, optionally, its probabilities under `<name>_soft`.
 
     Returns:
-        Both, and `valid` where some pixels are of no class.
+        Both arrays, and `valid` if some pixels have no class.
     """
     number = sample[name].astype(np.int64)
     counted = number != VOID
     if (number[counted] >= count).any() or (number < 0).any():
         wrong = number[counted & ((number >= count) | (number < 0))]
-        raise ValueError(f"SoftLabels: {name!r} has class {wrong[0]}, but classes gives it {count}, from 0")
+        raise ValueError(f"SoftLabels: {name!r} has class {wrong[0]}, expected 0 to {count - 1}; check classes")
     hot = np.stack([number == each for each in range(count)]).astype(np.float32)
     if number.ndim == 0:
         return {name: hot}
     soft = sample.get(name + SOFT)
     if soft is not None:
-        total = soft.sum(0, dtype=np.float32)  # steps of 1/255 do not add up to 1, and outside the picture they are 0
+        total = soft.sum(0, dtype=np.float32)  # steps of 1/255 do not sum to 1, and outside the image they are 0
         hot = np.where(total > 0, soft / np.maximum(total, 1), hot).astype(np.float32)
         counted = counted | (total > 0)
     found = {name: hot, name + SOFT: soft if soft is not None else to_steps(hot)}

@@ -1,4 +1,4 @@
-"""Which images an epoch sees, in which order, on which rank."""
+"""Samplers: which images an epoch draws, in which order, on which rank."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -35,4 +35,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in ("Draw", "EvaluationSampler", "TrainingSampler"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("datamodules.samplers.sharded"), name)  # imported when asked for: it needs torch
+    return getattr(import_module("datamodules.samplers.sharded"), name)  # imported lazily: it needs torch

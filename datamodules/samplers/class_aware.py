@@ -1,4 +1,4 @@
-"""A class first, then an image of it."""
+"""Class-aware sampling: draw a class first, then an image of it."""
 
 import numpy as np
 import pandas as pd
@@ -7,16 +7,16 @@ from datamodules.samplers.order import Order, classes_of
 
 
 class ClassAware(Order):
-    """Every class equally often, to one image more or less; within a class every image before one comes again.
+    """Draws every class equally often, within one image; within a class, every image is drawn before any repeats.
 
-    Shen et al. 2016 (https://arxiv.org/abs/1512.05830), second place of Places2. The list of a class goes on from epoch
-    to epoch, in a new order each time it is through; what an epoch draws depends on its number alone, so that a resumed
-    run, and every rank, draws the same.
+    Shen et al. 2016 (https://arxiv.org/abs/1512.05830), second place of Places2. The list of a class continues across
+    epochs, reshuffled each time it ends; the draws of an epoch depend only on its number, so a resumed run, and every
+    rank, draws the same.
 
     Args:
-        column: of the table, that holds the class: of a CSV in `data.metadata`, or `folder`.
-        separator: between the classes of one field; an image is then in the list of each of them.
-        seed: of the orders within the classes.
+        column: column of the class, from a CSV in `data.metadata`, or `folder`.
+        separator: separator of several classes in one field; the image is then in the list of each.
+        seed: seed of the orders within the classes.
     """
 
     def __init__(self, column: str, separator: str | None = None, seed: int = 0) -> None:
@@ -36,18 +36,18 @@ class ClassAware(Order):
     def batches(self, batch_size: int, repeats: int) -> int:
         return max(1, self.size * repeats // batch_size)
 
-    def draw(self, batch_size: int, repeats: int, epoch: int, random: np.random.Generator) -> np.ndarray:
+    def draw(self, batch_size: int, repeats: int, epoch: int, rng: np.random.Generator) -> np.ndarray:
         total, classes = self.batches(batch_size, repeats) * batch_size, len(self.members)
         each, more = divmod(total, classes)
         drawn = []
         for number, members in enumerate(self.members):
-            # the `more` classes that come once more go round, so that over the epochs all come equally often
+            # The `more` classes with an additional draw rotate, so that all classes are equally frequent over epochs.
             start, end = (at * each + (at * more + classes - 1 - number) // classes for at in (epoch, epoch + 1))
             drawn.append(self._stretch(number, members, start, end))
-        return random.permutation(np.concatenate(drawn)).reshape(-1, batch_size)
+        return rng.permutation(np.concatenate(drawn)).reshape(-1, batch_size)
 
     def _stretch(self, number: int, members: np.ndarray, start: int, end: int) -> np.ndarray:
-        """Places `start` to `end` of the endless list of a class."""
+        """Return elements `start` to `end` of the endless list of a class."""
         first, last = start // len(members), -(-end // len(members))
         rounds = [np.random.default_rng([self.seed, number, at]).permutation(members) for at in range(first, last)]
         return np.concatenate([*rounds, members[:0]])[start - first * len(members) : end - first * len(members)]

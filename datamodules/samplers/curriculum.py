@@ -1,4 +1,4 @@
-"""Easy images first."""
+"""Curriculum: easy images first."""
 
 from pathlib import Path
 
@@ -11,24 +11,24 @@ from files.tables import numbers_of, read_csv
 
 
 class Curriculum(Order):
-    """Epochs draw from the easiest images alone, from more of them by and by, in the end from all.
+    """Draws the first epochs from the easiest images only, and later ones from more of them, finally from all.
 
-    The fixed exponential pacing of Hacohen & Weinshall 2019 (https://arxiv.org/abs/1904.03626): in epoch t from the
-    easiest `start` * `increase` ^ floor(t / `every`) of the images. Every epoch has as many steps as an ordinary one.
+    The fixed exponential pacing of Hacohen & Weinshall 2019 (https://arxiv.org/abs/1904.03626): epoch t draws from the
+    easiest `start` * `increase` ^ floor(t / `every`) of the images. Every epoch has the usual number of steps.
 
     Args:
-        scores: CSV with `image_id` and `column` for every training image, made by a model that did not see it: the
+        scores: CSV with `image_id` and `column` for every training image, from a model not trained on it: the
             `out_of_fold.csv` of `crossval`, the `scores.csv` of a run.
-        column: that holds how easy an image is.
+        column: column that measures how easy an image is.
         higher_is_easier: True for scores, False for losses.
         start: share of the images in the first epochs.
-        increase: factor from one step of the pacing to the next.
-        every: epochs of a step.
-        balance: column of classes; the same share of each of them. None takes the easiest of all.
-        anti: the hardest first, as a control.
+        increase: factor by which the share grows at each step.
+        every: epochs per step.
+        balance: column of classes, from each of which the same share is drawn. None draws the easiest of all.
+        anti: whether to begin with the hardest images, as a control.
 
     Raises:
-        ValueError: a share or factor out of its range, a column or an image that the CSV does not have.
+        ValueError: if a share or factor is out of range, or the CSV lacks a column or an image.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class Curriculum(Order):
     ) -> None:
         if not 0 < start <= 1 or increase <= 1 or every < 1:
             raise ValueError(
-                f"Curriculum: start is {start}, increase {increase}, every {every}; expected a share above 0, a factor "
-                "above 1 and 1 or more epochs"
+                f"Curriculum: start is {start}, increase {increase}, every {every}; expected start in (0, 1], increase "
+                "above 1 and every 1 or more"
             )
         self.scores, self.column, self.higher_is_easier = scores, column, higher_is_easier
         self.start, self.increase, self.every, self.balance, self.anti = start, increase, every, balance, anti
@@ -55,7 +55,7 @@ class Curriculum(Order):
     def prepare(self, table: pd.DataFrame) -> None:
         path = Path(self.scores)
         if not path.is_file():
-            raise ValueError(f"Curriculum: no file {path}; `python cli.py crossval` writes out_of_fold.csv")
+            raise ValueError(f"Curriculum: file {path} does not exist; `python cli.py crossval` writes out_of_fold.csv")
         known = read_csv(path)
         if not {"image_id", self.column} <= set(known.columns):
             raise ValueError(
@@ -67,7 +67,7 @@ class Curriculum(Order):
         found = table["image_id"].map(known)
         if found.isna().any():
             raise ValueError(
-                f"Curriculum: {path} has no {self.column} of {int(found.isna().sum())} of {len(table)} training "
+                f"Curriculum: {path} has no {self.column} for {int(found.isna().sum())} of {len(table)} training "
                 f"images; the first is {table['image_id'][found.isna()].iloc[0]!r}"
             )
         easiness = found.to_numpy(float) * (1 if self.higher_is_easier else -1) * (-1 if self.anti else 1)
@@ -80,14 +80,14 @@ class Curriculum(Order):
         self.size = len(table)
 
     def share(self, epoch: int) -> float:
-        """Share of the images that an epoch draws from."""
+        """Return the share of images from which an epoch draws."""
         return min(1.0, self.start * self.increase ** (epoch // self.every))
 
     def batches(self, batch_size: int, repeats: int) -> int:
         return max(1, self.size * repeats // batch_size)
 
-    def draw(self, batch_size: int, repeats: int, epoch: int, random: np.random.Generator) -> np.ndarray:
+    def draw(self, batch_size: int, repeats: int, epoch: int, rng: np.random.Generator) -> np.ndarray:
         total = self.batches(batch_size, repeats) * batch_size
         pool = np.concatenate([rows[: max(1, round(self.share(epoch) * len(rows)))] for rows in self.groups])
-        rounds = [random.permutation(pool) for _ in range(-(-total // len(pool)))]
+        rounds = [rng.permutation(pool) for _ in range(-(-total // len(pool)))]
         return np.concatenate(rounds)[:total].reshape(-1, batch_size)

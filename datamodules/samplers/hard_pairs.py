@@ -1,8 +1,8 @@
-"""Pairs of images for siamese networks: each image with one of its class, and with its hardest stranger.
+"""Pairs of images for siamese networks: each image with one of its class, and with its hardest one of another class.
 
-The kernels of Humpback Whale 2018/19 worked so: every few epochs all pairs are scored by the network as it is, and a
-linear assignment gives each image the partner of another class that looks most alike, such that all partners differ.
-Noise on the scores, large at first, keeps an untrained network from being fed its own blind spots.
+As in the kernels of Humpback Whale 2018/19: every few epochs, the network scores all pairs, and a linear assignment
+gives each image the most similar partner of another class, such that all partners differ. Noise on the scores, large at
+first, keeps an untrained network from seeing only its own mistakes.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from datamodules.samplers.ranks import rank_and_world
 
 
 class PairDraw(NamedTuple):
-    """One training pair to make: two images, whether they are of one class, and the seed of all its randomness."""
+    """One training pair: indices of two images, whether they are of the same class, and the seed of its randomness."""
 
     index: int
     other: int
@@ -25,54 +25,54 @@ class PairDraw(NamedTuple):
     seed: int
 
 
-def derangement(count: int, random: np.random.Generator) -> np.ndarray:
-    """A permutation of `0 … count − 1` that leaves nothing in its place, each as likely as any other.
+def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return a uniformly random permutation of `0 … count − 1` without fixed points.
 
     Raises:
-        ValueError: a single thing has no other place.
+        ValueError: if `count` is below 2.
     """
     if count < 2:
-        raise ValueError(f"{count} things have no derangement, expected 2 or more")
-    while True:  # every third draw is one, on average
-        order = random.permutation(count)
+        raise ValueError(f"count is {count}, but a derangement needs 2 or more")
+    while True:  # on average, every third permutation is one
+        order = rng.permutation(count)
         if (order != np.arange(count)).all():
             return order
 
 
-def matches(classes: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Pairs `(M, 2)` of images of one class; each image once on either side. Images alone in their class have none."""
+def matches(classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return pairs `(M, 2)` of images of the same class, each image once on either side; single images have none."""
     pairs = []
     for members in class_members(classes):
         if len(members) > 1:
-            pairs.append(np.stack([members, members[derangement(len(members), random)]], axis=1))
+            pairs.append(np.stack([members, members[derangement(len(members), rng)]], axis=1))
     return np.concatenate(pairs) if pairs else np.zeros((0, 2), np.int64)
 
 
 def hard_partners(
-    scores: np.ndarray, classes: np.ndarray, noise: float, random: np.random.Generator, used: np.ndarray | None = None
+    scores: np.ndarray, classes: np.ndarray, noise: float, rng: np.random.Generator, used: np.ndarray | None = None
 ) -> np.ndarray:
-    """For each image its partner of another class, such that all partners differ and their scores sum up highest.
+    """Return a partner of another class for each image, such that all partners differ and the sum of scores is highest.
 
-    It takes 0.4 s for 1 000 images and 15 s for 4 000 on one core, and grows almost with the cube of their number.
+    Takes 0.4 s for 1 000 images and 15 s for 4 000 on one core, and grows almost with the cube of their number.
 
     Args:
-        scores: `(N, N)`, how much the network takes image i and j for the same, in 0..1.
+        scores: `(N, N)` predicted probability that images i and j are of the same class.
         classes: `(N,)` class of each image, of any type.
-        noise: uniform noise in 0..noise is added to the scores; far above 1 the pairs are random.
-        random: draws the noise.
-        used: `(epochs, N)` partners of epochs before that must not come again, in either order.
+        noise: maximum of uniform noise added to the scores; far above 1 the pairs are random.
+        rng: generator of the noise.
+        used: `(epochs, N)` partners of previous epochs that must not occur again, in either order.
 
     Returns:
         `(N,)` partner of each image, a permutation.
 
     Raises:
-        ValueError: one class has more than half of all images, whose partners cannot all differ; or every pair that is
-            left has been used.
+        ValueError: if a class has more than half of all images, so that partners cannot all differ, or all pairs have
+            been used.
     """
     check_classes(classes)
-    cost = -(np.asarray(scores, np.float64) + noise * random.random(scores.shape))
+    cost = -(np.asarray(scores, np.float64) + noise * rng.random(scores.shape))
     _, numbers = np.unique(classes, return_inverse=True)
-    cost[numbers[:, None] == numbers[None]] = np.inf  # itself, too
+    cost[numbers[:, None] == numbers[None]] = np.inf  # including the image itself
     for partners in used if used is not None else ():
         cost[np.arange(len(cost)), partners] = np.inf
         cost[partners, np.arange(len(cost))] = np.inf
@@ -80,124 +80,124 @@ def hard_partners(
         return linear_sum_assignment(cost)[1]
     except ValueError as error:
         raise ValueError(
-            f"{len(cost)} images have no pairs of different classes left after {0 if used is None else len(used)} "
-            "epochs; score them again earlier (callbacks.HardPairs.every)"
+            f"{len(cost)} images have no unused pairs of different classes after {0 if used is None else len(used)} "
+            "epochs; lower callbacks.HardPairs.every to score them earlier"
         ) from error
 
 
 def fixed_pairs(classes: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs `(P, 2)` to validate, and whether each is of one class: every image with one of its own and a stranger.
+    """Return validation pairs `(P, 2)`, and which are of one class: every image with one of its class and of another.
 
-    A class with more than half of all images cannot give each a stranger of its own: then they are drawn one by one.
+    If a class has more than half of all images, partners of other classes may repeat.
 
     Raises:
-        ValueError: a single class, or no class with two images.
+        ValueError: if there is only one class, or no class with two images.
     """
-    random = np.random.default_rng([seed, 4])
-    same = matches(classes, random)
+    rng = np.random.default_rng([seed, 4])
+    same = matches(classes, rng)
     members = class_members(classes)
     if len(members) < 2 or not len(same):
         raise ValueError(
             f"the validation fold has {len(classes)} images of {len(members)} classes, and {len(same)} pairs of one "
-            "class; pairs need two classes, and two images of some. Stratify the folds (cv.stratify)"
+            "class; pairs need two classes, and a class with two images. Stratify the folds (cv.stratify)"
         )
     if 2 * max(map(len, members)) <= len(classes):
-        others = hard_partners(np.zeros((len(classes),) * 2), classes, 1.0, random)
+        others = hard_partners(np.zeros((len(classes),) * 2), classes, 1.0, rng)
     else:
-        others = np.array([random.choice(np.flatnonzero(classes != name)) for name in classes])
+        others = np.array([rng.choice(np.flatnonzero(classes != name)) for name in classes])
     pairs = np.concatenate([same, np.stack([np.arange(len(classes)), others], axis=1)])
     return pairs, np.arange(len(pairs)) < len(same)
 
 
 def check_classes(classes: np.ndarray) -> None:
-    """Raise where partners of other classes cannot all differ.
+    """Check that all images can have different partners of other classes.
 
     Raises:
-        ValueError: fewer than two classes, or one with more than half of all images.
+        ValueError: if there are fewer than two classes, or one has more than half of all images.
     """
     names, counts = np.unique(classes, return_counts=True)
     largest = counts.max() if len(counts) else 0
     if len(names) < 2 or 2 * largest > len(classes):
         which = f"class {names[counts.argmax()]} has {largest} of {len(classes)} images" if len(names) else "no images"
         raise ValueError(
-            f"pairs: {which}; each image needs a partner of its own from another class, so no class may have more than "
-            "half of them. Leave some of its images out (data.train_ids)"
+            f"pairs: {which}; each image needs its own partner from another class, so no class may have more than half "
+            "of the images. Remove some of its images (data.train_ids)"
         )
 
 
 def class_members(classes: np.ndarray) -> list[np.ndarray]:
-    """Numbers of the images of each class."""
+    """Return the indices of the images of each class."""
     return [np.flatnonzero(classes == name) for name in np.unique(classes)]
 
 
 class HardPairSampler(Sampler[PairDraw]):
-    """Pairs of an epoch: every image once with one of its class, once with a stranger; shuffled, in disjoint shards.
+    """Pairs of an epoch: every image once with one of its class and once with one of another; shuffled, in shards.
 
-    Strangers are random until `plan` has been given scores. The draws of an epoch follow from the seed, the epoch and
-    the planned partners, and so are the same for any number of ranks and repeat after a resume.
+    Partners of other classes are random until `plan` is called with scores. The draws of an epoch depend only on the
+    seed, the epoch and the planned partners, so they are the same for any number of ranks and after a resume.
 
     Args:
         classes: class of each image.
-        seed: of pairs, order and augmentation.
+        seed: seed of pairs, order and augmentation.
 
     Raises:
-        ValueError: a class with more than half of all images.
+        ValueError: if a class has more than half of all images.
     """
 
     def __init__(self, classes: np.ndarray, seed: int = 0) -> None:
         self.classes, self.seed, self.epoch = np.asarray(classes), seed, 0
         check_classes(self.classes)
-        self.partners: np.ndarray | None = None  # (epochs, N), from `begun` on
+        self.partners: np.ndarray | None = None  # (epochs, N), starting with epoch `begun`
         self.begun = 0
         self.matched = sum(len(members) for members in class_members(self.classes) if len(members) > 1)
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
+        """Set the epoch; called by Lightning before each epoch."""
         self.epoch = epoch
 
     def plan(self, scores: np.ndarray, epoch: int, epochs: int, noise: float) -> None:
-        """Fix the strangers of some epochs; no pair comes twice in them.
+        """Choose the partners of other classes for some epochs, without repeated pairs.
 
         Args:
-            scores: as in `hard_partners`.
-            epoch: the first one.
-            epochs: how many, until the pairs are scored again.
-            noise: as in `hard_partners`.
+            scores: see `hard_partners`.
+            epoch: first epoch.
+            epochs: number of epochs, until the pairs are scored again.
+            noise: see `hard_partners`.
         """
-        random = np.random.default_rng([self.seed, epoch, 1])
+        rng = np.random.default_rng([self.seed, epoch, 1])
         found = np.zeros((0, len(self.classes)), np.int64)
         for _ in range(epochs):
-            found = np.vstack([found, hard_partners(scores, self.classes, noise, random, found)])
+            found = np.vstack([found, hard_partners(scores, self.classes, noise, rng, found)])
         self.partners, self.begun = found, epoch
 
     def is_planned(self, epoch: int) -> bool:
-        """Whether the strangers of this epoch come from scores."""
+        """Return whether partners of other classes in this epoch are chosen by scores."""
         return self.partners is not None and 0 <= epoch - self.begun < len(self.partners)
 
     def strangers(self) -> np.ndarray:
-        """Partner of another class of each image in this epoch."""
+        """Return the partner of another class of each image in this epoch."""
         if self.is_planned(self.epoch):
             return self.partners[self.epoch - self.begun]
         zeros = np.zeros((len(self.classes),) * 2, np.float32)
         return hard_partners(zeros, self.classes, 1.0, np.random.default_rng([self.seed, self.epoch, 2]))
 
     def state_dict(self) -> dict[str, Any]:
-        """The planned partners, for a checkpoint, as a tensor: a checkpoint is read without running code."""
+        """Return the planned partners for a checkpoint, as a tensor, which can be loaded without running code."""
         planned = None if self.partners is None else torch.from_numpy(self.partners.copy())
         return {"partners": planned, "begun": self.begun}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with the pairs of a checkpoint.
+        """Restore the pairs of a checkpoint.
 
         Raises:
-            ValueError: they are pairs of another number of images.
+            ValueError: if they are pairs of another number of images.
         """
         if state["partners"] is None:
             return
         if state["partners"].shape[1] != len(self.classes):
             raise ValueError(
-                f"the checkpoint planned pairs of {state['partners'].shape[1]} images, there are {len(self.classes)} "
-                "now; train on the same fold, or start anew from its weights with model.init_from"
+                f"the checkpoint has pairs of {state['partners'].shape[1]} images, but there are {len(self.classes)} "
+                "now; train on the same fold, or start a new run from its weights with model.init_from"
             )
         self.partners, self.begun = state["partners"].numpy().copy(), state["begun"]
 
@@ -206,12 +206,12 @@ class HardPairSampler(Sampler[PairDraw]):
 
     def __iter__(self) -> Iterator[PairDraw]:
         rank, world = rank_and_world()
-        random = np.random.default_rng([self.seed, self.epoch])
-        same = matches(self.classes, random)
+        rng = np.random.default_rng([self.seed, self.epoch])
+        same = matches(self.classes, rng)
         strange = np.stack([np.arange(len(self.classes)), self.strangers()], axis=1)
         pairs = np.concatenate([same, strange])
-        order = random.permutation(len(pairs))
-        seeds = random.integers(2**31, size=len(pairs))
+        order = rng.permutation(len(pairs))
+        seeds = rng.integers(2**31, size=len(pairs))
         for place in range(rank, len(self) * world, world):
             one, other = pairs[order[place]]
             yield PairDraw(int(one), int(other), bool(order[place] < len(same)), int(seeds[place]))

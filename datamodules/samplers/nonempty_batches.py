@@ -1,4 +1,4 @@
-"""No batch without a mask."""
+"""Batches with at least one non-empty mask."""
 
 import numpy as np
 import pandas as pd
@@ -7,16 +7,16 @@ from datamodules.samplers.order import Order, positive_of
 
 
 class NonemptyBatches(Order):
-    """Shuffled images in batches that each hold one with something in its mask, or more.
+    """Shuffled images in batches that each contain at least one image with a non-empty mask.
 
-    SIIM-ACR 2019, 11th place: Dice over a batch without any truth says nothing. An image comes as often as when
-    shuffled; where there are fewer positives than batches, an epoch has as many batches as positives.
+    SIIM-ACR 2019, 11th place: Dice over a batch of empty masks is meaningless. Images are as frequent as in a shuffled
+    epoch; with fewer positives than batches, an epoch has as many batches as positives.
 
     Args:
-        column: of the table, whose values above 0 are positive; None looks into the masks.
+        column: column whose values above 0 are positive; None checks the masks.
 
     Raises:
-        ValueError: no training image is positive.
+        ValueError: if no training image is positive.
     """
 
     def __init__(self, column: str | None = None) -> None:
@@ -35,12 +35,12 @@ class NonemptyBatches(Order):
     def batches(self, batch_size: int, repeats: int) -> int:
         return max(1, min(len(self.positive) * repeats // batch_size, int(self.positive.sum()) * repeats))
 
-    def draw(self, batch_size: int, repeats: int, epoch: int, random: np.random.Generator) -> np.ndarray:
+    def draw(self, batch_size: int, repeats: int, epoch: int, rng: np.random.Generator) -> np.ndarray:
         count = self.batches(batch_size, repeats)
-        order = np.concatenate([random.permutation(len(self.positive)) for _ in range(repeats)])
+        order = np.concatenate([rng.permutation(len(self.positive)) for _ in range(repeats)])
         if len(order) < count * batch_size:  # fewer images than a batch
-            order = np.concatenate([order, random.choice(len(self.positive), count * batch_size - len(order))])
+            order = np.concatenate([order, rng.choice(len(self.positive), count * batch_size - len(order))])
         first = np.flatnonzero(self.positive[order])[:count]  # one for each batch, chosen by the shuffle
         others = np.delete(order, first)[: count * (batch_size - 1)].reshape(count, batch_size - 1)
         batches = np.concatenate([order[first][:, None], others], axis=1)
-        return random.permuted(batches, axis=1)[random.permutation(count)]
+        return rng.permuted(batches, axis=1)[rng.permutation(count)]

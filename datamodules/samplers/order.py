@@ -1,4 +1,4 @@
-"""The base of every order other than shuffling."""
+"""The base class of samplers other than shuffling."""
 
 from abc import ABC, abstractmethod
 
@@ -9,39 +9,39 @@ from files.tables import comma_hint
 
 
 class Order(ABC):
-    """Which images an epoch of training draws, batch by batch, on every rank."""
+    """Base class: which images a training epoch draws, batch by batch, on every rank."""
 
     @property
     def wants_positive(self) -> bool:
-        """Whether `prepare` needs a column `positive`: is there anything in the mask?"""
+        """Whether `prepare` needs a column `positive`, True for non-empty masks."""
         return False
 
     @abstractmethod
     def prepare(self, table: pd.DataFrame) -> None:
-        """Called once with the training rows.
+        """Use the training rows; called once.
 
         Raises:
-            ValueError: a column that is not there, or rows that cannot be ordered so.
+            ValueError: if a column is missing, or the rows do not fit.
         """
 
     @abstractmethod
     def batches(self, batch_size: int, repeats: int) -> int:
-        """Whole batches in an epoch, of all ranks together; the same in every epoch."""
+        """Return the number of whole batches per epoch, of all ranks together; equal in every epoch."""
 
     @abstractmethod
-    def draw(self, batch_size: int, repeats: int, epoch: int, random: np.random.Generator) -> np.ndarray:
-        """Row numbers `(batches, batch_size)` of an epoch."""
+    def draw(self, batch_size: int, repeats: int, epoch: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the row indices `(batches, batch_size)` of an epoch."""
 
     def weights(self) -> np.ndarray | None:
-        """Factor of the loss of each row; None changes nothing. Called after `prepare`."""
+        """Return a factor of the loss for each row, or None. Called after `prepare`."""
         return None
 
 
 def classes_of(table: pd.DataFrame, column: str, separator: str | None, what: str) -> list[list]:
-    """The classes of every row: one, or those between separators.
+    """Return the classes of every row: one, or several between separators.
 
     Raises:
-        ValueError: no such column, or a row without a class.
+        ValueError: if the column is missing, or a row has no class.
     """
     values = column_of(table, column, what)
     if separator is None:
@@ -55,27 +55,27 @@ def classes_of(table: pd.DataFrame, column: str, separator: str | None, what: st
 
 
 def positive_of(table: pd.DataFrame, column: str, what: str) -> np.ndarray:
-    """Which rows have a number above 0, or True, in a column: bool `(N,)`.
+    """Return which rows have a number above 0, or True, in a column: bool `(N,)`.
 
     Raises:
-        ValueError: no such column, or a value that is no number; names the image.
+        ValueError: if the column is missing, or a value is not a number; names the image.
     """
     values = pd.Series(column_of(table, column, what))
     numbers = pd.to_numeric(values, errors="coerce")
     if numbers.isna().any():
         row = int(numbers.isna().argmax())
         raise ValueError(
-            f"{what}: {column!r} of image {table['image_id'].iloc[row]!r} is {values[row]!r}, no "
+            f"{what}: {column!r} of image {table['image_id'].iloc[row]!r} is {values[row]!r}, expected a "
             f"number{comma_hint(str(values[row]))}"
         )
     return (numbers > 0).to_numpy()
 
 
 def column_of(table: pd.DataFrame, column: str, what: str) -> np.ndarray:
-    """A column of the training rows, or an error that lists what there is."""
+    """Return a column of the training rows, or raise an error that lists the columns."""
     if column not in table:
         raise ValueError(
-            f"{what}: the table has no column {column!r}, only {sorted(table.columns)}; name a CSV with it in "
+            f"{what}: the table has no column {column!r}, only {sorted(table.columns)}; add a CSV with it to "
             "data.metadata"
         )
     return table[column].to_numpy()

@@ -1,4 +1,4 @@
-"""Samplers that divide the work among ranks by themselves."""
+"""Samplers that divide the draws among ranks themselves."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,9 +11,9 @@ from datamodules.samplers.ranks import rank_and_world
 
 
 class Draw(NamedTuple):
-    """One training sample to make: which image, and the seed of all its randomness.
+    """One training sample: index of the image, and the seed of its randomness.
 
-    The seed comes from the run's seed, the epoch and the place in it. So augmentation is the same for any number of
+    The seed depends on the run's seed, the epoch and the position in it. So augmentation is the same for any number of
     workers, differs between epochs and between two draws of one image, and repeats with the run's seed.
     """
 
@@ -22,14 +22,14 @@ class Draw(NamedTuple):
 
 
 class TrainingSampler(Sampler[Draw]):
-    """Shuffled draws, `repeats` of each image an epoch, in disjoint shards of equal length.
+    """Shuffled draws, `repeats` of each image per epoch, in disjoint shards of equal length.
 
     Args:
         size: number of images.
-        repeats: draws of each image an epoch.
-        seed: of order and augmentation.
-        order: what is drawn instead of shuffled rounds, in whole batches.
-        batch_size: of each rank; only an order wants it.
+        repeats: draws of each image per epoch.
+        seed: seed of order and augmentation.
+        order: draws in whole batches, instead of shuffled rounds.
+        batch_size: samples per batch and rank; used only by `order`.
     """
 
     def __init__(
@@ -39,27 +39,27 @@ class TrainingSampler(Sampler[Draw]):
         self.order, self.batch_size = order, batch_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
+        """Set the epoch; called by Lightning before each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        # Equal shards: every rank must take the same number of steps. The remainder is another one each epoch.
+        # Equal shards: every rank must take the same number of steps. The dropped remainder changes every epoch.
         if self.order is not None:
             return self.order.batches(self.batch_size, self.repeats) // rank_and_world()[1] * self.batch_size
         return self.size * self.repeats // rank_and_world()[1]
 
     def __iter__(self) -> Iterator[Draw]:
         rank, world = rank_and_world()
-        random = np.random.default_rng([self.seed, self.epoch])
+        rng = np.random.default_rng([self.seed, self.epoch])
         if self.order is not None:
-            batches = self.order.draw(self.batch_size, self.repeats, self.epoch, random)
-            seeds = random.integers(2**31, size=batches.shape)
+            batches = self.order.draw(self.batch_size, self.repeats, self.epoch, rng)
+            seeds = rng.integers(2**31, size=batches.shape)
             for batch in range(rank, len(batches) // world * world, world):
                 yield from (Draw(int(one), int(seed)) for one, seed in zip(batches[batch], seeds[batch], strict=True))
             return
-        # Whole rounds over the images, so that repeats of one image are spread over the epoch.
-        order = np.concatenate([random.permutation(self.size) for _ in range(self.repeats)])
-        seeds = random.integers(2**31, size=len(order))
+        # Whole rounds over the images spread the repeats of an image over the epoch.
+        order = np.concatenate([rng.permutation(self.size) for _ in range(self.repeats)])
+        seeds = rng.integers(2**31, size=len(order))
         for place in range(rank, len(self) * world, world):
             yield Draw(int(order[place]), int(seeds[place]))
 
@@ -67,7 +67,7 @@ class TrainingSampler(Sampler[Draw]):
 class EvaluationSampler(Sampler[int]):
     """All images in order, divided among ranks; the first ones are repeated until all ranks have the same number.
 
-    Whoever collects the results drops repeats by image id.
+    Results must be deduplicated by image id.
 
     Args:
         size: number of images.

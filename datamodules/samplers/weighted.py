@@ -1,4 +1,4 @@
-"""Images drawn by the rarity of their class."""
+"""Weighted sampling by the rarity of classes."""
 
 import numpy as np
 import pandas as pd
@@ -10,14 +10,14 @@ class Weighted(Order):
     """Draws with replacement, image i with a probability proportional to 1 / frequency(its class)^alpha.
 
     Args:
-        column: of the table, that holds the class: of a CSV in `data.metadata`, or `folder`.
-        alpha: 1 draws all classes equally often, 0 as they come, 0.5 between them.
-        separator: between the classes of one field; an image of several is drawn as its rarest.
-        correct_loss: multiply the loss of image i by 1 / (N p_i), so that the expected gradient is that of drawing all
-            images alike: importance sampling, with less noise for rare classes and no bias towards them.
+        column: column of the class, from a CSV in `data.metadata`, or `folder`.
+        alpha: exponent: 1 draws all classes equally often, 0 all images equally often, 0.5 is between them.
+        separator: separator of several classes in one field; the image is drawn by its rarest class.
+        correct_loss: whether to multiply the loss of image i by 1 / (N p_i), so that the expected gradient is that of
+            uniform draws: importance sampling, with less noise for rare classes and no bias towards them.
 
     Raises:
-        ValueError: a negative alpha.
+        ValueError: if alpha is negative.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class Weighted(Order):
     def batches(self, batch_size: int, repeats: int) -> int:
         return max(1, len(self.probabilities) * repeats // batch_size)
 
-    def draw(self, batch_size: int, repeats: int, epoch: int, random: np.random.Generator) -> np.ndarray:
+    def draw(self, batch_size: int, repeats: int, epoch: int, rng: np.random.Generator) -> np.ndarray:
         shape = self.batches(batch_size, repeats), batch_size
-        return random.choice(len(self.probabilities), shape, p=self.probabilities)
+        return rng.choice(len(self.probabilities), shape, p=self.probabilities)
 
     def weights(self) -> np.ndarray | None:
         return 1 / (len(self.probabilities) * self.probabilities) if self.correct_loss else None

@@ -298,7 +298,7 @@ def test_soft_class_numbers_arrive_as_channels_that_add_up_to_one():
     for name in derived:
         assert both[name].dtype == derived[name].dtype
         assert both[name].shape == derived[name].shape
-    with pytest.raises(ValueError, match="has class 7, but classes gives it 3"):
+    with pytest.raises(ValueError, match="has class 7, expected 0 to 2"):
         target.derive({"mask": np.array([[7]])})
 
 

@@ -47,7 +47,9 @@ def test_channels_in_another_order_and_plane(root):
 
 def test_unknown_names_are_listed_and_can_be_mapped(root):
     labels(root, "Cytosol,Vesicles,Midbody")
-    with pytest.raises(ValueError, match=r"2 names are no class.*'midbody' \(1_A1_1\), 'vesicles' \(1_A1_1\)"):
+    with pytest.raises(
+        ValueError, match=r"2 names are not in the competition.*'midbody' \(1_A1_1\), 'vesicles' \(1_A1_1\)"
+    ):
         HpaV18(str(root)).table()
     mapped = HpaV18(str(root), class_map={"Midbody": "Cytokinetic bridge", "Vesicles": ""}).table()
     assert mapped["Target"].tolist() == ["16 25"]

@@ -80,5 +80,5 @@ def test_bad_input(root, tmp_path):
         Idrid(str(root)).table()
     with pytest.raises(ValueError, match="no column 'grade'"):
         Idrid(str(root), grade="grade").table()
-    with pytest.raises(FileNotFoundError, match="check its root"):
+    with pytest.raises(FileNotFoundError, match="check root"):
         Idrid(str(tmp_path / "nowhere")).table()

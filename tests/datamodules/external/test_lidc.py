@@ -119,5 +119,5 @@ def test_bad_input(tmp_path):
     with pytest.raises(ValueError, match="z = 0.0 mm"):
         agreement([{"reader": 0, "contours": [[0.0, True, [[1, 1], [5, 5], [1, 5]]]]}], (6, 32, 32), AFFINE)
     (tmp_path / "a.xml").unlink()
-    with pytest.raises(FileNotFoundError, match="check its root"):
+    with pytest.raises(FileNotFoundError, match="check root"):
         Lidc(str(tmp_path)).table()

@@ -56,7 +56,7 @@ def test_spaces_around_a_class_do_not_count_and_values_that_are_none_are_named()
     with pytest.raises(ValueError, match="image 'x' has no 'kind'"):
         order.prepare(table.assign(kind=["0", " | ", "0", "0"]))
     for order in (PositiveRate(0.5, column="flag"), NonemptyBatches(column="flag")):
-        with pytest.raises(ValueError, match="'flag' of image 'y' is '0,5', no number; numbers have a point"):
+        with pytest.raises(ValueError, match="'flag' of image 'y' is '0,5', expected a number; numbers have a point"):
             order.prepare(table)
 
 
@@ -183,10 +183,10 @@ def test_two_ranks_share_the_epoch_and_a_seed_repeats_it(order, monkeypatch):
     [
         (lambda: Weighted("kind", -1), None, "alpha is -1"),
         (lambda: PositiveRate(1.0), None, "rate is 1.0"),
-        (lambda: PositiveRate([0.8, 0.4]), None, "two rates need epochs"),
-        (lambda: PositiveRate(0.5, epochs=3), None, "one takes none"),
+        (lambda: PositiveRate([0.8, 0.4]), None, "set epochs for two rates"),
+        (lambda: PositiveRate(0.5, epochs=3), None, "set epochs for two rates, not for one"),
         (lambda: Curriculum("s.csv", start=0), None, "start is 0"),
-        (lambda: Curriculum("nowhere.csv"), classes(), "no file nowhere.csv"),
+        (lambda: Curriculum("nowhere.csv"), classes(), "nowhere.csv does not exist"),
         (lambda: PositiveRate(0.5), masks(0, 5), "0 of 5 training images are positive"),
         (lambda: NonemptyBatches(), masks(0, 5), "none of 5 training images is positive"),
         (lambda: ClassAware("sort"), classes(), "no column 'sort'"),
@@ -201,7 +201,7 @@ def test_what_cannot_be_drawn_is_refused(make, table, message):
 def test_scores_that_lack_an_image_are_named(tmp_path):
     path = tmp_path / "s.csv"
     pd.DataFrame({"image_id": ["i0"], "score": [1.0]}).to_csv(path, index=False)
-    with pytest.raises(ValueError, match="no score of 199 of 200 training images; the first is 'i1'"):
+    with pytest.raises(ValueError, match="no score for 199 of 200 training images; the first is 'i1'"):
         Curriculum(str(path)).prepare(classes())
     with pytest.raises(ValueError, match="expected image_id, loss"):
         Curriculum(str(path), "loss").prepare(classes())

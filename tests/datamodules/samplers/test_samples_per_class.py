@@ -67,7 +67,7 @@ def test_bad_input():
         list(sampler(COUNTS, batch_size=10))
     with pytest.raises(ValueError, match="no column 'species'"):
         SamplesPerClass("species").prepare(table(COUNTS))
-    with pytest.raises(ValueError, match="holds one class"):
+    with pytest.raises(ValueError, match="has 1 class, expected 2 or more"):
         SamplesPerClass("whale").prepare(table({"a": 5}))
     with pytest.raises(ValueError, match="samples is 1"):
         SamplesPerClass("whale", 1)
