@@ -58,7 +58,7 @@ def test_sixteen_bits_and_channels_that_differ(root):
     assert image.dtype == np.uint16
     assert (image == 60_000).all()
     Image.fromarray(np.zeros((4, 5), np.uint16)).save(root / "w_blue.tif")
-    with pytest.raises(ImageReadError, match=r"'w': channel blue is \(4, 5\) uint16, red is \(4, 4\)"):
+    with pytest.raises(ImageReadError, match=r"'w': channel blue is \(4, 5\) uint16, but red is \(4, 4\)"):
         RgbyReader().read(row(root, "w", "tif"))
 
 

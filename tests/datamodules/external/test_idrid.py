@@ -76,7 +76,7 @@ def test_beside_aptos(root, tmp_path):
 
 def test_bad_input(root, tmp_path):
     save(root / "1. Original Images/a. Training Set/IDRiD_099.jpg")
-    with pytest.raises(ValueError, match="no grade, the first is 'train IDRiD_099'"):
+    with pytest.raises(ValueError, match="no grade; the first is 'train IDRiD_099'"):
         Idrid(str(root)).table()
     with pytest.raises(ValueError, match="no column 'grade'"):
         Idrid(str(root), grade="grade").table()

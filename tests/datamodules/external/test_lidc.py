@@ -111,7 +111,7 @@ def test_holes_are_cut_and_never_into_another_nodule():
 
 def test_bad_input(tmp_path):
     (tmp_path / "a.xml").write_text("<IdriReadMessage/>")
-    with pytest.raises(ValueError, match="expected LidcReadMessage"):
+    with pytest.raises(ValueError, match="expected <LidcReadMessage>"):
         read_readings(tmp_path / "a.xml")
     (tmp_path / "a.xml").write_text("<LidcRead")
     with pytest.raises(ValueError, match="not XML"):

@@ -110,7 +110,7 @@ def test_bad_input(root):
     write_csv(
         root / "annotations.csv", ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm"), ("1.2.3", "", 1, 1, 1)
     )
-    with pytest.raises(ValueError, match="row 2: .* are no numbers"):
+    with pytest.raises(ValueError, match="row 2: .*, expected numbers"):
         Luna16(str(root)).table()
     write_csv(root / "annotations.csv", ("seriesuid", "x"), ("1.2.3", 1))
     with pytest.raises(ValueError, match="no column 'coordX'"):

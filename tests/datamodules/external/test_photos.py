@@ -82,7 +82,7 @@ def test_labels_of_the_manifest_and_a_path_that_leads_out(root):
 def test_nothing_passes(root):
     save(root, "edited.jpg", software="GIMP 2.8")
     manifest(root, ("edited.jpg", "CC0", "a"))
-    with pytest.raises(ValueError, match="none of 1 photographs passes.*GIMP"):
+    with pytest.raises(ValueError, match="all 1 photographs are dropped.*GIMP"):
         LicencedPhotos(str(root)).table()
 
 

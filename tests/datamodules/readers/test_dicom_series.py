@@ -49,7 +49,7 @@ def test_holes_are_warned_about_and_doubles_refused(tmp_path):
         read_series(files[:3] + files[4:])
     double = tmp_path / "again.dcm"
     double.write_bytes(files[2].read_bytes())
-    with pytest.raises(DicomReadError, match="same place"):
+    with pytest.raises(DicomReadError, match="same position"):
         read_series([*files, double])
     with pytest.raises(ImageReadError, match=r"6\.dcm and .*again\.dcm have the same position"):
         read_grid([*files, double])  # from headers alone, before any training

@@ -95,9 +95,9 @@ def test_formats_without_a_mark_are_decoded(tmp_path, kind):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "is not there"),
+        (None, "does not exist"),
         (b"", r"is empty \(0 bytes\)"),
-        (b"<html>no</html>", "is no picture.*begins with b'<html>"),
+        (b"<html>no</html>", "is not a readable image.*begins with b'<html>"),
     ],
 )
 def test_what_is_no_picture(tmp_path, content, message):
@@ -125,5 +125,7 @@ def test_channels_in_files_are_looked_at_one_by_one(tmp_path):
     with pytest.raises(ImageReadError, match=r"x_green\.png is damaged"):
         reader.check(one)
     Image.fromarray(np.zeros((40, 51), np.uint8)).save(tmp_path / "x_green.png")
-    with pytest.raises(ImageReadError, match=r"image 'x': channel green is \(40, 51\) uint8, red is \(40, 50\) uint8"):
+    with pytest.raises(
+        ImageReadError, match=r"image 'x': channel green is \(40, 51\) uint8, but red is \(40, 50\) uint8"
+    ):
         reader.check(one)

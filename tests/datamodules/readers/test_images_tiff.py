@@ -436,7 +436,7 @@ def test_readers_of_several_files_keep_depth(tmp_path):
     np.testing.assert_array_equal(StackReader().read(row), stacked)
     assert StackReader().pixels(row) == ("uint16", 3)
     tifffile.imwrite(tmp_path / "x_blue.tif", images["blue"].astype(np.uint8))
-    with pytest.raises(ImageReadError, match=r"channel blue is .*uint8, red is .*uint16"):
+    with pytest.raises(ImageReadError, match=r"channel blue is .*uint8, but red is .*uint16"):
         reader.check(one)
     with pytest.raises(ImageReadError, match=r"x_green.tif and its neighbouring slices.*uint16.*uint8"):
         StackReader().read(row)
