@@ -35,7 +35,7 @@ ROOMS = [
     "commands",
 ]
 PLAIN = ["files", "masks", "evaluation", "predictions", "postprocessing", "submissions", "ensembling", "preprocessing"]
-LONGEST = 420  # lines; a file past that is two ideas
+LONGEST = 400  # lines; a file past that is two ideas
 
 
 def module_of(path: Path) -> str:

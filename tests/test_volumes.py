@@ -151,7 +151,7 @@ def test_several_classes(here):
 def test_training_learns_what_is_bright(here):
     """The loss falls, so image, mask and `valid` of the patches belong together."""
     config = yaml.safe_load(CONFIG)
-    config["data"]["init_args"] |= {"repeats": 20, "fold": "all", "cache": "ram"}
+    config["data"]["init_args"] |= {"samples_per_image": 20, "fold": "all", "cache": "ram"}
     config["trainer"] |= {"max_epochs": 2, "log_every_n_steps": 1}
     (here / "scans.yaml").write_text(yaml.safe_dump(config))
     torch.manual_seed(0)

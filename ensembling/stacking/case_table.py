@@ -89,7 +89,7 @@ def read_case_table(
     masses = pd.Series(0.0, index=list(ids))
     if mass is not None:
         given = _numbers(mass, id_column, ("mass",))
-        given[id_column] = matched(given[id_column], patients, ".", f"{mass}, --id_column {id_column}", True, "pass")
+        given[id_column] = matched(given[id_column], patients, ".", f"{mass}, --id_column {id_column}", True, "ignore")
         given = given[given[id_column].notna()]
         twice = given[given[id_column].duplicated()]
         if len(twice):

@@ -150,7 +150,7 @@ def extra_columns(
             f"{path} has no column {lacking[0]!r}, found {list(table.columns)}; change --id_column or the CSV"
         )
     images = pd.DataFrame({"image_id": list(ids)})
-    table[id_column] = matched(table[id_column], images, ".", f"{path}, column {id_column}", True, "pass")
+    table[id_column] = matched(table[id_column], images, ".", f"{path}, column {id_column}", True, "ignore")
     own = table[table[id_column].notna()]
     twice = own[own[id_column].duplicated()]
     if len(twice):

@@ -54,10 +54,15 @@ def texts_of(file: Path) -> Iterator[str]:
             yield node.value
 
 
+def documents_of(folder: Path) -> list[Path]:
+    """The pages of a folder, without those that a build of the site has left there."""
+    return sorted(page for page in folder.rglob("*.md") if "generated" not in page.relative_to(folder).parts)
+
+
 @cache
 def places() -> dict[str, str]:
     """Every text that a reader sees, by where it stands."""
-    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *documents_of(ROOT / "docs")]
     found = {str(file.relative_to(ROOT)): file.read_text() for file in documents}
     for file in sorted((ROOT / "configs").rglob("*.yaml")):
         comments = (line.partition("#")[2] for line in file.read_text().splitlines())
