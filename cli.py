@@ -8,32 +8,32 @@ from importlib import import_module
 from compat.former_keys import accept_former_flags
 from compat.former_names import accept_former_names
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would otherwise ask the network for news
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no online version check on import
 accept_former_names()
 
 VERBS = {
     "explore": "describe a dataset: samples, sizes, targets, duplicates, shift from train to test, folds",
     "prepare": "convert and preprocess a dataset once, into PNG or npy files, masks and a table",
-    "run": "run folds, fit, predict, search and submit with one config",
+    "run": "run folds, fit, predict, search and submit for one config",
     "folds": "write the folds file; duplicates and groups stay in one fold",
     "fit": "train one fold, or on all images",
     "crossval": "train, predict and score every fold and repetition",
-    "tune": "search values of any keys of a config: grid, random or Optuna; drop-one ablation",
-    "compare": "compare experiments: settings, scores with their spread, time",
+    "tune": "search the values of config keys: grid, random or Optuna; drop-one ablation",
+    "compare": "compare experiments: settings, scores with standard deviations, training time",
     "validate": "score a trained run on its validation fold",
     "test": "score a trained run on labelled test images",
-    "predict": "write out-of-fold and test predictions of a run, or of every fold",
+    "predict": "write the out-of-fold and test predictions of a run or of all folds",
     "search": "tune the post-processing on out-of-fold predictions",
     "score": "score out-of-fold predictions or a submission file",
     "ensemble": "blend the predictions of several experiments",
     "stack": "train a second-level model on out-of-fold predictions",
     "average": "average the weights of several checkpoints of a run",
-    "pseudo": "label unlabelled images with trained runs, without leaks between folds",
-    "adversarial": "test whether training and test images differ; weight training images",
-    "clean": "find labels that out-of-fold predictions contradict; weights without them",
-    "features": "compute encoder embeddings of every image",
+    "pseudo": "pseudo-label images with trained runs, without leakage between folds",
+    "adversarial": "adversarial validation: test whether train and test differ; weight training images",
+    "clean": "find labels that out-of-fold predictions contradict; weights that exclude them",
+    "features": "compute an encoder embedding of each image",
     "suggest": "select the images to annotate next; check and record new labels",
-    "report": "write a page about an experiment: folds, curves, calibration, steps, outliers, images",
+    "report": "write an HTML report on an experiment: folds, curves, calibration, steps, outliers, images",
     "submit": "write the submission file and check it against the sample",
 }
 
@@ -50,13 +50,13 @@ First run, on generated data:  python cli.py run --config configs/quickstart.yam
 
 
 def help_text() -> str:
-    """Every verb with a line each."""
+    """Help text with one line per verb."""
     width = max(map(len, VERBS))
     return HELP.format(verbs="\n".join(f"  {verb:<{width}}  {line}" for verb, line in VERBS.items()))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the verb that the arguments (those of the command line by default) begin with; returns the exit status."""
+    """Run the verb named by the first argument (`sys.argv[1:]` by default) and return the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(help_text())
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"note: `{verb}` is now `{FORMER_VERBS[verb]}`", file=sys.stderr)
         verb = FORMER_VERBS[verb]
     if verb not in VERBS:
-        print(f"error: no verb {verb!r}\n\n{help_text()}", file=sys.stderr)
+        print(f"error: unknown verb {verb!r}\n\n{help_text()}", file=sys.stderr)
         return 2
     if {"-h", "--help"} & set(rest):
         print(f"{verb}: {VERBS[verb]}\n")
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def end(error: Exception) -> int:
-    """Say why a command ended: the cause alone where it was foreseen, else the traceback too; returns the status."""
+    """Print the error alone if the project raised it, re-raise it with its traceback otherwise; return the status."""
     text = import_module("commands.command_line.errors").told(error)
     if text is None:
         raise error
@@ -87,7 +87,7 @@ if __name__ == "__main__":
     warnings.formatwarning = import_module("commands.command_line.quiet").one_line
     try:
         status = main()
-    except SystemExit as ended:  # a verb's own last word; who asks for the traceback wants that of its cause
+    except SystemExit as ended:  # an error message of a verb; with TRACEBACK=1 show the traceback of its cause
         if not ended.code and {"-h", "--help"} & set(sys.argv):
             sys.stdout.flush()
             os._exit(0)  # shutdown with torch loaded takes 1 s; skip it

@@ -194,7 +194,7 @@ def test_later_verbs_run_and_leave_the_fit_alone(here, capsys):
 
 def test_a_second_fit_does_not_destroy_the_first(here, capsys):
     before = state(here)
-    assert "already holds a trained run" in first_line_of_error(capsys, "fit", "--config", str(QUICKSTART), *SMALL)
+    assert "already contains a trained run" in first_line_of_error(capsys, "fit", "--config", str(QUICKSTART), *SMALL)
     assert state(here) == before
 
 

@@ -1,1 +1,1 @@
-"""What the verbs share: the parser, the reading of configs, errors."""
+"""Shared by all verbs: the parser, config reading and error messages."""

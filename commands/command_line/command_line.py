@@ -1,4 +1,4 @@
-"""What follows a verb on the command line, taken apart once for all verbs."""
+"""Command-line arguments after the verb, split into paths, configs and flags."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from files.nested import flatten
 
 CONFIG = ("--config", "-c")
 HELP = ("--help", "-h")
-ALONE = (*HELP, "--print_config")  # flags that no value follows
+ALONE = (*HELP, "--print_config")  # flags without a value
 
 
 @dataclass(frozen=True)
 class CommandLine:
-    """Folders and files, configs, and flags of a command line.
+    """Paths, configs and flags of a command line.
 
     Args:
-        paths: what stands there without a flag: run folders, experiment folders, a submission file.
-        settings: the configs and all flags.
+        paths: positional arguments: run folders, experiment folders, a submission file.
+        settings: configs and all flags.
     """
 
     paths: tuple[str, ...] = ()
@@ -27,10 +27,10 @@ class CommandLine:
 
     @classmethod
     def read(cls, arguments: list[str]) -> "CommandLine":
-        """Take apart what follows the verb. `--key value` and `--key=value` are the same.
+        """Split the arguments after the verb. `--key value` and `--key=value` are equivalent.
 
         Raises:
-            SystemExit: flags or presets before the config, which would override them without a word.
+            SystemExit: if flags or presets come before the config, which would silently override them.
         """
         paths: list[str] = []
         configs: list[Path] = []
@@ -50,7 +50,7 @@ class CommandLine:
             if flags and not set(HELP) & {one.name for one in flags}:
                 before = " ".join(one.arguments()[0] for one in flags)
                 raise SystemExit(
-                    f"error: {flags[0].name} stands before --config, which would override it; put it after: "
+                    f"error: {flags[0].name} comes before --config, which would override it; put it after: "
                     f"--config … {before}"
                 )
             configs.append(Path(flag.value or ""))
@@ -59,72 +59,72 @@ class CommandLine:
 
     @property
     def asks_for_help(self) -> bool:
-        """Whether it asks for help."""
+        """Whether help is requested."""
         return any(flag.name in HELP for flag in self.settings.flags)
 
     @property
     def prints_config(self) -> bool:
-        """Whether the config is to be printed, and nothing else."""
+        """Whether only the config should be printed."""
         return any(flag.name == "--print_config" for flag in self.settings.flags)
 
     def folder(self) -> Path | None:
-        """The run or experiment folder; None where none is given.
+        """The run or experiment folder; None if not given.
 
         Raises:
-            SystemExit: several, or no such folder.
+            SystemExit: if several folders are given, or the folder does not exist.
         """
         if len(self.paths) > 1:
             raise SystemExit(f"error: unrecognized arguments: {' '.join(self.paths[1:])}; expected one folder")
         folder = Path(self.paths[0]) if self.paths else None
         if folder is not None and not folder.is_dir():
-            raise SystemExit(f"error: {folder} is no folder; give a run or experiment folder, or --config FILE")
+            raise SystemExit(f"error: {folder} is not a folder; give a run or experiment folder, or --config FILE")
         return folder
 
     def need_config(self, verb: str) -> None:
-        """Refuse a command line without a config, or with one that is not there.
+        """Check that configs are given and exist.
 
         Raises:
-            SystemExit: says what is missing.
+            SystemExit: if a config is missing, or positional arguments are given.
         """
         if self.paths:
             raise SystemExit(f"error: unrecognized arguments: {' '.join(self.paths)}; {verb} takes --config FILE")
         missing = [str(file) for file in self.settings.configs if not file.is_file()]
         if missing:
-            raise SystemExit(f"error: no config file {missing[0]}")
+            raise SystemExit(f"error: config file {missing[0]} not found")
         if not self.settings.configs:
             raise SystemExit(f"error: {verb} needs --config FILE")
 
     def flags(self) -> list[str]:
-        """All flags, as arguments."""
+        """All flags as arguments."""
         return [part for flag in self.settings.flags for part in flag.arguments()]
 
     def own(self, keys: Collection[str]) -> list[str]:
-        """The flags of a verb's own options (`keys`), and those that ask for help, as arguments."""
+        """The verb's own flags (`keys`) and help flags as arguments."""
         mine = [flag for flag in self.settings.flags if flag.key.rstrip("+") in keys or flag.name in HELP]
         return [part for flag in mine for part in flag.arguments()]
 
     def others(self, keys: Collection[str]) -> FitSettings:
-        """The configs, and the flags that are none of a verb's own options."""
+        """The configs and the flags that are not the verb's own options."""
         named = [flag.key for flag in self.settings.flags if flag.key.rstrip("+") in keys or flag.name in HELP]
         return self.settings.without(*named)
 
 
 def is_flag(argument: str) -> bool:
-    """Whether an argument is a flag; a negative number is a value."""
+    """Whether an argument is a flag. Negative numbers are values."""
     return argument.startswith("--") or argument in ("-c", "-h") or argument.startswith("-c=")
 
 
 def check_order(configs: list[Path]) -> None:
-    """Refuse a preset before the config of the competition, which would override it; and files that are no YAML.
+    """Check that the competition's config comes first, before presets it would override, and that all files are YAML.
 
     Raises:
-        SystemExit: names both files.
+        SystemExit: if a preset comes before the config; names both files.
     """
     contents = [flatten(read_yaml(file)) if file.is_file() else {} for file in configs]
     for file, other in zip(configs[1:], contents[1:], strict=True):
         lost = [key for key, value in contents[0].items() if key in other and other[key] != value]
         if lost and "data.class_path" in other and "data.class_path" not in contents[0]:
             raise SystemExit(
-                f"error: {configs[0]} stands before {file}, which overrides its {lost[0]}; the competition's config "
-                f"comes first: --config {file} --config {configs[0]}"
+                f"error: {configs[0]} comes before {file}, which overrides its {lost[0]}; the competition's config "
+                f"must come first: --config {file} --config {configs[0]}"
             )

@@ -1,4 +1,4 @@
-"""Configs for the offline verbs: data, competition, folds; the rest of the file is left alone."""
+"""Configs of offline verbs: data, competition and folds; other keys are ignored."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from experiments.searched import check_searched, origin_of
 from experiments.yaml_files import read_yaml
 from files.writing import to_yaml
 
-# An untyped rest would build the network, and `LightningCLI(run=False)` refuses a saved config.
+# Parsing all keys would build the network, and `LightningCLI(run=False)` rejects a saved config.
 KEPT = ("experiment", "runs", "run_folder", "data", "competition", "cv")
 
 
@@ -32,20 +32,20 @@ def read_config(
     folds: bool = False,
     loaders: bool = False,
 ) -> OfflineConfig:
-    """Parse an offline verb's command line: a run or experiment folder, or `--config` files, then flags.
+    """Parse the command line of an offline verb: a run or experiment folder, or `--config` files, then flags.
 
     Args:
-        verb: for the help text.
-        arguments: what follows the verb.
-        options: dataclass of the verb's own flags; an instance becomes `OfflineConfig.options`.
-        takes: what follows the verb, for the help text.
+        verb: name of the verb, for the help text.
+        arguments: command-line arguments after the verb.
+        options: dataclass of the verb's own flags, stored in `OfflineConfig.options`.
+        takes: usage after the verb, for the help text.
         searched: whether `searched.yaml` of the experiment overrides the configured post-processing.
-        folds: whether the verb reads what all folds have predicted; its options have `missing`.
-        loaders: whether the verb draws batches: `data` is then the LightningDataModule, else its plain class.
+        folds: whether the verb reads the predictions of all folds; its options include `missing`.
+        loaders: whether the verb needs batches: `data` is then the LightningDataModule, else its plain class.
 
     Raises:
-        SystemExit: wrong arguments, a searched chain that is not that of the config, or, with `folds`, an experiment
-            that lacks some of its folds.
+        SystemExit: if arguments are invalid, the searched chain does not match the config, or, with `folds`, some folds
+            of the experiment are missing.
     """
     line = CommandLine.read(arguments)
     folder, settings = line.folder(), line.settings
@@ -71,7 +71,7 @@ def read_config(
         data.folds = f"folds/{settings.name}.csv"
     if not runs and any(experiment.glob("*/config.yaml")):
         runs = fold_runs(experiment)
-    if folds and (folder is None or folder == experiment):  # not for one that was named
+    if folds and (folder is None or folder == experiment):  # not for a single run
         try:
             check_folds_there(experiment, runs, own.missing)
         except ValueError as error:
@@ -80,12 +80,12 @@ def read_config(
 
 
 def make_parser(verb: str, takes: str, options: type | None, loaders: bool) -> VerbParser:
-    """The parser of an offline verb that reads configs."""
+    """Build the parser of an offline verb that reads configs."""
     parser = VerbParser(
         prog=f"python cli.py {verb}", usage=f"python cli.py {verb} {takes} [--key value …]", description=None
     )
     parser.add_argument(
-        "--config", "-c", action=ActionConfigFile, help="Config file; later ones override earlier ones."
+        "--config", "-c", action=ActionConfigFile, help="Config file; later files override earlier ones."
     )
     add_options(parser, options)
     parser.add_subclass_arguments(lightning_class() if loaders else BaseData, "data", required=True)
@@ -94,14 +94,14 @@ def make_parser(verb: str, takes: str, options: type | None, loaders: bool) -> V
 
 
 def lightning_class() -> type[BaseData]:
-    """The base of datamodules; its import takes Lightning's time."""
+    """The base class of datamodules, imported on demand because it imports Lightning."""
     from datamodules import BaseDataModule
 
     return BaseDataModule
 
 
 def parse(parser: VerbParser, files: Sequence[Path], flags: Sequence[Flag], loaders: bool) -> Namespace:
-    """What configs and flags say, checked, with nothing built."""
+    """Parse and validate configs and flags without instantiating anything."""
     contents = [kept_keys(file) for file in files]
     if not loaders:
         contents, flags = plain_data(contents, flags)
@@ -110,7 +110,7 @@ def parse(parser: VerbParser, files: Sequence[Path], flags: Sequence[Flag], load
 
 
 def kept_keys(path: Path) -> dict[str, Any]:
-    """The keys of a YAML file that offline verbs know."""
+    """The keys of a YAML file that offline verbs use."""
     if not path.is_file():
-        raise SystemExit(f"error: no config file {path}")
+        raise SystemExit(f"error: config file {path} not found")
     return {key: value for key, value in read_yaml(path).items() if key in KEPT}

@@ -1,4 +1,4 @@
-"""The training verbs of an experiment folder: once for each fold, in processes of their own."""
+"""Training verbs on an experiment folder: one process per fold."""
 
 from commands.command_line.command_line import CommandLine
 from experiments.processes import children_end_with_us, launch
@@ -6,7 +6,7 @@ from experiments.run_folder import RunFolder
 
 
 def runs_of(arguments: list[str]) -> list[RunFolder]:
-    """The runs of the experiment folder that the arguments begin with; none of a run folder or a config."""
+    """The runs of the experiment folder given as first argument; empty for a run folder or a config."""
     paths = CommandLine.read(arguments).paths
     if not paths or RunFolder(paths[0]).config.is_file():
         return []
@@ -14,14 +14,16 @@ def runs_of(arguments: list[str]) -> list[RunFolder]:
 
 
 def main_of_folds(verb: str, arguments: list[str]) -> None:
-    """Run a training verb, of an experiment folder once for each of its runs.
+    """Run a training verb; for an experiment folder, once per run.
 
     Raises:
-        SystemExit: with the status of the first process that failed.
+        SystemExit: with the status of the first failed process.
     """
     runs = runs_of(arguments)
     if not runs:
-        from commands.command_line.training import run_verb  # each fold's own process imports torch
+        from commands.command_line.training import (
+            run_verb,
+        )  # imported on demand: for several folds, only their processes need torch
 
         run_verb(verb, arguments)
     with children_end_with_us():

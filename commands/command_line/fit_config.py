@@ -1,4 +1,4 @@
-"""What is settled in the config of a training before anything is built from it."""
+"""Checks and changes of a training config before instantiation."""
 
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +17,7 @@ from files.writing import to_yaml
 
 
 def arguments_of(settings: FitSettings) -> list[str]:
-    """The arguments for Lightning's parser, with the text of each config that has former keys in place of its path."""
+    """Arguments for Lightning's parser; a config with former keys is passed as text instead of its path."""
     return [
         part for file in settings.configs for part in ("--config", _present_text(file) if file.is_file() else str(file))
     ] + [part for flag in settings.flags for part in flag.arguments()]
@@ -30,15 +30,15 @@ def _present_text(file: Path) -> str:
 
 
 def check_names(settings: FitSettings) -> None:
-    """Refuse names of albumentations 1.x in the configs, all at once, each with its new name."""
+    """Reject albumentations 1.x names in the configs; the error lists all of them with their new names."""
     for file in settings.configs:
         wrong = list(old_names(read_yaml(file))) if file.is_file() else []
         if wrong:
-            raise SystemExit(f"error: {file} names what albumentations 2 does not have\n  " + "\n  ".join(wrong))
+            raise SystemExit(f"error: {file} uses names that albumentations 2 does not have\n  " + "\n  ".join(wrong))
 
 
 def resolve_monitors(config: Namespace) -> None:
-    """The direction of `val/score` is the metric's own; without validation nothing can be monitored."""
+    """Set the mode of `val/score` from the metric; disable monitors if there is no validation."""
     module, _, name = config.competition.metric.class_path.rpartition(".")
     mode = "max" if getattr(import_module(module), name).higher_is_better else "min"
     if config.checkpoint.monitor == "val/score":
@@ -51,7 +51,7 @@ def resolve_monitors(config: Namespace) -> None:
 
 
 def tell_fold(data: Namespace) -> None:
-    """Pseudo-labels are those of the fold that is validated: no teacher of theirs has seen its truth."""
+    """Use the pseudo-labels of the validation fold, whose teachers were not trained on its targets."""
     for source in data.external or []:
         own = source.init_args
         if not source.class_path.endswith(".PseudoLabels"):
@@ -60,25 +60,25 @@ def tell_fold(data: Namespace) -> None:
         if any(one not in (None, other) for one, other in zip(given, (data.fold, data.folds), strict=True)):
             raise SystemExit(
                 f"error: data.external: the pseudo-labels of {own.root} are set to fold {own.fold} of {own.folds}, but "
-                f"this run validates fold {data.fold} of {data.folds}; leave their fold and folds out"
+                f"this run validates fold {data.fold} of {data.folds}; remove `fold` and `folds` from data.external"
             )
         own.fold, own.folds = data.fold, data.folds
 
 
 def refuse_trained(run: RunFolder) -> None:
-    """Do not train over another run's checkpoints."""
+    """Reject a run folder that already contains checkpoints of another run."""
     left = sorted(path.name for path in run.checkpoints.glob("*.ckpt"))
     if left:
         raise SystemExit(
-            f"error: {run.path} already holds a trained run ({', '.join(left)})\n"
-            "  go on with it:  --ckpt_path last\n"
-            "  replace it:     --overwrite true\n"
-            "  keep both:      --experiment ANOTHER_NAME"
+            f"error: {run.path} already contains a trained run ({', '.join(left)})\n"
+            "  resume it:   --ckpt_path last\n"
+            "  replace it:  --overwrite true\n"
+            "  keep both:   --experiment ANOTHER_NAME"
         )
 
 
 def shown_to_network(config: str) -> list[Any]:
-    """The settings beside checkpoint and inference that predictions depend on; flags may change any of them."""
+    """Settings besides checkpoint and inference that affect predictions; flags may change any of them."""
     content = yaml.safe_load(config)
     of_model = ("network", "outputs", "inputs", "activations")
     of_data = ("reader", "preprocessing", "features")

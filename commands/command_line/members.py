@@ -1,4 +1,4 @@
-"""The command line of verbs that make one experiment of several: `ensemble` and `stack`."""
+"""Command line of verbs that combine several experiments: `ensemble` and `stack`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +15,13 @@ from experiments.fit_settings import OFFLINE, FitSettings
 
 @dataclass(frozen=True)
 class MembersLine:
-    """What was given.
+    """Parsed command line of `ensemble` or `stack`.
 
     Args:
-        members: the models.
-        config: of the first member, or the one that was given, with the verb's options.
-        settings: its file, and the flags.
-        config_given: whether `--config` was.
+        members: member experiments, runs or prediction folders.
+        config: config given by `--config`, else that of the first member, with the verb's options.
+        settings: the config file and the flags.
+        config_given: whether `--config` is given.
     """
 
     members: list[Member]
@@ -31,7 +31,7 @@ class MembersLine:
 
     @property
     def file(self) -> Path:
-        """Where the config was read."""
+        """The config file."""
         return self.settings.configs[0]
 
 
@@ -39,22 +39,20 @@ def read_members(verb: str, arguments: list[str], options: type, takes: str, no_
     """Parse `RUN RUN … [--config FILE] --key value …`.
 
     Args:
-        verb: the verb.
-        arguments: what follows it.
-        options: dataclass of its flags.
-        takes: for the help text.
-        no_members: what to do where neither members nor a config are given.
+        verb: name of the verb.
+        arguments: command-line arguments after the verb.
+        options: dataclass of its options.
+        takes: usage after the verb, for the help text.
+        no_members: error message if neither members nor a config are given.
 
     Raises:
-        SystemExit: wrong flags, or such as later verbs would not know of.
-        ValueError: no config, or several.
+        SystemExit: if flags are invalid, or would be unknown to later verbs.
+        ValueError: if no config or several configs are given.
     """
     line = CommandLine.read(arguments)
     wrong = [flag.name for flag in line.settings.flags if flag.key.split(".")[0] in (*OFFLINE, "run_folder")]
     if wrong:
-        raise SystemExit(
-            f"error: {wrong[0]}: the verbs after this one would not know of it; put it into a --config FILE"
-        )
+        raise SystemExit(f"error: {wrong[0]} would be unknown to later verbs; set it in a --config FILE")
     members, settings = [Member(path) for path in line.paths], line.settings
     given = bool(settings.configs)
     if not given and not line.asks_for_help:
@@ -63,16 +61,14 @@ def read_members(verb: str, arguments: list[str], options: type, takes: str, no_
             raise ValueError(no_members)
         settings = settings.with_configs(file)
     if len(settings.configs) > 1:
-        raise ValueError(
-            f"{len(settings.configs)} configs are given; {verb} takes one as its own: merge them in a file"
-        )
+        raise ValueError(f"{len(settings.configs)} configs are given; {verb} takes one: merge them into one file")
     config = read_config(verb, settings.arguments(), options, takes, searched=False)
     return MembersLine(members, config, settings, given)
 
 
 @contextmanager
 def errors_alone() -> Iterator[None]:
-    """What members, rules and models refuse ends the command with its text."""
+    """Turn errors of members, rules and models into an error message without traceback."""
     try:
         yield
     except (ValueError, KeyError, OSError, ImportError) as error:

@@ -1,4 +1,4 @@
-"""The parsers of all verbs: errors begin with the cause, flags are never guessed, options are typed dataclasses."""
+"""Parsers of all verbs: errors begin with the cause, flags are not abbreviated, options are typed dataclasses."""
 
 import argparse
 import dataclasses
@@ -17,9 +17,9 @@ Options = TypeVar("Options")
 
 
 class VerbParser(ArgumentParser):
-    """The parser of a verb: errors whose first line is the cause, and no guessing of abbreviated flags.
+    """Parser of a verb, with errors whose first line is the cause and without abbreviated flags.
 
-    As it is, it serves every verb that trains nothing, and needs neither torch nor Lightning.
+    Verbs that do not train use it directly. It imports neither torch nor Lightning.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -29,47 +29,53 @@ class VerbParser(ArgumentParser):
         super().__init__(*args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        if not self.exit_on_error:  # a nested attempt of jsonargparse's own, which it may recover from
+        if not self.exit_on_error:  # a nested parsing attempt of jsonargparse, which it may recover from
             super().error(message, ex)
         print(cause_first(message, flags_of(self)), file=sys.stderr)
         raise SystemExit(2)
 
 
 class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Defaults beside each option; descriptions keep their lines."""
+    """Help with the default of each option and descriptions with their line breaks."""
 
 
 def add_experiment_arguments(parser: ArgumentParser) -> None:
-    """The keys that training and offline verbs share, beside `data`."""
+    """Add the keys shared by training and offline verbs, besides `data`."""
     parser.add_argument(
-        "--experiment", type=str | None, default=None, help="Name of the experiment; null: that of the config file."
+        "--experiment",
+        type=str | None,
+        default=None,
+        help="Name of the experiment; by default, that of the config file.",
     )
-    parser.add_argument("--runs", type=str, default="runs", help="Folder of all experiments.")
+    parser.add_argument("--runs", type=str, default="runs", help="Parent folder of all experiments.")
     parser.add_argument(
-        "--run_folder", type=str | None, default=None, help="Folder of the run; null: <runs>/<experiment>/fold<k>."
+        "--run_folder",
+        type=str | None,
+        default=None,
+        help="Folder of the run; by default, <runs>/<experiment>/fold<k>.",
     )
     parser.add_class_arguments(Competition, "competition")
     parser.add_class_arguments(CrossValidation, "cv")
 
 
 def names_of(options: type) -> list[str]:
-    """The flags of a verb's options, without dashes."""
+    """Names of a verb's options, without dashes."""
     return [field.name for field in dataclasses.fields(options)]
 
 
 def add_options(parser: ArgumentParser, options: type | None) -> None:
-    """The fields of a verb's options as flags; their help is that of the docstring."""
+    """Add the fields of a verb's options as flags, with help from the docstring."""
     if options is not None:
         parser.add_class_arguments(options, sub_configs=True)
 
 
 def build_options(options: type[Options], parsed: Namespace) -> Options:
-    """The options with what was parsed and instantiated."""
+    """Build the options from parsed and instantiated values."""
     return options(**{name: parsed[name] for name in names_of(options)})
 
 
 def repeated(arguments: list[str], options: type | None) -> list[str]:
-    """The flags of lists in a form that adds to the list: `--space a --space b` are two, `--space '[a, b]'` as well."""
+    """Make repeated list flags append: `--space a --space b` is the same as `--space '[a, b]'`."""
     lists = {name for name, hint in typing.get_type_hints(options or object).items() if is_list(hint)}
     found: list[str] = []
     for flag in CommandLine.read(arguments).settings.flags:
@@ -79,7 +85,7 @@ def repeated(arguments: list[str], options: type | None) -> list[str]:
 
 
 def is_list(hint: Any) -> bool:
-    """Whether a type is a list, or a list or None."""
+    """Whether a type is a list or an optional list."""
     kinds = (hint,) if get_origin(hint) is list else [kind for kind in get_args(hint) if kind is not type(None)]
     return bool(kinds) and all(get_origin(kind) is list for kind in kinds)
 
@@ -87,17 +93,17 @@ def is_list(hint: Any) -> bool:
 def parse_options(
     verb: str, arguments: list[str], options: type[Options], takes: str, description: str | None = None
 ) -> Options:
-    """Parse a verb that reads no config.
+    """Parse the options of a verb that reads no config.
 
     Args:
-        verb: for the help text.
-        arguments: its flags.
-        options: the dataclass of them.
-        takes: what follows the verb, for the help text.
-        description: some lines of the help text.
+        verb: name of the verb, for the help text.
+        arguments: flags of the verb.
+        options: dataclass of its options.
+        takes: usage after the verb, for the help text.
+        description: description in the help text.
 
     Raises:
-        SystemExit: wrong arguments, or help that was asked for.
+        SystemExit: if arguments are invalid, or after printing help.
     """
     parser = VerbParser(
         prog=f"python cli.py {verb}",

@@ -1,4 +1,4 @@
-"""Verbs that start trainings: their own options, and what they pass on to `fit`."""
+"""Verbs that start trainings: their own options and the flags they pass on to `fit`."""
 
 import sys
 from collections.abc import Collection
@@ -11,7 +11,7 @@ from experiments.fit_settings import FitSettings
 
 Options = TypeVar("Options")
 
-# What `fit` takes; deeper keys are its own to check.
+# Top-level keys of `fit`, which checks deeper keys itself.
 FIT_KEYS = (
     *("trainer", "model", "data", "competition", "cv", "checkpoint", "early_stopping", "ema", "experiment", "runs"),
     *("run_folder", "overwrite", "stages", "panels", "seed_everything", "ckpt_path", "weights_only"),
@@ -27,19 +27,19 @@ def options_and_settings(
     refused: Collection[str] = (),
     settled_for: str = "run",
 ) -> tuple[Options, FitSettings]:
-    """A verb's own options, and the configs and flags that are passed on to `fit`.
+    """Split a command line into the verb's own options and the configs and flags passed on to `fit`.
 
     Args:
-        verb: the verb.
-        arguments: what follows it.
-        options: dataclass of its own flags.
-        takes: what follows it, for the help text.
-        description: some lines of the help text.
-        refused: keys that the verb settles itself.
-        settled_for: what it settles them for, for the error.
+        verb: name of the verb.
+        arguments: command-line arguments after the verb.
+        options: dataclass of its own options.
+        takes: usage after the verb, for the help text.
+        description: description in the help text.
+        refused: keys that the verb sets itself.
+        settled_for: what it sets them for ("run"), for the error message.
 
     Raises:
-        SystemExit: wrong arguments, no config, a key that the verb settles itself, or one that `fit` does not have.
+        SystemExit: if arguments are invalid, no config is given, or a key is set by the verb or unknown to `fit`.
     """
     line, keys = CommandLine.read(arguments), names_of(options)
     chosen = parse_options(verb, line.own(keys), options, takes, description)
@@ -47,9 +47,7 @@ def options_and_settings(
     given = line.others(keys)
     for flag in given.flags:
         if flag.key in refused:
-            raise SystemExit(
-                f"error: {flag.name} is not for {verb}, which settles it for each {settled_for}; leave it out"
-            )
+            raise SystemExit(f"error: {flag.name} cannot be set: {verb} sets it for each {settled_for}; remove it")
         if flag.key.split(".")[0].rstrip("+") not in FIT_KEYS:
             print(cause_first(f"unrecognized arguments: {flag.name}", [*keys, *FIT_KEYS]), file=sys.stderr)
             raise SystemExit(2)
@@ -57,10 +55,10 @@ def options_and_settings(
 
 
 def check_counts(**numbers: int | None) -> None:
-    """Refuse numbers below 1; None is left to the verb.
+    """Check that numbers are 1 or more; None is allowed.
 
     Raises:
-        SystemExit: names all of them.
+        SystemExit: if a number is below 1; names all numbers.
     """
     if any(number is not None and number < 1 for number in numbers.values()):
         told = " and ".join(f"--{name} {number}" for name, number in numbers.items())

@@ -1,4 +1,4 @@
-"""The `data` of configs and flags for verbs that work on files alone: as its plain class, without loaders' keys."""
+"""`data` for verbs that work on files alone: the plain class instead of the datamodule, without loader keys."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,14 +9,14 @@ from experiments.fit_settings import Flag
 
 
 def plain_data(contents: Sequence[dict[str, Any]], flags: Sequence[Flag]) -> tuple[list[dict[str, Any]], list[Flag]]:
-    """Configs and flags whose datamodule is its plain class, which needs neither torch nor Lightning.
+    """Replace the datamodule in configs and flags by its plain class, which needs neither torch nor Lightning.
 
-    A class of a fork, and a config with an argument that nobody knows, stay as they are: the class is built, or
-    refuses the argument, as in training.
+    Classes of forks and configs with unknown arguments are left unchanged: the class is built, or
+    rejects the argument, as in training.
 
     Args:
-        contents: of the configs, in order.
-        flags: of the command line.
+        contents: contents of the configs, in order.
+        flags: flags of the command line.
     """
     parts = [_part(content.get("data")) for content in contents]
     given = {flag.key: flag.value for flag in flags}
@@ -43,12 +43,12 @@ def plain_data(contents: Sequence[dict[str, Any]], flags: Sequence[Flag]) -> tup
 
 
 def _part(data: Any) -> dict[str, Any]:
-    """`data` of a config, which may be a class alone."""
+    """`data` of a config as a mapping; it may be a class path alone."""
     return data if isinstance(data, dict) else {} if data is None else {"class_path": str(data)}
 
 
 def _argument(flag: Flag) -> str | None:
-    """The argument of the datamodule that a flag sets: `reader` of `--data.reader.channels`."""
+    """Datamodule argument set by a flag: `reader` for `--data.reader.channels`."""
     section, _, rest = flag.key.partition(".")
     name = rest.partition(".")[0].rstrip("+")
     return name if section == "data" and name not in ("", "class_path", "help", "init_args") else None

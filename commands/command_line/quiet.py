@@ -1,4 +1,4 @@
-"""What libraries tell at every start and nobody here can act on, kept off the screen; our own warnings on one line."""
+"""Silence start-up messages of libraries that users cannot act on; print our own warnings on one line."""
 
 import logging
 import warnings
@@ -10,14 +10,14 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class NoAdvertisements(logging.Filter):
-    """Drops the messages that begin as `compat.lightning.IGNORED_LOG_PREFIXES`."""
+    """Drop log messages that start with one of `compat.lightning.IGNORED_LOG_PREFIXES`."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not record.getMessage().startswith(lightning.IGNORED_LOG_PREFIXES)
 
 
 def quiet() -> None:
-    """Call once a process, before Lightning builds its Trainer."""
+    """Silence library messages. Call once per process, before Lightning builds its Trainer."""
     for name in lightning.LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(one, NoAdvertisements) for one in logger.filters):
@@ -29,7 +29,7 @@ def quiet() -> None:
 def one_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """A warning as `warnings` prints it; one that a line of this repository gave for its text alone."""
+    """Format a warning: message only if raised in this repository, else as `warnings` does."""
     if REPOSITORY in Path(filename).resolve().parents and issubclass(category, UserWarning):
         return f"warning: {message}\n"
     return f"{filename}:{lineno}: {category.__name__}: {message}\n"

@@ -1,4 +1,4 @@
-"""The four training verbs: LightningCLI with its traps settled."""
+"""The four training verbs, built on LightningCLI."""
 
 import sys
 from pathlib import Path
@@ -57,7 +57,7 @@ CHECKPOINT_DEFAULTS = {
 
 
 class Parser(VerbParser, LightningArgumentParser):
-    """The parser of the verbs that train and predict."""
+    """Parser of fit, validate, test and predict."""
 
     def add_lightning_class_args(self, lightning_class: Any, nested_key: str, *args: Any, **kwargs: Any) -> list[str]:
         added = super().add_lightning_class_args(lightning_class, nested_key, *args, **kwargs)
@@ -67,10 +67,10 @@ class Parser(VerbParser, LightningArgumentParser):
 
 
 class CompetitionCLI(LightningCLI):
-    """One verb of fit, validate, test and predict.
+    """LightningCLI for one of the verbs fit, validate, test and predict.
 
     Args:
-        verb: the verb; only its parser is built.
+        verb: name of the verb; only its parser is built.
         settings: configs and flags.
     """
 
@@ -86,7 +86,7 @@ class CompetitionCLI(LightningCLI):
             load_from_checkpoint_support=False,
             seed_everything_default=0,
             parser_class=Parser,
-            # Lightning's table of the network knows neither its operations nor bf16; `print_start` has the parameters.
+            # Lightning's model summary handles neither its operations nor bf16; `print_start` prints the size.
             trainer_defaults={"log_every_n_steps": 10, "enable_model_summary": False},
             parser_kwargs={verb: {"prog": f"python cli.py {verb}"}},
             args=[verb, *arguments_of(settings)],
@@ -96,39 +96,48 @@ class CompetitionCLI(LightningCLI):
         return {self.verb: LightningCLI.subcommands()[self.verb]}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        self.verb_parser = parser  # the only one, as there is one verb
+        self.verb_parser = parser  # the only parser: there is one verb
         add_experiment_arguments(parser)
         parser.add_argument(
-            "--overwrite", type=bool, default=False, help="Let fit replace the run that is already in the run folder."
+            "--overwrite", type=bool, default=False, help="Whether fit replaces an existing run in the run folder."
         )
         parser.add_argument(
             "--stages",
             type=list[dict[str, Any]] | None,
             default=None,
-            help="Stages of the run: each a mapping of `name`, `from` (best, last, average) and keys it changes.",
+            help="Training stages: mappings with `name`, `from` (best, last or average) and the keys to change.",
         )
         parser.add_argument(
-            "--panels", type=int, default=8, help="Images in the panel that each validation draws; 0 draws none."
+            "--panels",
+            type=int,
+            default=8,
+            help="Number of images in the panel drawn at each validation; 0 disables panels.",
         )
         if self.verb == "predict":
             parser.add_argument(
                 "--time_limit",
                 type=str | None,
                 default=None,
-                help="HH:MM:SS that each fold may take; towards it test-time augmentation is given up view by view.",
+                help="Time limit per fold, HH:MM:SS; TTA views are dropped as the limit approaches.",
             )
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
         parser.set_defaults({f"checkpoint.{key}": value for key, value in CHECKPOINT_DEFAULTS.items()})
         parser.add_argument(
-            "--early_stopping", type=EarlyStopping | None, default=None, help="Stop when the monitored value stalls."
+            "--early_stopping",
+            type=EarlyStopping | None,
+            default=None,
+            help="Early stopping when the monitored value no longer improves.",
         )
         parser.add_argument(
-            "--ema", type=ExponentialMovingAverage | None, default=None, help="Moving average of the weights."
+            "--ema",
+            type=ExponentialMovingAverage | None,
+            default=None,
+            help="Exponential moving average of the weights.",
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = parser.parse_args(args)
-        # Taken out before LightningCLI sees it: a checkpoint's settings would override flags and config without a word.
+        # Hidden from LightningCLI, which would silently override flags and config with the checkpoint's settings.
         config = self.config[self.verb]
         self.checkpoint_wanted, config.ckpt_path = config.ckpt_path, None
 
@@ -146,25 +155,25 @@ class CompetitionCLI(LightningCLI):
         config.trainer.default_root_dir = config.trainer.default_root_dir or str(self.run.path)
         config.trainer.use_distributed_sampler = False  # the datamodule shards; a second sampler would break that
         resolve_monitors(config)
-        # What is saved repeats the run; the checkpoint to start from and the folder belong to this call alone.
+        # The saved config reproduces the run, so it excludes the starting checkpoint and the folder of this call.
         saved = config.clone()
         saved.ckpt_path, saved.run_folder, saved.overwrite, saved.stages = None, None, False, None
         self.text = self.verb_parser.dump(saved, skip_unset=False)
         self.model_config = yaml.safe_load(self.text)["model"]
         if self.verb == "predict":
-            config.return_predictions = False  # they are on disk; keeping them would fill the memory
-        # Built apart, each on its own: one whose library is missing must not end the run.
+            config.return_predictions = False  # they are written to disk; keeping them would exhaust memory
+        # Built separately, so that a missing logger library does not stop the run.
         self.loggers = given = config.trainer.logger
         config.trainer.logger = given if isinstance(given, bool) else None
         self.checkpoint = self._find_checkpoint(config)
         if self.checkpoint is not None or config.model.init_args.init_from is not None:
             model = without_hub(config.model.as_dict())
-            if self.checkpoint is not None:  # holds all weights; what the run began from need not be there any more
+            if self.checkpoint is not None:  # it contains all weights; the file in init_from may be gone
                 model["init_args"]["init_from"] = None
             config.model = Namespace(model)
 
     def _find_checkpoint(self, config: Namespace) -> Path | None:
-        """Turn `best`, `last` or a path into a file; every verb but fit takes the best unless told otherwise."""
+        """Resolve `best`, `last` or a path to a file; all verbs except fit default to `best`."""
         name = self.checkpoint_wanted if self.verb == "fit" else self.checkpoint_wanted or "best"
         checkpoint = None if name is None else self.run.checkpoint(str(name))
         self.checkpoint_name = str(name) if name in ("best", "last") else str(Path(str(name)).resolve())
@@ -183,7 +192,11 @@ class CompetitionCLI(LightningCLI):
         given = given if isinstance(given, list) else [given]
         bar = [] if any(isinstance(callback, ProgressBar) for callback in given) else [TQDMProgressBar(refresh_rate=5)]
         bar = bar if config.enable_progress_bar is not False else []
-        callbacks = [*given, *bar, *self._own_callbacks()]  # LightningCLI adds the checkpoint's, which runs last
+        callbacks = [
+            *given,
+            *bar,
+            *self._own_callbacks(),
+        ]  # LightningCLI appends the checkpoint callback, which runs last
         return super().instantiate_trainer(**{"logger": loggers or False, "callbacks": callbacks, **kwargs})
 
     def _own_callbacks(self) -> list[pl.Callback]:
@@ -225,18 +238,18 @@ class CompetitionCLI(LightningCLI):
         self._check_folds()
 
     def before_predict(self) -> None:
-        if "val" in self.datamodule.predict_split:  # a test set is predicted without folds
+        if "val" in self.datamodule.predict_split:  # predicting a test set needs no folds
             self._check_folds()
 
     def _check_folds(self) -> None:
-        """Before any old prediction is dropped, or the run says that the new folds are its own."""
+        """Check the folds before old predictions are deleted or the run records the new folds."""
         if self.datamodule.fold != "all":
             before = read_checkpoint(self.checkpoint).get("folds_hash")
             check_folds(before, None if before is None else self.datamodule.folds_hash(), self.datamodule.folds)
 
 
 def run_verb(verb: str, arguments: list[str]) -> None:
-    """Run one training verb; `arguments` is what follows it on the command line."""
+    """Run one training verb with the command-line arguments after it."""
     quiet()
     line = CommandLine.read(arguments)
     settings = with_run(line)
@@ -250,7 +263,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
 
 
 def with_run(line: CommandLine) -> FitSettings:
-    """The settings of a command line; those of the run folder that it gives, with its flags over them."""
+    """Settings of a command line; for a run folder, its config overridden by the flags."""
     if not line.paths:
         return line.settings
     folder = Path(line.paths[0])
@@ -258,6 +271,6 @@ def with_run(line: CommandLine) -> FitSettings:
         raise SystemExit(f"error: unrecognized arguments: {' '.join(line.paths[1:])}; expected one run folder")
     run = RunFolder(folder)
     if not run.config.is_file():
-        raise SystemExit(f"error: {folder} is no run folder (it has no config.yaml); give one that `fit` has written")
+        raise SystemExit(f"error: {folder} is not a run folder (no config.yaml); give a folder written by `fit`")
     flags = (Flag("--run_folder", str(folder)), *line.settings.flags)
     return FitSettings((run.config, *line.settings.configs), flags)

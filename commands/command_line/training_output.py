@@ -1,4 +1,4 @@
-"""What a training verb prints before and after it."""
+"""Terminal output of training verbs before and after the run."""
 
 from pathlib import Path
 
@@ -17,19 +17,19 @@ from lightning_modules import BaseModule
 
 @rank_zero_only
 def print_start(settings: FitSettings, run: RunFolder, model: BaseModule, trainer: pl.Trainer) -> None:
-    """What differs from the first config, what is minimised, which callbacks watch."""
+    """Print the changes to the first config, the network, the loss, the run folder and the callbacks."""
     for line in settings.changes():
         if not line.startswith("stages: "):
             print(f"changed  {line}")
     print(f"network  {size_of(model.network)}")
-    for term in ["the network's own"] if model.loss is None else model.loss.terms_text():
+    for term in ["computed by the network"] if model.loss is None else model.loss.terms_text():
         print(f"loss     {term}")
     print(f"runs to  {run.path}")
     print("watched  " + ", ".join(type(callback).__name__ for callback in trainer.callbacks))
 
 
 def size_of(network: torch.nn.Module) -> str:
-    """Its class and size: `Unet, 1.5 M parameters, 0.4 M of them trained`."""
+    """Class and size of a network: `Unet, 1.5 M parameters, 0.4 M of them trained`."""
     counts = [sum(p.numel() for p in network.parameters() if p.requires_grad or not only) for only in (False, True)]
     every, trained = (f"{count / 1e6:.1f} M" if count >= 1e5 else str(count) for count in counts)
     some = f", {trained} of them trained" if counts[0] != counts[1] else ""
@@ -40,7 +40,7 @@ def size_of(network: torch.nn.Module) -> str:
 def print_end(
     verb: str, run: RunFolder, trainer: pl.Trainer, datamodule: BaseDataModule, score: CompetitionScore
 ) -> None:
-    """The score, where outputs were written, the exact next commands."""
+    """Print the scores, the output paths and the next commands."""
     experiment = run.path.parent
     print()
     if verb == "predict":
@@ -54,11 +54,11 @@ def print_end(
         images = f"over {len(metric.rows)} images"
         print(f"{verb}: {label} {score.latest[name]:.4f}  [{low:.4f}, {high:.4f}] {images}")
     if verb == "fit" and not score.latest and datamodule.fold != "all":
-        print(f"fit: nothing was validated in this session, which ended at step {trainer.global_step}")
+        print(f"fit: no validation ran in this session, which ended at step {trainer.global_step}")
     print(f"outputs written to {run.path}: config.yaml, metrics.csv, curves.png, panels/, scores.csv, checkpoints/")
     if verb == "fit":
         kept = main_checkpoint(trainer)
         if kept is not None and kept.best_model_score is not None:
-            best = run.checkpoints / Path(kept.best_model_path).name  # Lightning's is absolute
+            best = run.checkpoints / Path(kept.best_model_path).name  # Lightning's path is absolute
             print(f"best checkpoint: {best} ({float(kept.best_model_score):.4f})")
         print(f"next:  python cli.py predict {run.path}")

@@ -19,14 +19,14 @@ def test_a_run_folder_stands_for_its_config(tmp_path):
     found = with_run(CommandLine.read([str(tmp_path), "--x", "1"]))
     config = str(tmp_path / "config.yaml")
     assert found.arguments() == ["--config", config, "--run_folder", str(tmp_path), "--x", "1"]
-    with pytest.raises(SystemExit, match="no run folder"):
+    with pytest.raises(SystemExit, match="not a run folder"):
         with_run(CommandLine.read([str(tmp_path / "nothing")]))
     with pytest.raises(SystemExit, match="unrecognized arguments: other"):
         with_run(CommandLine.read([str(tmp_path), "other"]))
 
 
 def test_flags_before_the_config_get_a_hint():
-    with pytest.raises(SystemExit, match=r"--data\.fold stands before --config"):
+    with pytest.raises(SystemExit, match=r"--data\.fold comes before --config"):
         CommandLine.read(["--data.fold", "1", "--config", "a.yaml"])
     CommandLine.read(["--config", "a.yaml", "--config", "b.yaml", "--data.fold", "1"])
 
@@ -39,8 +39,8 @@ def test_a_preset_before_the_config_gets_a_hint(tmp_path):
     with pytest.raises(SystemExit) as ended:
         CommandLine.read(["--config", preset, "--config", config])
     assert str(ended.value) == (
-        f"error: {preset} stands before {config}, which overrides its trainer.max_epochs; the competition's config "
-        f"comes first: --config {config} --config {preset}"
+        f"error: {preset} comes before {config}, which overrides its trainer.max_epochs; the competition's config "
+        f"must come first: --config {config} --config {preset}"
     )
     CommandLine.read(["--config", config, "--config", preset])
     CommandLine.read(["--config", apart, "--config", config])
