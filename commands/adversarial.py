@@ -1,4 +1,4 @@
-"""The verb `adversarial`: can training and test images be told apart, and how should training images weigh?"""
+"""The verb `adversarial`: adversarial validation of train against test, and weights of training images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +26,13 @@ MODELS = {
 
 
 class Verdict(NamedTuple):
-    """What a classifier of train against test found.
+    """Result of a classifier of train against test.
 
     Attributes:
-        auc: out of fold; 0.5 where nothing tells them apart.
-        low, high: its 95 % bootstrap interval over images.
-        weights: of the training images `(N,)`, mean 1.
-        effective: number of equally weighted images that are worth as much: (Σw)² / Σw².
+        auc: out-of-fold AUC; 0.5 if train and test are indistinguishable.
+        low, high: 95 % bootstrap interval of the AUC over images.
+        weights: weights of the training images `(N,)`, mean 1.
+        effective: effective sample size (Σw)² / Σw².
     """
 
     auc: float
@@ -51,41 +51,42 @@ def adversarial_weights(
     groups: np.ndarray | None = None,
     seed: int = 0,
 ) -> Verdict:
-    """Tell test from training images by their features, out of fold, and weigh training images like the test set.
+    """Classify train against test images by their features, out of fold, and weight training images like the test set.
 
-    With p the probability that an image is a test image, p / (1 - p) is how much more frequent its like is in the test
-    set; PLAsTiCC 2018's 4th place trained with such weights. Every p comes from a model that did not see the image, or
-    the weights would only tell how well it was learnt by heart.
+    With p the probability that an image is a test image, p / (1 - p) is how much more frequent such images are in the
+    test set; PLAsTiCC 2018's 4th place trained with such weights. Every p comes from a model that was not trained on
+    the image, as weights of training images would only reflect overfitting.
 
     Args:
         train: features `(N, F)`.
         test: features `(M, F)`.
-        model: scikit-learn classifier with `predict_proba`; None takes a logistic regression, whose probabilities mean
-            what they say.
-        clip: no image weighs more than so many times, or less than one part in so many of, the middle one.
-        folds: of the cross-validation.
-        groups: group of each image, training images first (patients, scenes): groups stay whole.
-        seed: of folds and bootstrap.
+        model: scikit-learn classifier with `predict_proba`; None uses a logistic regression, whose probabilities are
+            well calibrated.
+        clip: weights are clipped to [median / clip, median * clip]; above 1.
+        folds: number of folds of the cross-validation.
+        groups: group (patient, scene) of each image, training images first; groups are not split between folds.
+        seed: random seed of folds and bootstrap.
 
     Raises:
-        ValueError: features that do not fit or are not finite, too few images, a clip of 1 or less.
+        ValueError: if feature shapes do not match, features are not finite, there are fewer images than folds, or
+            `clip` is 1 or less.
     """
     if train.ndim != 2 or test.ndim != 2 or train.shape[1] != test.shape[1]:
-        raise ValueError(f"features are {train.shape} and {test.shape}, expected (N, F) and (M, F)")
+        raise ValueError(f"features have the shapes {train.shape} and {test.shape}, expected (N, F) and (M, F)")
     if clip <= 1 or min(len(train), len(test)) < folds:
         raise ValueError(f"clip is {clip}, {len(train)} and {len(test)} images; expected above 1, and {folds} of each")
     features, target = np.concatenate([train, test]), np.repeat([0, 1], [len(train), len(test)])
     if not np.isfinite(features).all():
-        raise ValueError("a feature is not finite")
+        raise ValueError("features contain NaN or infinity, expected finite values")
     model = MODELS["logistic"]() if model is None else model
     splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
     probability = np.empty(len(target))
     for fit, held in splitter(folds, shuffle=True, random_state=seed).split(features, target, groups):
         probability[held] = clone(model).fit(features[fit], target[fit]).predict_proba(features[held])[:, 1]
-    random, draws = np.random.default_rng(seed), []
+    rng, draws = np.random.default_rng(seed), []
     for _ in range(200):
         chosen = np.concatenate(
-            [random.integers(0, len(train), len(train)), len(train) + random.integers(0, len(test), len(test))]
+            [rng.integers(0, len(train), len(train)), len(train) + rng.integers(0, len(test), len(test))]
         )
         draws.append(roc_auc_score(target[chosen], probability[chosen]))
     p = np.clip(probability[: len(train)], 1e-6, 1 - 1e-6)
@@ -103,14 +104,14 @@ class Options:
     """Options of `adversarial`.
 
     Args:
-        train: Training images: folder that `features` wrote (features.npy, ids.csv), or CSV of image_id and columns of
-            numbers.
-        test: Test images, in the same form.
-        columns: Columns of the CSVs to use; null: all numbers that both have.
+        train: Training images: folder written by `features` (features.npy, ids.csv), or CSV with image_id and numeric
+            columns.
+        test: Test images, in the same format.
+        columns: Columns of the CSVs to use; by default, all numeric columns that both share.
         model: Classifier of train against test.
-        clip: Bound of the weights, as a multiple (and a part) of their median.
-        group: Column of the CSVs whose groups stay whole.
-        output: CSV to write, for data.weights.
+        clip: Bound c of the weights, clipped to [median / c, median * c].
+        group: Column of the CSVs with the groups (patients, scenes) that are not split between folds.
+        output: Output CSV, for data.weights.
     """
 
     train: str
@@ -123,7 +124,7 @@ class Options:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the verb; `arguments` is what follows it on the command line."""
+    """Run the verb with the command-line arguments after it."""
     chosen = parse_options("adversarial", arguments, Options, "--train FOLDER --test FOLDER [--key value …]")
     try:
         ids, train, test, groups = read_both(chosen.train, chosen.test, chosen.columns, chosen.group)
@@ -135,9 +136,9 @@ def main(arguments: list[str]) -> None:
     write_frame(output, table)
     print(f"train against test: AUC {found.auc:.3f}  [{found.low:.3f}, {found.high:.3f}], out of fold")
     if found.low <= 0.5:
-        print(f"nothing tells them apart: the weights in {output} would only add noise")
+        print(f"train and test are indistinguishable: the weights in {output} would only add noise")
         return
-    print(f"they differ; weighted, {len(ids)} training images are worth {found.effective:.0f}")
+    print(f"train and test differ; effective sample size of {len(ids)} weighted training images: {found.effective:.0f}")
     print(f"{output}: next  python cli.py fit … --data.weights {output}")
 
 
@@ -151,18 +152,20 @@ def read_both(
     for path, table in zip((train, test), tables, strict=True):
         missing = [name for name in (*names, *([group] if group else [])) if name not in table]
         if missing or not names:
-            raise ValueError(f"{path} has the columns {list(table.columns)[:12]}, expected {missing or 'numbers'}")
+            raise ValueError(
+                f"{path} has the columns {list(table.columns)[:12]}, expected {missing or 'numeric columns'}"
+            )
     groups = None if group is None else np.concatenate([table[group].astype(str).to_numpy() for table in tables])
     for path, table in zip((train, test), tables, strict=True):
         words = [name for name in names if not pd.api.types.is_numeric_dtype(table[name])]
         if words:
-            raise ValueError(f"{path}: column {words[0]!r} holds {table[words[0]].iloc[0]!r}, expected numbers")
+            raise ValueError(f"{path}: column {words[0]!r} contains {table[words[0]].iloc[0]!r}, expected numbers")
     matrices = [table[names].to_numpy(np.float64) for table in tables]
     return tables[0]["image_id"].astype(str).tolist(), *matrices, groups
 
 
 def read_table(path: str) -> pd.DataFrame:
-    """`image_id` and columns of numbers, of a folder of features or a CSV."""
+    """Read `image_id` and numeric columns from a folder of features or a CSV."""
     folder = Path(path)
     if (folder / "features.npy").is_file():
         PredictionStore(folder).check_sources()

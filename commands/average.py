@@ -1,4 +1,4 @@
-"""The verb `average`: one checkpoint whose weights are the mean of several."""
+"""The verb `average`: a checkpoint with the mean weights of several checkpoints."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ class Options:
     """Options of `average`.
 
     Args:
-        top: Number of the best checkpoints that TopCheckpoints kept to average.
-        last: Number of the newest top-* and snapshot-* checkpoints to average.
-        checkpoints: Checkpoints to average: names in the run, or paths.
-        output: Name of the file to write into checkpoints/.
-        batchnorm: Recompute the statistics of batch norm layers on training data.
-        batches: Number of training batches for these statistics; null: one epoch.
-        device: torch device; null: CUDA where there is one, else the CPU.
+        top: Number of best checkpoints kept by TopCheckpoints to average.
+        last: Number of newest top-* and snapshot-* checkpoints to average.
+        checkpoints: Checkpoints to average: names within the run, or paths.
+        output: Name of the output file in checkpoints/, without .ckpt.
+        batchnorm: Whether to recompute BatchNorm statistics on training data.
+        batches: Number of training batches for BatchNorm statistics; by default, one epoch.
+        device: torch device; by default, CUDA if available, else the CPU.
     """
 
     top: int | None = None
@@ -44,7 +44,7 @@ class Options:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the verb; `arguments` is what follows it on the command line."""
+    """Run the verb with the command-line arguments after it."""
     config = read_config("average", arguments, Options, "RUN_FOLDER", searched=False, loaders=True)
     try:
         folder = CommandLine.read(arguments).folder()
@@ -67,29 +67,29 @@ def choose(run: RunFolder, top: int | None, last: int | None, checkpoints: list[
     """The files to average, the best or newest first.
 
     Raises:
-        ValueError: not exactly one way to choose, or fewer checkpoints than asked for.
-        FileNotFoundError: a named checkpoint that is not there.
+        ValueError: if not exactly one selection is given, or there are fewer checkpoints than requested.
+        FileNotFoundError: if a named checkpoint does not exist.
     """
     if sum(way is not None for way in (top, last, checkpoints)) != 1:
-        raise ValueError("say which checkpoints: --top N, --last N or --checkpoints [A, B, …], one of the three")
+        raise ValueError("no checkpoints selected; give exactly one of --top N, --last N and --checkpoints [A, B, …]")
     if checkpoints is not None:
         return [named(run, name) for name in checkpoints]
     patterns = ["top-*.ckpt"] if top is not None else ["top-*.ckpt", "snapshot-*.ckpt"]
     found = [path for pattern in patterns for path in sorted(run.checkpoints.glob(pattern))]
     ranks = {path: rank_of(path, by_score=top is not None) for path in found}
-    if last is not None:  # one step may have been kept for two reasons
+    if last is not None:  # one step may be saved twice, as top-* and snapshot-*
         ranks = {path: rank for rank, path in {rank: path for path, rank in ranks.items()}.items()}
     wanted = top if top is not None else last
     if not 1 <= wanted <= len(ranks):
         raise ValueError(
-            f"{run.checkpoints} holds {len(ranks)} of {' and '.join(patterns)}, {wanted} are asked for; train with "
+            f"{run.checkpoints} contains {len(ranks)} of {' and '.join(patterns)}, expected {wanted}; train with "
             "trainer.callbacks: [{class_path: callbacks.TopCheckpoints, init_args: {k: " + str(max(wanted, 1)) + "}}]"
         )
     return sorted(ranks, key=lambda path: (-ranks[path], path.name))[:wanted]
 
 
 def named(run: RunFolder, name: str) -> Path:
-    """A checkpoint of the run by its name, or a path."""
+    """Find a checkpoint by its name in the run, or by its path."""
     inside = run.checkpoints / (name if name.endswith(".ckpt") else f"{name}.ckpt")
     return inside if inside.is_file() else run.checkpoint(name)
 
@@ -97,13 +97,13 @@ def named(run: RunFolder, name: str) -> Path:
 def with_statistics(
     content: dict[str, Any], data: Any, device: torch.device, batches: int | None = None
 ) -> dict[str, Tensor]:
-    """The weights of a checkpoint with batch-norm statistics that belong to them, of augmented training data.
+    """Weights of a checkpoint with BatchNorm statistics recomputed on augmented training data.
 
     Args:
-        content: of `average`.
-        data: the run's datamodule, not yet set up.
-        device: where the network runs.
-        batches: at most so many; None is one epoch.
+        content: checkpoint returned by `average`.
+        data: datamodule of the run, not yet set up.
+        device: device of the network.
+        batches: maximum number of batches; None uses one epoch.
     """
     module = build_module(content["model"])
     module.load_state_dict(content["state_dict"])
@@ -115,7 +115,7 @@ def with_statistics(
 
 
 def norms_of(module: BaseModule) -> list[nn.Module]:
-    """Batch norms with statistics that training moves; those of frozen parts keep theirs."""
+    """BatchNorm layers whose statistics are updated in training; frozen layers are excluded."""
     module.network.train()
     found = [part for part in module.network.modules() if is_batch_norm(part) and part.training]
     module.eval()
@@ -124,17 +124,17 @@ def norms_of(module: BaseModule) -> list[nn.Module]:
 
 @torch.no_grad()
 def estimate_norms(module: BaseModule, loader: Iterable[dict[str, Any]], batches: int | None = None) -> None:
-    """Replace the statistics of batch norms by the plain mean over batches (`torch.optim.swa_utils.update_bn`).
+    """Replace BatchNorm statistics by the plain mean over batches, as `torch.optim.swa_utils.update_bn` does.
 
-    Unlike there dropout is off, as in prediction, and frozen parts are left alone.
+    Unlike `update_bn`, dropout is off, as in prediction, and frozen layers are left unchanged.
 
     Args:
-        module: changed in place, on its device; left in evaluation mode.
+        module: module to change in place, on its device; left in evaluation mode.
         loader: training batches; `model.augmentation` is applied as in training.
-        batches: at most so many; None takes them all.
+        batches: maximum number of batches; None uses all.
 
     Raises:
-        ValueError: no batch at all.
+        ValueError: if there are no batches.
     """
     norms = norms_of(module)
     momenta = [norm.momentum for norm in norms]
@@ -153,11 +153,13 @@ def estimate_norms(module: BaseModule, loader: Iterable[dict[str, Any]], batches
             norm.momentum = momentum
         module.eval()
     if norms and not seen:
-        raise ValueError("there is no training batch to estimate batch-norm statistics with; or set --batchnorm false")
+        raise ValueError(
+            "no training batch to recompute BatchNorm statistics; check data.batch_size, or set --batchnorm false"
+        )
 
 
 def take(loader: Iterable, batches: int | None) -> Iterable:
-    """The first batches; workers are not asked for more."""
+    """The first batches, without requesting more from the workers."""
     for number, batch in enumerate(loader):
         if number == batches:
             return

@@ -1,4 +1,4 @@
-"""The verb `clean`: labels that models which did not see them contradict."""
+"""The verb `clean`: labels that contradict out-of-fold predictions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,27 +13,29 @@ from files.writing import write_frame
 
 
 def suspects(labels: np.ndarray, probabilities: np.ndarray, threshold: float = 0.8, scaled: bool = False) -> np.ndarray:
-    """How far each label is from its out-of-fold probability, where that is far: `(N, K)`, 0 elsewhere.
+    """Distance of each label from its out-of-fold probability, 0 if below `threshold`: `(N, K)`.
 
-    RSNA 2024 lumbar spine, 2nd place: training without the rows whose label and out-of-fold prediction differ by 0.8 or
-    more brought 1 % on both leaderboards.
+    RSNA 2024 lumbar spine, 2nd place: removing training rows whose label and out-of-fold prediction differ by 0.8 or
+    more gained 1 % on both leaderboards.
 
     Args:
-        labels: `(N, K)` of 0 and 1.
-        probabilities: `(N, K)`, each row of a model that did not see it.
-        threshold: least distance of a suspect.
-        scaled: divide each class's probabilities by the median of its positives first (at most 1): those of a rare
-            class seldom come near 1, and every positive would be suspect.
+        labels: 0 or 1, `(N, K)`.
+        probabilities: out-of-fold probabilities `(N, K)`.
+        threshold: minimum distance of a suspect label, in (0, 1].
+        scaled: divide the probabilities of each class by the median of its positives, at most 1. Probabilities of
+            a rare class seldom approach 1, so all its positives would be suspect.
 
     Raises:
-        ValueError: shapes that differ, values outside 0..1, a threshold outside (0, 1].
+        ValueError: if shapes differ, probabilities are outside [0, 1], or `threshold` is outside (0, 1].
     """
     if labels.shape != probabilities.shape or labels.ndim != 2:
-        raise ValueError(f"labels are {labels.shape}, probabilities {probabilities.shape}; expected (N, K) both")
+        raise ValueError(
+            f"labels have the shape {labels.shape}, probabilities {probabilities.shape}; expected (N, K) for both"
+        )
     if not 0 < threshold <= 1:
-        raise ValueError(f"--threshold is {threshold}, expected a distance above 0 and at most 1")
+        raise ValueError(f"--threshold is {threshold}, expected a value in (0, 1]")
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
-        raise ValueError("the predictions are no probabilities in 0..1")
+        raise ValueError("predictions are outside [0, 1], expected probabilities")
     if scaled:
         columns = zip(labels.T > 0.5, probabilities.T, strict=True)
         middles = [np.median(column[positive]) if positive.any() else 1.0 for positive, column in columns]
@@ -47,11 +49,11 @@ class Options:
     """Options of `clean`.
 
     Args:
-        threshold: Smallest distance of label and out-of-fold probability of a suspect, above 0 and at most 1.
-        scaled: Divide the probabilities of each class by the median of its positives first.
-        name: Name of the image-level output that is compared.
-        output: Folder to write to; null: <runs>/<experiment>/clean.
-        missing: Whether to refuse or to skip folds of the folds file without a run.
+        threshold: Minimum distance between the label and the out-of-fold probability of a suspect, in (0, 1].
+        scaled: Whether to divide the probabilities of each class by the median of its positives.
+        name: Name of the image-level output to compare with the labels.
+        output: Output folder; by default, <runs>/<experiment>/clean.
+        missing: Handling of folds without a run: stop with an error (refuse), or use the other folds (skip).
     """
 
     threshold: float = 0.8
@@ -62,7 +64,7 @@ class Options:
 
 
 def main(arguments: list[str]) -> None:
-    """Write `suspects.csv`, worst first, and `weights.csv` with 0 for them, which `data.weights` takes."""
+    """Write `suspects.csv`, largest distance first, and `weights.csv` for `data.weights`, 0 for suspects."""
     config = read_config("clean", arguments, Options, folds=True)
     name, folder = config.options.name, Path(config.options.output or config.experiment / "clean")
     cases = sorted(out_of_fold(config), key=lambda case: case.image_id)
@@ -95,12 +97,12 @@ def main(arguments: list[str]) -> None:
 def compared(
     image_id: str, prediction: dict[str, np.ndarray], truth: dict[str, np.ndarray], name: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Label and probabilities `(K,)` of an image."""
+    """Labels and probabilities `(K,)` of an image."""
     given, true = prediction.get(name), truth.get(name)
     if given is None or true is None or given.ndim != 1:
         raise SystemExit(
-            f"error: clean compares an image-level output, and {name!r} of image {image_id!r} is none; it predicts "
-            f"{sorted(prediction)} and has the truth {sorted(truth)}. Of masks, see scores.csv of a run"
+            f"error: {name!r} of image {image_id!r} is not an image-level output with a target; outputs: "
+            f"{sorted(prediction)}, targets: {sorted(truth)}. Set --name; for masks, see scores.csv of a run"
         )
     true = np.asarray(true)
     if true.shape != given.shape and true.size == 1 and len(given) > 1:

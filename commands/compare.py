@@ -1,4 +1,4 @@
-"""`compare`: experiments side by side: configs, scores with their spread, time, differences by fold and by image."""
+"""The verb `compare`: configs, scores, training time and differences per fold and image of several experiments."""
 
 import math
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ COLUMNS = ("experiment", "score", "spread", "folds", "best_epochs", "time", "par
 
 
 TAKES = "RUN RUN … [--key value …]"
-DESCRIPTION = """Experiment or run folders; the first is what others are compared with: what differs in their configs,
-the mean score of their folds with its standard deviation (of crossval where it was run, else of fit's
-best validation), time, size; differences fold by fold and image by image."""
+DESCRIPTION = """Compare experiment or run folders with the first one: config differences, mean score over
+folds with standard deviation (from crossval if it was run, else from fit's best validation),
+training time, network size, score differences per fold and per image."""
 
 
 @dataclass
@@ -30,8 +30,8 @@ class Options:
     """Options of `compare`.
 
     Args:
-        output: CSV to write, with a row per experiment and all that differs; null writes none.
-        missing: Whether to refuse or to skip folds of the folds file without a run.
+        output: Output CSV, with one row per experiment and the config differences; by default, not written.
+        missing: Handling of folds without a run: stop with an error (refuse), or use the other folds (skip).
     """
 
     output: str | None = None
@@ -39,7 +39,7 @@ class Options:
 
 
 def main(arguments: list[str]) -> None:
-    """Print the comparison; `arguments` is what follows the verb."""
+    """Print the comparison."""
     line = CommandLine.read(arguments)
     options = parse_options("compare", line.flags(), Options, TAKES, DESCRIPTION)
     if not line.paths:
@@ -62,11 +62,11 @@ def main(arguments: list[str]) -> None:
             for number, summary in enumerate(summaries)
         ]
         write_csv(Path(options.output), header, rows)
-        print(f"\nthe table: {options.output}")
+        print(f"\ntable: {options.output}")
 
 
 def row(summary: Summary) -> tuple[str, ...]:
-    """A row of the first table, as in `COLUMNS`."""
+    """Row of the first table, with `COLUMNS`."""
     seconds = round(summary.seconds)
     time = f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}" if seconds else ""
     size = "" if summary.parameters is None else f"{summary.parameters:,}"
@@ -80,40 +80,40 @@ def _number(value: float) -> str:
 
 
 def print_notes(summaries: list[Summary]) -> None:
-    """What is missing, and what forbids to compare."""
+    """Print what is missing and what prevents a comparison."""
     for summary in summaries:
         for note in summary.notes:
             print(f"note: {summary.path}: {note}")
     first = summaries[0]
     for other in summaries[1:]:
         if other.metric != first.metric:
-            print(f"note: {other.path} and {first.path} have other metrics; their scores cannot be compared")
+            print(f"note: {other.path} and {first.path} have different metrics; their scores cannot be compared")
         elif other.source != first.source:
             print(
                 f"note: scores of {first.path} are from {first.source}, those of {other.path} from {other.source}: "
-                "crossval predicts as a submission does, fit validates while it trains and takes the best epoch"
+                "crossval predicts as for a submission, fit reports the best validation during training"
             )
         if None not in (first.folds_hash, other.folds_hash) and first.folds_hash != other.folds_hash:
-            print(f"note: {other.path} was trained on other folds than {first.path}")
+            print(f"note: {other.path} was trained on different folds than {first.path}")
 
 
 def print_differences(summaries: list[Summary], different: dict[str, list[Any]]) -> None:
-    """The keys in which the configs differ."""
+    """Print the config keys that differ."""
     if not different:
-        print("\nthe configs are the same but for fold, seed and folders")
+        print("\nthe configs are the same except for fold, seed and folders")
         return
     names = [str(summary.path) for summary in summaries]
     rows = [[key, *(short(value) for value in values)] for key, values in different.items()]
     print("\n" + as_text(["differs", *names], rows))
     if any(value == MISSING for values in different.values() for value in values):
-        print(f"{MISSING}: the config does not have the key")
+        print(f"{MISSING}: key not in the config")
 
 
 def pair(first: Summary, other: Summary) -> list[str]:
-    """How far another experiment is from the first one, over the folds and over the images that both have."""
+    """Score difference of another experiment to the first one, over common folds and common images."""
     lines = [f"{other.path} against {first.path} ({'higher' if first.higher_is_better else 'lower'} is better):"]
     if other.metric != first.metric:
-        return [*lines, "  other metrics: not compared"]
+        return [*lines, "  different metrics: not compared"]
     same_folds = None in (first.folds_hash, other.folds_hash) or first.folds_hash == other.folds_hash
     common = [fold for fold in first.scores if fold in other.scores]
     if common and same_folds:
@@ -123,16 +123,16 @@ def pair(first: Summary, other: Summary) -> list[str]:
         folds = ", ".join(name if not repeat else f"repeat{repeat}/{name}" for repeat, name in common)
         lines.append(f"  folds in common ({folds}): {by_fold.mean():+.4f}{spread}, better in {wins} of {len(common)}")
     else:
-        lines.append("  no folds in common" if same_folds else "  other folds: not compared fold by fold")
+        lines.append("  no folds in common" if same_folds else "  different folds: not compared fold by fold")
     shared = sorted(
         name for name in first.images.keys() & other.images.keys()
         if math.isfinite(first.images[name]) and math.isfinite(other.images[name])
     )  # fmt: skip
     if len(shared) < 2:
-        return [*lines, "  no images in common whose scores are known"]
+        return [*lines, "  no images in common with known scores"]
     by_image = np.array([other.images[name] - first.images[name] for name in shared])
     low, high = paired_interval(by_image)
     left = len(first.images.keys() | other.images.keys()) - len(shared)
-    alone = f"; {left} images are known to one of them alone" if left else ""
-    text = f"{by_image.mean():+.4f} [{low:+.4f}, {high:+.4f}] in the mean score of an image"
+    alone = f"; {left} images are scored by only one of them" if left else ""
+    text = f"{by_image.mean():+.4f} [{low:+.4f}, {high:+.4f}] mean difference of image scores"
     return [*lines, f"  {len(shared)} images in common: {text}{alone}"]

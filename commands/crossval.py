@@ -1,4 +1,4 @@
-"""`crossval`: every fold of every repetition, as many at a time as there are GPUs; one table, one score."""
+"""The verb `crossval`: train and score every fold of every repetition, in parallel on several GPUs."""
 
 import copy
 import time
@@ -37,11 +37,11 @@ class Options:
     """Options of `crossval`.
 
     Args:
-        folds: Folds to train, such as 0,1,2; null: all of the folds file.
-        repeats: Number of repetitions, each with a new division; null: `cv.repeats`.
-        seed_per_fold: Give every fold a division of its own; null: `cv.seed_per_fold`.
-        devices: GPUs by number, such as 0,1; `auto` for all of them, `none` for the CPU.
-        jobs: Number of runs trained at a time; null: one per GPU, on the CPU one.
+        folds: Folds to train, such as 0,1,2; by default, all folds of the folds file.
+        repeats: Number of repetitions, each with new folds; by default, `cv.repeats`.
+        seed_per_fold: Whether each fold comes from a split with its own seed; by default, `cv.seed_per_fold`.
+        devices: GPU indices, such as 0,1; `auto` for all GPUs, `none` for the CPU.
+        jobs: Number of runs trained in parallel; by default, one per GPU, or one on the CPU.
     """
 
     folds: str | None = None
@@ -52,7 +52,7 @@ class Options:
 
 
 def main(arguments: list[str], call: Call = launch) -> None:
-    """Train, predict and score all members; `arguments` is what follows the verb."""
+    """Train, predict and score all runs."""
     options, given = parse(arguments)
     experiment = given.experiment_folder()
     with children_end_with_us():
@@ -68,23 +68,23 @@ def main(arguments: list[str], call: Call = launch) -> None:
         images = f"over {len(metric.rows)} images"
         print(f"repeat {repeat}: out-of-fold score {float(metric.compute()):.4f}  [{low:.4f}, {high:.4f}] {images}")
     if len(scores) > 1:
-        print(f"mean of {len(scores)} members: {np.mean(scores):.4f} ± {np.std(scores, ddof=1):.4f}")
+        print(f"mean of {len(scores)} runs: {np.mean(scores):.4f} ± {np.std(scores, ddof=1):.4f}")
     if mean is not None:
-        print(f"mean of the predictions of an image: {float(mean.compute()):.4f} ({experiment}/out_of_fold)")
-    print(f"the table: {experiment}/crossval.csv; every image: {experiment}/out_of_fold.csv")
+        print(f"averaged predictions: {float(mean.compute()):.4f} ({experiment}/out_of_fold)")
+    print(f"table: {experiment}/crossval.csv; image scores: {experiment}/out_of_fold.csv")
     if failed:
         text = "\n  ".join(f"{name}: {cause}" for name, cause in failed.items())
         raise SystemExit(
-            f"error: {len(failed)} of {len(members)} members failed; try again with the same command:\n  {text}"
+            f"error: {len(failed)} of {len(members)} runs failed; the same command retries them:\n  {text}"
         )
     print(f"next:  python cli.py search {experiment}\n       python cli.py submit {experiment}")
 
 
 def parse(arguments: list[str]) -> tuple[Options, FitSettings]:
-    """The verb's own options, and what is passed on to `fit`."""
+    """The verb's own options, and the settings passed on to `fit`."""
     takes = "--config FILE [options] [--key value …]"
-    description = "Train, predict and score every fold; other flags go to fit. Finished members are skipped."
-    options, given = options_and_settings("crossval", arguments, Options, takes, description, REFUSED, "member")
+    description = "Train, predict and score every fold; other flags go to fit. Finished runs are skipped."
+    options, given = options_and_settings("crossval", arguments, Options, takes, description, REFUSED, "run")
     if options.repeats is None:
         options.repeats = int(given.setting("cv.repeats", 1))
     if options.seed_per_fold is None:
@@ -94,13 +94,13 @@ def parse(arguments: list[str]) -> tuple[Options, FitSettings]:
 
 
 def plan(options: Options, given: FitSettings, experiment: Path, call: Call) -> list[Member]:
-    """The members, with their folds files made."""
+    """Plan the runs and write their folds files."""
     folds = make_folds_file(given, call)
     present = sorted(set(read_folds(folds)["fold"]) - {TRAIN_ONLY})
     try:
         numbers = present if options.folds is None else sorted({int(part) for part in options.folds.split(",")})
     except ValueError:
-        raise SystemExit(f"error: --folds {options.folds}: expected numbers such as 0,1,2") from None
+        raise SystemExit(f"error: --folds {options.folds}: expected fold numbers such as 0,1,2") from None
     if absent := sorted(set(numbers) - set(present)):
         raise SystemExit(f"error: --folds: {folds} has no fold {absent[0]}, only {present}")
     seed = int(given.setting("seed_everything", 0))
@@ -113,7 +113,7 @@ def plan(options: Options, given: FitSettings, experiment: Path, call: Call) -> 
 
 
 def train_all(members: list[Member], given: FitSettings, options: Options, call: Call) -> dict[str, str]:
-    """Train the members, some at a time; returns why some failed, by name."""
+    """Train runs in parallel; return the error of each failed run by name."""
     environments = job_environments(options.devices, options.jobs, len(members))
     failed: dict[str, str] = {}
 
@@ -125,7 +125,7 @@ def train_all(members: list[Member], given: FitSettings, options: Options, call:
         print(f"# {member.name}, seed {member.seed}{where}", flush=True)
         try:
             train_member(member, given, call, environment, log)
-        except Exception as error:  # the others go on, and the end names it
+        except Exception as error:  # other runs continue; the summary names the failed one
             failed[member.name] = f"{error} ({member.run.path})"
         state = f"failed: {failed[member.name]}" if member.name in failed else "done"
         print(f"# {member.name} {state} after {time.monotonic() - begin:.0f} s", flush=True)
@@ -138,7 +138,7 @@ def train_all(members: list[Member], given: FitSettings, options: Options, call:
 
 
 def table(members: Sequence[Member], failed: dict[str, str], scores: dict[str, float]) -> list[tuple]:
-    """A row per member, as in `COLUMNS`."""
+    """One row per run, with `COLUMNS`."""
     rows = []
     for member in members:
         epoch, seconds = best_epoch(member.run), training_seconds(member.run)
@@ -149,7 +149,7 @@ def table(members: Sequence[Member], failed: dict[str, str], scores: dict[str, f
 
 
 def member_cases(member: Member, settings: FitSettings) -> tuple[OfflineConfig, list[Case]]:
-    """The validation images of a member with its predictions and their truth."""
+    """Validation images of a run with predictions and targets."""
     own = settings.with_flags({"data.folds": member.folds, "data.fold": member.fold})
     config = replace(read_config("crossval", own.arguments()), runs=[member.run])
     return config, out_of_fold(config)
@@ -158,20 +158,20 @@ def member_cases(member: Member, settings: FitSettings) -> tuple[OfflineConfig, 
 def score_members(
     members: Sequence[Member], settings: FitSettings, experiment: Path
 ) -> tuple[list[float], dict[int, CompetitionMetric], CompetitionMetric | None]:
-    """Score trained members.
+    """Score trained runs.
 
-    Several predictions of an image (repetitions, a division per fold) are averaged into the store
-    `<experiment>/out_of_fold`, with one entry per image; `out_of_fold.csv` says which run predicted what, with the
-    score of the image in it.
+    Several predictions of an image (repetitions, a seed per fold) are averaged into the store
+    `<experiment>/out_of_fold`, with one entry per image; `out_of_fold.csv` lists the runs that predicted each image
+    and its score in each.
 
     Args:
-        members: with predictions of their validation images.
-        settings: configs and flags that offline verbs know.
-        experiment: folder.
+        members: runs with predictions of their validation images.
+        settings: configs and flags that offline verbs use.
+        experiment: folder of the experiment.
 
     Returns:
-        The score of each member; of each division the metric over its images; the metric of the averaged predictions,
-        None where no image has several.
+        The score of each run; the metric over the images of each repetition; the metric of the averaged predictions,
+        None if no image has several.
     """
     scores: list[float] = []
     divisions: dict[int, CompetitionMetric] = {}
@@ -205,7 +205,7 @@ def score_members(
 
 
 def mean_store(path: Path, predicted: dict[str, list[Case]], members: Sequence[Member]) -> PredictionStore:
-    """Write the mean of each image's out-of-fold predictions; goes on where it was cut off."""
+    """Write the mean of each image's out-of-fold predictions; an interrupted call is resumed."""
     stores = [PredictionStore(member.run.predictions / "val") for member in members]
     made_by = text_hash("\n".join(f"{one.path} {one.state()}" for one in stores))
     store = PredictionStore(path)

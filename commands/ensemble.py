@@ -1,4 +1,4 @@
-"""The verb `ensemble`: predictions of several experiments become those of one."""
+"""The verb `ensemble`: blend the predictions of several experiments into a new experiment."""
 
 import shutil
 from contextlib import suppress
@@ -26,7 +26,7 @@ from experiments.fold_stores import Missing
 from files.paths import file_hash, text_hash
 from predictions.store import PredictionStore
 
-RUN = "ensemble"  # the one run of the experiment that the verb writes: search, score and submit find it as a fold
+RUN = "ensemble"  # the only run of the written experiment, which search, score and submit treat as a fold
 SEARCHES = ("hill_climb", "simplex", "least_squares")
 
 
@@ -35,29 +35,29 @@ class Options:
     """Options of `ensemble`.
 
     Args:
-        output: Folder of the experiment to write, such as runs/ens.
-        rule: How predictions become one; `weighted` is a mean whose weights are searched.
-        weights: Weights of the members: numbers, or a search on out-of-fold scores; null: equal, or hill_climb for the
-            rule `weighted`.
-        rounds: Number of additions of the hill climbing.
-        floor: Smallest probability, for the rules geometric, harmonic and logit.
-        votes: Number of members that must agree, for the rule vote; null: more than half.
-        threshold: Probability above which a member says yes, for the rules vote and union; one, or one for each member.
-        fallback: Rule for images where nothing has enough votes, for the rule vote.
-        commonest: Classes of an image that has none even then, for the rule vote.
-        agreement: Smallest Dice coefficient of masks that agree, for the rule union.
-        softmax: Names of outputs whose classes sum to 1 and shall go on to.
-        outputs: Names of outputs to take; null: all.
-        heads: Common outputs of members with other classes: {runs/b: {label: "label[1]"}}, sums as label[1, 2].
+        output: Output experiment folder, such as runs/ens.
+        rule: Blending rule; `weighted` is a mean with searched weights.
+        weights: Member weights: numbers, or a search method on out-of-fold scores; by default, equal weights, or
+            hill_climb for the rule `weighted`.
+        rounds: Number of hill-climbing rounds; each adds one member.
+        floor: Minimum probability, for the rules geometric, harmonic and logit.
+        votes: Minimum number of votes, for the rule vote; by default, more than half of the members.
+        threshold: Probability threshold per member, for the rules vote and union; one value, or one per member.
+        fallback: Rule for images without a class with enough votes, for the rule vote.
+        commonest: Classes of images that have none after the fallback, for the rule vote.
+        agreement: Minimum Dice coefficient of masks that agree, for the rule union.
+        softmax: Names of outputs whose class probabilities sum to 1 and are renormalised.
+        outputs: Names of outputs to blend; by default, all.
+        heads: Output mapping of members with other classes: {runs/b: {label: "label[1]"}}, sums as label[1, 2].
         boxes: Names of outputs that are boxes (n, 6): x1, y1, x2, y2, score, label.
-        box_rule: How boxes are merged.
-        box_iou: IoU from which two boxes are one.
-        splits: Splits to ensemble; null: all that the members have.
-        missing: Whether to refuse or to skip images that a member lacks, and folds without a run.
-        duplicates: duplicates.csv of explore: duplicates share their labels.
-        score: Score the members and the ensemble out of fold.
-        dtype: Type of the stored maps.
-        processes: Number of worker processes of the scoring; null: one per CPU.
+        box_rule: Rule for merging boxes.
+        box_iou: Minimum IoU of boxes to merge.
+        splits: Splits to blend; by default, all splits that the members have.
+        missing: Handling of images missing in a member and of folds without a run: error (refuse) or skip.
+        duplicates: File duplicates.csv of `explore`; duplicates get the same labels.
+        score: Whether to score the members and the ensemble out of fold.
+        dtype: Data type of the stored maps.
+        processes: Number of worker processes for scoring; by default, one per CPU.
     """
 
     output: str
@@ -85,7 +85,7 @@ class Options:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the verb; `arguments` is what follows it on the command line."""
+    """Run the verb with the command-line arguments after it."""
     with errors_alone():
         no_members = "no members: python cli.py ensemble RUN RUN … --output FOLDER"
         line = read_members("ensemble", arguments, Options, "RUN RUN …", no_members)
@@ -94,15 +94,15 @@ def main(arguments: list[str]) -> None:
 
 
 class Ensemble:
-    """One call of the verb.
+    """Blending of members into one experiment.
 
     Args:
-        config: of the first member, or the one that was given.
-        members: the models.
-        file: where the config was read; a copy becomes the ensemble's.
+        config: config given by `--config`, else that of the first member.
+        members: member experiments, runs or prediction folders.
+        file: config file; a copy becomes the config of the ensemble.
 
     Raises:
-        ValueError: arguments that do not go together.
+        ValueError: if options contradict each other.
     """
 
     def __init__(self, config: OfflineConfig, members: list[Member], file: Path) -> None:
@@ -113,22 +113,24 @@ class Ensemble:
         self.blend = Blend(**{name: getattr(chosen, name) for name in fields})
         weights = chosen.weights or ("hill_climb" if chosen.rule == "weighted" else "equal")
         if weights != "equal" and chosen.rule not in WEIGHTED:
-            raise ValueError(f"--rule {chosen.rule} counts members as equals and takes no --weights")
+            raise ValueError(
+                f"--weights has no effect with --rule {chosen.rule}, which weights members equally; remove it"
+            )
         if weights == "least_squares" and chosen.rule not in ("mean", "weighted"):
-            raise ValueError(f"--weights least_squares is for --rule mean, not {chosen.rule}")
+            raise ValueError(f"--weights least_squares needs --rule mean, not {chosen.rule}")
         if weights in SEARCHES and not chosen.score:
-            raise ValueError(f"--weights {weights} needs the out-of-fold scores; leave --score true")
+            raise ValueError(f"--weights {weights} needs out-of-fold scores; set --score true")
         self.method = weights if weights in SEARCHES else None
         count = len(members)
         self.given: Weights = as_whole(weights) if isinstance(weights, list) else (1,) * count
         if len(self.given) != count:
-            raise ValueError(f"--weights has {len(self.given)} numbers for {count} members; give one each")
+            raise ValueError(f"--weights has {len(self.given)} numbers, expected one for each of {count} members")
         set_heads(members, chosen.heads, self.blend.outputs)
         self.groups = read_groups(chosen.duplicates) if chosen.duplicates is not None else {}
         self.made = DerivedExperiment(Path(chosen.output), RUN, members, file)
 
     def run(self) -> None:
-        """Find the weights, write the stores, then the config by which other verbs find them."""
+        """Search the weights, then write the stores and the config."""
         config, streams = self.config, {}
         for split in self.splits():
             parts = [member.open(split) for member in self.members]
@@ -140,19 +142,21 @@ class Ensemble:
             found = self.search(streams[OUT_OF_FOLD], part)
             print(self.summary(found))
         elif self.method is not None:
-            raise ValueError(f"--weights {self.method}: there are no out-of-fold predictions to find weights on")
+            raise ValueError(
+                f"--weights {self.method}: no out-of-fold predictions to search weights on; run predict first"
+            )
         try:
             self.write(streams, part, found)
         except (ValueError, KeyError):
-            # What is refused leaves nothing; what was cut off goes on.
+            # Remove the folder after an error if it is empty; an interrupted call is resumed.
             shutil.rmtree(self.made.run.path, ignore_errors=True)
-            with suppress(OSError):  # it holds more
+            with suppress(OSError):  # the folder is not empty
                 self.made.folder.rmdir()
             raise
         self.made.print_next()
 
     def write(self, streams: dict[str, Stream], part: dict[str, int], found: Found | None) -> None:
-        """Write the stores of all splits, and the config last."""
+        """Write the stores of all splits, then the config."""
         best = found.weights if found is not None else self.given
         by_part = found.by_part if found is not None else {}
         for split, stream in streams.items():
@@ -166,13 +170,13 @@ class Ensemble:
                 self.chosen.dtype,
                 self.groups,
             )
-            print(f"{split}: {len(stream.ids)} images, {count} of them written now: {store.path}")
+            print(f"{split}: {len(stream.ids)} images, {count} newly written: {store.path}")
             if count and split == OUT_OF_FOLD:
                 self.made.note_old_chain()
         self.made.save(self.facts(best, found), {})
 
     def splits(self) -> list[str]:
-        """The splits to ensemble."""
+        """The splits to blend."""
         if self.chosen.splits is not None:
             return self.chosen.splits
         every = [set(member.splits()) for member in self.members]
@@ -180,13 +184,13 @@ class Ensemble:
             lacks = sorted(set().union(*every) - own)
             if lacks:
                 raise ValueError(
-                    f"{member.path} has no predictions of {lacks[0]!r}, others have; predict them, or name what to "
-                    f"ensemble: --splits '[{', '.join(sorted(set.intersection(*every)))}]'"
+                    f"{member.path} has no predictions of {lacks[0]!r}, but others do; run predict, or select the "
+                    f"splits to blend: --splits '[{', '.join(sorted(set.intersection(*every)))}]'"
                 )
         return sorted(every[0])
 
     def parts(self, stream: Stream) -> dict[str, int]:
-        """Fold of each out-of-fold image: of the folds file, else of the first member's runs."""
+        """Fold of each out-of-fold image, from the folds file or else from the first member's runs."""
         if self.method is None:
             return dict.fromkeys(stream.ids, 0)
         folds, groups = dict(stream.parts[0].run), {}
@@ -200,12 +204,12 @@ class Ensemble:
         return dict(zip(stream.ids, parts_of(stream.ids, folds, groups).tolist(), strict=True))
 
     def search(self, stream: Stream, part: dict[str, int]) -> Found:
-        """Weights and scores out of fold."""
+        """Search the weights and score out of fold."""
         data, competition = self.config.data, self.config.competition
         rows = {row.image_id: row for row in rows_of(data.table())}
         unknown = [image_id for image_id in stream.ids if image_id not in rows]
         if unknown:
-            raise ValueError(f"image {unknown[0]!r} was predicted out of fold, but is none of {data.images}")
+            raise ValueError(f"image {unknown[0]!r} has an out-of-fold prediction, but is not in {data.images}")
         scoring = Scoring(stream, {one: partial(data.truth, rows[one]) for one in stream.ids}, part, self.chosen.dtype)
         with scoring.scores(competition.postprocess, competition.metric, self.chosen.processes) as scores:
             if self.method is None:
@@ -217,44 +221,44 @@ class Ensemble:
             }
         chosen = best_cross_fitted(found, competition.metric.higher_is_better)
         if chosen != "the searched weights":
-            # What was tuned and does not help on unseen images is not used, as in `search`.
+            # Searched weights are not used if they do not help on unseen images, as in `search`.
             told = ", ".join(f"{name} {one.cross_fitted:.5f}" for name, one in found.items())
             print(f"cross-fitted: {told}; taken: {chosen}")
         return found[chosen]
 
     def summary(self, found: Found) -> str:
-        """A few lines for the terminal."""
+        """Scores and weights as lines for the terminal."""
         width = max(len("cross-fitted"), *(len(str(member.path)) for member in self.members))
         shares = np.array(found.weights) / sum(found.weights)
         takes = self.blend.rule in WEIGHTED
-        lines = [f"out of fold, {type(self.config.competition.metric).__name__} after the configured chain:"]
+        lines = [f"out of fold, {type(self.config.competition.metric).__name__} after the configured post-processing:"]
         for member, score, share in zip(self.members, found.singles, shares, strict=True):
             lines.append(f"  {member.path!s:<{width}}  {score:.5f}" + (f"  weight {share:.3f}" if takes else ""))
         if self.method is None or set(found.by_part.values()) == {(1,) * len(self.members)}:
-            lines.append(f"  {self.blend.rule:<{width}}  {found.in_sample:.5f}  (nothing was fitted)")
+            lines.append(f"  {self.blend.rule:<{width}}  {found.in_sample:.5f}  (nothing to fit)")
         else:
             lines.append(f"  {'equal':<{width}}  {found.equal:.5f}")
-            lines.append(f"  {'in-sample':<{width}}  {found.in_sample:.5f}  (optimistic: scored where they were found)")
+            lines.append(f"  {'in-sample':<{width}}  {found.in_sample:.5f}  (optimistic: fitted on these images)")
             lines.append(
-                f"  {'cross-fitted':<{width}}  {found.cross_fitted:.5f}  (each fold by weights found without it)"
+                f"  {'cross-fitted':<{width}}  {found.cross_fitted:.5f}  (each fold with weights found without it)"
             )
             for number, weights in found.by_part.items():
                 lines.append(f"  without fold {number}: {', '.join(f'{w / sum(weights):.3f}' for w in weights)}")
         higher = self.config.competition.metric.higher_is_better
         for member, score in zip(self.members, found.singles, strict=True):
             if len(self.members) > 1 and better(score, found.cross_fitted, higher):
-                lines.append(f"  {member.path} alone is as good, or better, with the configured chain")
+                lines.append(f"  {member.path} alone scores as well or better, with the configured post-processing")
         return "\n".join(lines)
 
     def fingerprint(self, stream: Stream, weights: list[Weights]) -> str:
-        """Hash of everything that the ensemble's predictions of a split depend on."""
+        """Hash of all inputs of the ensemble's predictions of a split."""
         members = [part.fingerprint() for part in stream.parts]
         copies = None if self.chosen.duplicates is None else file_hash(Path(self.chosen.duplicates))
         settings = {name: value for name, value in asdict(self.blend).items() if name != "ranks"}
         return text_hash(repr([members, sorted(settings.items()), weights, copies, self.chosen.dtype, stream.ids]))
 
     def facts(self, best: Weights, found: Found | None) -> dict[str, Any]:
-        """What the ensemble is made of, for `run.json`."""
+        """Members, rule, weights and scores, for `run.json`."""
         facts: dict[str, Any] = {"rule": self.blend.rule, "weights": [weight / sum(best) for weight in best]}
         if found is not None:
             facts |= {"singles": found.singles, "equal": found.equal, "in_sample": found.in_sample}
@@ -264,15 +268,15 @@ class Ensemble:
 
 
 def set_heads(members: list[Member], heads: dict[str, dict[str, str]], outputs: list[str] | None) -> None:
-    """Give members their heads, by their paths."""
+    """Set the output mappings of members by their paths."""
     for path, common in heads.items():
         own = [member for member in members if member.path == Path(path)]
         if not own:
             listed = ", ".join(str(member.path) for member in members)
-            raise ValueError(f"--heads names {path}, which is none of the members {listed}")
+            raise ValueError(f"--heads has the key {path}, expected one of the members {listed}")
         lacking = [name for name in outputs or () if name not in common]
         if lacking:
-            raise ValueError(f"--heads gives {path} no output {lacking[0]!r}, which --outputs takes")
+            raise ValueError(f"--heads of {path} has no output {lacking[0]!r}, which --outputs selects")
         try:
             own[0].heads = Heads(common)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""The verb `explore`: the report of a dataset before the first training."""
+"""The verb `explore`: report on a dataset before the first training."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,12 @@ class Options:
     """Options of `explore`.
 
     Args:
-        labels: CSV of labels that is compared with another, without a config: python cli.py explore --labels --help
-        output: Folder to write to; null: <runs>/<experiment>/explore.
-        limit: Number of images of each split to look at; null: all.
-        processes: Number of worker processes; null: one per CPU.
-        samples: Number of pictures in the grid of each split.
-        correlation: Smallest correlation of each channel of near duplicates.
+        labels: Label CSV to compare with another CSV, without a config; see python cli.py explore --labels --help
+        output: Output folder; by default, <runs>/<experiment>/explore.
+        limit: Maximum number of images per split; by default, all.
+        processes: Number of worker processes; by default, one per CPU.
+        samples: Number of sample images shown per split.
+        correlation: Minimum correlation of every channel of near duplicates.
     """
 
     labels: str | None = None
@@ -38,11 +38,11 @@ class LabelOptions:
 
     Args:
         labels: CSV of the training labels.
-        reference: CSV to compare with: test labels, a tuning set, a site.
-        label_column: Column of the labels in both files.
-        separator: Text between the labels of one field; null: a field is one label.
-        id_column: Column of the sample's id, where a CSV has a row per label.
-        output: Folder for report.html and shift.csv; null writes none.
+        reference: CSV of the reference labels: test set, tuning set or another site.
+        label_column: Label column in both files.
+        separator: Separator of several labels in a field; by default, a field is one label.
+        id_column: Sample id column, if a CSV has one row per label.
+        output: Output folder of report.html and shift.csv; by default, not written.
     """
 
     labels: str
@@ -54,7 +54,7 @@ class LabelOptions:
 
 
 def main(arguments: list[str]) -> None:
-    """Write the report of a dataset, or compare the labels of two CSVs."""
+    """Write the report on a dataset, or compare the labels of two CSVs."""
     if any(flag.key == "labels" for flag in CommandLine.read(arguments).settings.flags):
         compare_labels(arguments)
         return
@@ -69,11 +69,11 @@ def main(arguments: list[str]) -> None:
     except FileNotFoundError as error:
         raise SystemExit(f"error: {error}") from error
     print_findings(found.report)
-    print(f"the report: {found.path}; tables: {output / 'images.csv'}, {output / 'duplicates.csv'}")
+    print(f"report: {found.path}; tables: {output / 'images.csv'}, {output / 'duplicates.csv'}")
 
 
 def compare_labels(arguments: list[str]) -> None:
-    """`explore --labels train.csv --reference test.csv --label_column Target`: no config and no images are needed."""
+    """`explore --labels train.csv --reference test.csv --label_column Target`: needs no config and no images."""
     takes = "--labels CSV --reference CSV --label_column NAME [--key value …]"
     chosen = parse_options("explore", arguments, LabelOptions, takes, "Compare the labels of two CSV files.")
     try:
@@ -83,7 +83,7 @@ def compare_labels(arguments: list[str]) -> None:
     for sentence in shift.sentences:
         print(sentence)
     if shift.marginals_p is not None:
-        print(f"all class counts together: chi-square p {shift.marginals_p:.3g}")
+        print(f"all class counts: chi-square p {shift.marginals_p:.3g}")
     if chosen.output is None:
         return
 
@@ -98,4 +98,4 @@ def compare_labels(arguments: list[str]) -> None:
     report.findings += [Finding("look" if shift.shifted else "note", text) for text in shift.sentences]
     report.write("shift.csv", shift.rows.to_csv(index=False).encode())
     report.save(output / "report.html")
-    print(f"the report: {output / 'report.html'}; table: {output / 'shift.csv'}")
+    print(f"report: {output / 'report.html'}; table: {output / 'shift.csv'}")

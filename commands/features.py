@@ -1,4 +1,4 @@
-"""The verb `features`: what a network makes of every image before its head, computed once."""
+"""The verb `features`: encoder embeddings of every image, computed once."""
 
 import hashlib
 import json
@@ -27,22 +27,22 @@ from networks import ImageClassifier
 from predictions.store import PredictionStore
 from preprocessing.sources import checkpoint_mark, look
 
-FORMAT = 1  # raise it when what is written changes
+FORMAT = 1  # increase when the output format changes
 
 
 class FeatureExtractor:
-    """A network with `features`, its normalisation and the size it wants.
+    """Feature extraction by a network, with its normalisation and input size.
 
     Args:
-        network: `features(images)` -> `(N, F)`; every classifier of `networks` has it.
-        mean: of each channel, of pixels divided by `input_range`.
-        std: of each channel.
-        input_range: pixel value that means 1.0.
-        size: height and width that images are resized to (bilinear, antialiased); None leaves them.
-        device: where it runs.
+        network: network with a method `features(images)` -> `(N, F)`, as all classifiers in `networks`.
+        mean: mean of each channel, after division by `input_range`.
+        std: standard deviation of each channel, after division by `input_range`.
+        input_range: pixel value mapped to 1.0.
+        size: height and width in pixels to resize images to (bilinear, antialiased); None keeps the size.
+        device: device of the network.
 
     Raises:
-        ValueError: the network has no such method.
+        ValueError: if the network has no method `features`.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class FeatureExtractor:
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Features `(F,)` float32 of an image `(H, W, C)`, or a volume `(D, H, W, C)`, as it was read."""
+        """Features `(F,)` float32 of an image `(H, W, C)`, or a volume `(D, H, W, C)`, as read from disk."""
         array = np.ascontiguousarray(np.moveaxis(image, -1, 0))
         array = array.astype(np.float32) if array.dtype != np.float32 else array
         axes = [1] * (array.ndim - 1)
         pixels = torch.from_numpy(array).to(self.device) / self.input_range
         pixels = ((pixels - self.mean.view(-1, *axes)) / self.std.view(-1, *axes))[None]
         if self.size is not None and pixels.ndim != 4:
-            raise ValueError("--size is for pictures; volumes are resampled by data.reader.spacing")
+            raise ValueError("--size applies to 2D images only; set data.reader.spacing to resample volumes")
         if self.size is not None and tuple(pixels.shape[2:]) != tuple(self.size):
             pixels = F.interpolate(pixels, size=tuple(self.size), mode="bilinear", antialias=True)
         found = self.network.features(pixels)
@@ -80,7 +80,7 @@ class FeatureExtractor:
         return found[0].float().cpu().numpy()
 
     def fingerprint(self) -> str:
-        """Hash of the weights and of all that is done to an image."""
+        """Hash of the weights and the preprocessing."""
         digest = hashlib.sha256()
         for name, value in sorted(self.network.state_dict().items()):
             digest.update(name.encode())
@@ -94,15 +94,15 @@ class Options:
     """Options of `features`.
 
     Args:
-        encoder: Name of a timm model, such as resnet152, where no trained run is given.
-        pretrained: Load pretrained weights, from $WEIGHTS_DIR, else from timm's hub.
+        encoder: Name of a timm model, such as resnet152, if no trained run is given.
+        pretrained: Whether to load pretrained weights, from $WEIGHTS_DIR or else from timm's hub.
         pooling: Pooling of the timm model: native, avg, max, catavgmax or gem.
-        size: Height and width in pixels that images are resized to; null: as they are, or as the run has them.
-        input_range: Pixel value that means 1.0.
+        size: Height and width in pixels to resize images to; by default, the size of the run, else the image size.
+        input_range: Pixel value mapped to 1.0.
         checkpoint: Checkpoint of the trained run: best or last.
-        split: train (every training image), test, or a folder of images.
-        output: Folder to write to; null: <runs>/<experiment>/features/<split>.
-        device: torch device; null: CUDA where there is one, else the CPU.
+        split: Images to embed: train (all training images), test, or a folder of images.
+        output: Output folder; by default, <runs>/<experiment>/features/<split>.
+        device: torch device; by default, CUDA if available, else the CPU.
     """
 
     encoder: str | None = None
@@ -117,7 +117,7 @@ class Options:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the verb; `arguments` is what follows it on the command line."""
+    """Run the verb with the command-line arguments after it."""
     config = read_config("features", arguments, Options, searched=False)
     try:
         write_features(config, CommandLine.read(arguments).folder())
@@ -126,17 +126,17 @@ def main(arguments: list[str]) -> None:
 
 
 def write_features(config: OfflineConfig, run: Path | None) -> Path:
-    """Compute what is missing, then write `features.npy` `(N, F)` float32 and `ids.csv`, a row each.
+    """Compute missing features, then write `features.npy` `(N, F)` float32 and `ids.csv`, one row per image.
 
-    The store in the same folder holds an entry per image: a run that was stopped goes on where it stopped, and other
-    weights or settings start it anew.
+    The store in the same folder has one entry per image: an interrupted call is resumed, and other weights or
+    settings start from scratch.
 
     Args:
         config: data and options of the command line.
-        run: a trained run whose network is taken; None takes `--encoder`.
+        run: trained run whose network is used; None uses `--encoder`.
 
     Returns:
-        The folder.
+        The output folder.
     """
     options, data = config.options, config.data
     data.prepare_data()
@@ -153,7 +153,9 @@ def write_features(config: OfflineConfig, run: Path | None) -> Path:
     made_by = text_hash(f"{extractor.fingerprint()} {steps}")
     inputs = {name: inputs[name] for name in ids}
     left = set(store.begin(ids, made_by, inputs, made_with))
-    print(f"{options.split}: {len(rows) - len(left)} of {len(rows)} images are there already" if left else "all there")
+    print(
+        f"{options.split}: {len(rows) - len(left)} of {len(rows)} images already computed" if left else "all computed"
+    )
     decoder = Decoder(data.reader, [], data.preprocessing)
     for row in tqdm([row for row in rows if row.image_id in left], desc="features", unit=" images", disable=None):
         image, _ = decoder.read(row)
@@ -162,14 +164,14 @@ def write_features(config: OfflineConfig, run: Path | None) -> Path:
     matrix = np.stack([store.read(row.image_id)["features"] for row in rows])
     write_array(folder / "features.npy", matrix)
     write_frame(folder / "ids.csv", pd.DataFrame({"image_id": ids}))
-    print(f"{folder / 'features.npy'}: {matrix.shape[0]} images, {matrix.shape[1]} features; their ids: ids.csv")
+    print(f"{folder / 'features.npy'}: {matrix.shape[0]} images, {matrix.shape[1]} features; ids: ids.csv")
     return folder
 
 
 def of_run(run: Path, options: Options) -> FeatureExtractor:
-    """The network of a trained run, normalised as it was trained, at the size of its `model.inference`."""
+    """Network of a trained run, with the normalisation of its training and the size of its `model.inference`."""
     if options.encoder is not None:
-        raise ValueError(f"both a run ({run}) and --encoder {options.encoder} are given; leave one out")
+        raise ValueError(f"both a run ({run}) and --encoder {options.encoder} are given; give only one")
     predictor = load(run, options.checkpoint, options.device)
     module = predictor.module
     size = options.size or module.inference.size
@@ -177,11 +179,11 @@ def of_run(run: Path, options: Options) -> FeatureExtractor:
 
 
 def of_encoder(options: Options, data: Any) -> FeatureExtractor:
-    """A timm encoder with its own normalisation, for as many channels as the first training image has."""
+    """A timm encoder with its own normalisation and the number of channels of the first training image."""
     if options.encoder is None:
         raise ValueError("give a trained run folder, or --encoder NAME (a timm model: resnet152)")
     channels = data.reader.read(rows_of(data.table())[0]).shape[-1]
-    torch.manual_seed(0)  # random weights too are those of the last call: test features beside the training ones
+    torch.manual_seed(0)  # random weights must be the same in every call, so that train and test features match
     network = ImageClassifier(options.encoder, 0, channels, options.pretrained, options.pooling)
     known = network.encoder.pretrained_cfg
     mean, std = (torch.tensor([known[name][i % 3] for i in range(channels)]) for name in ("mean", "std"))

@@ -1,4 +1,4 @@
-"""The verb `folds`."""
+"""The verb `folds`: write the folds file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ class Options:
     """Options of `folds`.
 
     Args:
-        overwrite: Replace a folds file that is there.
+        overwrite: Whether to replace an existing folds file.
     """
 
     overwrite: bool = False
@@ -25,8 +25,8 @@ def main(arguments: list[str]) -> None:
     path = Path(config.data.folds)
     if path.is_file() and not config.options.overwrite:
         raise SystemExit(
-            f"error: {path} exists, and runs may depend on it; --overwrite true replaces it, "
-            "--data.folds OTHER.csv writes another"
+            f"error: {path} exists and runs may depend on it; set --overwrite true to replace it, or "
+            "--data.folds OTHER.csv to write another file"
         )
     config.data.prepare_data()
     table = config.data.fold_table(config.cv)
@@ -37,6 +37,6 @@ def main(arguments: list[str]) -> None:
     print(f"{len(held)} of {len(result)} images in {len(sizes)} folds of {sizes.min()} to {sizes.max()}: {path}")
     grouped = len(result) - result["group"].nunique()
     if grouped:
-        print(f"{grouped} images share a group or equal pixels with another and stay in its fold")
-    # Leave of this line to replace the folds file must not become that of `fit` to replace a run.
+        print(f"{grouped} images share a group or pixel values with another image and are in the same fold")
+    # `--overwrite` for the folds file must not make `fit` overwrite a run.
     print(f"next:  python cli.py fit {' '.join(CommandLine.read(arguments).settings.without('overwrite').arguments())}")

@@ -1,4 +1,4 @@
-"""The verb `prepare`: images and masks of a config as plain files, read, converted and preprocessed once."""
+"""The verb `prepare`: convert and preprocess the images and masks of a config once, into plain files."""
 
 import os
 import shutil
@@ -25,13 +25,13 @@ class Options:
     """Options of `prepare`.
 
     Args:
-        output: Folder to write to; an earlier, unfinished call is continued there.
+        output: Output folder; an interrupted call is resumed.
         steps: Steps after data.preprocessing, as YAML or a YAML file: preprocessing.Clahe, preprocessing.Resize, …
-        splits: train, test, or folders of images; null: train, and test if there is one.
-        format: Format of the images; npy takes any type and any number of channels.
-        bits: Bits of a channel of PNG; auto: the file's own, without loss; 8 rounds 16 bits (65535 to 255), 16 spreads
-            8 (255 to 65535).
-        processes: Number of worker processes; null: one per CPU.
+        splits: Splits to prepare: train, test, or folders of images; by default, train, and test if it exists.
+        format: Image format; npy supports any data type and number of channels.
+        bits: Bit depth of PNG channels; auto keeps that of the file, 8 rounds 16-bit images (65535 to 255), 16
+            scales 8-bit images (255 to 65535).
+        processes: Number of worker processes; by default, one per CPU.
     """
 
     output: str
@@ -43,16 +43,16 @@ class Options:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the verb; `arguments` is what follows it on the command line."""
+    """Run the verb with the command-line arguments after it."""
     prepare(read_config("prepare", arguments, Options, searched=False), CommandLine.read(arguments).settings)
 
 
 def prepare(config: OfflineConfig, settings: FitSettings) -> None:
-    """Write every split of a config and say how to read it; the configs of `settings` are named in what it prints.
+    """Write every split of a config, and print how to read it with the configs of `settings`.
 
     Raises:
-        SystemExit: the options contradict each other, the output is no folder of ours, nothing can be written, or
-            images failed: then everything else is written, and `failed.csv` says which and why.
+        SystemExit: if options contradict each other, the output folder has other contents or is not writable, or images
+            failed. All other images are then written, and `failed.csv` lists the failed ones with their errors.
     """
     data, options = config.data, config.options
     output, steps = Path(options.output), options.steps or []
@@ -62,7 +62,7 @@ def prepare(config: OfflineConfig, settings: FitSettings) -> None:
     prefixes = [prefix_of(split) for split in splits]
     if len(set(prefixes)) < len(prefixes):
         raise SystemExit(
-            f"error: --splits {splits} would be written to the same folder; prepare them one after the other"
+            f"error: --splits {splits} would be written to the same folder; prepare them with separate --output"
         )
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     processes = options.processes if options.processes is not None else cpus
@@ -78,21 +78,21 @@ def prepare(config: OfflineConfig, settings: FitSettings) -> None:
     print_end(write_overlay(data, output, lines), steps, copied, settings)
     if failures:
         raise SystemExit(
-            f"error: {len(failures)} images failed and are left out, the first is {failures[0]['image_id']!r}: "
-            f"{failures[0]['error']}\n  all of them: {output / 'failed.csv'}; mend the files and run the same command "
-            "again, which does the rest"
+            f"error: {len(failures)} images failed and are not written, first {failures[0]['image_id']!r}: "
+            f"{failures[0]['error']}\n  all failed images: {output / 'failed.csv'}; repair the files and run the same "
+            "command again to process them"
         )
 
 
 def check_output(output: Path, root: Path) -> None:
-    """Refuse a folder that holds something else; mark it as ours."""
+    """Reject a folder with other contents; mark it as an output of `prepare`."""
     mark = output / "prepare.json"
     if output.resolve() == root.resolve():
-        raise SystemExit(f"error: --output {output} is data.root itself; give another folder")
+        raise SystemExit(f"error: --output {output} is data.root; give another folder")
     if output.exists() and not output.is_dir():
         raise SystemExit(f"error: --output {output} is a file; give a folder")
     if output.is_dir() and any(output.iterdir()) and not mark.is_file():
-        raise SystemExit(f"error: --output {output} holds files that `prepare` has not made; give an empty folder")
+        raise SystemExit(f"error: --output {output} contains files not written by `prepare`; give an empty folder")
     try:
         write_json(mark, {"format": FORMAT, "root": str(root)})
     except OSError as error:
@@ -100,12 +100,12 @@ def check_output(output: Path, root: Path) -> None:
 
 
 def prefix_of(split: str) -> str:
-    """What the folders of a split begin with: nothing for `train`, `test_`, or a folder's name."""
+    """Prefix of the folders of a split: empty for `train`, else `test_` or `<folder name>_`."""
     return "" if split == "train" else f"{Path(split).name}_"
 
 
 def write_failures(path: Path, failures: list[dict[str, str]]) -> None:
-    """Write `failed.csv`; nothing failed, no file."""
+    """Write `failed.csv`, or no file if nothing failed."""
     if not failures:
         path.unlink(missing_ok=True)
         return
@@ -114,7 +114,7 @@ def write_failures(path: Path, failures: list[dict[str, str]]) -> None:
 
 
 def copy_files(root: str, names: list[str | None], output: Path) -> list[str]:
-    """Copy the files that are still needed: sample submission, solution, tables of targets. Returns their names."""
+    """Copy sample submission, solution and target tables to the output; return their names."""
     copied = []
     for name in dict.fromkeys(name for name in names if name):
         if not (Path(root) / name).is_file():
@@ -127,13 +127,13 @@ def copy_files(root: str, names: list[str | None], output: Path) -> list[str]:
 
 
 def print_end(path: Path, steps: list[Preprocess], copied: list[str], settings: FitSettings) -> None:
-    """Where outputs were written, and the YAML that reads it."""
+    """Print the output folder and the YAML overlay that reads it."""
     if copied:
         more = f" and {len(copied) - 8} more" if len(copied) > 8 else ""
-        print(f"copied as they are: {', '.join(copied[:8])}{more}")
-    print(f"outputs written to {path.parent}; the overlay that reads them, {path}:\n")
+        print(f"copied unchanged: {', '.join(copied[:8])}{more}")
+    print(f"outputs written to {path.parent}; the config overlay that reads them, {path}:\n")
     print("".join(f"    {line}\n" for line in path.read_text().splitlines()))
     if any(step.changes_shape for step in steps):
-        print("images have changed their shape, and predictions will have the new one; the tables keep the old size")
+        print("image shapes have changed: predictions have the new shape, tables keep the original size")
     configs = [part for file in settings.configs for part in ("--config", str(file))] or ["--config", "…"]
     print(f"next:  python cli.py fit {' '.join(configs)} --config {path}")

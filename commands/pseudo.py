@@ -1,4 +1,4 @@
-"""`pseudo`: labels for unlabelled images by trained runs, for each fold by the run that did not see it."""
+"""The verb `pseudo`: pseudo-label images with trained runs, for each fold by the run that holds it out."""
 
 import re
 import warnings
@@ -32,19 +32,19 @@ class Options:
     """Options of `pseudo`.
 
     Args:
-        on: Images to label: `test`, or a folder of images that was predicted.
-        hi: Probability above which a class is there.
-        lo: Probability below which a class is not there; what lies between does not count.
-        soft: Take probabilities as labels, without thresholds.
-        min_confidence: Smallest mean confidence of an image that is kept.
-        weight: Weight of each pseudo-labelled image in the loss.
-        ratio: Number of pseudo-labelled images for each real one; null: all.
-        mode: Overlay named in the next command: train on both together, or on pseudo-labels first.
-        round: Number of the round: 2 for teachers that have learned from round 1's labels.
-        copies: Keep images with the pixels of a training image.
-        output: Folder of all rounds; null: pseudo/<experiment>.
-        overwrite: Replace labels that are there.
-        missing: Whether to refuse or to skip folds of the folds file without a run.
+        on: Images to label: `test`, or a folder of images with predictions.
+        hi: Probability above which a class is positive, in [0, 1].
+        lo: Probability below which a class is negative, in [0, 1]; pixels in between are ignored.
+        soft: Whether to use probabilities as labels, without thresholds.
+        min_confidence: Minimum mean confidence of an image, in [0.5, 1] for two classes.
+        weight: Loss weight of each pseudo-labelled image.
+        ratio: Number of pseudo-labelled images per labelled image; by default, all.
+        mode: Training with pseudo-labels in the printed command: jointly with labelled images, or as pretraining.
+        round: Round number, from 1; 2 for teachers trained on the pseudo-labels of round 1.
+        copies: Whether to keep duplicates of training images.
+        output: Output folder of all rounds; by default, pseudo/<experiment>.
+        overwrite: Whether to replace existing labels.
+        missing: Handling of folds without a run: stop with an error (refuse), or use the other folds (skip).
     """
 
     on: str = "test"
@@ -63,13 +63,13 @@ class Options:
 
 
 def main(arguments: list[str]) -> None:
-    """Write the labels of every fold, and the overlays that train with them."""
+    """Write the labels of every fold, and config overlays to train with them."""
     config = read_config("pseudo", arguments, Options, folds=True)
     options = config.options
     check_options(options)
     folder = Path(options.output or f"pseudo/{config.experiment.name}") / f"round{options.round}"
     if folder.exists() and not options.overwrite:
-        raise SystemExit(f"error: {folder} is there; --overwrite true replaces it, --output and --round write another")
+        raise SystemExit(f"error: {folder} exists; set --overwrite true to replace it, or another --output or --round")
     try:
         teachers = teachers_of(config.runs, options.round)
         manifest = {"round": options.round, "on": options.on, "hi": options.hi, "lo": options.lo, "soft": options.soft}
@@ -86,31 +86,35 @@ def main(arguments: list[str]) -> None:
 
 
 def check_options(options: Options) -> None:
-    """Refuse numbers without sense."""
+    """Check the ranges of numeric options."""
     if not 0 <= options.lo <= options.hi <= 1:
         raise SystemExit(f"error: --lo {options.lo} and --hi {options.hi}: expected 0 <= lo <= hi <= 1")
     if options.round < 1 or options.weight <= 0 or (options.ratio is not None and options.ratio <= 0):
-        raise SystemExit("error: --round is 1 or more, --weight and --ratio are above 0")
+        raise SystemExit(
+            f"error: --round {options.round}, --weight {options.weight}, --ratio {options.ratio}: expected --round 1 "
+            "or more, --weight and --ratio above 0"
+        )
 
 
 def teachers_of(runs: Sequence[RunFolder], number: int) -> list[tuple[int | str, RunFolder, str]]:
-    """Fold, run and folds' hash of every teacher.
+    """Fold, run and folds hash of every teacher.
 
     Raises:
-        ValueError: no run, a leak (`experiments.teachers`), two runs of one fold, or runs of another round.
+        ValueError: if there is no run, a fold leaks (`experiments.teachers`), two runs hold out the same fold, or
+            a run has another round.
     """
     if not runs:
-        raise ValueError("there are no trained runs; give their folder: python cli.py pseudo runs/NAME")
+        raise ValueError("no trained runs; give an experiment folder: python cli.py pseudo runs/NAME")
     teachers: dict[int | str, tuple[int | str, RunFolder, str]] = {}
-    # A run on all rows has seen every fold's truth; it is for the submission, beside the folds' runs.
+    # A run on all images has seen the targets of every fold; it is for the submission, besides the fold runs.
     for run in [run for run in runs if config_of(run)["data"]["init_args"]["fold"] != "all"] or runs:
         fold, known = check_teacher(run)
         if fold in teachers:
-            raise ValueError(f"{run.path} and {teachers[fold][1].path} both leave out fold {fold}; keep one of them")
+            raise ValueError(f"{run.path} and {teachers[fold][1].path} both hold out fold {fold}; keep one of them")
         if round_of(run) != number - 1:
             raise ValueError(
-                f"{run.path} has learned from labels of round {round_of(run)}, so its own are round {round_of(run) + 1}"
-                f", not {number}; set --round, or give other runs"
+                f"{run.path} was trained on labels of round {round_of(run)}, so its labels are round "
+                f"{round_of(run) + 1}, not {number}; set --round {round_of(run) + 1}, or give other runs"
             )
         teachers[fold] = fold, run, known
     return list(teachers.values())
@@ -122,14 +126,14 @@ def teachers_of(runs: Sequence[RunFolder], number: int) -> list[tuple[int | str,
 def write_labels(
     config: OfflineConfig, teachers: list[tuple[int | str, RunFolder, str]], folder: Path
 ) -> dict[str, dict[str, Any]]:
-    """Label files and a table for every fold, and for training on all rows, which validates nothing.
+    """Write label files and a table for every fold, and for training on all images.
 
     Returns:
-        An entry of the manifest by fold.
+        Manifest entries by fold.
     """
     data, options = config.data, config.options
     if any(target.boxes for target in data.targets):
-        raise ValueError("pseudo makes labels of masks and of whole images, but data.targets has boxes")
+        raise ValueError("data.targets contains boxes; pseudo supports masks and image-level labels only")
     data.prepare_data()
     data.prepare_targets()
     table = data.split_table(options.on)
@@ -156,7 +160,7 @@ def write_labels(
         for image_id, prediction in mean_of_folds(given):
             if image_id not in wanted:
                 continue
-            data_at = data.reader.known(row_of[image_id])  # what the camera has not seen is labelled by nobody
+            data_at = data.reader.known(row_of[image_id])  # pixels without data are not labelled
             sure = confidence(prediction, softmax, data_at)
             if not sure >= options.min_confidence:
                 continue
@@ -166,7 +170,7 @@ def write_labels(
             if arrays is None:
                 continue
             if not checked:
-                derive(data.targets, dict(arrays))  # says now what training would miss
+                derive(data.targets, dict(arrays))  # fail now rather than in training
                 checked = True
             file = f"{name}/{quote(image_id, safe='').replace('.', '%2E')}.npz"
             write_arrays(folder / file, arrays, compressed=True, durable=False)
@@ -174,8 +178,8 @@ def write_labels(
             rows.append(wanted[image_id] | own)
         if not rows:
             raise ValueError(
-                f"no image of {options.on!r} is left for fold {fold}: nothing lies beyond --hi {options.hi} or --lo "
-                f"{options.lo}, or no confidence reaches --min_confidence {options.min_confidence}"
+                f"no image of {options.on!r} is left for fold {fold}: no probability is above --hi {options.hi} or "
+                f"below --lo {options.lo}, or no confidence reaches --min_confidence {options.min_confidence}"
             )
         write_csv(folder / f"{name}.csv", list(rows[0]), (row.values() for row in rows))
         facts = {"table": f"{name}.csv", "folds_hash": known, "teachers": [str(run.path) for run in runs]}
@@ -184,7 +188,7 @@ def write_labels(
 
 
 def truth_of_files(config: OfflineConfig) -> dict[str, np.ndarray]:
-    """Truth of a training image as files hold it, before anything is derived."""
+    """Targets of a training image as read from its files, without derived targets."""
     data = config.data
     row = rows_of(data.table().iloc[:1])[0]
     arrays = Decoder(data.reader, data.targets).truth(row)
@@ -193,14 +197,14 @@ def truth_of_files(config: OfflineConfig) -> dict[str, np.ndarray]:
 
 
 def without_copies(config: OfflineConfig, table: pd.DataFrame) -> pd.DataFrame:
-    """The rows whose pixels are those of no training image: any fold may validate that one."""
+    """Drop duplicates of training images, which may be in the validation fold."""
     reader = config.data.reader
     known = {pixel_hash(reader.read(row)) for row in rows_of(config.data.table())}
     kept = [pixel_hash(reader.read(row)) not in known for row in rows_of(table)]
     if not all(kept):
         first = table["image_id"][kept.index(False)]
         warnings.warn(
-            f"{len(kept) - sum(kept)} images have the pixels of a training image and are left out, {first!r} first",
+            f"{len(kept) - sum(kept)} images are duplicates of training images and are left out, first {first!r}",
             stacklevel=2,
         )
     return table[kept].reset_index(drop=True)
@@ -210,7 +214,7 @@ def without_copies(config: OfflineConfig, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def classes_of(truth: Mapping[str, np.ndarray], run: RunFolder, on: str) -> dict[str, int]:
-    """How many classes each truth of class numbers has: the channels of what a run predicted under its name."""
+    """Number of classes of each class-number target: the number of channels of the output with its name."""
     store = PredictionStore.open(run.predictions / split_folder(on))
     prediction = store.read(store.ids()[0])
     return {
@@ -224,10 +228,10 @@ def write_overlays(config: OfflineConfig, run: RunFolder, folder: Path, temporar
     """`joint.yaml` and `pretrain.yaml`, for a second `--config`.
 
     Args:
-        config: of the verb.
-        run: a teacher, whose other external data and targets are kept.
-        folder: where the labels will lie.
-        temporary: where the files are written.
+        config: config of the verb.
+        run: teacher run, whose other external data and targets are kept.
+        folder: final folder of the labels.
+        temporary: folder to write the files to.
     """
     options, data = config.options, config_of(run)["data"]["init_args"]
     others = [item for item in data.get("external") or [] if str(item["class_path"]).rpartition(".")[2] != PSEUDO]
@@ -248,8 +252,8 @@ def write_overlays(config: OfflineConfig, run: RunFolder, folder: Path, temporar
         loss = str(config_of(run)["model"]["init_args"].get("loss"))
         if classes and set(re.findall(r"([a-z_]\w*)\(", loss)) != {"cross_entropy"}:
             warnings.warn(
-                f"soft labels of class numbers ({', '.join(classes)}) train with cross_entropy; other losses take "
-                f"their channels for classes that may overlap. The teacher's loss is {loss!r}",
+                f"soft labels of class numbers ({', '.join(classes)}) need the loss cross_entropy; other losses treat "
+                f"their channels as overlapping classes. The teacher's loss is {loss!r}",
                 stacklevel=2,
             )
     stage: dict[str, Any] = {"data": {"init_args": changed}}

@@ -1,4 +1,4 @@
-"""The verb `report`: one page about a trained experiment."""
+"""The verb `report`: an HTML report on a trained experiment."""
 
 import copy
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ from reports.experiment.sections import (
 from reports.page import Report
 from reports.pictures import cell, png
 
-MOST = 12  # outliers of a set that are drawn
+MOST = 12  # maximum number of outliers drawn per set
 
 
 @dataclass
@@ -47,10 +47,10 @@ class Options:
     """Options of `report`.
 
     Args:
-        output: Folder to write to; null: <runs>/<experiment>/report.
-        images: Number of pictures of the best, median and worst images each.
-        limit: Number of images of each set to look at; null: all.
-        missing: Whether to refuse or to skip folds of the folds file without a run.
+        output: Output folder; by default, <runs>/<experiment>/report.
+        images: Number of best, median and worst images to show, each.
+        limit: Maximum number of images per set; by default, all.
+        missing: Handling of folds without a run: stop with an error (refuse), or use the other folds (skip).
     """
 
     output: str | None = None
@@ -60,7 +60,7 @@ class Options:
 
 
 def main(arguments: list[str]) -> None:
-    """Write `report.html` about the out-of-fold predictions of an experiment, and about those of the test images."""
+    """Write `report.html` on the out-of-fold and test predictions of an experiment."""
     config = read_config("report", arguments, Options, folds=True)
     if not config.runs:
         raise SystemExit(f"error: {config.experiment} has no trained run; fit and predict first")
@@ -68,12 +68,12 @@ def main(arguments: list[str]) -> None:
     output.mkdir(parents=True, exist_ok=True)
     page = write(config, output)
     print_findings(page)
-    print(f"the report: {output / 'report.html'}")
+    print(f"report: {output / 'report.html'}")
 
 
 @dataclass
 class Seen:
-    """What one pass over the out-of-fold predictions leaves behind; no map is kept."""
+    """Statistics of one pass over the out-of-fold predictions; no maps are kept."""
 
     run_of: dict[str, str] = field(default_factory=dict)
     reliabilities: dict[str, Reliability] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Seen:
 
 
 def write(config: OfflineConfig, output: Path) -> Report:
-    """Look at everything once, and write the page."""
+    """Read all predictions once, and write the report."""
     metric, steps = config.competition.metric, config.competition.postprocess
     gains, seen = StepAblation(steps, metric), Seen()
     cases = {case.image_id: case for case in out_of_fold(config)} if any(map(holds_out, config.runs)) else {}
@@ -102,7 +102,7 @@ def write(config: OfflineConfig, output: Path) -> Report:
         report = Report(config.experiment.name, lead_of(config), output)
         add_folds(report, fold_scores(seen, config), metric)
     else:
-        report = Report(config.experiment.name, "Trained on every image: nothing is out of fold.", output)
+        report = Report(config.experiment.name, "Trained on all images: no out-of-fold predictions.", output)
         seen.truth = training_truth(config)
     add_curves(report, curves_of(config))
     if cases:
@@ -124,20 +124,20 @@ def write(config: OfflineConfig, output: Path) -> Report:
 
 
 def holds_out(run: RunFolder) -> bool:
-    """Whether a run has images out of fold, or should have; one on all rows wrote that it has none."""
+    """Whether a run has a validation fold; runs on all images wrote an empty out-of-fold store."""
     store = PredictionStore(run.predictions / "val")
     return not store.manifest_path.is_file() or bool(store.manifest()["ids"])
 
 
 def lead_of(config: OfflineConfig) -> str:
-    """The score in a line."""
+    """The score as a sentence."""
     metric, runs = config.competition.metric, len(config.runs)
     low, high = bootstrap_interval(metric)
     return (
         f"{type(metric).__name__} **{float(metric.compute()):.4f}** [{low:.4f}, {high:.4f}] out of fold, "
         f"over {len(metric.rows)} images of {runs} {'run' if runs == 1 else 'runs'}."
         + (
-            " Optimistic: the chain of searched.yaml was tuned on these images."
+            " Optimistic: post-processing was tuned on these images (searched.yaml)."
             if is_tuned(config.experiment, config.runs[0])
             else ""
         )
@@ -145,10 +145,10 @@ def lead_of(config: OfflineConfig) -> str:
 
 
 def training_truth(config: OfflineConfig) -> dict[str, np.ndarray]:
-    """Quantities of every training image's truth."""
+    """Quantities of the targets of all training images."""
     config.data.prepare_data()
     found = {}
-    for row in tqdm(rows_of(config.data.table())[: config.options.limit], desc="truth", unit=" images", disable=None):
+    for row in tqdm(rows_of(config.data.table())[: config.options.limit], desc="targets", unit=" images", disable=None):
         truth = config.data.truth(row)
         true = truth.get(config.competition.metric.truth)
         if is_map(true) and not nothing_counts(truth):
@@ -157,7 +157,7 @@ def training_truth(config: OfflineConfig) -> dict[str, np.ndarray]:
 
 
 def compare(found: dict[str, Reliability], prediction: dict[str, np.ndarray], truth: dict[str, np.ndarray]) -> None:
-    """Count the probabilities of each output against the truth of its name."""
+    """Add the probabilities of each output and the target of the same name to the histograms."""
     for name, probabilities in prediction.items():
         true = truth.get(name)
         if true is None or probabilities.dtype.kind != "f":
@@ -173,7 +173,7 @@ def compare(found: dict[str, Reliability], prediction: dict[str, np.ndarray], tr
 
 
 def curves_of(config: OfflineConfig) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """Title -> run -> steps and values of what `fit` logged."""
+    """Metrics logged by `fit`: title -> run -> steps and values."""
     titles = {"train/loss": "training loss", "val/loss": "validation loss", "val/score": "score"}
     found: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {title: {} for title in titles.values()}
     for run in config.runs:
@@ -202,19 +202,19 @@ def fold_scores(seen: Seen, config: OfflineConfig) -> pd.DataFrame:
 
 
 def is_map(array: np.ndarray | None) -> bool:
-    """Whether an array is masks, instances or classes of pixels; lists of boxes are none."""
+    """Whether an array contains masks, instance ids or class numbers of pixels rather than boxes."""
     return array is not None and (array.ndim > 2 or (array.ndim == 2 and array.dtype.kind in "biu"))
 
 
 def held(config: OfflineConfig, array: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
-    """Quantities of a prediction or a truth, as the metric understands it, where it counts."""
+    """Quantities of a prediction or a target, as the metric interprets it, over valid pixels."""
     return quantities(array, getattr(config.competition.metric, "classes", None), valid)
 
 
 def show_outliers(
     report: Report, outliers: pd.DataFrame, config: OfflineConfig, cases: dict[str, Any], draw: Any
 ) -> None:
-    """Pictures of the predictions that hold far more or less than the truth does, out of fold beside their truth."""
+    """Show predictions with far more or fewer pixels or objects than the targets; out of fold, beside their target."""
     for name, found in outliers.groupby("set", sort=False):
         numbers = zip(found["image_id"], *(found[quantity] for quantity in NAMES), strict=True)
         captions = {one: f"{100 * share:.2f} %, {objects:.0f} objects" for one, share, objects in numbers}
@@ -224,20 +224,20 @@ def show_outliers(
             if entries:
                 add_panel(report, "Strange out-of-fold predictions", entries)
         elif draw is not None:
-            report.heading("Test images that hold far more or less than the truth does")
+            report.heading("Test images with far more or fewer pixels or objects than the targets")
             pictures = [(draw(one), f"{one[:24]}\n{caption}") for one, caption in captions.items()]
             report.cells([(picture, caption) for picture, caption in pictures if picture is not None])
 
 
 def look_at_test(config: OfflineConfig) -> tuple[dict[str, np.ndarray], Any]:
-    """Quantities of every test prediction, and a function that draws one; nothing where test was not predicted."""
+    """Quantities of every test prediction, and a function that draws one; empty without test predictions."""
     output = config.competition.metric.output
     stores = [run.predictions / "test" for run in config.runs]
     if config.data.test_images is None or not all((path / "manifest.json").is_file() for path in stores):
         return {}, None
     submission = config.competition.submission
     if len(stores) > 1 and submission is not None and not submission.blended:
-        return {}, None  # lists of several folds have no mean
+        return {}, None  # lists of objects cannot be averaged over folds
     opened, found = [open_store(config.data, run, "test") for run in config.runs], {}
     bar = tqdm(test_predictions(config, opened), desc="test", unit=" images", total=len(opened[0]), disable=None)
     for number, (image_id, mean) in enumerate(bar):
@@ -254,7 +254,7 @@ def look_at_test(config: OfflineConfig) -> tuple[dict[str, np.ndarray], Any]:
         image = config.data.reader.read(rows[image_id])
         if image.ndim != 3:
             return None
-        if shown.dtype.kind == "f":  # classes that exclude each other, or a map without a threshold
+        if shown.dtype.kind == "f":  # exclusive classes, or a map without a threshold
             shown = shown.argmax(0) if len(shown) > 1 else shown > 0.5
         ids = shown.astype(np.int32) if shown.ndim == 2 else shown
         return png(cell(image, {"prediction": ids})[0])
@@ -263,7 +263,7 @@ def look_at_test(config: OfflineConfig) -> tuple[dict[str, np.ndarray], Any]:
 
 
 def chosen_images(config: OfflineConfig, cases: dict[str, Any]) -> dict[str, list]:
-    """The best, median and worst images, with truth and prediction as the metric sees them."""
+    """The best, median and worst images, with target and prediction as scored by the metric."""
     metric, count = config.competition.metric, config.options.images
     scores = {image_id: score for image_id, score in metric.scores().items() if np.isfinite(score)}
     order = sorted(scores, key=lambda image_id: scores[image_id], reverse=metric.higher_is_better)
@@ -281,8 +281,7 @@ def chosen_images(config: OfflineConfig, cases: dict[str, Any]) -> dict[str, lis
 
 
 def entries_of(config: OfflineConfig, cases: dict[str, Any], captions: dict[str, str]) -> list:
-    """Caption, image `(C, H, W)`, truth and prediction, as the metric sees them, and what counts (None: all), of some
-    images of `captions`."""
+    """Caption, image `(C, H, W)`, target, prediction and valid pixels (None: all) of the images in `captions`."""
     metric, rows, result = config.competition.metric, {}, []
     if captions:
         rows = {row.image_id: row for row in rows_of(config.data.table())}

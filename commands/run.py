@@ -1,4 +1,4 @@
-"""`run`: the whole chain of one config, each step a process of its own."""
+"""The verb `run`: folds, fit, predict, search and submit for one config, each in its own process."""
 
 import subprocess
 import sys
@@ -20,14 +20,14 @@ CLI = Path(__file__).resolve().parents[1] / "cli.py"
 
 @dataclass
 class ChainStep:
-    """One command of the chain.
+    """One command of `run`.
 
     Args:
-        verb: the verb of `cli.py`.
-        arguments: what follows it.
-        inputs: texts and files that the result depends on; the step is skipped while they are the same.
-        outputs: files that must be there for the step to be skipped.
-        current: tells what hashes of inputs cannot, by whether the step may be skipped.
+        verb: verb of `cli.py`.
+        arguments: command-line arguments after the verb.
+        inputs: texts and files that the result depends on; the step is skipped if they are unchanged.
+        outputs: files that must exist to skip the step.
+        current: additional check whether the step may be skipped, for changes that input hashes do not show.
     """
 
     verb: str
@@ -37,7 +37,7 @@ class ChainStep:
     current: Callable[[], bool] = lambda: True
 
     def fingerprint(self) -> str:
-        """Hash of the command and of everything it reads."""
+        """Hash of the command and its inputs."""
         parts = [
             file_hash(item) if isinstance(item, Path) and item.is_file() else str(item)
             for item in [*self.arguments, *self.inputs]
@@ -46,11 +46,11 @@ class ChainStep:
 
 
 def run_step(step: ChainStep, record: Path, resume: list[str]) -> None:
-    """Run a step unless it is done; `resume` is added when its last attempt with the same inputs was cut off."""
+    """Run a step unless it is finished; `resume` is added if the last attempt with the same inputs was interrupted."""
     done = read_json(record) if record.is_file() else {}
     fingerprint = step.fingerprint()
     if done.get(step.verb) == fingerprint and all(path.exists() for path in step.outputs) and step.current():
-        print(f"# {step.verb}: nothing has changed, skipped", flush=True)
+        print(f"# {step.verb}: unchanged, skipped", flush=True)
         return
     again = resume if done.get(f"{step.verb} started") == fingerprint else []
     write_json(record, done | {f"{step.verb} started": fingerprint})
@@ -58,7 +58,7 @@ def run_step(step: ChainStep, record: Path, resume: list[str]) -> None:
     begin = time.monotonic()
     code = subprocess.run([sys.executable, str(CLI), step.verb, *step.arguments, *again], check=False).returncode
     if code:
-        raise SystemExit(f"error: `{step.verb}` ended with status {code}; the same `run` command goes on from there")
+        raise SystemExit(f"error: `{step.verb}` ended with status {code}; the same `run` command resumes there")
     print(f"# {step.verb}: {time.monotonic() - begin:.0f} s", flush=True)
     done = read_json(record)
     done.pop(f"{step.verb} started", None)
@@ -67,16 +67,16 @@ def run_step(step: ChainStep, record: Path, resume: list[str]) -> None:
 
 @dataclass
 class Options:
-    """Options of `run`: it has none of its own."""
+    """Options of `run`: none."""
 
 
-DESCRIPTION = """folds, fit, predict, search and submit of one config, each as its own command.
-Flags go to fit; those of data, cv and competition to every step. A step whose inputs
-have not changed is skipped; a fit that was cut off goes on from its last checkpoint."""
+DESCRIPTION = """Run folds, fit, predict, search and submit for one config, each as its own command.
+Flags go to fit; data, cv and competition flags go to every step. Steps with unchanged
+inputs are skipped; an interrupted fit is resumed from its last checkpoint."""
 
 
 def main(arguments: list[str]) -> None:
-    """folds → fit → predict → search → submit (→ score, where the solution is known)."""
+    """Run folds → fit → predict → search → submit (→ score, if the solution is known)."""
     _, given = options_and_settings("run", arguments, Options, "--config FILE [--key value …]", DESCRIPTION)
     begin = time.monotonic()
     experiment, folds = given.experiment_folder(), given.folds_file()
@@ -94,7 +94,7 @@ def main(arguments: list[str]) -> None:
     made_from = [run.checkpoint("best"), run.config]
     run_step(ChainStep("predict", [str(run.path)], made_from, predictions, partial(is_current, run)), record, [])
     searched = [experiment / "searched.yaml"]
-    # One fold was asked for; where some others lie beside it, they are taken along.
+    # One fold is requested; other trained folds of the experiment are included.
     own = [str(experiment), *(["--missing", "skip"] if len(fold_runs(experiment)) > 1 else [])]
     if fold != "all":
         run_step(ChainStep("search", own, [*predictions, run.config], searched), record, [])

@@ -1,4 +1,4 @@
-"""The verb `score`."""
+"""The verb `score`: score out-of-fold predictions or a submission file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,9 @@ class Options:
     """Options of `score`.
 
     Args:
-        submission_file: CSV to score, instead of out-of-fold predictions; needs a solution.
-        solution: CSV of the truth, in the format of the submission; null: `competition.solution`.
-        missing: Whether to refuse or to skip folds of the folds file without a run.
+        submission_file: Submission CSV to score instead of out-of-fold predictions; needs a solution.
+        solution: Ground-truth CSV in submission format; by default, `competition.solution`.
+        missing: Handling of folds without a run: stop with an error (refuse), or use the other folds (skip).
     """
 
     submission_file: str | None = None
@@ -50,11 +50,11 @@ def main(arguments: list[str]) -> None:
         label = f"{name} ({type(metric).__name__})" if name == "score" else name
         print(f"{what}: {label} {float(metric.compute()):.4f}  [{low:.4f}, {high:.4f}] over {len(metric.rows)} images")
     if not config.options.submission_file and is_tuned(config.experiment, config.runs[0]):
-        print("optimistic: searched.yaml was tuned on these images; `search` prints the cross-fitted score")
+        print("optimistic: post-processing was tuned on these images; `search` prints the cross-fitted score")
 
 
 def score_file(config: OfflineConfig, metrics: dict) -> str:
-    """Fill the metrics from a submission and a solution file; returns what was scored."""
+    """Update the metrics from a submission and a solution file; return the scored file."""
     solution = config.options.solution or config.competition.solution
     if solution is None or config.competition.submission is None:
         raise SystemExit("error: scoring a file needs competition.submission and --solution FILE")
@@ -62,14 +62,13 @@ def score_file(config: OfflineConfig, metrics: dict) -> str:
     config.data.prepare_data()
     sizes = config.data.sizes("test")
     file = Path(config.options.submission_file)
-    config.competition.submission.keys_of(file)  # what the competition would refuse has no score here either
+    config.competition.submission.keys_of(file)  # a file that the competition would reject is not scored
     predictions = config.competition.submission.read(file, sizes)
     truths = config.competition.submission.read(Path(solution), sizes)
     lacking = [image_id for image_id in truths if image_id not in predictions]
     if lacking:
         raise SystemExit(
-            f"error: {file} has no row for {len(lacking)} of {len(truths)} images of {solution}; the first is "
-            f"{lacking[0]!r}"
+            f"error: {file} has no row for {len(lacking)} of {len(truths)} images of {solution}, first {lacking[0]!r}"
         )
     for image_id, truth in truths.items():
         for metric in metrics.values():

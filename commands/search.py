@@ -1,4 +1,4 @@
-"""The verb `search`."""
+"""The verb `search`: tune the post-processing on out-of-fold predictions."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,9 @@ class Options:
     """Options of `search`.
 
     Args:
-        sweeps: Rounds over all parameters.
-        processes: Number of worker processes; null: one per CPU.
-        missing: Whether to refuse or to skip folds of the folds file without a run.
+        sweeps: Number of rounds over all parameters.
+        processes: Number of worker processes; by default, one per CPU.
+        missing: Handling of folds without a run: stop with an error (refuse), or use the other folds (skip).
     """
 
     sweeps: int = 2
@@ -26,7 +26,7 @@ class Options:
 
 
 def main(arguments: list[str]) -> None:
-    """Tune the post-processing chain on out-of-fold predictions and write `searched.yaml`."""
+    """Tune the post-processing on out-of-fold predictions and write `searched.yaml`."""
     config = read_config("search", arguments, Options, searched=False, folds=True)
     images = out_of_fold(config)
     result = search(
@@ -39,5 +39,5 @@ def main(arguments: list[str]) -> None:
     path = write_searched(config.experiment, result, config.origin, config.runs)
     draw_search(result, config.experiment / "search.png")
     print(result.summary())
-    print(f"the chain for later verbs: {path}; curves: {config.experiment / 'search.png'}")
+    print(f"post-processing for later verbs: {path}; curves: {config.experiment / 'search.png'}")
     print(f"next:  python cli.py submit {config.experiment}")

@@ -1,4 +1,4 @@
-"""The verb `stack`: a second-level model over the out-of-fold predictions of experiments becomes an experiment."""
+"""The verb `stack`: train a second-level model on the out-of-fold predictions of several experiments."""
 
 import json
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ from predictions.store import PredictionStore
 IMAGES = ("features", "id_column", "preset", "nodules", "mass", "outputs", "target", "keep", "clip")
 OBJECTS = ("body", "border", "instances", "levels")
 FOREIGN = {"columns": ("k", *OBJECTS), "top_k": OBJECTS, "objects": ("k", *IMAGES)}  # options without effect
-RUN = "stack"  # the one run of the experiment that the verb writes: search, score and submit find it as a fold
+RUN = "stack"  # the only run of the written experiment, which search, score and submit treat as a fold
 FOLDS = 5
 
 
@@ -38,30 +38,30 @@ class Options:
     """Options of `stack`.
 
     Args:
-        output: Folder of the experiment to write, such as runs/stacked.
-        mode: What a row is: an image (columns), a class (top_k), an object (objects).
+        output: Output experiment folder, such as runs/stacked.
+        mode: Samples of the second-level model: images (columns), classes of images (top_k) or objects (objects).
         model: class_path of the second-level model, such as lightgbm.LGBMClassifier.
-        model_args: Arguments of its constructor: '{n_estimators: 200}'.
-        preset: A winner's model, features and folds.
-        clip: Keep probabilities in [clip, 1 - clip]; null: the preset's, else 0.
-        folds: Number of folds of new divisions; null: the folds of the first level.
-        repeats: Number of divisions, each with models of its own, whose mean counts; null: the preset's, else 1.
-        seed: Seed of divisions and models.
-        features: CSVs of further features, with a row per image.
-        id_column: Column of the image ids in these CSVs.
-        nodules: CSV of nodules for the preset dsb2017, with a row per nodule.
-        mass: CSV of masses for the preset dsb2017, with a row per patient.
-        outputs: Names of outputs that are features; null: all of whole images.
-        target: Name of the output to predict; null: what the metric scores.
-        truth: Name of its target in data.targets; null: the same name, or the metric's.
-        keep: Names of outputs of the first member to write along: [mask].
-        k: Number of candidates that each member names, for top_k.
-        body: Name of the map whose peaks may split objects, for objects.
-        border: Name of the map between touching objects, or null, for objects.
-        instances: Name of the ids that the chain makes, for objects.
-        levels: Thresholds of the peaks, for objects.
-        splits: Splits to predict beside val; null: all that members have.
-        missing: Whether to refuse or to skip folds of the folds file without a run.
+        model_args: Constructor arguments of the model: '{n_estimators: 200}'.
+        preset: Model, features and folds of a winning solution.
+        clip: Bound c of the probabilities, clipped to [c, 1 - c]; by default, that of the preset, else 0.
+        folds: Number of new folds; by default, the folds of the first level are used.
+        repeats: Number of repeated cross-validations to average; by default, that of the preset, else 1.
+        seed: Random seed of folds and models.
+        features: CSVs of additional features, with one row per image.
+        id_column: Image id column of the feature CSVs.
+        nodules: CSV of nodules for the preset dsb2017, with one row per nodule.
+        mass: CSV of masses for the preset dsb2017, with one row per patient.
+        outputs: Names of the outputs used as features; by default, all image-level outputs.
+        target: Name of the output to predict; by default, the output scored by the metric.
+        truth: Name of the target in data.targets; by default, the output's name, else the metric's target.
+        keep: Names of outputs of the first member to copy to the new experiment: [mask].
+        k: Number of candidate classes per member, for mode top_k.
+        body: Name of the map whose peaks may split objects, for mode objects.
+        border: Name of the map of borders between touching objects, null for none, for mode objects.
+        instances: Name of the instance ids that post-processing creates, for mode objects.
+        levels: Thresholds of the peaks, for mode objects.
+        splits: Splits to predict besides val; by default, all splits that the members have.
+        missing: Handling of folds without a run: stop with an error (refuse), or use the other folds (skip).
     """
 
     output: str
@@ -91,18 +91,18 @@ class Options:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the verb; `arguments` is what follows it on the command line."""
+    """Run the verb with the command-line arguments after it."""
     with errors_alone():
         no_members = (
-            "no members: python cli.py stack RUN RUN … --model CLASS --output FOLDER; features of a CSV alone take "
-            "--config FILE instead"
+            "no members: python cli.py stack RUN RUN … --model CLASS --output FOLDER; with features of a CSV "
+            "alone, give --config FILE instead"
         )
         line = read_members("stack", arguments, Options, "RUN …", no_members)
         config, mode = line.config, line.config.options.mode
         names = {flag.key.rstrip("+") for flag in line.settings.flags}
         foreign = next((name for name in FOREIGN[mode] if name in names), None)
         if foreign is not None:
-            raise ValueError(f"--{foreign} says nothing to --mode {mode}; leave it out")
+            raise ValueError(f"--{foreign} has no effect with --mode {mode}; remove it")
         if mode == "objects" and not line.config_given:
             config = with_searched(line)
         check_members(line.members, config.options.missing)
@@ -110,15 +110,15 @@ def main(arguments: list[str]) -> None:
 
 
 class Stack:
-    """One call of the verb.
+    """Stacking of members into one experiment.
 
     Args:
-        config: of the first member, or the one that was given.
-        members: the first level; none where features of a CSV are all there is.
-        file: where the config was read; a copy becomes the stack's.
+        config: config given by `--config`, else that of the first member.
+        members: first-level experiments; empty if all features come from CSVs.
+        file: config file; a copy becomes the config of the stack.
 
     Raises:
-        ValueError: arguments that do not go together.
+        ValueError: if options contradict each other.
     """
 
     def __init__(self, config: OfflineConfig, members: list[Member], file: Path) -> None:
@@ -129,14 +129,14 @@ class Stack:
         if chosen.model is None and preset is None:
             raise ValueError("no model: --model lightgbm.LGBMClassifier, sklearn.linear_model.LogisticRegression, …")
         if preset is not None and not chosen.features and chosen.nodules is None:
-            raise ValueError(f"--preset {chosen.preset} wants --nodules FILE, or --features with {preset.columns}")
+            raise ValueError(f"--preset {chosen.preset} needs --nodules FILE, or --features with {preset.columns}")
         if (chosen.nodules, chosen.mass) != (None, None) and (preset is None or chosen.nodules is None):
-            raise ValueError("--nodules and --mass make the case table of --preset dsb2017; --mass needs --nodules")
+            raise ValueError("--nodules and --mass need --preset dsb2017, and --mass needs --nodules")
         own = preset is not None and chosen.model in (None, preset.model)
         arguments = (preset.arguments if own else {}) | (chosen.model_args or {})
         clip = chosen.clip if chosen.clip is not None else preset.clip if preset is not None else 0.0
         self.model = Model(chosen.model or preset.model, arguments, clip)
-        self.model.build(chosen.seed)  # says now what the first fold would
+        self.model.build(chosen.seed)  # fail now rather than in the first fold
         self.folds = chosen.folds if chosen.folds is not None else preset.folds if preset is not None else None
         self.repeats = chosen.repeats if chosen.repeats is not None else preset.repeats if preset is not None else 1
         if self.repeats < 1 or (self.folds is not None and self.folds < 2):
@@ -146,7 +146,7 @@ class Stack:
         self.made = DerivedExperiment(Path(chosen.output), RUN, members, file)
 
     def run(self) -> None:
-        """Read the features, fit out of fold, write the stores, then the config by which other verbs find them."""
+        """Read the features, fit out of fold, then write the stores and the config."""
         inputs = Inputs(self.config, self.members, self.chosen.splits)
         problem = (ObjectProblem if self.chosen.mode == "objects" else ImageProblem)(inputs, self.chosen)
         for note in problem.notes:
@@ -175,9 +175,9 @@ class Stack:
                 if image_id in left:
                     store.write(image_id, problem.entry(split, number, images[split]))
             store.finish()
-            print(f"{split}: {len(ids)} images, {len(left)} of them written now: {store.path}")
+            print(f"{split}: {len(ids)} images, {len(left)} newly written: {store.path}")
         self.made.note_old_chain()
-        # Of the outputs that steps over all images change, the stack has none.
+        # The stack has none of the outputs that dataset_postprocess changes.
         chain = problem.postprocess
         changes = (
             {} if chain is None else {"dataset_postprocess": [], "postprocess": [as_config(step) for step in chain]}
@@ -193,7 +193,7 @@ class Stack:
         return list(divisions(ids, inputs.groups(), problem.spread, count, self.repeats, self.chosen.seed))
 
     def facts(self, problem: ImageProblem | ObjectProblem) -> dict[str, Any]:
-        """What the stack is made of, for `run.json`."""
+        """Members, model and scores, for `run.json`."""
         return {
             "mode": self.chosen.mode,
             "model": self.model.class_path,
@@ -205,12 +205,12 @@ class Stack:
 
 
 def with_searched(line: MembersLine) -> OfflineConfig:
-    """The config with the tuned chain of the member, where it has one."""
+    """The config with the tuned post-processing of the member, if it has one."""
     folder = next((experiment_folder(run) for member in line.members for run in member.runs), None)
     overlay = None if folder is None else folder / "searched.yaml"
     if overlay is None or not overlay.is_file():
         return line.config
     runs = [RunFolder(path) for member in line.members for path in member.runs]
     check_searched(overlay, line.config.origin, runs)
-    print(f"objects are made by the chain of {overlay}")
+    print(f"objects are created by the post-processing in {overlay}")
     return read_config("stack", line.settings.with_configs(overlay).arguments(), Options, searched=False)

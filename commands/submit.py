@@ -1,4 +1,4 @@
-"""The verb `submit`."""
+"""The verb `submit`: write the submission file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,9 @@ class Options:
     """Options of `submit`.
 
     Args:
-        output: CSV to write; null: <runs>/<experiment>/submission.csv.
-        message: Description with which the checked file is sent to `competition.slug` by the kaggle client; null sends
-            nothing.
-        missing: Whether to refuse or to skip folds of the folds file without a run.
+        output: Output CSV; by default, <runs>/<experiment>/submission.csv.
+        message: Submission message; if given, the kaggle client submits the checked file to `competition.slug`.
+        missing: Handling of folds without a run: stop with an error (refuse), or use the other folds (skip).
     """
 
     output: str | None = None
@@ -27,22 +26,22 @@ class Options:
 
 
 def main(arguments: list[str]) -> None:
-    """Post-process the test predictions (averaged over folds), write the checked submission, send it where asked to."""
+    """Post-process the test predictions (mean over folds), write and check the submission, and optionally send it."""
     config = read_config("submit", arguments, Options, folds=True)
     if config.competition.submission is None:
-        raise SystemExit("error: the config has no competition.submission; name the format's class there")
+        raise SystemExit("error: the config has no competition.submission; set the class of the submission format")
     message = config.options.message
     if message is not None and not message.strip():
-        raise SystemExit("error: --message is empty; say what the submission is, or leave the flag out to send nothing")
+        raise SystemExit("error: --message is empty; describe the submission, or remove the flag to send nothing")
     if not config.runs:
         raise SystemExit(f"error: {config.experiment} has no trained run; fit and predict first")
     config.data.prepare_data()
     stores = [open_store(config.data, run, "test") for run in config.runs]
     if len(stores) > 1 and not config.competition.submission.blended:
         raise SystemExit(
-            f"error: {type(config.competition.submission).__name__} takes lists of objects, and those of {len(stores)} "
-            f"folds have no mean; submit one fold's folder, or merge boxes first: python cli.py ensemble "
-            f"{config.experiment} --boxes '[boxes]' --output runs/merged"
+            f"error: {type(config.competition.submission).__name__} takes lists of objects, which cannot be "
+            f"averaged over {len(stores)} folds; submit the folder of one fold, or merge boxes first: "
+            f"python cli.py ensemble {config.experiment} --boxes '[boxes]' --output runs/merged"
         )
     output = Path(config.options.output or config.experiment / "submission.csv")
     sample = config.data.sample_submission_path()

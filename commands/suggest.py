@@ -1,4 +1,4 @@
-"""The verb `suggest`: which images to annotate next; rounds of new labels."""
+"""The verb `suggest`: select images to annotate next, and record rounds of new labels."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,17 +22,17 @@ class Options:
     """Options of `suggest`.
 
     Args:
-        predictions: Prediction stores of the models; none: those of all folds.
-        split: Split, or folder of images, that has no truth yet.
+        predictions: Prediction stores of the models; by default, those of all folds.
+        split: Split or folder of unlabelled images.
         n_uncertain: Number of candidates: the most uncertain images.
-        n_pick: Number of images to annotate: of the candidates, those most similar to all others.
-        output_name: Name of the output whose variance counts; null: all maps.
-        descriptors: .npz file with image_id and descriptor; null: thumbnails of the images.
-        output: CSV to write; null: <runs>/<experiment>/todo.csv.
-        new_labels: Folder of new labels <image_id>.png to check and to note.
-        round: Number, from 1, of the round that the new labels belong to.
-        rounds: CSV of the rounds; null: <data.root>/rounds.csv.
-        missing: Whether to refuse or to skip folds of the folds file without a run.
+        n_pick: Number of images to annotate: the candidates most similar to all other images.
+        output_name: Name of the output whose variance is the uncertainty; by default, all maps.
+        descriptors: .npz file with image_id and descriptor; by default, image thumbnails are used.
+        output: Output CSV; by default, <runs>/<experiment>/todo.csv.
+        new_labels: Folder of new labels <image_id>.png to check and record.
+        round: Round number of the new labels, from 1.
+        rounds: CSV of the rounds; by default, <data.root>/rounds.csv.
+        missing: Handling of folds without a run: stop with an error (refuse), or use the other folds (skip).
     """
 
     predictions: list[str] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Options:
 
 
 def main(arguments: list[str]) -> None:
-    """Name the images to annotate next, or import what was annotated."""
+    """Select the images to annotate next, or record new labels."""
     config = read_config("suggest", arguments, Options, folds=True)
     config.data.prepare_data()
     rounds = Path(config.options.rounds or Path(config.data.root) / "rounds.csv")
@@ -63,30 +63,32 @@ def main(arguments: list[str]) -> None:
 
 
 def write_suggestion(config: OfflineConfig, rounds: Path) -> None:
-    """Write `todo.csv`: rank, image, path, uncertainty, and how much of the set each picture adds to the cover."""
+    """Write `todo.csv`: rank, image, path, uncertainty, and the gain in coverage of the set."""
     chosen = config.options
     stores = [PredictionStore.open(path) for path in chosen.predictions]
     if not stores:
-        inputs = config.data.predict_inputs(chosen.split)  # some may have been annotated and have left the split
+        inputs = config.data.predict_inputs(chosen.split)  # annotated images may have left the split
         stores = [PredictionStore.open(run.predictions / Path(chosen.split).name, inputs) for run in config.runs]
     if len(stores) < 2:
         raise ValueError(
-            f"{len(stores)} prediction stores; two or more models can disagree: give --predictions '[A, B]', or an "
-            "experiment with several folds that have predicted"
+            f"found {len(stores)} prediction stores, expected two or more: give --predictions '[A, B]', or an "
+            "experiment with predictions of several folds"
         )
     ids = stores[0].ids()
     for store in stores[1:]:
         if store.ids() != ids:
-            raise ValueError(f"{store.path} and {stores[0].path} hold other images; predict the same split with both")
+            raise ValueError(
+                f"{store.path} and {stores[0].path} contain different image ids; predict the same split with both"
+            )
     known = read_rounds(rounds)
     done = set(known.loc[known["round"] > 0, "image_id"])
     ids = [image_id for image_id in ids if image_id not in done]
     if not ids:
-        raise ValueError(f"every predicted image is in {rounds}; there is nothing left to annotate")
+        raise ValueError(f"all predicted images are in {rounds}; nothing is left to annotate")
     rows = {row.image_id: row for row in rows_of(config.data.split_table(chosen.split))}
     missing = [image_id for image_id in ids if image_id not in rows]
     if missing:
-        raise ValueError(f"{stores[0].path} holds {missing[0]!r}, which is no image of {chosen.split}; set --split")
+        raise ValueError(f"{stores[0].path} contains {missing[0]!r}, which is not in {chosen.split}; set --split")
     bar = {"unit": " images", "disable": None}
     uncertain = np.array(
         [
@@ -103,7 +105,7 @@ def write_suggestion(config: OfflineConfig, rounds: Path) -> None:
     else:
         described = [describe(config.data.reader.read(rows[image_id])) for image_id in tqdm(ids, desc="reading", **bar)]
         if len({len(descriptor) for descriptor in described}) > 1:
-            raise ValueError("the images differ in their number of channels; give --descriptors")
+            raise ValueError("images have different numbers of channels; give --descriptors")
         descriptors = centred(np.stack(described))
     picked, gains = suggest(uncertain, descriptors, chosen.n_uncertain, chosen.n_pick)
     output = Path(chosen.output or config.experiment / "todo.csv")
@@ -118,17 +120,17 @@ def write_suggestion(config: OfflineConfig, rounds: Path) -> None:
 
 
 def next_round(known: pd.DataFrame) -> int:
-    """Number of the round after those in the file."""
+    """Number of the next round."""
     return 1 + (int(known["round"].max()) if len(known) else 0)
 
 
 def import_round(config: OfflineConfig, path: Path) -> None:
-    """Check the label files of a round and note them."""
+    """Check and record the label files of a round."""
     number = config.options.round
     if number is None:
         raise ValueError(f"--new_labels needs --round; the next is {next_round(read_rounds(path))}")
     data = config.data
-    # Not `data.table()`: its metadata may be this very file, which does not know the new images yet.
+    # Not `data.table()`: its metadata may be this file, which does not contain the new images yet.
     patterns = [pattern for pattern in (data.images, data.val_images) if pattern is not None]
     train = [row for pattern in patterns for row in rows_of(data.find(data.root, pattern, "train"))]
     pool = rows_of(data.split_table(config.options.split)) if config.options.split != "test" or data.test_images else []
@@ -137,6 +139,6 @@ def import_round(config: OfflineConfig, path: Path) -> None:
     folder = config.options.new_labels
     content = import_labels(folder, number, path, rows, config.data.reader.size, labelled)
     count = int((content["round"] == number).sum())
-    print(f"{path}: {count} images of round {number}, {len(content)} in all; files were checked, none was copied")
+    print(f"{path}: {count} images of round {number}, {len(content)} in total; files were checked, not copied")
     if path.parent == Path(config.data.root):
-        print(f"join it:  --data.metadata {path.name}, then any cv.stratify, cv.group or sampler may use `round`")
+        print(f"use it:  --data.metadata {path.name}, then cv.stratify, cv.group and samplers can use `round`")

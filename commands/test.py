@@ -4,5 +4,5 @@ from commands.command_line.every_fold import main_of_folds
 
 
 def main(arguments: list[str]) -> None:
-    """Run the verb; `arguments` is what follows it on the command line."""
+    """Run the verb with the command-line arguments after it."""
     main_of_folds("test", arguments)

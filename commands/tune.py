@@ -1,15 +1,15 @@
-r"""`tune`: try values of any keys of a config, each in a `fit` of its own; the table, and the best as an overlay.
+r"""The verb `tune`: search values of config keys, one `fit` per trial; writes a table and the best overlay.
 
 The learning rate and the loss:
 
     python cli.py tune --config X.yaml --space 'optimizer.lr=1e-4:1e-2:log' --space 'loss=[bce, bce + dice]' --trials 20
 
-An augmentation policy by random search, as HPA 2018's 3rd place (pudae) did, over the arguments of its entries:
+Random search of an augmentation policy over the arguments of its entries, as HPA 2018's 3rd place (pudae):
 
     python cli.py tune --config X.yaml --trainer.max_epochs 3 --trials 50 --space 'data.augmentation.0.p=0.0:1.0' \
         --space 'data.augmentation.1.policy=[rand-m5-n2, rand-m9-n2, augmix-m3-w3]'
 
-What an entry of a list brings, the rest and the seed alike (SpaceNet 4's winners: flips and turns did harm):
+Drop-one ablation of a list, with the same seed (SpaceNet 4's winners: flips and rotations reduced the score):
 
     python cli.py tune --config X.yaml --drop_one data.augmentation
 """
@@ -37,9 +37,9 @@ from files.paths import file_hash
 from files.writing import write_csv
 
 REFUSED = ("overwrite", "ckpt_path", "run_folder", "trainer.devices")
-DESCRIPTION = """Each trial is a fit of its own on one device; other flags go to every fit. The same command goes
-on where it stopped; more --trials add to a study. Trials are compared by the best val/score of their fold,
-so the best one's score is optimistic: crossval with best.yaml says what it is worth."""
+DESCRIPTION = """Each trial is one fit on one device; other flags go to every fit. The same command resumes a
+study; more --trials extend it. Trials are compared by the best val/score of their fold, so the
+best score is optimistic: run crossval with best.yaml for an unbiased one."""
 
 
 @dataclass
@@ -47,16 +47,16 @@ class Options:
     """Options of `tune`.
 
     Args:
-        space: A key and its values: key=low:high[:log][:points] or key=[one, other]; several times.
-        drop_one: Key of a list in the config: a run with all of it, and one without each entry.
-        trials: Number of trials of random and tpe, or of points of a grid; null: 20, or the whole grid.
-        method: How values are chosen; null: grid, or random where --trials is given.
-        seed: Seed of the values tried; that of the runs is seed_everything.
-        study: Name of the study's folder in that of the experiment; null: tune, or drop_KEY.
-        retry_failed: Run the failed trials again.
-        keep: Whose checkpoints are kept, the best trial's or all.
-        devices: GPUs by number, such as 0,1; `auto` for all of them, `none` for the CPU.
-        jobs: Number of trials at a time; null: one per GPU, on the CPU one.
+        space: Search space of a key: key=low:high[:log][:points] or key=[one, other]; may be repeated.
+        drop_one: Key of a list in the config; one run with all entries, and one without each entry.
+        trials: Number of trials; by default, 20 for random and tpe, and all points for grid.
+        method: Search method; by default, grid, or random if --trials is given.
+        seed: Random seed of the search; the runs use seed_everything.
+        study: Name of the study folder in the experiment folder; by default, tune or drop_KEY.
+        retry_failed: Whether to rerun failed trials.
+        keep: Trials whose checkpoints are kept: the best one or all.
+        devices: GPU indices, such as 0,1; `auto` for all GPUs, `none` for the CPU.
+        jobs: Number of trials run in parallel; by default, one per GPU, or one on the CPU.
     """
 
     space: list[str] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Options:
 
 
 def main(arguments: list[str], call: Call = launch) -> None:
-    """Run the trials that are missing; `arguments` is what follows the verb."""
+    """Run the missing trials."""
     quiet()
     options, given = parse(arguments)
     config = resolved(given)
@@ -101,14 +101,14 @@ def main(arguments: list[str], call: Call = launch) -> None:
 
 
 def parse(arguments: list[str]) -> tuple[Options, FitSettings]:
-    """The verb's own options, and what is passed on to `fit`."""
+    """The verb's own options, and the settings passed on to `fit`."""
     takes = "--config FILE (--space KEY=VALUES … | --drop_one KEY) [options] [--key value …]"
     description = f"{DESCRIPTION}\n\nexamples:\n\n{__doc__.split(chr(10), 2)[2]}"
     options, given = options_and_settings("tune", arguments, Options, takes, description, REFUSED, "trial")
     if bool(options.space) == (options.drop_one is not None):
-        raise SystemExit("error: tune needs --space key=values, or else --drop_one KEY")
+        raise SystemExit("error: tune needs either --space key=values or --drop_one KEY")
     if options.drop_one is not None and (options.method or options.trials):
-        raise SystemExit("error: --drop_one runs each of its trials once; leave --method and --trials out")
+        raise SystemExit("error: --method and --trials have no effect with --drop_one; remove them")
     check_counts(trials=options.trials, jobs=options.jobs)
     options.method = options.method or ("random" if options.trials else "grid")
     if options.method == "tpe":
@@ -117,7 +117,7 @@ def parse(arguments: list[str]) -> tuple[Options, FitSettings]:
 
 
 def import_optuna() -> None:
-    """Say now that it is missing, before anything runs."""
+    """Check that Optuna is installed before any trial runs."""
     try:
         tpe([], [], 0, True)
     except ImportError as error:
@@ -125,8 +125,8 @@ def import_optuna() -> None:
 
 
 def resolved(given: FitSettings) -> dict[str, Any]:
-    """The whole config that `fit` would run with, defaults included; what does not parse ends here."""
-    from commands.command_line.training import CompetitionCLI  # --help need not wait for torch
+    """The resolved config of `fit`, with defaults; invalid configs raise an error."""
+    from commands.command_line.training import CompetitionCLI  # on demand: --help needs no torch
 
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
@@ -142,7 +142,7 @@ def resolved(given: FitSettings) -> dict[str, Any]:
 
 
 def read_axes(options: Options, given: FitSettings, config: dict[str, Any]) -> list[Axis]:
-    """The keys and their values, each found in the config."""
+    """The keys of the search space, each checked against the config."""
     if options.drop_one is not None:
         check_flags(given, [options.drop_one])
         axes = [drop_one_axis(options.drop_one, value_at(config, locate(config, options.drop_one)))]
@@ -155,9 +155,9 @@ def read_axes(options: Options, given: FitSettings, config: dict[str, Any]) -> l
 
 
 def make_study(options: Options, given: FitSettings, axes: list[Axis], config: dict[str, Any]) -> Study:
-    """The study with what an earlier call has tried."""
+    """The study, with the trials of earlier calls."""
     if value_at(config, ("data", "init_args", "fold")) == "all":
-        raise ValueError("data.fold is all: nothing is validated, so trials cannot be compared; give a fold")
+        raise ValueError("data.fold is all: without validation, trials cannot be compared; set a fold")
     folder = Path(config["runs"]) / (config["experiment"] or given.name)
     folder /= options.study or (f"drop_{options.drop_one}" if options.drop_one else "tune")
     module, _, name = config["competition"]["metric"]["class_path"].rpartition(".")
@@ -174,10 +174,10 @@ def make_study(options: Options, given: FitSettings, axes: list[Axis], config: d
 
 
 def check_flags(given: FitSettings, keys: list[str]) -> None:
-    """Refuse a flag for a key of the space: flags beat the trial's config, and all trials would be alike.
+    """Reject a flag for a key of the search space: flags override the trial's config, so all trials would be equal.
 
     Raises:
-        ValueError: names the flag.
+        ValueError: if a flag sets a key of the search space.
     """
     for flag in given.flags:
         for key in keys:
@@ -186,31 +186,33 @@ def check_flags(given: FitSettings, keys: list[str]) -> None:
                 f"{flag.key}.".startswith(f"{one}.") or f"{one}.".startswith(f"{flag.key}.")
                 for one in (plain, f"model.{plain}")
             ):
-                raise ValueError(f"{flag.name} is given and {key} is tuned; put the flag's value into a config")
+                raise ValueError(f"{flag.name} would override {key} in all trials; set its value in a config instead")
 
 
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 
 def print_end(study: Study, options: Options, given: FitSettings) -> None:
-    """The table, best first; where the overlay lies; what failed."""
+    """Print the table, best trial first, the overlay and the failed trials."""
     best = study.best()
     failed = [trial for trial in study.trials if trial.state == "failed"]
     reasons = "".join(f"\n  trial {trial.number}: {trial.reason} ({trial.log})" for trial in failed)
     if best is None:
-        raise SystemExit(f"error: no trial of {study.folder} finished; see why, then --retry_failed true{reasons}")
+        raise SystemExit(
+            f"error: no trial of {study.folder} finished; fix the cause, then run with --retry_failed true{reasons}"
+        )
     if options.drop_one is not None:
         rows = drop_one_rows(study)
         write_csv(study.folder / "drop_one.csv", DROP_ONE, rows)
         print("\n" + as_text(DROP_ONE, rows))
-        print("one seed and one fold: what is smaller than the spread over seeds says nothing")
+        print("one seed and one fold: differences below the standard deviation over seeds are not significant")
     else:
         shown = [name for name in study.columns() if name not in ("reason", "run")]
         rows = [study.row(trial)[: len(shown)] for trial in study.ranked()]
         print("\n" + as_text(shown, rows))
     if failed:
-        print(f"{len(failed)} of {len(study.trials)} trials failed; --retry_failed true runs them again{reasons}")
-    print(f"the table: {study.folder}/trials.csv; the best, trial {best.number} ({best.score:.4f}): {best.run.path}")
+        print(f"{len(failed)} of {len(study.trials)} trials failed; --retry_failed true reruns them{reasons}")
+    print(f"table: {study.folder}/trials.csv; best trial: trial {best.number} ({best.score:.4f}): {best.run.path}")
     configs = " ".join(f"--config {file}" for file in given.configs)
     print(f"next:  python cli.py crossval {configs} --config {study.folder}/best.yaml --experiment NAME")
 
@@ -219,7 +221,7 @@ DROP_ONE = ("without", "score", "difference", "best_epoch", "state")
 
 
 def drop_one_rows(study: Study) -> list[tuple[str, ...]]:
-    """A row per entry that was left out: the score without it, and how far that is above the score with all."""
+    """One row per dropped entry: the score without it, and its difference to the score with all entries."""
     whole = next((trial.score for trial in study.trials if trial.number == 0), None)
     names = study.axes[0].domain.names
     rows = []

@@ -135,6 +135,6 @@ def test_from_boxes_to_a_submission(here, capsys):
     assert cli.main(["report", "runs/boxes"]) == 0
     assert Path("runs/boxes/report/worst.png").is_file()
     with pytest.raises(
-        SystemExit, match="pseudo makes labels of masks and of whole images, but data.targets has boxes"
+        SystemExit, match="data.targets contains boxes; pseudo supports masks and image-level labels only"
     ):
         cli.main(["pseudo", "runs/boxes"])

@@ -56,7 +56,7 @@ def test_the_verb_writes_what_data_weights_takes(tmp_path, capsys, monkeypatch):
     weights = pd.read_csv("weights.csv")
     assert weights["image_id"].tolist() == [f"train{n}" for n in range(60)]
     assert weights["weight"].mean() == pytest.approx(1, abs=1e-4)
-    assert "they differ" in capsys.readouterr().out
+    assert "train and test differ" in capsys.readouterr().out
     cli.main(["adversarial", "--train", "train.csv", "--test", "test.csv", "--columns", "[b, c]", "--output", "w2.csv"])
     assert "AUC 0." in capsys.readouterr().out
     for wrong in (

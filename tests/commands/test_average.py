@@ -90,11 +90,11 @@ def test_of_a_loss_the_smallest_are_best(tmp_path):
 
 def test_wrong_choices(run):
     for ways in ((None, None, None), (1, 1, None)):
-        with pytest.raises(ValueError, match="one of the three"):
+        with pytest.raises(ValueError, match="exactly one of --top"):
             choose(run, *ways)
-    with pytest.raises(ValueError, match="holds 3 of top-.*4 are asked for; train with.*k: 4"):
+    with pytest.raises(ValueError, match="contains 3 of top-.*expected 4; train with.*k: 4"):
         choose(run, 4, None, None)
-    with pytest.raises(ValueError, match="0 are asked for"):
+    with pytest.raises(ValueError, match="expected 0"):
         choose(run, 0, None, None)
     with pytest.raises(FileNotFoundError, match="no such file"):
         choose(run, None, None, ["first"])

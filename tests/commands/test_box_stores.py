@@ -122,7 +122,7 @@ def test_the_score_out_of_fold_is_that_of_the_file(kind, capsys):
 
 @pytest.mark.parametrize("rule", ["wbf", "nmw", "nms", "soft_nms", "general"])
 def test_the_folds_boxes_are_merged_before_they_are_submitted(kind, rule, capsys):
-    with pytest.raises(SystemExit, match="those of 2 folds have no mean.*python cli.py ensemble runs/c --boxes"):
+    with pytest.raises(SystemExit, match="cannot be averaged over 2 folds.*python cli.py ensemble runs/c --boxes"):
         cli.main(["submit", "runs/c", "--output", "s.csv"])
     assert not Path("s.csv").exists()
     ensemble(["runs/c", "--boxes", "[boxes]", "--box_rule", rule, "--output", "runs/merged", "--processes", "1"])

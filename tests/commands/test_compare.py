@@ -151,7 +151,7 @@ def test_what_is_missing_is_said(here, capsys):
     assert "folds in common (fold1): +0.1000, better in 1 of 1" in output
     assert "folds in common (fold1): +0.3000, better in 1 of 1" in output
     assert "4 images in common" in output
-    assert "8 images are known to one of them alone" in output
+    assert "8 images are scored by only one of them" in output
     table = list(csv.DictReader(open("out.csv")))
     assert table[1]["folds"] == "1"
     assert "fold2 is unfinished" in table[1]["notes"]
@@ -188,9 +188,9 @@ def test_other_metrics_and_other_folds_are_not_compared(here, capsys):
     write_run("runs/e/fold0", 0.9, 0, folds_hash="another", images=[("i0", 0.7), ("i1", 0.8)])
     output = compare(capsys, "runs/a", "runs/d", "runs/e")
     assert "runs/d and runs/a have other metrics; their scores cannot be compared" in output
-    assert "other metrics: not compared" in output
+    assert "different metrics: not compared" in output
     assert "runs/e was trained on other folds than runs/a" in output
-    assert "other folds: not compared fold by fold" in output
+    assert "different folds: not compared fold by fold" in output
     assert "2 images in common: +0.2500" in output
 
 
@@ -218,4 +218,4 @@ def test_wrong_folders(here, capsys):
     Path("runs/a/tune/study.json").write_text("{}")
     with pytest.raises(SystemExit, match="is a study of `tune`"):
         cli.main(["compare", "runs/a/tune"])
-    assert compare(capsys, "runs/a", "runs/a").count("the configs are the same but for fold, seed and folders") == 1
+    assert compare(capsys, "runs/a", "runs/a").count("the configs are the same except for fold, seed and folders") == 1

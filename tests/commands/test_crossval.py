@@ -160,7 +160,7 @@ def test_repeats_give_every_image_as_many_values_and_their_mean(here, capsys):
 
 def test_a_failed_member_is_named_and_the_others_go_on(here, capsys):
     fake = Fake(fail=["fold1"])
-    with pytest.raises(SystemExit, match=r"1 of 3 members failed.*\n.*repeat 0 fold 1: fit ended with status 3"):
+    with pytest.raises(SystemExit, match=r"1 of 3 runs failed.*\n.*repeat 0 fold 1: fit ended with status 3"):
         crossval.main(["--config", "c.yaml"], fake)
     assert (fake.count("fit"), fake.count("predict")) == (3, 2)
     assert [row["state"] for row in rows("runs/c/crossval.csv")] == ["finished", "failed", "finished"]

@@ -157,7 +157,7 @@ def test_the_mean_is_an_experiment_for_every_later_verb(here, capsys):
     of_mean = float(re.search(r"mean\s+([\d.]+)", out).group(1))
     assert of_mean == pytest.approx(score_of(mean), abs=2e-3)
     assert of_mean > max(singles)
-    assert "alone is as good" not in out
+    assert "alone scores as well" not in out
     # and `score` prints the same number of the ensemble
     cli.main(["score", "runs/ens"])
     assert f"{of_mean:.4f}" in capsys.readouterr().out
@@ -216,7 +216,7 @@ def test_weak_members_leave_the_best_one_alone(here, capsys, monkeypatch):
     out = capsys.readouterr().out
     facts = json.loads(Path("runs/ens/ensemble/run.json").read_text())
     assert "taken: the best single member" in out
-    assert "runs/a alone is as good, or better" in out
+    assert "runs/a alone scores as well, or better" in out
     assert facts["weights"] == [1, 0, 0]
     assert facts["cross_fitted"] == max(facts["singles"]) > facts["equal"]
     store = PredictionStore.open("runs/ens/ensemble/predictions/val")
@@ -256,10 +256,10 @@ def test_a_member_that_is_better_alone_is_named(here, capsys):
     write_experiment("c", 2, 0.0)  # perfect
     ensemble("runs/a", "runs/c", "--weights", "[3, 1]")
     out = capsys.readouterr().out
-    assert "runs/c alone is as good, or better" in out
+    assert "runs/c alone scores as well, or better" in out
     assert "runs/a alone" not in out
     assert "weight 0.750" in out
-    assert "(nothing was fitted)" in out
+    assert "(nothing to fit)" in out
 
 
 def test_it_goes_on_where_it_was_cut_off(here, capsys):
@@ -269,14 +269,14 @@ def test_it_goes_on_where_it_was_cut_off(here, capsys):
     before = (folder / "u0.npz").stat().st_mtime_ns
     capsys.readouterr()
     ensemble("runs/a", "runs/b", "--score", "false")
-    assert "test: 3 images, 1 of them written now" in capsys.readouterr().out
+    assert "test: 3 images, 1 newly written" in capsys.readouterr().out
     assert (folder / "u0.npz").stat().st_mtime_ns == before
     # other weights or other predictions of a member: anew
     ensemble("runs/a", "runs/b", "--score", "false", "--weights", "[1, 2]")
-    assert "test: 3 images, 3 of them written now" in capsys.readouterr().out
+    assert "test: 3 images, 3 newly written" in capsys.readouterr().out
     write_experiment("b", 1, 0.8)
     ensemble("runs/a", "runs/b", "--score", "false", "--weights", "[1, 2]")
-    assert "test: 3 images, 3 of them written now" in capsys.readouterr().out
+    assert "test: 3 images, 3 newly written" in capsys.readouterr().out
 
 
 def test_duplicates_runs_checkpoints_and_ensembles_are_members(here):
@@ -297,9 +297,9 @@ def test_duplicates_runs_checkpoints_and_ensembles_are_members(here):
 def test_what_does_not_fit_is_refused_and_leaves_nothing(here):
     assert "no members" in refused()
     assert "found no predictions in runs/x" in refused("runs/x")
-    assert "2 numbers for 3 members" in refused("runs/a", "runs/b", "runs/c", "--weights", "[1, 2]")
-    assert "takes no --weights" in refused("runs/a", "runs/b", "--rule", "median", "--weights", "hill_climb")
-    assert "least_squares is for --rule mean" in refused("runs/a", "--rule", "logit", "--weights", "least_squares")
+    assert "2 numbers, expected one for each" in refused("runs/a", "runs/b", "runs/c", "--weights", "[1, 2]")
+    assert "--weights has no effect" in refused("runs/a", "runs/b", "--rule", "median", "--weights", "hill_climb")
+    assert "least_squares needs --rule mean" in refused("runs/a", "--rule", "logit", "--weights", "least_squares")
     assert "--data.root" in refused("runs/a", "--data.root", "x")
     with pytest.raises(SystemExit, match="holds a trained run"):
         cli.main(["ensemble", "runs/a", "runs/b", "--output", "runs/c"])

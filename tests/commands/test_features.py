@@ -118,7 +118,7 @@ def test_what_is_there_is_not_computed_again(here, monkeypatch, capsys):
     monkeypatch.setattr(FeatureExtractor, "__call__", lambda self, image: seen.append(1) or original(self, image))
     verb.main(arguments)
     assert len(seen) == 1
-    assert "15 of 16 images are there already" in capsys.readouterr().out
+    assert "15 of 16 images already computed" in capsys.readouterr().out
     assert (folder / "features.npy").read_bytes() == before
     verb.main(arguments)  # nothing left
     assert len(seen) == 1

@@ -104,7 +104,7 @@ def test_classes_are_summed_fold_by_fold_and_other_heads_begin_anew(here, capsys
     np.testing.assert_allclose(store.read("u0")["label"], [np.sqrt(np.prod(both))], rtol=1e-5)
     capsys.readouterr()
     ensemble("--heads", HEADS, "--rule", "geometric")
-    assert "test: 2 images, 2 of them written now" in capsys.readouterr().out
+    assert "test: 2 images, 2 newly written" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def test_teachers_that_have_seen_their_fold_are_refused(here):
 
 def test_the_second_round_wants_teachers_of_the_first(here, capsys):
     root = make("--hi", "0.6", "--lo", "0.4")
-    with pytest.raises(SystemExit, match="learned from labels of round 0, so its own are round 1, not 2"):
+    with pytest.raises(SystemExit, match="trained on labels of round 0, so its labels are round 1, not 2"):
         cli.main(["pseudo", "runs/c", "--round", "2"])
     for fold in (0, 1):
         own = {
@@ -187,7 +187,7 @@ def test_the_second_round_wants_teachers_of_the_first(here, capsys):
             "init_args": {"root": str(root), "fold": fold, "folds": "folds/c.csv"},
         }
         teach(fold, "c_joint1", external=[own])
-    with pytest.raises(SystemExit, match="so its own are round 2, not 1"):
+    with pytest.raises(SystemExit, match="so its labels are round 2, not 1"):
         cli.main(["pseudo", "runs/c_joint1"])
     cli.main(["pseudo", "runs/c_joint1", "--round", "2", "--output", "pseudo/c", "--hi", "0.6", "--lo", "0.4"])
     second = json.loads(Path("pseudo/c/round2/manifest.json").read_text())
@@ -216,7 +216,7 @@ def test_nothing_half_written_is_left(here, monkeypatch):
     assert not Path("pseudo/c/round1").exists()
     make("--hi", "0.6", "--lo", "0.4")
     assert [path.name for path in Path("pseudo/c").iterdir()] == ["round1"]
-    with pytest.raises(SystemExit, match="--overwrite true replaces it"):
+    with pytest.raises(SystemExit, match="set --overwrite true to replace it"):
         make()
     with pytest.raises(SystemExit, match="no image of 'test' is left for fold 0"):
         make("--overwrite", "true", "--min_confidence", "0.999")
@@ -467,5 +467,5 @@ def test_a_run_with_soft_labels_of_class_numbers(here, monkeypatch):
     assert {mask.dtype for batch in seen["validation"] for mask in batch["mask"]} == {torch.int64}
     saved = Path("runs/c/fold0/config.yaml")
     saved.write_text(saved.read_text().replace("cross_entropy(mask)", "cross_entropy(mask) + dice(mask)"))
-    with pytest.warns(UserWarning, match=r"class numbers \(mask\) train with cross_entropy"):
+    with pytest.warns(UserWarning, match=r"class numbers \(mask\) need the loss cross_entropy"):
         make("--soft", "true", "--overwrite", "true")

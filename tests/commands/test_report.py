@@ -89,7 +89,7 @@ def test_the_page_says_what_the_stores_hold(here, capsys):
     assert pd.read_csv("runs/a/report/outliers.csv")["image_id"].tolist() == ["u0"]
     assert (Path("runs/a/report") / "worst.png").stat().st_size > 1000
     assert not list(Path("runs/a/report").glob("*.tmp"))
-    assert "the report: runs/a/report/report.html" in capsys.readouterr().out
+    assert "report: runs/a/report/report.html" in capsys.readouterr().out
 
 
 def test_strange_predictions_out_of_fold_are_shown_beside_their_truth(here, capsys):
@@ -104,7 +104,7 @@ def test_strange_predictions_out_of_fold_are_shown_beside_their_truth(here, caps
     assert (found["deviations"] > 4).all()
     page = Path("runs/a/report/report.html").read_text()
     assert "Strange out-of-fold predictions" in page
-    assert "Test images that hold far more or less" in page
+    assert "Test images with far more or fewer" in page
     assert (Path("runs/a/report") / "strange.png").stat().st_size > 1000
     assert "2 predictions hold far more or less than the training truth" in capsys.readouterr().out
 
@@ -119,7 +119,7 @@ def test_a_run_on_all_rows_has_its_test_predictions_looked_at(here):
     store(Path("runs/a/all/predictions/val"), {})
     cli.main(["report", "runs/a"])
     page = Path("runs/a/report/report.html").read_text()
-    assert "nothing is out of fold" in page
+    assert "no out-of-fold predictions" in page
     assert ">Sanity</h2>" in page
     assert ">Folds</h2>" not in page
     assert ">out of fold</td>" not in page

@@ -210,7 +210,7 @@ def test_repetitions_are_averaged_and_go_on(here, capsys):
     before = [file.stat().st_mtime_ns for file in files]
     Path("runs/s/stack/predictions/test/u1.npz").unlink()
     stack("runs/a", "runs/b", *TREES, "--folds", "3", "--repeats", "4")
-    assert "test: 3 images, 1 of them written now" in capsys.readouterr().out
+    assert "test: 3 images, 1 newly written" in capsys.readouterr().out
     assert [file.stat().st_mtime_ns for file in files] == before
 
 
@@ -273,11 +273,11 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(here):
     assert "does not accept --model_args" in refused("runs/a", *TREES[:3], "{trees: 3}")
     assert "no class 'Forest'" in refused("runs/a", "--model", "sklearn.ensemble.Forest")
     assert "--data.root" in refused("runs/a", *TREES, "--data.root", "x")
-    assert "wants --nodules FILE" in refused("runs/a", "--preset", "dsb2017", *TREES)
-    assert "make the case table" in refused("runs/a", *TREES, "--nodules", "extra.csv")
+    assert "needs --nodules FILE" in refused("runs/a", "--preset", "dsb2017", *TREES)
+    assert "need --preset dsb2017" in refused("runs/a", *TREES, "--nodules", "extra.csv")
     assert "2 or more folds" in refused("runs/a", *TREES, "--folds", "1")
-    assert "--k says nothing to --mode columns" in refused("runs/a", *TREES, "--k", "3")
-    assert "--clip says nothing to --mode objects" in refused("runs/a", *TREES, "--mode", "objects", "--clip=0.1")
+    assert "--k has no effect with --mode columns" in refused("runs/a", *TREES, "--k", "3")
+    assert "--clip has no effect with --mode objects" in refused("runs/a", *TREES, "--mode", "objects", "--clip=0.1")
     assert "['masks']" in refused("runs/a", *TREES, "--keep", "[masks]")
     assert "is repeated" in refused("runs/a", "runs/a", *TREES)
     assert "none of the outputs ['mask']" in refused("runs/a", *TREES, "--outputs", "[mask]")

@@ -408,9 +408,9 @@ def test_drop_one_has_a_row_per_entry(here, capsys):
 @pytest.mark.parametrize(
     ("extra", "match"),
     [
-        ([], "needs --space key=values, or else --drop_one"),
-        (["--space", "a=1:2", "--drop_one", "data.augmentation"], "needs --space key=values, or else"),
-        (["--drop_one", "data.augmentation", "--trials", "3"], "leave --method and --trials out"),
+        ([], "needs either --space key=values or --drop_one"),
+        (["--space", "a=1:2", "--drop_one", "data.augmentation"], "needs either --space key=values or"),
+        (["--drop_one", "data.augmentation", "--trials", "3"], "--method and --trials have no effect"),
         (["--space", "optimizer.lr=1:2", "--trials", "0"], "expected 1 or more"),
         (["--space", "optimizer.lr=1:2", "--trainer.devices", "2"], "--trainer.devices is not for tune"),
         (
@@ -419,7 +419,7 @@ def test_drop_one_has_a_row_per_entry(here, capsys):
         ),
         (["--space", "data.augmentation.0.p=[0, 1]", "--data.augmentation", "[]"], "--data.augmentation is given and"),
         (["--space", "optimizer.lrr=1:2"], "has no 'lrr'; did you mean 'lr'"),
-        (["--space", "optimizer.lr=1:2", "--data.fold", "all"], "nothing is validated"),
+        (["--space", "optimizer.lr=1:2", "--data.fold", "all"], "without validation"),
     ],
 )
 def test_wrong_arguments(extra, match, here):

@@ -187,6 +187,6 @@ def test_lists_of_boxes_are_not_averaged_over_folds(here):
     for fold in (0, 1):
         configure("Boxes", fold)
         write_store(found, fold)
-    assert "Boxes takes lists of objects, and those of 2 folds have no mean" in refused()
+    assert "Boxes takes lists of objects, which cannot be averaged over 2 folds" in refused()
     cli.main(["submit", "runs/c/fold0", "--output", "s.csv"])
     assert Path("s.csv").read_text().splitlines()[1] == "c,0.5 1.0 1.0 3.0 4.0"

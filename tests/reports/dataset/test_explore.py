@@ -293,7 +293,7 @@ def config(troubled, tmp_path, monkeypatch):
 def test_the_explore_verb(config, capsys):
     cli.main(["explore", "--config", config, "--limit", "4", "--processes", "1", "--samples", "2"])
     out = capsys.readouterr().out
-    assert "the report: runs/nuclei/explore/report.html" in out
+    assert "report: runs/nuclei/explore/report.html" in out
     assert Path("runs/nuclei/explore/images.csv").is_file()
     assert not re.search(r"<\w+>", out)
 
@@ -344,5 +344,5 @@ def test_the_suggest_verb_from_stores_to_the_next_round(config, troubled, tmp_pa
     assert rounds["bytes"] == "0"
     cli.main(["suggest", "--config", config, *stores, "--n_uncertain", "3", "--n_pick", "3"])
     assert chosen not in set(pd.read_csv("runs/nuclei/todo.csv", dtype={"image_id": str})["image_id"])
-    with pytest.raises(SystemExit, match="two or more models"):
+    with pytest.raises(SystemExit, match="prediction stores, expected two or more"):
         cli.main(["suggest", "--config", config, "--predictions", f"[{tmp_path / 'a'}]"])
