@@ -1,6 +1,6 @@
-"""Run folders, the training command line, offline verbs and the chain of one config.
+"""Run folders, configs, checkpoints on disk, stages, cross-validation members and studies.
 
-`from experiments import load` gives a trained run as a plain function.
+`from experiments import load` loads a trained run as a plain function.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ accept_former_names()
 
 
 def __getattr__(name: str) -> Any:
-    # Only on demand: `python cli.py run` starts other processes and needs no torch of its own.
+    # Imported on demand: `python cli.py run` starts other processes and does not need torch itself.
     if name == "load":
         from experiments.loading import load
 

@@ -1,4 +1,4 @@
-"""One checkpoint from several: the mean of their weights."""
+"""Average the weights of several checkpoints."""
 
 from pathlib import Path
 from typing import Any
@@ -17,23 +17,23 @@ NORMALISATION = ("input_range", "mean", "std")
 
 
 def rank_of(path: Path, by_score: bool) -> float:
-    """What sorts checkpoints, larger is better: the score that they were kept for, or the optimizer step."""
+    """Sort key of a checkpoint, larger is better: the score it was kept for, or the optimizer step."""
     content = read_checkpoint(path)
     if not by_score:
         return float(content["global_step"])
     for name, state in content.get("callbacks", {}).items():
         if name.startswith("TopCheckpoints") and state.get("current_score") is not None:
             return float(state["current_score"]) * (1 if state["mode"] == "max" else -1)
-    raise ValueError(f"{path} does not say what it was kept for; it was not written by callbacks.TopCheckpoints")
+    raise ValueError(f"{path} has no score or step; expected a checkpoint written by callbacks.TopCheckpoints")
 
 
 def average(files: list[Path]) -> dict[str, Any]:
-    """A checkpoint with the mean of the weights; integers, and what says how it was built, are those of the first.
+    """Average the weights of checkpoints; integer tensors and metadata are copied from the first checkpoint.
 
-    Means are taken in float64, one file in memory at a time.
+    Means are computed in float64, with one file in memory at a time.
 
     Raises:
-        ValueError: other weights, shapes or normalisation in one of the files.
+        ValueError: if weight names, shapes or normalisation differ between files.
     """
     first = read_checkpoint(files[0])
     state = first["state_dict"]
@@ -49,21 +49,23 @@ def average(files: list[Path]) -> dict[str, Any]:
 
 
 def check_alike(state: dict[str, Tensor], other: dict[str, Tensor], first: Path, file: Path) -> None:
-    """Raise where two networks cannot be averaged."""
+    """Check that two networks can be averaged."""
     if state.keys() != other.keys():
         different = sorted(state.keys() ^ other.keys())
         raise ValueError(
-            f"{first} and {file} are other networks: {len(different)} weights differ, {different[0]} first"
+            f"{first} and {file} contain different networks: {len(different)} weights differ, first {different[0]}"
         )
     for name, value in state.items():
         if value.shape != other[name].shape:
-            raise ValueError(f"{name} is {tuple(value.shape)} in {first}, {tuple(other[name].shape)} in {file}")
+            raise ValueError(
+                f"{name} has the shape {tuple(value.shape)} in {first}, {tuple(other[name].shape)} in {file}"
+            )
         if name in NORMALISATION and not torch.equal(value, other[name]):
-            raise ValueError(f"model.{name} is {value.flatten().tolist()} in {first}, another one in {file}")
+            raise ValueError(f"model.{name} is {value.flatten().tolist()} in {first} but differs in {file}")
 
 
 def write(content: dict[str, Any], path: Path) -> Path:
-    """Save a checkpoint by a temporary name, so that nobody reads half of it."""
+    """Save a checkpoint atomically."""
     with atomic_path(path) as temporary:
         torch.save(content, temporary)
     return path

@@ -1,4 +1,4 @@
-"""The parts of a config that offline verbs need."""
+"""Config sections used by offline verbs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +13,16 @@ from submissions.competition import Competition
 
 @dataclass
 class OfflineConfig:
-    """The parts of a config that the offline verbs need, instantiated.
+    """Instantiated config sections used by offline verbs.
 
     Args:
         experiment: folder of the experiment, `runs/<experiment>`.
-        data: the images as a plain class, or as a datamodule that nobody has set up yet.
-        competition: metric, chain and submission, after `searched.yaml` where the experiment has one.
-        cv: settings of the folds.
-        runs: the trained runs of the experiment; empty before the first `fit`.
-        options: the verb's own flags.
-        origin: the configured chain and metric, without `searched.yaml`.
+        data: plain data class, or a datamodule that is not set up yet.
+        competition: metric, post-processing and submission, with `searched.yaml` applied if it exists.
+        cv: cross-validation settings.
+        runs: trained runs of the experiment; empty before the first `fit`.
+        options: options of the verb.
+        origin: configured post-processing and metric, without `searched.yaml`.
     """
 
     experiment: Path
@@ -35,10 +35,10 @@ class OfflineConfig:
 
 
 def experiment_folder(folder: Path) -> Path:
-    """The experiment of a run folder, or the folder itself."""
+    """Experiment folder of a run folder, or the folder itself."""
     return folder.parent if (folder / "config.yaml").is_file() else folder
 
 
 def run_folder(config: OfflineConfig) -> RunFolder:
-    """The run folder of the config's own fold."""
+    """Run folder of the fold in the config."""
     return RunFolder(config.experiment / fold_name(config.data.fold))

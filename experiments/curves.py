@@ -1,4 +1,4 @@
-"""Curves of a run and of a search as PNG files."""
+"""Plots of the curves of a run and of a search as PNG files."""
 
 import csv
 import re
@@ -13,11 +13,11 @@ from postprocessing.search import SearchResult
 
 Series = dict[str, list[tuple[int, float]]]
 
-LEGEND = {"fontsize": 8, "framealpha": 0.85, "edgecolor": "none"}  # readable where it lies over a line
+LEGEND = {"fontsize": 8, "framealpha": 0.85, "edgecolor": "none"}  # readable on top of lines
 
 
 def read_metrics(path: Path | str) -> Series:
-    """Name -> (step, value) of what `fit` logged; a step that was logged twice (a resumed run) keeps its last value."""
+    """Metrics logged by `fit`: name -> (step, value). Of a step logged twice (resumed run), the last value is kept."""
     found: dict[str, dict[int, float]] = defaultdict(dict)
     with open(path, newline="") as handle:
         for row in csv.DictReader(handle):
@@ -27,17 +27,17 @@ def read_metrics(path: Path | str) -> Series:
 
 
 def smoothed(values: np.ndarray, window: int) -> np.ndarray:
-    """Centred running mean; shorter towards the ends."""
+    """Centred running mean, with shorter windows at the ends."""
     weights = np.ones(window)
     return np.convolve(values, weights, "same") / np.convolve(np.ones(len(values)), weights, "same")
 
 
 def draw_curves(metrics: Path, output: Path) -> None:
-    """Loss and its parts, scores, and learning rate over optimizer steps.
+    """Plot the loss and its terms, scores and learning rate over optimizer steps.
 
     Args:
-        metrics: a `metrics.csv`.
-        output: PNG file to write.
+        metrics: `metrics.csv` of a run.
+        output: output PNG file.
     """
     series = read_metrics(metrics)
     groups = {
@@ -52,7 +52,7 @@ def draw_curves(metrics: Path, output: Path) -> None:
         for name in names:
             steps, values = (np.array(column) for column in zip(*series[name], strict=True))
             dense = name.startswith("train/") and len(values) > 20
-            label = name.removesuffix("/pg1")  # the rate of all groups, as a rule
+            label = name.removesuffix("/pg1")  # usually the rate of all parameter groups
             line = axis.plot(
                 steps, smoothed(values, max(3, len(values) // 30)) if dense else values, lw=1.6, label=label,
                 marker=None if dense or name.startswith("lr-") else "o", ms=3.5,
@@ -68,11 +68,11 @@ def draw_curves(metrics: Path, output: Path) -> None:
 
 
 def draw_search(result: SearchResult, output: Path) -> None:
-    """Score of each tried value of each parameter, the others as found; configured and found values marked.
+    """Plot the score over the values of each parameter, with the others as found; marks configured and found values.
 
     Args:
-        result: what `search` found.
-        output: PNG file to write.
+        result: result of `search`.
+        output: output PNG file.
     """
     figure, axes = _grid(max(1, len(result.curves)))
     for axis, (label, points) in zip(axes, result.curves.items(), strict=False):
@@ -96,7 +96,7 @@ def draw_search(result: SearchResult, output: Path) -> None:
 
 
 def _grid(count: int) -> tuple[Any, list]:
-    # Imported here: two verbs draw, and the others need not wait for it.
+    # Imported on demand: only two verbs plot.
     from matplotlib.figure import Figure
 
     columns = min(2, count)

@@ -1,4 +1,4 @@
-"""Experiments that are made of others' predictions: `ensemble` and `stack` write them."""
+"""Experiments derived from the predictions of others, written by `ensemble` and `stack`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,41 +12,41 @@ from files.writing import write_yaml
 
 
 class DerivedExperiment:
-    """An experiment with one run, which search, score and submit find as a fold.
+    """An experiment with a single run, which search, score and submit treat as a fold.
 
     Args:
-        folder: of the experiment.
-        run: name of its one run.
-        members: the models that it is made of.
-        config: YAML file whose copy becomes its config.
+        folder: experiment folder.
+        run: name of the run.
+        members: experiments it is derived from.
+        config: YAML file copied as its config.
 
     Raises:
-        ValueError: the folder holds a member, or a run that was trained.
+        ValueError: if the folder contains a member or a trained run.
     """
 
     def __init__(self, folder: Path, run: str, members: Sequence[Member], config: Path) -> None:
         self.folder, self.run, self.members, self.config = folder, RunFolder(folder / run), members, config
         for member in members:
             if folder.resolve() == member.path.resolve() or folder.resolve() in member.path.resolve().parents:
-                raise ValueError(f"--output {folder} holds the member {member.path}; name another folder")
+                raise ValueError(f"--output {folder} contains the member {member.path}; give another folder")
         trained = [path.parent.name for path in folder.glob("*/config.yaml") if path.parent.name != run]
         if trained or (folder / "config.yaml").is_file():
             raise ValueError(
-                f"--output {folder} holds a trained run ({', '.join(trained) or folder.name}); name another"
+                f"--output {folder} contains a trained run ({', '.join(trained) or folder.name}); give another folder"
             )
 
     def note_old_chain(self) -> None:
-        """Say that a chain was tuned on what the experiment predicted before."""
+        """Print a note if searched post-processing was tuned on earlier predictions of the experiment."""
         searched = self.folder / "searched.yaml"
         if searched.is_file():
-            print(f"{searched} was tuned on other predictions: run search again, or delete it")
+            print(f"{searched} was tuned on earlier predictions: run search again, or delete it")
 
     def save(self, facts: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
-        """Write what the experiment is made of, and its config last: without one it is no run.
+        """Write the facts of the experiment, then its config, which marks the folder as a run.
 
         Args:
-            facts: for `run.json`, beside the members and the hash of their folds.
-            changes: keys of `competition` that differ from the config's.
+            facts: facts for `run.json`, besides the members and the hash of their folds.
+            changes: `competition` keys that differ from the config.
         """
         first = next((RunFolder(path) for member in self.members for path in member.runs), None)
         known = first.read_facts().get("folds_hash") if first is not None else None
@@ -58,26 +58,26 @@ class DerivedExperiment:
         write_yaml(self.run.config, content)
 
     def print_next(self) -> None:
-        """The next commands."""
+        """Print the next commands."""
         print(f"next:  python cli.py search {self.folder}\n       python cli.py submit {self.folder}")
 
 
 def config_of(members: Sequence[Member]) -> Path | None:
-    """The config of the first member that has one; None without members.
+    """Config of the first member that has one; None without members.
 
     Raises:
-        ValueError: the members hold predictions alone.
+        ValueError: if no member has a config.
     """
     for member in members:
         for run in member.runs:
             return run / "config.yaml"
     if members:
-        raise ValueError(f"{members[0].path} holds predictions and no config.yaml; give --config FILE")
+        raise ValueError(f"{members[0].path} contains predictions but no config.yaml; give --config FILE")
     return None
 
 
 def check_members(members: Sequence[Member], missing: Missing) -> None:
-    """Refuse experiments that lack some of their folds; a run that was named is all that is asked for."""
+    """Reject experiments with missing folds; single runs are accepted."""
     for member in members:
         runs = [RunFolder(path) for path in member.runs]
         if [run.path for run in runs] != [member.path]:

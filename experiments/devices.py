@@ -1,4 +1,4 @@
-"""The GPUs that several trainings share, and the trainings that run on them at the same time."""
+"""Parallel trainings on several GPUs."""
 
 import os
 import threading
@@ -11,7 +11,7 @@ Environment = dict[str, str]
 
 
 def visible_devices(text: str) -> list[str]:
-    """GPUs as CUDA_VISIBLE_DEVICES names them; none for the CPU."""
+    """GPU ids as in CUDA_VISIBLE_DEVICES; empty for the CPU."""
     if text == "none":
         return []
     import torch
@@ -24,16 +24,16 @@ def visible_devices(text: str) -> list[str]:
     try:
         return [names[int(part)] for part in text.split(",")]
     except (ValueError, IndexError):
-        raise SystemExit(f"error: --devices {text}: there are {count} GPUs, numbered from 0") from None
+        raise SystemExit(f"error: --devices {text}: found {count} GPUs, numbered from 0") from None
 
 
 def job_environments(devices: str, jobs: int | None, tasks: int) -> list[Environment]:
-    """Variables of each process that runs at the same time: its GPU, or its share of the CPUs.
+    """Environment variables of each parallel process: its GPU, or its share of the CPUs.
 
     Args:
-        devices: GPUs by number, `auto` (all) or `none`.
-        jobs: processes at a time; None is one per GPU, on the CPU one.
-        tasks: how many there are to run.
+        devices: GPU indices, `auto` (all) or `none`.
+        jobs: number of parallel processes; None is one per GPU, or one on the CPU.
+        tasks: number of tasks to run.
     """
     names: list[str | None] = [*visible_devices(devices)] or [None]
     count = min(jobs or len(names), max(1, tasks))
@@ -43,7 +43,7 @@ def job_environments(devices: str, jobs: int | None, tasks: int) -> list[Environ
 
 
 def cpus_for_each(jobs: int) -> int:
-    """Threads of each of several processes."""
+    """Number of threads per process."""
     return max(1, (os.cpu_count() or 1) // jobs)
 
 
@@ -53,13 +53,13 @@ def run_tasks(
     environments: list[Environment],
     done: Callable[[Task], bool] = lambda task: True,
 ) -> None:
-    """Run tasks side by side, each in the environment of the job that is free.
+    """Run tasks in parallel, each in the environment of a free job.
 
     Args:
-        tasks: drawn one at a time, when a job is free: what comes next may depend on what was done.
-        run: called with a task and the variables of its processes.
-        environments: of the jobs (`job_environments`); one alone runs in this thread.
-        done: called after each task, never twice at a time; False draws no further ones.
+        tasks: tasks, drawn one at a time when a job is free, so that later ones may depend on finished ones.
+        run: function called with a task and the environment variables of its processes.
+        environments: environments of the jobs (`job_environments`); a single one runs in this thread.
+        done: function called after each task, one call at a time; if it returns False, no further task is drawn.
     """
     left, lock, stopping = iter(tasks), threading.Lock(), threading.Event()
 
@@ -71,7 +71,7 @@ def run_tasks(
                 return
             run(task, environment)
             with lock:
-                if stopping.is_set():  # its process was ended with us; the next call goes on with it
+                if stopping.is_set():  # its process was terminated with this one; the next call resumes it
                     return
                 if not done(task):
                     stopping.set()

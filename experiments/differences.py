@@ -1,11 +1,11 @@
-"""What differs between configs."""
+"""Differences between configs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from files.writing import to_yaml_line
 
-# What every run has of its own, and what follows from its place.
+# Keys specific to each run, and keys that follow from its path.
 OWN = ("experiment", "runs", "run_folder", "overwrite", "ckpt_path", "weights_only", "stages")
 OWN_PLACES = (
     "checkpoint.dirpath",
@@ -19,11 +19,11 @@ MISSING = "—"
 
 
 def differences(configs: Sequence[Any]) -> dict[str, list[Any]]:
-    """Dotted key -> the values of all configs, for the keys in which they differ; `init_args` is left out of the names.
+    """Values of all configs by dotted key, for keys that differ; key names omit `init_args`.
 
-    Two classes differ as wholes; lists entry by entry where they are of one length with the same classes, else as
-    wholes. A key that a config does not have is `MISSING` there. What every run has of its own (fold, seed, folders) is
-    left out.
+    Different classes are compared as a whole. Lists are compared entry by entry if they have the same length and
+    classes, else as a whole. Keys missing in a config are `MISSING`. Keys specific to each run (fold, seed, folders)
+    are left out.
     """
     found: dict[str, list[Any]] = {}
     _walk(list(configs), "", found)
@@ -45,7 +45,7 @@ def _walk(values: list[Any], key: str, found: dict[str, list[Any]]) -> None:
 
 
 def _alike(lists: list[list[Any]]) -> bool:
-    """Whether lists have one length and, entry by entry, one class."""
+    """Whether lists have the same length and the same class at each entry."""
     if len({len(one) for one in lists}) > 1:
         return False
     kinds = [[entry.get("class_path") if isinstance(entry, Mapping) else None for entry in one] for one in lists]
@@ -53,7 +53,7 @@ def _alike(lists: list[list[Any]]) -> bool:
 
 
 def short(value: Any, longest: int = 40) -> str:
-    """A value in a cell: a class as `Name(key=value)` without what is null, a list of them in brackets."""
+    """A value as text in a table cell: a class as `Name(key=value)` without null values, a list in brackets."""
     text = _text(value)
     return text if len(text) <= longest else text[: longest - 1] + "…"
 

@@ -1,4 +1,4 @@
-"""`curves.png` of a run that goes on."""
+"""Callback that plots `curves.png` during training."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from experiments.curves import draw_curves
 
 
 class Curves(pl.Callback):
-    """Draw `curves.png` from `metrics.csv` after each validation and at the end of training.
+    """Plot `curves.png` from `metrics.csv` after each validation and at the end of training.
 
     Args:
-        folder: the run folder.
+        folder: run folder.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a training is made from: configs and flags, in their order."""
+"""Settings of a training: configs and flags, in order."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,17 +9,17 @@ from experiments.run_folder import fold_name
 from experiments.yaml_files import read_yaml
 from files.nested import flatten
 
-OFFLINE = ("data", "cv", "competition", "experiment", "runs")  # the keys that other verbs than `fit` know
+OFFLINE = ("data", "cv", "competition", "experiment", "runs")  # keys known to verbs other than `fit`
 
 
 @dataclass(frozen=True)
 class Flag:
-    """One `--key value` of a command line.
+    """One flag `--key value` of a command line.
 
     Args:
-        name: with its dashes.
-        value: as text; None where the flag stands alone.
-        joined: whether it was written `--key=value`.
+        name: name with dashes.
+        value: value as text; None if the flag has no value.
+        joined: whether it is written as `--key=value`.
     """
 
     name: str
@@ -28,11 +28,11 @@ class Flag:
 
     @property
     def key(self) -> str:
-        """Dotted key of the config, without `init_args`."""
+        """Dotted config key, without `init_args`."""
         return self.name.lstrip("-").replace("init_args.", "")
 
     def arguments(self) -> list[str]:
-        """The flag as it was written."""
+        """The flag as written on the command line."""
         if self.value is None:
             return [self.name]
         return [f"{self.name}={self.value}"] if self.joined else [self.name, self.value]
@@ -40,23 +40,23 @@ class Flag:
 
 @dataclass(frozen=True)
 class FitSettings:
-    """Configs, later ones over earlier ones, and flags over all of them.
+    """Configs and flags; later configs override earlier ones, flags override configs.
 
     Args:
         configs: YAML files.
-        flags: in their order; of two for one key the last counts.
+        flags: flags in order; the last flag of a key applies.
     """
 
     configs: tuple[Path, ...] = ()
     flags: tuple[Flag, ...] = ()
 
     def arguments(self) -> list[str]:
-        """What follows a verb on the command line."""
+        """Command-line arguments after the verb."""
         pairs = [Flag("--config", str(file)) for file in self.configs] + list(self.flags)
         return [part for pair in pairs for part in pair.arguments()]
 
     def setting(self, key: str, default: Any = None) -> Any:
-        """Value of a dotted key (with or without `init_args`): of a flag, as text, else of the last config with it."""
+        """Value of a dotted key (with or without `init_args`): from a flag, as text, else from the last config."""
         for flag in reversed(self.flags):
             if flag.key == key:
                 return flag.value
@@ -69,41 +69,41 @@ class FitSettings:
         return default
 
     def with_configs(self, *files: Path | str) -> "FitSettings":
-        """With further configs over those there are; flags stay above them."""
+        """Add configs that override earlier configs but not flags."""
         return replace(self, configs=(*self.configs, *map(Path, files)))
 
     def with_flags(self, flags: Mapping[str, Any]) -> "FitSettings":
-        """With further flags, by dotted key."""
+        """Add flags by dotted key."""
         return replace(self, flags=(*self.flags, *(Flag(f"--{key}", str(value)) for key, value in flags.items())))
 
     def without(self, *keys: str) -> "FitSettings":
-        """Without the flags of some keys."""
+        """Remove the flags of some keys."""
         return replace(self, flags=tuple(flag for flag in self.flags if flag.key not in keys))
 
     def offline(self) -> "FitSettings":
-        """Without the flags that only `fit` knows."""
+        """Remove the flags known to `fit` only."""
         return replace(self, flags=tuple(flag for flag in self.flags if flag.key.split(".")[0] in OFFLINE))
 
     @property
     def name(self) -> str:
-        """Name of the first config file, without its ending; `experiment` where none is given."""
+        """Name of the first config file, without suffix; `experiment` if there is no config."""
         return self.configs[0].stem if self.configs else "experiment"
 
     def experiment_folder(self) -> Path:
-        """Folder of the experiment, `<runs>/<experiment>`."""
+        """Experiment folder, `<runs>/<experiment>`."""
         return Path(self.setting("runs", "runs")) / (self.setting("experiment") or self.name)
 
     def run_folder(self) -> Path:
-        """Folder of the run that `fit` would write."""
+        """Run folder that `fit` would write."""
         given = self.setting("run_folder")
         return Path(given) if given is not None else self.experiment_folder() / fold_name(self.setting("data.fold", 0))
 
     def folds_file(self) -> Path:
-        """The folds file, whether it is there or not."""
+        """Path of the folds file, which may not exist."""
         return Path(self.setting("data.folds") or f"folds/{self.name}.csv")
 
     def changes(self) -> list[str]:
-        """What later configs and flags change, a line each: `data.batch_size: 16 -> 8`."""
+        """Changes by later configs and flags, one line each: `data.batch_size: 16 -> 8`."""
         base = flatten(read_yaml(self.configs[0])) if self.configs else {}
         changed: dict[str, Any] = {}
         for file in self.configs[1:]:

@@ -1,4 +1,4 @@
-"""What the folds of an experiment have predicted, with what is old or missing refused."""
+"""Predictions of the folds of an experiment; stale or missing ones are rejected."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +16,9 @@ Missing = Literal["refuse", "skip"]
 
 
 def absent_folds(runs: list[RunFolder]) -> tuple[list[int], list[int], list[str]]:
-    """Folds without a run: those that are missing, all there should be, and the files that say so.
+    """Folds without a run: missing folds, all expected folds, and the folds files.
 
-    Runs on all rows or on the author's own split are no folds, and neither is what `ensemble` and `stack` write.
+    Runs on all images or on a given split are not folds; neither are the runs written by `ensemble` and `stack`.
     """
     present, files = set(), {}
     for run in runs:
@@ -35,27 +35,27 @@ def absent_folds(runs: list[RunFolder]) -> tuple[list[int], list[int], list[str]
 def check_folds_there(
     experiment: Path, runs: list[RunFolder], missing: Missing, note: Callable[[str], None] | None = None
 ) -> None:
-    """Refuse an experiment of several folds that lacks others.
+    """Reject an experiment of several folds with missing folds.
 
-    A single fold is a division of its own into training and validation images: it is said to be alone.
+    A single fold is accepted as a split into training and validation images, with a note.
 
     Args:
-        experiment: folder.
-        runs: all runs in it.
-        missing: `skip` takes those that are there.
-        note: takes what is missing and not refused; printed unless given.
+        experiment: experiment folder.
+        runs: all runs of the experiment.
+        missing: `skip` accepts missing folds.
+        note: function called with a note on accepted missing folds; by default, it is printed.
 
     Raises:
-        ValueError: names the folds that are missing.
+        ValueError: if folds are missing; names them.
     """
     absent, expected, files = absent_folds(runs)
     if not absent:
         return
-    text = f"{len(absent)} of {len(expected)} folds were not trained: {', '.join(map(str, absent))}"
+    text = f"{len(absent)} of {len(expected)} folds are not trained: {', '.join(map(str, absent))}"
     if len(expected) - len(absent) > 1 and missing == "refuse":
         raise ValueError(
-            f"{experiment}: {text} ({', '.join(files)} has them); train and predict them (python cli.py fit … "
-            f"--data.fold {absent[0]}), or take the others alone: --missing skip"
+            f"{experiment}: {text} (see {', '.join(files)}); train and predict them (python cli.py fit … "
+            f"--data.fold {absent[0]}), or use the other folds only: --missing skip"
         )
     if note is None:
         print(f"note: {experiment}: {text}")
@@ -64,25 +64,25 @@ def check_folds_there(
 
 
 def open_store(data: BaseData, run: RunFolder, split: str) -> PredictionStore:
-    """What a run has predicted of the images that the config names.
+    """Open the predictions of a run, for the images of the config.
 
     Args:
-        data: of the config.
-        run: the run.
+        data: data of the config.
+        run: run folder.
         split: `val`, `test` or a folder of images.
 
     Raises:
-        FileNotFoundError: it was not predicted.
-        ValueError: by another checkpoint, from other files, or other images than the config names; names the first.
+        FileNotFoundError: if the split was not predicted.
+        ValueError: if the predictions are from another checkpoint, other files or other images; names the first.
     """
     inputs = data.predict_inputs("train" if split == "val" else split)
     store = PredictionStore.open(run.predictions / split_folder(split), inputs)
     ids = set(store.ids())
     unknown, lacking = sorted(ids - inputs.keys()), sorted(inputs.keys() - ids)
     if unknown or (lacking and split != "val"):
-        what = f"{unknown[0]!r}, which is no image" if unknown else f"no prediction of {lacking[0]!r}, an image"
+        what = f"{unknown[0]!r}, which is not an image" if unknown else f"no prediction of {lacking[0]!r}, an image"
         raise ValueError(
-            f"{store.path} holds {what} of {split} in {data.root}: these are old results, or the config names other "
-            f"images ({len(unknown)} unknown, {len(lacking) if split != 'val' else 0} missing); run predict again"
+            f"{store.path} contains {what} of {split} in {data.root}: predictions are outdated, or the config has "
+            f"other images ({len(unknown)} unknown, {len(lacking) if split != 'val' else 0} missing); run predict again"
         )
     return store

@@ -1,4 +1,4 @@
-"""Which checkpoints of a run are its best."""
+"""Best checkpoints of a run."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from lightning_modules.weights import read_checkpoint
 
 
 def kept_checkpoints(run: RunFolder) -> tuple[Path, list[Path]]:
-    """The best checkpoint of a run, and all that were kept for their score, best first.
+    """The best checkpoint of a run, and all checkpoints kept for their score, best first.
 
-    Those are of `callbacks.TopCheckpoints` where the run has them, else of `checkpoint.save_top_k`. Where nothing was
-    monitored both are the last one. A run that was moved is found by the files' names.
+    The latter come from `callbacks.TopCheckpoints` if used, else from `checkpoint.save_top_k`. Without a monitored
+    value, both are the last checkpoint. After a run was moved, checkpoints are found by file name.
     """
     last = run.checkpoint("last")
     states = read_checkpoint(last).get("callbacks", {})

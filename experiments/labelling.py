@@ -1,4 +1,4 @@
-"""Predictions of one image as labels to train on."""
+"""Training labels from the predictions of an image."""
 
 from collections.abc import Collection, Mapping
 
@@ -14,12 +14,12 @@ Arrays = dict[str, np.ndarray]
 def confidence(
     prediction: Mapping[str, np.ndarray], softmax: Collection[str], known: np.ndarray | None = None
 ) -> float:
-    """Mean over pixels and classes of max(p, 1 − p), of softmax outputs of the highest p; 0.5 to 1 for two classes.
+    """Mean of max(p, 1 − p) over pixels and classes, or of the highest p for softmax; 0.5 to 1 for two classes.
 
     Args:
         prediction: probabilities by output name.
         softmax: outputs with one class per pixel or image.
-        known: bool `(*spatial)`, where the image holds data; everywhere unless given. nan where that is nowhere.
+        known: pixels with data, bool `(*spatial)`; by default, all. The result is NaN if there are none.
     """
     sure = [p.max(0) if name in softmax else np.maximum(p, 1 - p) for name, p in prediction.items()]
     if known is not None:
@@ -29,7 +29,7 @@ def confidence(
 
 
 def decide(p: np.ndarray, softmax: bool, hi: float, lo: float) -> np.ndarray:
-    """Where probabilities `(K, *spatial)` say yes or no for every class: bool `(*spatial)`."""
+    """Where all classes of `(K, *spatial)` probabilities are above `hi` or below `lo`: bool `(*spatial)`."""
     return p.max(0) > hi if softmax else ((p > hi) | (p < lo)).all(0)
 
 
@@ -43,24 +43,24 @@ def labels_of(
     soft: bool,
     known: np.ndarray | None = None,
 ) -> Arrays | None:
-    """Labels of an image in the form of the real truth.
+    """Labels of an image in the format of the real targets.
 
     Args:
         prediction: probabilities by output name: `(K, *spatial)`, or `(K,)` of the whole image.
-        processed: what the competition's chain makes of them; gives truth that no output has (`instances`).
-        like: truth of a real image as its files hold it; each array's name, rank and type are taken over.
+        processed: post-processed predictions, for targets without an output (`instances`).
+        like: targets of a real image as read from its files; names, ranks and dtypes are copied.
         softmax: outputs with one class per pixel or image.
-        hi: a class is there above it.
-        lo: and is not below it. What is between does not count (`valid`).
-        soft: probabilities instead: as they are for the image, under `<name>_soft` for masks.
-        known: bool `(*spatial)`, where the image holds data; everywhere unless given.
+        hi: probability above which a class is positive.
+        lo: probability below which a class is negative; pixels in between are ignored (`valid`).
+        soft: whether to use probabilities as labels: unchanged for images, under `<name>_soft` for masks.
+        known: pixels with data, bool `(*spatial)`; by default, all.
 
     Returns:
-        Arrays by name, with `valid` `(*spatial)` bool of hard masks; None where nothing, or not the image's own label,
-        was decided.
+        Arrays by name, with `valid` `(*spatial)` bool for hard masks; None if no pixel is decided, or the image-level
+        label is undecided.
 
     Raises:
-        ValueError: truth that predictions cannot give; names it.
+        ValueError: if a target cannot be derived from the predictions; names it.
     """
     arrays: Arrays = {}
     undecided: list[np.ndarray] = []
@@ -69,14 +69,16 @@ def labels_of(
         if p is None:
             if name not in processed or soft or processed[name].ndim < 2:
                 have = sorted({*prediction, *processed})
-                how = "soft labels want an output of the network of that name" if soft else "expected one of that name"
-                raise ValueError(f"truth has {name!r}, but predictions and the chain give {have}; {how}")
+                how = "soft labels need a network output of that name" if soft else "expected one of that name"
+                raise ValueError(
+                    f"no prediction for the target {name!r}; network and post-processing give {have}; {how}"
+                )
             arrays[name] = processed[name].astype(real.dtype)
             undecided += [~decide(q, out in softmax, hi, lo) for out, q in prediction.items() if q.ndim > 2]
             continue
         index = real.ndim == p.ndim - 1
         if not index and real.ndim != p.ndim:
-            raise ValueError(f"truth {name!r} has {real.ndim} axes, its prediction {p.ndim}")
+            raise ValueError(f"target {name!r} has {real.ndim} axes, its prediction {p.ndim}")
         if soft:
             if p.ndim > 1:
                 arrays[name] = (p.argmax(0) if index else p > 0.5).astype(real.dtype)
@@ -85,9 +87,11 @@ def labels_of(
                 arrays[name] = p.astype(np.float32)
             continue
         if p.min() < 0 or p.max() > 1:
-            raise ValueError(f"{name!r} is no probability (from {p.min():.3g} to {p.max():.3g}); take --soft true")
+            raise ValueError(
+                f"{name!r} ranges from {p.min():.3g} to {p.max():.3g}, expected probabilities; use --soft true"
+            )
         decided = decide(p, index, hi, lo)
-        if p.ndim == 1:  # of the whole image: it counts, or it does not
+        if p.ndim == 1:  # image-level: the label is used or not
             if not decided:
                 return None
             arrays[name] = np.array(p.argmax() if index else p > hi).astype(real.dtype)

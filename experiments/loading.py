@@ -1,4 +1,4 @@
-"""A trained run as a plain function, for notebooks and kernels."""
+"""Load a trained run as a plain function, for notebooks and kernels."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from lightning_modules.weights import read_checkpoint, without_hub
 
 
 class Predictor:
-    """A trained network that takes raw pixels and returns probabilities at the image's own size.
+    """A trained network that takes raw pixels and returns probabilities at the image size.
 
     Args:
-        module: the LightningModule with its weights.
-        device: where it runs.
+        module: LightningModule with loaded weights.
+        device: torch device.
     """
 
     def __init__(self, module: BaseModule, device: torch.device) -> None:
@@ -25,12 +25,12 @@ class Predictor:
         self.device = device
 
     def __call__(self, image: np.ndarray, *inputs: np.ndarray, tta: bool = True) -> dict[str, np.ndarray]:
-        """Probabilities of one image.
+        """Predict the probabilities of an image.
 
         Args:
-            image: `(H, W, C)` or `(H, W)` in the files' own type and range, as it was read for training.
-            inputs: the values of further `model.inputs`, in their order.
-            tta: use the test-time augmentation of the config.
+            image: image `(H, W, C)` or `(H, W)` in the data type and range of the files, as read in training.
+            inputs: values of additional `model.inputs`, in order.
+            tta: whether to use the test-time augmentation of the config.
 
         Returns:
             float32 arrays by output name: `(K, H, W)`, or `(K,)` for image-level outputs.
@@ -44,7 +44,7 @@ class Predictor:
 
 
 def build_module(config: dict) -> BaseModule:
-    """The LightningModule of a checkpoint's own `class_path` and `init_args`; no class asks a hub for weights."""
+    """Build the LightningModule from a checkpoint's `class_path` and `init_args`, without downloading weights."""
     parser = ArgumentParser()
     parser.add_subclass_arguments(BaseModule, "model")
     config = without_hub(accept_former_keys({"model": config})["model"])
@@ -55,21 +55,21 @@ def build_module(config: dict) -> BaseModule:
 def load(run: Path | str, checkpoint: str = "best", device: str | None = None) -> Predictor:
     """Load a trained run: `load("runs/dsb2018/fold0")(image) -> {"mask": probabilities, …}`.
 
-    No Trainer, no config file and no network are needed: the checkpoint knows its class, arguments and normalisation.
+    Needs no Trainer, config file or internet access: the checkpoint contains class, arguments and normalisation.
 
     Args:
-        run: a run folder, or a checkpoint file.
-        checkpoint: `best` or `last`, when `run` is a folder.
-        device: torch device; CUDA where there is one.
+        run: run folder or checkpoint file.
+        checkpoint: `best` or `last`, if `run` is a folder.
+        device: torch device; by default, CUDA if available, else the CPU.
 
     Raises:
-        FileNotFoundError: no checkpoint there.
-        ValueError: a damaged checkpoint, or one that this project did not write.
+        FileNotFoundError: if there is no checkpoint.
+        ValueError: if the checkpoint is damaged or was not written by this project.
     """
     path = Path(run) if Path(run).is_file() else RunFolder(run).checkpoint(checkpoint)
     content = read_checkpoint(path)
     if not content.get("model"):
-        raise ValueError(f"checkpoint {path} does not say how its model was built; it was not written by `cli.py fit`")
+        raise ValueError(f"checkpoint {path} has no model config; expected a checkpoint written by `cli.py fit`")
     module = build_module(content["model"])
     module.load_state_dict(content["state_dict"])
     module.on_load_checkpoint(content)

@@ -1,4 +1,4 @@
-"""The members of a cross-validation: a run per fold and repetition, with seeds and a folds file of its own."""
+"""Members of a cross-validation: one run per fold and repetition, each with its seed and folds file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from predictions.store import PredictionStore
 
 
 class Call(Protocol):
-    """Runs `cli.py` with arguments; returns its status."""
+    """Function that runs `cli.py` with arguments and returns the exit status."""
 
     def __call__(
         self, arguments: list[str], environment: Mapping[str, str] | None = None, log: Path | None = None
@@ -25,14 +25,14 @@ class Call(Protocol):
 
 @dataclass
 class Member:
-    """One training of a cross-validation.
+    """One run of a cross-validation.
 
     Args:
-        repeat: number of its repetition; 0 is that of the plain folds file.
-        fold: that it validates.
-        folds: its folds file.
-        seed: of its weights and samples.
-        run: its run folder.
+        repeat: repetition number; 0 uses the folds file of a single `fit`.
+        fold: validation fold.
+        folds: folds file.
+        seed: random seed of weights and samples.
+        run: run folder.
     """
 
     repeat: int
@@ -47,46 +47,48 @@ class Member:
 
     @property
     def record(self) -> Path:
-        """File with what `crossval` knows about it."""
+        """Record file of `crossval`."""
         return self.run.path / "member.json"
 
     def known(self) -> dict:
-        """What the record says, or nothing."""
+        """Contents of the record, or an empty dict."""
         return read_json(self.record) if self.record.is_file() else {}
 
     def is_finished(self) -> bool:
-        """Whether its training has ended."""
+        """Whether its training is finished."""
         return self.run.read_facts().get("state") == "finished"
 
     def settings(self, given: FitSettings) -> FitSettings:
-        """What its `fit` is given."""
+        """Settings of its `fit`."""
         own = {"data.fold": self.fold, "data.folds": self.folds, "seed_everything": self.seed, "data.seed": self.seed}
         return given.with_flags(own)
 
 
 def make_folds_file(given: FitSettings, call: Call) -> Path:
-    """The folds file of a training, written where there is none yet."""
+    """Folds file of a training, written if it does not exist."""
     folds = given.folds_file()
     if not folds.is_file() and call(["folds", *given.offline().with_flags({"data.folds": folds}).arguments()]):
-        raise SystemExit("error: `folds` failed, so nothing can be trained")
+        raise SystemExit("error: `folds` failed; without folds nothing can be trained")
     return folds
 
 
 def make_members(
     experiment: Path, folds: Path, numbers: list[int], repeats: int, seed: int, seed_per_fold: bool
 ) -> list[Member]:
-    """Every fold of every repetition.
+    """Make the members: every fold of every repetition.
 
     Args:
-        experiment: folder; the first repetition lies there as single runs do, others in `repeat<r>/`.
-        folds: the plain folds file; repetition r has `<name>_repeat<r>.csv` beside it.
-        numbers: folds that are trained.
-        repeats: repetitions.
-        seed: of the first repetition, that of a plain `fit`. All others follow from it, repetition and fold.
-        seed_per_fold: fold k is that of repetition k.
+        experiment: experiment folder, with the runs of the first repetition; others are in `repeat<r>/`.
+        folds: folds file of the first repetition; repetition r uses `<name>_repeat<r>.csv` beside it.
+        numbers: folds to train.
+        repeats: number of repetitions.
+        seed: seed of the first repetition, as in `fit`. Others are derived from it, repetition and fold.
+        seed_per_fold: whether fold k is taken from the folds of repetition k.
     """
     if seed_per_fold and repeats > 1:
-        raise SystemExit("error: cv.seed_per_fold has a division for each fold already; leave repeats at 1")
+        raise SystemExit(
+            f"error: repeats is {repeats}, expected 1 with cv.seed_per_fold, which splits anew for each fold"
+        )
     members = []
     for repeat in range(repeats):
         for number in numbers:
@@ -99,7 +101,7 @@ def make_members(
 
 
 def member_seed(seed: int, repeat: int, fold: int) -> int:
-    """The plain seed for the first repetition, so that its runs are those of `fit`; else one of its own."""
+    """The given seed for the first repetition, so that its runs equal those of `fit`; else a derived seed."""
     return int(np.random.SeedSequence([seed, repeat, fold]).generate_state(1)[0]) if repeat else seed
 
 
@@ -110,17 +112,17 @@ def train_member(
     environment: Mapping[str, str] | None = None,
     log: Path | None = None,
 ) -> None:
-    """`fit` and `predict` of a member, as far as they are not done.
+    """Run `fit` and `predict` of a member unless finished.
 
     Args:
-        member: what to train.
+        member: member to train.
         given: configs and flags of the cross-validation.
-        call: runs a verb.
-        environment: of its processes.
-        log: file for their output.
+        call: function that runs a verb.
+        environment: environment variables of its processes.
+        log: log file of their output.
 
     Raises:
-        RuntimeError: a verb failed, or the member was trained with other settings; says what to do.
+        RuntimeError: if a verb failed, or the member was trained with other settings.
     """
     own, run = member.settings(given), member.run
     contents = [file_hash(file) for file in [*own.configs, member.folds]]
@@ -134,10 +136,10 @@ def train_member(
             raise RuntimeError(f"fit ended with status {status}")
     elif known.get("settings", settings) != settings:
         raise RuntimeError(
-            f"{run.path} was trained with other settings; put them back, delete it, or give another --experiment"
+            f"{run.path} was trained with other settings; restore them, delete the run, or set another --experiment"
         )
     elif not known:
-        print(f"# {member.name}: {run.path} was trained by `fit` before and is taken as it is", flush=True)
+        print(f"# {member.name}: {run.path} was trained by `fit` before and is kept", flush=True)
     checkpoint = file_hash(run.checkpoint("best"))
     is_there = (run.predictions / "val" / "manifest.json").is_file()
     if known.get("predicted") != checkpoint or not is_there or not is_current(run):
@@ -148,7 +150,7 @@ def train_member(
 
 
 def is_current(run: RunFolder) -> bool:
-    """Whether whatever a run has predicted is whole, and made from the checkpoint and the files of now."""
+    """Whether the predictions of a run are complete and up to date with its checkpoint and files."""
     try:
         return all(PredictionStore.open(path.parent).untouched() for path in run.predictions.glob("*/manifest.json"))
     except ValueError:

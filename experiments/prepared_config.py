@@ -1,4 +1,4 @@
-"""The overlay of a config that reads what `prepare` has written."""
+"""Config overlay that reads the output of `prepare`."""
 
 import inspect
 from importlib import import_module
@@ -14,7 +14,7 @@ from files.writing import write_yaml
 
 
 def data_lines(split: Split) -> dict[str, Any]:
-    """Arguments of `data` that read what was written."""
+    """Arguments of `data` that read the output."""
     lines: dict[str, Any] = {}
     if not split.entries:
         return lines
@@ -56,14 +56,14 @@ def target_lines(split: Split) -> list[dict[str, Any]]:
         lines.append({"class_path": class_path, "init_args": init_args})
     for target in split.kept:
         line = as_yaml(target)
-        if isinstance(target, Boxes):  # its names have the folders of before
+        if isinstance(target, Boxes):  # its file names contain the original folders
             line["init_args"]["folders"] = False
         lines.append(line)
     return lines
 
 
 def kept_files(split: Split) -> list[str]:
-    """Files under the root that targets still read."""
+    """Files in the data root that targets still read."""
     files = [file for target in split.kept for row in rows_of(split.table) for file in target.files(row)]
     files = [file for file in dict.fromkeys(files) if file.is_relative_to(split.data.root)]
     names = [str(file.relative_to(split.data.root)) for file in files]
@@ -76,7 +76,7 @@ def classes_of(split: Split, name: str) -> int:
 
 
 def as_yaml(thing: Any) -> dict[str, Any]:
-    """`class_path` and `init_args` of an object that keeps its arguments under their own names."""
+    """`class_path` and `init_args` of an object that stores its arguments as attributes of the same names."""
     kind = type(thing)
     parameters = inspect.signature(kind).parameters
     arguments = {
@@ -91,10 +91,10 @@ def as_yaml(thing: Any) -> dict[str, Any]:
 
 
 def write_overlay(data: BaseData, output: Path, lines: dict[str, Any]) -> Path:
-    """Write `data.yaml`, an overlay of the config that reads what was written."""
+    """Write `data.yaml`, a config overlay that reads the output."""
     path = output / "data.yaml"
     earlier = read_yaml(path)["data"]["init_args"] if path.is_file() else {}  # other splits
-    # What the config says of the files it was written for would stay under the overlay.
+    # Other arguments of the config describe the original files and would remain under the overlay.
     gone = ("val_images", "test_images", "test_targets", "preprocessing", "train_ids", "test_ids", "id_pattern")
     lines = {key: None for key in gone if getattr(data, key, None)} | earlier | lines
     order = ["root", "images", "val_images", "test_images", "reader", "preprocessing", "targets", "test_targets"]

@@ -1,4 +1,4 @@
-"""What `prepare` has finished: a line for each image, from which a later call goes on."""
+"""Journal of `prepare`: one line per finished image, to resume from."""
 
 import json
 from pathlib import Path
@@ -11,14 +11,14 @@ Entries = dict[str, dict[str, Any]]
 
 
 class Journal:
-    """`<prefix>prepared.jsonl`, a line per finished image.
+    """`<prefix>prepared.jsonl`, one line per finished image.
 
-    A line has a key (a hash of settings, path, size and time of every file that was read) and the files that were
-    written. An image is done while the key is the same and its files are there in their full size.
+    A line has a key (a hash of the settings and the path, size and modification time of every input file) and the
+    output files. An image is finished if the key is unchanged and its output files exist with their full size.
 
     Args:
-        output: folder that was written to.
-        prefix: of the split's folders.
+        output: output folder.
+        prefix: prefix of the folders of the split.
     """
 
     def __init__(self, output: Path, prefix: str) -> None:
@@ -26,17 +26,17 @@ class Journal:
         self.path = output / f"{prefix}prepared.jsonl"
 
     def is_complete(self, entry: dict[str, Any]) -> bool:
-        """Whether the files of an image are there in their full size."""
+        """Whether the files of an image exist with their full size."""
         files = ((self.output / name, size) for name, size in entry["files"].items())
         return all(path.is_file() and path.stat().st_size == size for path, size in files)
 
     def read(self) -> Entries:
-        """The entries by image id; files of a call that was killed are deleted."""
+        """Entries by image id; temporary files of a killed call are deleted."""
         entries: Entries = {}
         for line in self.path.read_text().splitlines() if self.path.is_file() else []:
             try:
                 entry = json.loads(line)
-            except json.JSONDecodeError:  # the last line of a run that was killed
+            except json.JSONDecodeError:  # incomplete last line of a killed call
                 continue
             entries[entry["image_id"]] = entry
         for folder in (f"{self.prefix}images", "val_images", f"{self.prefix}masks"):
@@ -45,11 +45,11 @@ class Journal:
         return entries
 
     def write(self, entries: Entries) -> None:
-        """Replace all lines."""
+        """Rewrite the journal."""
         write_text(self.path, "".join(json.dumps(entry) + "\n" for entry in entries.values()))
 
     def remove(self, stale: Entries, present: Entries) -> None:
-        """Delete what earlier calls wrote and this one does not stand for: images that are gone, or have failed."""
+        """Delete stale files of earlier calls: images that were removed or have failed."""
         current = {name for entry in present.values() for name in entry["files"]}
         for entry in stale.values():
             for name in set(entry["files"]) - current:

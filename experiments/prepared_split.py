@@ -1,4 +1,4 @@
-"""One split of `prepare`: its images and masks as plain files."""
+"""Conversion of one split by `prepare` to plain image and mask files."""
 
 import json
 from pathlib import Path
@@ -22,20 +22,20 @@ from files.png import write_png
 from files.writing import write_frame
 from preprocessing.base import Preprocess
 
-FORMAT = 1  # raise it when what is written changes
+FORMAT = 1  # increase when the output format changes
 
 
 class Split:
-    """Converts the images of a split; what is there already, from the same files and settings, is left alone.
+    """Convert the images of a split; existing output of the same files and settings is kept.
 
     Args:
-        data: the datamodule.
-        split: `train` (every training image), `test`, or a folder of images.
-        prefix: of its folders.
-        output: folder to write to.
+        data: datamodule.
+        split: `train` (all training images), `test`, or a folder of images.
+        prefix: prefix of its folders.
+        output: output folder.
         steps: steps after those of the datamodule.
-        form: `png` or `npy`.
-        bits: `auto`, 8 or 16.
+        form: image format, `png` or `npy`.
+        bits: bit depth of PNG channels: `auto`, 8 or 16.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Split:
         self.targets: list[Target] = {"train": data.targets, "test": data.test_targets}.get(split, [])
         if any(target.boxes for target in self.targets) and any(step.changes_shape for step in steps):
             raise SystemExit(
-                "error: a step changes the shape of images, and the boxes would no longer fit; leave it out"
+                "error: a step changes the shape of images, so that boxes would no longer match; remove it"
             )
         for target in self.targets:
             target.prepare(self.table, Path(data.root))
@@ -57,10 +57,10 @@ class Split:
         self.journal = Journal(output, prefix)
         self.entries: Entries = {}
         self.failures: list[dict[str, str]] = []
-        self.kept: list[Target] = []  # targets that still read, or derive, from what they did
+        self.kept: list[Target] = []  # targets that still read their original files or are derived
 
     def run(self, processes: int) -> None:
-        """Convert what is not there."""
+        """Convert missing images."""
         rows = rows_of(self.table)
         self._plan(rows)
         settings = " ".join(map(settings_of, (self.data.reader, *self.data.preprocessing, *self.job.steps)))
@@ -73,7 +73,7 @@ class Split:
                 keys[row.image_id] = text_hash(
                     f"{settings} {self.job.image_folder(row)} {row.image_id} {identity(self.job.decoder.files(row))}"
                 )
-            except OSError as error:  # a file that was listed and is gone
+            except OSError as error:  # a listed file was deleted
                 keys[row.image_id] = ""
                 self.failures.append({"image_id": row.image_id, "path": str(row.path), "error": str(error)})
                 continue
@@ -85,8 +85,8 @@ class Split:
         stale = {name: entry for name, entry in known.items() if name not in self.entries}
         if known:
             changed = sum(entry["key"] != keys.get(name) for name, entry in stale.items())
-            why = f", {changed} were made from other files or settings" if changed else ""
-            print(f"{self.split}: {len(self.entries)} of {len(rows)} images are there already{why}")
+            why = f", {changed} are outdated" if changed else ""
+            print(f"{self.split}: {len(self.entries)} of {len(rows)} images already prepared{why}")
         self.journal.write({**stale, **self.entries})
         with (
             open(self.journal.path, "a") as journal,
@@ -108,12 +108,12 @@ class Split:
         self._write_table()
 
     def _plan(self, rows: list[Row]) -> None:
-        """How each array of truth is stored, by the first image that can be read; targets without one stay."""
+        """Choose the storage kind of each target array from the first readable image; targets without are kept."""
         for row in rows if self.targets else []:
             try:
                 size = self.data.reader.size(row)
                 found = [target.read(row, size) for target in self.targets]
-            except Exception:  # it is listed as failed when its turn comes
+            except Exception:  # listed as failed later
                 continue
             for target, arrays in zip(self.targets, found, strict=True):
                 planes = {name: array for name, array in arrays.items() if array.ndim >= 2 and name not in ARRAYS}
@@ -124,7 +124,7 @@ class Split:
             return
 
     def _fill_valid(self) -> None:
-        """Where some images say which pixels count, the others say that all do: a target reads a file per image."""
+        """If some images have a `valid` mask, write full masks for the others: targets read one file per image."""
         masks = {image_id: f"{self.prefix}masks/valid/{image_id}.png" for image_id in self.entries}
         if not any(masks[image_id] in entry["files"] for image_id, entry in self.entries.items()):
             return
@@ -136,7 +136,7 @@ class Split:
                 entry["files"][masks[image_id]] = write_png(path, full, durable=False)
 
     def _write_table(self) -> None:
-        """`<prefix>table.csv`: what is known about each image that was written, with its size before and after."""
+        """Write `<prefix>table.csv`: metadata of each converted image, with its size before and after."""
         scalars = [name for name in self.table if name not in ("slices", "window", "given")]
         table = self.table[self.table["image_id"].isin(self.entries)][scalars]
         facts = [self.entries[image_id]["facts"] for image_id in table["image_id"]]

@@ -1,4 +1,4 @@
-"""Verbs as processes of their own: DDP would execute a whole chain again in every rank."""
+"""Run verbs in their own processes: with DDP, every rank would rerun the whole chain."""
 
 import contextlib
 import os
@@ -10,17 +10,17 @@ from pathlib import Path
 from types import FrameType
 
 CLI = Path(__file__).resolve().parents[1] / "cli.py"
-PATIENCE = 30  # seconds a child has to write its last checkpoint
+PATIENCE = 30  # seconds for a child to write its last checkpoint
 RUNNING: set[subprocess.Popen] = set()
 
 
 def launch(arguments: list[str], environment: Mapping[str, str] | None = None, log: Path | None = None) -> int:
-    """Run `cli.py` with these arguments; ends with it, and ends it when this process is told to end.
+    """Run `cli.py` with arguments and wait for it; it is terminated together with this process.
 
     Args:
-        arguments: the verb and what follows it.
-        environment: variables that differ from this process's.
-        log: file that takes its output, at the end of what is there; None shows it.
+        arguments: verb and its command-line arguments.
+        environment: environment variables that differ from this process.
+        log: file to append its output to; None prints it.
 
     Returns:
         The exit status.
@@ -42,7 +42,7 @@ def launch(arguments: list[str], environment: Mapping[str, str] | None = None, l
 
 
 def end(process: subprocess.Popen) -> None:
-    """Ask a process to end, and make it after a while."""
+    """Terminate a process, and kill it if it does not end in time."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -54,7 +54,7 @@ def end(process: subprocess.Popen) -> None:
 
 @contextlib.contextmanager
 def children_end_with_us() -> Iterator[None]:
-    """A SIGTERM for this process (a time limit, `kill`) reaches what it has started; no training goes on alone."""
+    """Pass a SIGTERM of this process (time limit, `kill`) on to its children, so that no training is orphaned."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)

@@ -1,4 +1,4 @@
-"""What a study tries next: a grid, random values, or Optuna's tree of Parzen estimators."""
+"""Next trial of a study: grid, random search, or Optuna's tree-structured Parzen estimator."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from experiments.space import Axis, Choices, Range
 
 
 class Tried(NamedTuple):
-    """A trial as proposals see it: its values by key; its score, None while it runs; whether it failed."""
+    """Values of a trial by key; its score, None while running; whether it failed."""
 
     values: Mapping[str, Any]
     score: float | None
@@ -18,43 +18,45 @@ class Tried(NamedTuple):
 
 
 def grid_size(axes: Sequence[Axis]) -> int:
-    """Number of points of the grid."""
+    """Number of grid points."""
     return int(np.prod([len(axis.domain.values()) for axis in axes], dtype=np.int64))
 
 
 def grid(axes: Sequence[Axis], number: int) -> dict[str, Any]:
-    """The point of a number, the last key changing fastest."""
+    """Grid point of a given number, with the last key changing fastest."""
     point = next(itertools.islice(itertools.product(*(axis.domain.values() for axis in axes)), number, None))
     return {axis.key: value for axis, value in zip(axes, point, strict=True)}
 
 
 def random(axes: Sequence[Axis], number: int, seed: int) -> dict[str, Any]:
-    """Independent values; they depend on the seed and the number alone, so a study that goes on repeats none.
+    """Independent random values, determined by seed and trial number, so that a resumed study repeats none.
 
-    Random search finds good values in as many trials however many keys do not matter (Bergstra & Bengio 2012).
+    The number of trials that random search needs does not grow with irrelevant keys (Bergstra & Bengio 2012).
     """
     generator = np.random.default_rng([seed, number])
     return {axis.key: axis.domain.at(share) for axis, share in zip(axes, generator.random(len(axes)), strict=True)}
 
 
 def tpe(axes: Sequence[Axis], tried: Sequence[Tried], seed: int, maximise: bool) -> dict[str, Any]:
-    """Values where good trials lie denser than bad ones (Bergstra et al. 2011), by Optuna; its first ten are random.
+    """Values where good trials are denser than bad ones (Bergstra et al. 2011), by Optuna; the first ten are random.
 
-    The study is built anew from what was tried, so that one that goes on proposes what it would have proposed.
+    The Optuna study is rebuilt from earlier trials, so that a resumed study makes the same proposals.
 
     Args:
-        axes: the space.
-        tried: all trials so far, in their order; running ones count as bad, so that no two do the same.
-        seed: of the study.
+        axes: search space.
+        tried: all trials so far, in order; running ones count as bad, so that no two are equal.
+        seed: random seed of the study.
         maximise: whether a higher score is better.
 
     Raises:
-        ImportError: Optuna is not installed.
+        ImportError: if Optuna is not installed.
     """
     try:
         import optuna
     except ModuleNotFoundError:
-        raise ImportError('--method tpe needs Optuna: pip install -e ".[tune]"; grid and random need nothing') from None
+        raise ImportError(
+            '--method tpe needs Optuna: pip install -e ".[tune]"; or use --method grid or random'
+        ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=seed + len(tried), constant_liar=True)
     study = optuna.create_study(direction="maximize" if maximise else "minimize", sampler=sampler)
@@ -74,7 +76,7 @@ def _listed(domain: Range | Choices) -> bool:
 
 
 def _distribution(domain: Range | Choices, kinds: Any) -> Any:
-    """Listed values by their place: Optuna takes no mappings, and the points of a range have an order."""
+    """Listed values are coded by index: Optuna accepts no mappings, and the points of a range are ordered."""
     if isinstance(domain, Choices):
         return kinds.CategoricalDistribution(range(len(domain.options)))
     if domain.points is not None:

@@ -1,4 +1,4 @@
-"""What a finished run tells of itself: its best epoch, its time."""
+"""Best epoch and training time of a run."""
 
 import csv
 
@@ -8,7 +8,7 @@ from experiments.run_folder import RunFolder
 
 
 def best_epoch(run: RunFolder) -> int | str:
-    """Epoch of the checkpoint that `predict` takes; empty where there is none."""
+    """Epoch of the checkpoint used by `predict`; empty if there is none."""
     from lightning_modules.weights import read_checkpoint
 
     try:
@@ -18,7 +18,7 @@ def best_epoch(run: RunFolder) -> int | str:
 
 
 def training_seconds(run: RunFolder, pause: float = 600.0) -> float:
-    """Time that training took, of all stages, by the times of its metrics; gaps above `pause` s are interruptions."""
+    """Training time of all stages in seconds, from logged times; gaps above `pause` seconds are interruptions."""
     total = 0.0
     for file in [*run.path.glob("stages/*/metrics.csv"), run.path / "metrics.csv"]:
         if file.is_file():

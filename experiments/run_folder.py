@@ -1,4 +1,4 @@
-"""Where a run keeps its files, and how later verbs find them."""
+"""Files of a run, and how later verbs find them."""
 
 import subprocess
 import tempfile
@@ -11,10 +11,10 @@ from preprocessing.sources import find_checkpoint
 
 
 class RunFolder:
-    """`runs/<experiment>/fold<k>/`: config, metrics, checkpoints, predictions of one training run.
+    """`runs/<experiment>/fold<k>/`: config, metrics, checkpoints and predictions of one run.
 
     Args:
-        path: the folder; it need not exist yet.
+        path: run folder; it may not exist yet.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -27,10 +27,10 @@ class RunFolder:
         self.checkpoint_file = self.checkpoints / "last.ckpt"
 
     def check_writable(self) -> None:
-        """Stop now rather than after the first epoch.
+        """Check that the folder is writable, to fail before the first epoch.
 
         Raises:
-            SystemExit: nothing can be written there; says why.
+            SystemExit: if the folder is not writable.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -38,18 +38,20 @@ class RunFolder:
                 pass
         except OSError as error:
             raise SystemExit(
-                f"error: cannot write to the run folder {self.path}: {error.strerror}; set --runs to another"
+                f"error: cannot write to the run folder {self.path}: {error.strerror}; set --runs to another folder"
             ) from None
 
     def checkpoint(self, name: str) -> Path:
-        """The file of `best`, `last` or a path; see `find_checkpoint`.
+        """Checkpoint file of `best`, `last` or a path; see `find_checkpoint`.
 
         Raises:
-            FileNotFoundError: names the run folder and what to do.
+            FileNotFoundError: if there is no such checkpoint.
         """
         if name not in ("best", "last"):
             if not Path(name).is_file():
-                raise FileNotFoundError(f"--ckpt_path {name}: no such file; give `best`, `last` or a checkpoint's path")
+                raise FileNotFoundError(
+                    f"--ckpt_path {name}: file not found; give `best`, `last` or the path of a checkpoint"
+                )
             return Path(name)
         found = find_checkpoint(self.path, name)
         if found is not None:
@@ -59,36 +61,36 @@ class RunFolder:
         )
 
     def write_facts(self, **facts: Any) -> None:
-        """Add facts about the run (commit, folds' hash, state) to `run.json`; the file is replaced at once."""
+        """Add facts about the run (commit, folds hash, state) to `run.json` atomically."""
         write_json(self.facts, self.read_facts() | facts)
 
     def read_facts(self) -> dict[str, Any]:
-        """What `write_facts` wrote, or nothing."""
+        """Facts in `run.json`, or an empty dict."""
         return read_json(self.facts) if self.facts.is_file() else {}
 
 
 def fold_name(fold: int | str) -> str:
-    """Folder of a fold: `fold0`; `all` for a run on every row, `given` for one on the author's split."""
+    """Folder name of a fold: `fold0`; `all` for a run on all images, `given` for a given split."""
     return str(fold) if fold in ("all", "given") else f"fold{fold}"
 
 
 def fold_runs(experiment: Path | str) -> list[RunFolder]:
-    """The trained runs under an experiment folder (or the run itself when it is one).
+    """Trained runs in an experiment folder, or the run itself for a run folder.
 
     Raises:
-        FileNotFoundError: nothing trained there.
+        FileNotFoundError: if there is no trained run.
     """
     experiment = Path(experiment)
     if (experiment / "config.yaml").is_file():
         return [RunFolder(experiment)]
     runs = [RunFolder(path) for path in sorted(experiment.glob("*/")) if (path / "config.yaml").is_file()]
     if not runs:
-        raise FileNotFoundError(f"{experiment} holds no run (no config.yaml there or one level below); train first")
+        raise FileNotFoundError(f"{experiment} contains no run (no config.yaml there or one level below); train first")
     return runs
 
 
 def git_commit() -> str | None:
-    """The commit of the code, with `+changes` where files differ from it; None outside a git checkout."""
+    """Commit of the code, with `+changes` if files differ from it; None outside a git checkout."""
     folder = Path(__file__).parent
 
     def git(*arguments: str) -> str:

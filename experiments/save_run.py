@@ -1,4 +1,4 @@
-"""Write what a run needs to be repeated, when a fit starts."""
+"""Save what is needed to reproduce a run when a fit starts."""
 
 from pathlib import Path
 from typing import Any
@@ -8,20 +8,20 @@ import pytorch_lightning as pl
 from experiments.run_folder import RunFolder
 from files.writing import write_bytes, write_text
 
-GO_ON = "the same command with --ckpt_path last goes on from the last checkpoint"
+GO_ON = "the same command with --ckpt_path last resumes from the last checkpoint"
 
 
 class SaveRun(pl.Callback):
     """Write `config.yaml`, `run.json` and a copy of the folds when a fit starts; no other verb touches them.
 
-    Every checkpoint gets the hash of the folds it was trained with.
+    Every checkpoint contains the hash of the folds it was trained with.
 
     Args:
-        run: the run folder.
-        config: the whole resolved config as YAML text.
+        run: run folder.
+        config: resolved config as YAML text.
         facts: commit, command and config hash of the run.
-        anew: drop what another run has left in the folder. It goes when the new one's classes are built and its data
-            are found: a slip of the pen does not cost a trained run.
+        anew: whether to delete an earlier run in the folder. It is deleted after the new run's classes are built and
+            its data are found, so that a typo cannot delete a trained run.
     """
 
     def __init__(self, run: RunFolder, config: str, facts: dict[str, Any], anew: bool = False) -> None:
@@ -60,23 +60,25 @@ class SaveRun(pl.Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         if trainer.is_global_zero and isinstance(exception, KeyboardInterrupt):
             kept = (self.run.checkpoints / "last.ckpt").is_file()
-            print("\nstopped; " + (GO_ON if kept else "no checkpoint yet, the first comes with the first validation"))
+            print(
+                "\nstopped; " + (GO_ON if kept else "no checkpoint yet; the first is written at the first validation")
+            )
 
 
 def check_folds(before: str | None, now: str | None, file: str | None) -> None:
-    """Refuse folds that are not those a run was trained with: it would be scored on images that it was trained on.
+    """Reject folds that differ from those of the training: the run would be scored on its training images.
 
     Args:
-        before: hash that the checkpoint holds; None for one that holds none.
-        now: hash of the folds as they are.
-        file: the folds file, for the message.
+        before: folds hash in the checkpoint; None if it has none.
+        now: hash of the current folds.
+        file: folds file, for the error message.
 
     Raises:
-        ValueError: they differ.
+        ValueError: if the hashes differ.
     """
     if before is not None and before != now:
         raise ValueError(
-            f"the folds have changed since this run started: {file} has the hash {now}, then it was {before}; the run "
-            "would be validated on images it was trained on. Put the old file back (the run has a copy, folds.csv), "
+            f"the folds have changed since this run started: {file} has the hash {now}, expected {before}; the run "
+            "would be validated on its training images. Restore the old file (copy in the run folder: folds.csv), "
             "or train again: python cli.py fit … --overwrite true"
         )

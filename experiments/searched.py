@@ -1,4 +1,4 @@
-"""`searched.yaml`, the chain that `search` found, and what it was found for: of another chain it is an old result."""
+"""`searched.yaml`, the post-processing found by `search`, and the configured chain and metric it was found for."""
 
 import json
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ from predictions.store import PredictionStore
 
 @dataclass
 class Origin:
-    """What a chain was searched for.
+    """Starting point of a search.
 
     Args:
-        chain: the configured steps, `dataset_postprocess` and `postprocess`, with every argument.
-        metric: the competition's.
+        chain: configured steps, `dataset_postprocess` and `postprocess`, with all arguments.
+        metric: metric of the competition.
     """
 
     chain: dict[str, Any]
@@ -32,39 +32,39 @@ class Origin:
 
 
 def origin_of(competition: Namespace) -> Origin:
-    """The origin of a search that starts from a parsed `competition`."""
+    """Starting point of a search from a parsed `competition`."""
     text = json.dumps(competition, default=lambda value: vars(value) if isinstance(value, Namespace) else str(value))
     content = json.loads(text)
     return _in_words_of_today({key: content[key] for key in ("dataset_postprocess", "postprocess")}, content["metric"])
 
 
 def _in_words_of_today(chain: dict[str, Any], metric: dict[str, Any]) -> Origin:
-    """An origin in which classes have one name each, whichever of theirs a config or a former build has written."""
+    """Normalise an origin to current class paths, including those of configs and former builds."""
     named = accept_former_keys({"competition": chain | {"metric": metric}})["competition"]
     metric = named.pop("metric")
     return Origin(named, metric)
 
 
 def write_searched(experiment: Path, found: SearchResult, origin: Origin, runs: Sequence[RunFolder]) -> Path:
-    """Write `searched.yaml`, an overlay for a config, and `searched.json` beside it: what it was found for.
+    """Write `searched.yaml`, a config overlay, and `searched.json`, the record of its starting point.
 
     Args:
-        experiment: folder.
-        found: by the search.
-        origin: what it started from.
-        runs: whose out-of-fold predictions it was found on.
+        experiment: experiment folder.
+        found: result of the search.
+        origin: starting point of the search.
+        runs: runs whose out-of-fold predictions were used.
     """
     path, overlay = experiment / "searched.yaml", found.as_overlay()
     record = {"found": overlay["competition"]["postprocess"], "chain": origin.chain, "metric": origin.metric}
     record |= {"folds": folds_of(runs), "before": found.before, "cross_fitted": found.cross_fitted}
-    path.unlink(missing_ok=True)  # never beside the record of another one
+    path.unlink(missing_ok=True)  # never leave it beside another record
     write_json(path.with_suffix(".json"), record | {"in_sample": found.in_sample})
     write_yaml(path, overlay)
     return path
 
 
 def folds_of(runs: Sequence[RunFolder]) -> dict[str, list[str | None]]:
-    """By the run's name: hash of its folds, and the state of its out-of-fold predictions."""
+    """Folds hash and state of the out-of-fold predictions, by run name."""
     found = {}
     for run in runs:
         store = PredictionStore(run.predictions / "val")
@@ -74,19 +74,21 @@ def folds_of(runs: Sequence[RunFolder]) -> dict[str, list[str | None]]:
 
 
 def check_searched(path: Path, origin: Origin, runs: Sequence[RunFolder]) -> None:
-    """Refuse a searched chain that does not belong to the configured one, and say what else has changed.
+    """Reject searched post-processing of another configured chain, and print notes on other changes.
 
     Args:
-        path: of `searched.yaml`.
-        origin: what the config says now.
-        runs: those that are looked at now.
+        path: path of `searched.yaml`.
+        origin: chain and metric of the current config.
+        runs: current runs.
 
     Raises:
-        SystemExit: it was found for another chain; names what differs.
+        SystemExit: if it was found for another chain; names the differences.
     """
     record = path.with_suffix(".json")
     if not record.is_file():
-        print(f"note: {path} does not say which chain it was found for: an older version, or a hand, has written it")
+        print(
+            f"note: {path} has no record of the chain it was found for; it was written by an older version or by hand"
+        )
         return
     known = read_json(record)
     before = _in_words_of_today(known["chain"], known["metric"])
@@ -94,20 +96,22 @@ def check_searched(path: Path, origin: Origin, runs: Sequence[RunFolder]) -> Non
     if changed:
         text = ", ".join(f"{key}: {short(old)} -> {short(new)}" for key, (old, new) in changed.items())
         raise SystemExit(
-            f"error: {path} was found for another chain than the config has now ({text}): it is an old result. Run "
-            f"search again (python cli.py search {path.parent}), or delete it and take the configured chain"
+            f"error: {path} was found for another post-processing chain than configured ({text}). Run search "
+            f"again (python cli.py search {path.parent}), or delete it to use the configured chain"
         )
     if read_yaml(path)["competition"]["postprocess"] != known["found"]:
         print(f"note: {path} has been changed since `search` wrote it")
     if before.metric != origin.metric:
-        print(f"note: {path} was found for another metric, {short(before.metric, 200)}; run search again for this one")
+        print(f"note: {path} was found for another metric, {short(before.metric, 200)}; run search again")
     other = [name for name, state in folds_of(runs).items() if known["folds"].get(name) != state]
     if other:
-        print(f"note: {path} was found on other predictions or folds than {', '.join(other)} has; run search again")
+        print(
+            f"note: {path} was found on other predictions or folds than those of {', '.join(other)}; run search again"
+        )
 
 
 def is_tuned(experiment: Path, run: RunFolder) -> bool:
-    """Whether `search` has changed the configured chain of an experiment."""
+    """Whether `search` has changed the configured post-processing of an experiment."""
     searched = experiment / "searched.yaml"
     if not searched.is_file():
         return False

@@ -1,4 +1,4 @@
-"""The space of a study: which keys of a config take which values."""
+"""Search space of a study: config keys and their values."""
 
 import copy
 import difflib
@@ -14,19 +14,19 @@ import yaml
 from files.writing import to_yaml_line
 
 Path = tuple[str | int, ...]
-GRID_POINTS = 5  # of a range that does not say how many
+GRID_POINTS = 5  # number of points of a range without a given number
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers between two ends, both included.
+    """Range of numbers, both ends included.
 
     Args:
         low: lower end.
         high: upper end, above `low`.
-        log: evenly spread in the logarithm.
-        whole: whole numbers alone.
-        points: take only this many values, evenly spread; None takes any.
+        log: whether values are evenly spaced in the logarithm.
+        whole: whether values are integers.
+        points: number of evenly spaced values to choose from; None allows any value.
     """
 
     low: float
@@ -36,7 +36,7 @@ class Range:
     points: int | None = None
 
     def at(self, share: float) -> float | int:
-        """The value at a share of the way, 0 to 1; equal shares of the way hold equally many whole numbers."""
+        """Value at a fraction of the range, 0 to 1; integers are equally likely."""
         if self.points is not None:
             values = self.values()
             return values[min(int(share * len(values)), len(values) - 1)]
@@ -47,7 +47,7 @@ class Range:
         return round(value) if self.whole else float(value)
 
     def values(self) -> list[float | int]:
-        """The values of a grid, ascending."""
+        """Grid values in ascending order."""
         spread = np.geomspace if self.log else np.linspace
         values = spread(self.low, self.high, self.points or GRID_POINTS)
         return (
@@ -60,37 +60,37 @@ class Choices:
     """Values to choose from.
 
     Args:
-        options: the values, of any kind that YAML has.
-        names: how tables call them; by default as YAML writes them.
+        options: values of any YAML type.
+        names: names in tables; by default, the values as YAML.
     """
 
     options: tuple[Any, ...]
     names: tuple[str, ...] | None = None
 
     def at(self, share: float) -> Any:
-        """The value at a share of the way, 0 to 1."""
+        """Value at a fraction of the list, 0 to 1."""
         return self.options[min(int(share * len(self.options)), len(self.options) - 1)]
 
     def values(self) -> list[Any]:
-        """All of them."""
+        """All values."""
         return list(self.options)
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One key of the space.
+    """One key of the search space.
 
     Args:
-        key: dotted, `init_args` may be left out, entries of lists by number: `data.augmentation.0.p`. A key that begins
-            with no section of the config is the model's: `optimizer.lr`.
-        domain: its values.
+        key: dotted key, `init_args` optional, list entries by index: `data.augmentation.0.p`. A key that does not start
+            with a config section belongs to the model: `optimizer.lr`.
+        domain: values of the key.
     """
 
     key: str
     domain: Range | Choices
 
     def text(self, value: Any) -> str:
-        """A value as tables show it."""
+        """A value as text in tables."""
         if isinstance(self.domain, Choices) and self.domain.names is not None:
             return self.domain.names[self.domain.options.index(value)]
         if isinstance(value, float):
@@ -99,12 +99,12 @@ class Axis:
 
 
 def parse_axis(text: str) -> Axis:
-    """Read `key=low:high[:log][:points]` or `key=[one, other]`.
+    """Parse `key=low:high[:log][:points]` or `key=[one, other]`.
 
-    Ends written without a point or exponent are whole numbers: `batch_size=4:16`, but `p=0.0:1.0`.
+    Ends without a decimal point or exponent are integers: `batch_size=4:16`, but `p=0.0:1.0`.
 
     Raises:
-        ValueError: quotes the text and says what was expected.
+        ValueError: if the text is invalid.
     """
     key, sign, given = text.partition("=")
     key, given = key.strip(), given.strip()
@@ -114,7 +114,7 @@ def parse_axis(text: str) -> Axis:
         try:
             options = yaml.safe_load(given)
         except yaml.YAMLError as error:
-            raise ValueError(f"--space {text!r}: the list is no YAML: {error}") from None
+            raise ValueError(f"--space {text!r}: the list is not valid YAML: {error}") from None
         if not options:
             raise ValueError(f"--space {text!r}: the list is empty")
         return Axis(key, Choices(tuple(_number(option) for option in options)))
@@ -127,26 +127,26 @@ def parse_axis(text: str) -> Axis:
         raise ValueError(f"--space {text!r}: expected low:high, then log or a number of points, or a list") from None
     whole = all(re.fullmatch(r"[+-]?\d+", end) for end in (low, high))
     if len(points) > 1 or not all(map(math.isfinite, ends)) or ends[0] >= ends[1]:
-        raise ValueError(f"--space {text!r}: expected low:high with low below high")
+        raise ValueError(f"--space {text!r}: expected low < high")
     if log and ends[0] <= 0:
-        raise ValueError(f"--space {text!r}: a logarithmic range begins above 0")
+        raise ValueError(f"--space {text!r}: a logarithmic range must start above 0")
     if count is not None and count < 2:
-        raise ValueError(f"--space {text!r}: a range has 2 points or more")
+        raise ValueError(f"--space {text!r}: expected 2 or more points")
     return Axis(key, Range(*ends, log=log, whole=whole, points=count))
 
 
 def _number(value: Any) -> Any:
-    """`1e-4`, which YAML 1.1 takes for a text, as the number that everybody means."""
+    """Parse numbers such as `1e-4`, which YAML 1.1 reads as text."""
     if isinstance(value, str) and re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+", value):
         return float(value)
     return value
 
 
 def drop_one_axis(key: str, entries: Sequence[Any]) -> Axis:
-    """The list at a key whole, and without each of its entries in turn.
+    """Axis of a list: with all entries, and without each entry in turn.
 
     Raises:
-        ValueError: it is no list, or empty.
+        ValueError: if the value is not a list, or empty.
     """
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"--drop_one {key}: expected a list with entries in the config, found {entries!r}")
@@ -164,10 +164,10 @@ def _class_name(entry: Any) -> str:
 
 
 def locate(config: Mapping[str, Any], key: str) -> Path:
-    """Where a dotted key lies in a whole config, with every `init_args` and number of an entry.
+    """Path of a dotted key in a resolved config, with every `init_args` and list index.
 
     Raises:
-        ValueError: no such key; says how far it leads and what is there.
+        ValueError: if there is no such key; names the part that is missing and the existing keys.
     """
     parts = key.split(".")
     if parts[0] not in config and "model" in config:
@@ -190,26 +190,26 @@ def locate(config: Mapping[str, Any], key: str) -> Path:
                 raise ValueError(f"key {key}: {where} has no {part!r}; {hint}")
             path.append(part)
         else:
-            raise ValueError(f"key {key}: {where} is {node!r}, which has no parts; set it (with its class_path) first")
+            raise ValueError(f"key {key}: {where} is {node!r}, which has no keys; set it (with its class_path) first")
         node = node[path[-1]]
     return tuple(path)
 
 
 def value_at(config: Any, path: Path) -> Any:
-    """What a config holds at a place."""
+    """Value of a config at a path."""
     for step in path:
         config = config[step]
     return config
 
 
 def overlay(config: Mapping[str, Any], values: Mapping[Path, Any]) -> dict[str, Any]:
-    """The smallest config that changes these places when it is given as a second `--config`.
+    """Smallest config that changes values when given as a second `--config`.
 
-    Lists are replaced whole by the parser, so an entry that changes brings its whole list.
+    The parser replaces lists as a whole, so a changed entry requires its whole list.
 
     Args:
-        config: the whole config, as `fit --print_config` gives it.
-        values: new values by place.
+        config: resolved config, as printed by `fit --print_config`.
+        values: new values by path.
     """
     whole = copy.deepcopy(dict(config))
     for path, value in values.items():
@@ -225,13 +225,13 @@ def overlay(config: Mapping[str, Any], values: Mapping[Path, Any]) -> dict[str, 
 
 
 def check_apart(named: Sequence[tuple[str, Path]]) -> None:
-    """Refuse two keys of which one holds the other.
+    """Check that no key contains another.
 
     Raises:
-        ValueError: names both.
+        ValueError: if a key contains another; names both.
     """
     for number, (key, path) in enumerate(named):
         for other, longer in named[number + 1 :]:
             common = min(len(path), len(longer))
             if path[:common] == longer[:common]:
-                raise ValueError(f"--space: {key} and {other} set the same key; leave one out")
+                raise ValueError(f"--space: {key} and {other} set the same key; remove one")

@@ -1,4 +1,4 @@
-"""Second-level models over images: their probabilities as columns, or as rows of candidates."""
+"""Second-level models of images: probabilities as columns, or one row per candidate class."""
 
 from typing import Any
 
@@ -15,24 +15,24 @@ from experiments.stack_inputs import Inputs
 
 
 class ImageProblem:
-    """One answer an image.
+    """Second-level problem with one prediction per image.
 
     Args:
         inputs: images and members.
-        chosen: the verb's options: `target`, `truth`, `outputs`, `features`, `nodules`, `mass`, `id_column`, `preset`,
+        chosen: options of the verb: `target`, `truth`, `outputs`, `features`, `nodules`, `mass`, `id_column`, `preset`,
             `keep`, `mode`, `k`.
 
     Attributes:
-        target: of each row of `tables["val"]`.
-        spread: what the folds spread evenly.
-        tables: split -> features.
+        target: target of each row of `tables["val"]`.
+        spread: values that the folds are stratified by.
+        tables: features by split.
         notes: lines for the terminal.
 
     Raises:
-        ValueError: features, outputs or a truth that are not there or do not fit.
+        ValueError: if features, outputs or targets are missing or do not match.
     """
 
-    postprocess = None  # the configured chain
+    postprocess = None  # use the configured post-processing
 
     def __init__(self, inputs: Inputs, chosen: Any) -> None:
         self.inputs, self.chosen, self.notes = inputs, chosen, []
@@ -41,9 +41,9 @@ class ImageProblem:
         first = inputs.ids[OUT_OF_FOLD][0]
         parts = inputs.parts.get(OUT_OF_FOLD, [])
         if chosen.keep and not parts:
-            raise ValueError(f"--keep {chosen.keep} are outputs of the first member; there is none")
+            raise ValueError(f"--keep {chosen.keep} needs outputs of a first member; there are no members")
         for split, ids in inputs.ids.items() if chosen.keep else ():
-            inputs.entry(split, 0, ids[0], chosen.keep)  # says now what writing would
+            inputs.entry(split, 0, ids[0], chosen.keep)  # fail now rather than when writing
         self.output = chosen.target or self._output(metric.output)
         self.outputs = [outputs_of(part, first, chosen.outputs) for part in parts]
         self.members = {split: self._members(split) for split in inputs.ids}
@@ -61,26 +61,26 @@ class ImageProblem:
             self._expand(extra)
 
     def predictions(self, split: str, rows: np.ndarray) -> np.ndarray:
-        """Predictions of rows `(R, C)` as those of images `(N, C)`."""
+        """Convert predictions of rows `(R, C)` to predictions of images `(N, C)`."""
         return self.candidates[split].probabilities(rows[:, 0]) if self.candidates else rows
 
     def entry(self, split: str, number: int, predictions: np.ndarray) -> Arrays:
-        """The arrays to write of one image: the prediction, and what is kept of the first member."""
+        """Arrays to write for an image: the prediction and the kept outputs of the first member."""
         if self.chosen.keep and (self.kept is None or self.kept[0] != (split, number)):
-            # Read once for all repetitions, which are scored image by image.
+            # Read once for all repetitions, as they are scored image by image.
             image_id = self.inputs.ids[split][number]
             self.kept = (split, number), self.inputs.entry(split, 0, image_id, self.chosen.keep)
         return (self.kept[1] if self.kept is not None else {}) | {self.output: predictions[number].astype(np.float32)}
 
     def _output(self, wanted: str) -> str:
-        """The output that the metric scores, else the only one there is."""
+        """The output scored by the metric, else the only output."""
         parts = self.inputs.parts.get(OUT_OF_FOLD, [])
         if not parts:
             return wanted
         names = outputs_of(parts[0], self.inputs.ids[OUT_OF_FOLD][0])
         if wanted in names or len(names) == 1:
             return wanted if wanted in names else names[0]
-        raise ValueError(f"which of {names} is to be predicted? name it: --target {names[0]}")
+        raise ValueError(f"cannot choose the output to predict from {names}; set --target {names[0]}")
 
     def _members(self, split: str) -> dict[str, dict[str, np.ndarray]]:
         ids, parts = self.inputs.ids[split], self.inputs.parts.get(split, [])
@@ -88,22 +88,22 @@ class ImageProblem:
         return {label: read_outputs(part, ids, outputs) for label, part, outputs in named}
 
     def _extra(self, split: str) -> pd.DataFrame | None:
-        """Columns that come from CSVs."""
+        """Feature columns from CSVs."""
         chosen, ids, frames = self.chosen, self.inputs.ids[split], []
         columns = list(COLUMNS) if chosen.preset is not None and chosen.nodules is None else None
         for path in chosen.features:
             frames.append(extra_columns(path, ids, chosen.id_column, columns))
-            columns = None  # a second file adds whatever it holds
+            columns = None  # all columns of further files
         if chosen.nodules is not None:
             frames.append(read_case_table(chosen.nodules, chosen.mass, ids, chosen.id_column))
             none = int((frames[-1].filter(regex="^mx_") == 0).all(axis=1).sum())
-            self.notes.append(f"{split}: {none} of {len(ids)} cases have no nodule that counts")
+            self.notes.append(f"{split}: {none} of {len(ids)} cases have no valid nodule")
         if not frames:
             return None
         joined = pd.concat(frames, axis=1)
         twice = joined.columns[joined.columns.duplicated()]
         if len(twice):
-            raise ValueError(f"the feature {twice[0]!r} comes from two files; rename it in one")
+            raise ValueError(f"the feature {twice[0]!r} is in two files; rename it in one")
         return joined
 
     def _truths(self, wanted: str | None, metric: Any) -> list[np.ndarray]:
@@ -111,27 +111,25 @@ class ImageProblem:
         present = self.inputs.truth(ids[0])
         name = wanted or next((one for one in (self.output, metric.truth) if one in present), None)
         if name is None or name not in present:
-            raise ValueError(
-                f"the truth {wanted or self.output!r} is not among the targets {sorted(present)}; --truth names one"
-            )
+            raise ValueError(f"target {wanted or self.output!r} not found in {sorted(present)}; set --truth")
         return [np.asarray(self.inputs.truth(one)[name]) for one in ids]
 
     def _classes(self) -> int | None:
-        """Classes that the labels of the config have."""
+        """Number of classes of the labels in the config."""
         labels = [target for target in self.inputs.config.data.targets if isinstance(target, Labels)]
         own = next((one for one in labels if one.name == self.output), labels[0] if len(labels) == 1 else None)
         return len(own.class_names()) if own is not None and own.kind == "single" else None
 
     def _expand(self, extra: dict[str, pd.DataFrame | None]) -> None:
-        """Rows of candidates in place of images."""
+        """Replace rows of images by rows of candidate classes."""
         if self.spread.kind != "class":
-            raise ValueError("--mode top_k asks which class is the true one; several labels or numbers: --mode columns")
+            raise ValueError(
+                "--mode top_k needs one class per image; for several labels or numbers, use --mode columns"
+            )
         for split in self.inputs.ids:
             members = {name: own[self.output] for name, own in self.members[split].items() if self.output in own}
             if len(members) < len(self.inputs.members) or not members:
-                raise ValueError(
-                    f"--mode top_k wants the output {self.output!r} of every member; they have {self.outputs}"
-                )
+                raise ValueError(f"--mode top_k needs the output {self.output!r} in every member; found {self.outputs}")
             self.candidates[split] = expand(members, self.chosen.k, extra[split])
         out_of_fold, truth = self.candidates[OUT_OF_FOLD], self.spread.values
         self.target = out_of_fold.target(truth)
@@ -144,35 +142,35 @@ class ImageProblem:
 
 
 def target_of(truths: list[np.ndarray], classes: int | None, guess: bool = False) -> Target:
-    """What is learned of images.
+    """Target of the second-level model.
 
     Args:
-        truths: of each image: a class number `()`, or `(C,)`.
-        classes: length of the output that is predicted; None: as many as there are in the truth.
-        guess: the length is not that of an output.
+        truths: target of each image: a class number `()`, or `(C,)`.
+        classes: length of the predicted output; None infers it from the targets.
+        guess: whether `classes` is not the length of an output.
 
     Raises:
-        ValueError: truths of different shapes, or that do not fit the output.
+        ValueError: if target shapes differ or do not match the output.
     """
     if len({truth.shape for truth in truths}) != 1 or truths[0].ndim > 1:
         raise ValueError(
-            f"the truth of images has the shapes {sorted({truth.shape for truth in truths})}; expected a class number "
-            "() or (C,); --truth names another target"
+            f"image targets have the shapes {sorted({truth.shape for truth in truths})}, expected a class number "
+            "() or (C,); set --truth to another target"
         )
     values = np.stack(truths)
     if values.ndim == 1:
         numbers = values.astype(np.int64)
         if (numbers != values).any() or numbers.min() < 0:
-            raise ValueError(f"class numbers are 0, 1, …; the truth holds {values.min()}")
+            raise ValueError(f"the target contains {values.min()}, expected class numbers 0, 1, …")
         count = int(numbers.max()) + 1 if classes is None else classes
-        if count == 1 and not guess:  # one sigmoid for two classes, or grades by regression
+        if count == 1 and not guess:  # one sigmoid for two classes, or regression of grades
             return Target("flags" if numbers.max() <= 1 else "number", numbers[:, None].astype(np.float32), 1)
         if numbers.max() >= count:
-            raise ValueError(f"the truth holds class {numbers.max()}, the output has {count} classes")
+            raise ValueError(f"the target contains class {numbers.max()}, but the output has {count} classes")
         return Target("class", numbers, max(2, count))
     if classes is not None and not guess and values.shape[1] != classes:
         raise ValueError(
-            f"the truth is ({values.shape[1]},), the output ({classes},); --target and --truth name others"
+            f"the target has the shape ({values.shape[1]},), the output ({classes},); set --target or --truth"
         )
     kind = "flags" if np.isin(values, (0, 1)).all() else "number"
     return Target(kind, values.astype(np.float32), values.shape[1])

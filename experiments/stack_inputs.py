@@ -1,4 +1,4 @@
-"""What `stack` starts from: images, the members' predictions of them, truth, folds."""
+"""Inputs of `stack`: images, the members' predictions, targets and folds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,21 +17,21 @@ from experiments.configuration import OfflineConfig
 
 
 class Inputs:
-    """The images of each split, and what is known of them.
+    """Images of each split, with predictions, targets and groups.
 
     Args:
-        config: of the first member, or the one that was given.
-        members: experiments, runs, folders of predictions; none where features of a CSV are all there is.
-        splits: those to predict; None: all that the members have, or the training and test images.
+        config: config given by `--config`, else that of the first member.
+        members: experiments, runs or prediction folders; empty if all features come from CSVs.
+        splits: splits to predict; None uses all splits of the members, or the training and test images.
 
     Attributes:
-        ids: split -> images, `val` first.
-        parts: split -> the members' predictions.
-        labels: what the members are called in names of features.
+        ids: image ids by split, `val` first.
+        parts: predictions of the members by split.
+        labels: member names used in feature names.
 
     Raises:
-        ValueError: no out-of-fold predictions, a member that lacks a split or an image, or an image whose truth is not
-            known.
+        ValueError: if there are no out-of-fold predictions, a member lacks a split or an image, or an image has no
+            target.
     """
 
     def __init__(self, config: OfflineConfig, members: Sequence[Member], splits: Sequence[str] | None = None) -> None:
@@ -52,10 +52,10 @@ class Inputs:
                 self.ids["test"] = sorted(test["image_id"])
         unknown = [one for one in self.ids[OUT_OF_FOLD] if one not in self.rows]
         if unknown:
-            raise ValueError(f"image {unknown[0]!r} was predicted out of fold, but is none of {config.data.images}")
+            raise ValueError(f"image {unknown[0]!r} has an out-of-fold prediction, but is not in {config.data.images}")
 
     def entry(self, split: str, member: int, image_id: str, names: list[str] | None = None) -> Arrays:
-        """A member's arrays of an image, its folds averaged."""
+        """Arrays of an image predicted by a member, averaged over folds."""
         return self.parts[split][member].entry(image_id, Blend("mean").of_runs, names)
 
     def truth(self, image_id: str) -> Arrays:
@@ -63,17 +63,17 @@ class Inputs:
         data, row = self.config.data, self.rows[image_id]
         if not all(isinstance(target, Labels | LongLabels) for target in data.targets):
             return data.truth(row)
-        data.prepare_targets()  # labels stand in tables: no image is opened to ask for its size
+        data.prepare_targets()  # labels come from tables: image sizes are not needed
         return derive(data.targets, {key: v for target in data.targets for key, v in target.read(row, (0, 0)).items()})
 
     def groups(self) -> dict[str, str]:
-        """Image -> group (patient, slide) of the folds file."""
+        """Group (patient, slide) of each image in the folds file."""
         return self.config.data.groups()
 
     def first_level(self) -> np.ndarray:
-        """Fold of each out-of-fold image, `(N,)`: of the folds file, else of the first member's runs.
+        """Fold of each out-of-fold image `(N,)`, from the folds file or else from the first member's runs.
 
-        Where all have the same, five parts of whole groups.
+        If all images have the same fold, new folds are made: five, with groups not split.
         """
         ids, folds = self.ids[OUT_OF_FOLD], {}
         if self.members:
@@ -87,7 +87,7 @@ class Inputs:
         return parts_of(ids, folds, self.groups())
 
     def fingerprint(self, split: str) -> list[list[str]]:
-        """What the members' stores were made from."""
+        """Fingerprints of the members' stores."""
         return [part.fingerprint() for part in self.parts.get(split, [])]
 
     def _splits(self, wanted: Sequence[str] | None) -> list[str]:
@@ -95,7 +95,7 @@ class Inputs:
         lacks = next((m for m, own in zip(self.members, every, strict=True) if OUT_OF_FOLD not in own), None)
         if lacks is not None:
             raise ValueError(
-                f"{lacks.path} has no out-of-fold predictions (val) to learn from; write them: python cli.py predict "
+                f"{lacks.path} has no out-of-fold predictions (val) to train on; write them: python cli.py predict "
                 f"{lacks.path}"
             )
         if wanted is not None:
@@ -104,7 +104,7 @@ class Inputs:
             missing = sorted(set().union(*every) - own)
             if missing:
                 raise ValueError(
-                    f"{member.path} has no predictions of {missing[0]!r}, others have; predict them, or name what to "
-                    f"predict: --splits '[{', '.join(sorted(set.intersection(*every)))}]'"
+                    f"{member.path} has no predictions of {missing[0]!r}, but others do; run predict, or select the "
+                    f"splits: --splits '[{', '.join(sorted(set.intersection(*every)))}]'"
                 )
         return [OUT_OF_FOLD, *sorted(every[0] - {OUT_OF_FOLD})]

@@ -1,4 +1,4 @@
-"""Second-level models over the objects of images: how good is each, and is it better split?"""
+"""Second-level models of objects: predicted IoU of each object, whole or split."""
 
 from typing import Any
 
@@ -16,33 +16,33 @@ from postprocessing.step import named
 
 
 class ObjectProblem:
-    """One predicted IoU an object.
+    """Second-level problem with one predicted IoU per object.
 
     Args:
         inputs: images and one member.
-        chosen: the verb's options: `body`, `border`, `instances`, `levels`, `truth`.
+        chosen: options of the verb: `body`, `border`, `instances`, `levels`, `truth`.
 
     Attributes:
         target: IoU of each row of `tables["val"]`.
-        spread: None: folds are made at random.
-        tables: split -> features.
+        spread: None, as folds are random.
+        tables: features by split.
         notes: lines for the terminal.
-        postprocess: the chain of the stack's config.
+        postprocess: post-processing in the stack's config.
 
     Raises:
-        ValueError: not one member, no instances or truth, or no map of the names.
+        ValueError: if there is not exactly one member, or instances, target or maps are missing.
     """
 
     def __init__(self, inputs: Inputs, chosen: Any) -> None:
         if len(inputs.members) != 1:
             raise ValueError(
-                f"--mode objects judges the objects of one experiment, {len(inputs.members)} are given; make them one: "
+                f"--mode objects takes one experiment, found {len(inputs.members)}; blend them first: "
                 "python cli.py ensemble"
             )
         self.inputs, self.chosen, self.spread = inputs, chosen, None
         self.postprocess = [ObjectScore(output=chosen.instances)]
         self.tables, truths, self.maps = {}, [], None
-        self.valid: dict[str, Arrays] = {}  # which pixels of the out-of-fold images count
+        self.valid: dict[str, Arrays] = {}  # valid pixels of the out-of-fold images
         for split, ids in inputs.ids.items():
             rows, owner = [], []
             for number, image_id in enumerate(ids):
@@ -59,8 +59,8 @@ class ObjectProblem:
         values = np.concatenate(truths)
         self.target = Target("number", values[:, None], 1)
         self.notes = [
-            f"{len(values)} objects and parts of {len(inputs.ids[OUT_OF_FOLD])} images, {(values > 0).mean():.1%} of "
-            f"them match a true one; {len(names)} features"
+            f"{len(values)} objects and parts in {len(inputs.ids[OUT_OF_FOLD])} images, {(values > 0).mean():.1%} of "
+            f"them match a target object; {len(names)} features"
         ]
 
     def predictions(self, split: str, rows: np.ndarray) -> np.ndarray:
@@ -68,36 +68,38 @@ class ObjectProblem:
         return rows[:, 0]
 
     def entry(self, split: str, number: int, predictions: np.ndarray) -> Arrays:
-        """The arrays to write of one image: ids of the best way to split it, and their scores."""
+        """Arrays to write for an image: ids of the best split into objects, and their scores."""
         objects, _ = self._objects(split, self.inputs.ids[split][number])
         begin, end = np.searchsorted(self.tables[split].owner, [number, number + 1])
         chosen, scores = choose(objects, predictions[begin:end])
         return {self.chosen.instances: chosen, "object_scores": scores}
 
     def _objects(self, split: str, image_id: str) -> tuple[Objects, dict[str, np.ndarray]]:
-        """Objects of an image and the probability maps `(H, W)` that they are judged by."""
+        """Objects of an image and the probability maps `(H, W)` for their features."""
         try:
             known = self.valid.get(image_id, {}) if split == OUT_OF_FOLD else {}
             entry = without_void(self.inputs.entry(split, 0, image_id), known)
-            # Once more behind the chain, as the metric does: an object without a pixel that counts is none.
+            # Masked again after post-processing, as in the metric: objects without valid pixels are dropped.
             prediction = without_void(self.inputs.config.competition.process(entry), known)
             instances = named(prediction, self.chosen.instances, self.postprocess[0])
             if instances.dtype.kind not in "iu" or instances.ndim != 2:
                 raise ValueError(
-                    f"{self.chosen.instances!r} is {instances.dtype} {instances.shape}, the chain shall make ids (H, W)"
+                    f"{self.chosen.instances!r} is {instances.dtype} {instances.shape}, expected ids (H, W)"
                 )
             flat = {name: one[0] for name, one in entry.items() if one.ndim == 3 and len(one) == 1}
             maps = {name: one for name, one in sorted(flat.items()) if one.shape == instances.shape}
             for wanted in (self.chosen.body, self.chosen.border):
                 if wanted is not None and wanted not in maps:
                     raise ValueError(
-                        f"there is no map {wanted!r} (1, H, W), only {sorted(maps)}; --body and --border name them, "
-                        "--border null does without"
+                        f"no map {wanted!r} (1, H, W), found {sorted(maps)}; set --body and --border, "
+                        "or --border null for none"
                     )
         except ValueError as error:
             raise ValueError(f"image {image_id!r}: {error}") from error
         if self.maps is not None and list(maps) != self.maps:
-            raise ValueError(f"image {image_id!r} has the maps {list(maps)}, others {self.maps}; predict again")
+            raise ValueError(
+                f"image {image_id!r} has the maps {list(maps)}, other images {self.maps}; run predict again"
+            )
         self.maps = list(maps)
         border = None if self.chosen.border is None else maps[self.chosen.border]
         return split_objects(instances, maps[self.chosen.body], border, self.chosen.levels), maps
@@ -105,5 +107,5 @@ class ObjectProblem:
     def _true_objects(self, truth: Arrays) -> np.ndarray:
         name = self.chosen.truth or self.chosen.instances
         if name not in truth:
-            raise ValueError(f"there is no truth {name!r} of objects, only {sorted(truth)}; --truth names one")
+            raise ValueError(f"no object target {name!r}, found {sorted(truth)}; set --truth")
         return without_void(truth, truth)[name]

@@ -1,4 +1,4 @@
-"""What a second-level model is worth beside its members, out of fold."""
+"""Out-of-fold scores of a second-level model and its members."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +14,9 @@ from experiments.stack_objects import ObjectProblem
 from submissions.competition import Competition
 
 Key = tuple[str, str]
-Candidate = tuple[Competition, Callable[[int], Arrays]]  # a chain, and what gives the arrays of image number n
+Candidate = tuple[
+    Competition, Callable[[int], Arrays]
+]  # post-processing, and a function of the image index that returns arrays
 
 
 def scores_of(
@@ -24,14 +26,14 @@ def scores_of(
     alone: Sequence[np.ndarray],
     model: str,
 ) -> dict[str, Any]:
-    """Score members, stack and every repetition alone; prints them.
+    """Score and print the members, the stack and every repetition.
 
     Args:
         inputs: images and members.
-        problem: makes entries of predictions.
-        predictions: of the out-of-fold images, as `problem.predictions` gives them.
-        alone: the same of each repetition.
-        model: what the second level is called.
+        problem: converts predictions to store entries.
+        predictions: predictions of the out-of-fold images, from `problem.predictions`.
+        alone: predictions of each repetition.
+        model: name of the second-level model.
 
     Returns:
         `singles` by member, `score` of the stack, `repeat_scores`.
@@ -48,16 +50,16 @@ def scores_of(
     singles = {name: score for (kind, name), score in scores.items() if kind == "member"}
     each = [score for (kind, _), score in scores.items() if kind == "repeat"]
     stack, width = scores["stack", ""], max(map(len, [*singles, "one repetition"]))
-    chain = "the configured chain" if problem.postprocess is None else "the configured chain, the stack after its own"
+    chain = "configured post-processing" + ("" if problem.postprocess is None else ", the stack after its own")
     print(f"out of fold, {type(competition.metric).__name__} after {chain}:")
     for label, score in singles.items():
         print(f"  {label:<{width}}  " + (score if isinstance(score, str) else f"{score:.5f}"))
     if each:
-        print(f"  {'one repetition':<{width}}  {np.mean(each):.5f}  (spread {np.std(each):.5f} over {len(each)})")
-    print(f"  {'stack':<{width}}  {stack:.5f}  ({model}; no model saw what it is scored on)")
+        print(f"  {'one repetition':<{width}}  {np.mean(each):.5f}  (std {np.std(each):.5f} over {len(each)})")
+    print(f"  {'stack':<{width}}  {stack:.5f}  ({model}; out of fold)")
     for label, score in singles.items():
         if not isinstance(score, str) and better(score, stack, competition.metric.higher_is_better):
-            print(f"  {label} alone is as good, or better")
+            print(f"  {label} alone scores as well or better")
     return {"singles": singles, "score": stack, "repeat_scores": each}
 
 
@@ -67,16 +69,16 @@ def score_all(
     ids: Sequence[str],
     truth: Callable[[str], Arrays],
 ) -> dict[Key, float | str]:
-    """Score several predictions of the same images; each truth is read once.
+    """Score several predictions of the same images; each target is read once.
 
     Args:
-        metric: of the competition.
-        candidates: what is scored; members under `("member", name)`.
-        ids: the images.
-        truth: reads the target arrays of an image.
+        metric: metric of the competition.
+        candidates: predictions to score by key; members have the key `("member", name)`.
+        ids: image ids.
+        truth: function that reads the target arrays of an image.
 
     Returns:
-        Score of each; of a member that the chain cannot take (it has no such output), why.
+        Score by key, or the reason if post-processing fails for a member (missing output).
     """
     rows: dict[Key, list[np.ndarray]] = {key: [] for key in candidates}
     refused: dict[Key, str] = {}

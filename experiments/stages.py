@@ -1,4 +1,4 @@
-"""A run as a chain: each stage starts from the former one's weights and changes some keys of the config."""
+"""Training in stages: each stage starts from the weights of the previous one and changes some config keys."""
 
 import copy
 import shutil
@@ -27,13 +27,12 @@ class Stage:
     """One entry of `stages:`.
 
     Args:
-        name: of its folder.
-        start: which weights of the former stage it starts from: `best`, `last`, or `average` of all that its
-            `callbacks.TopCheckpoints` or `checkpoint.save_top_k` kept (batch norm's statistics too; they settle again
+        name: name of its folder.
+        start: weights of the previous stage to start from: `best`, `last`, or `average` of all that its
+            `callbacks.TopCheckpoints` or `checkpoint.save_top_k` kept (including BatchNorm statistics, which adapt
             in training).
-        overlay: keys of the config that it changes, as a second `--config` would. What a stage changes is not changed
-            in the next.
-        run: its run folder; the last stage's is that of the whole run, so that later verbs take its checkpoint.
+        overlay: config keys to change, as by a second `--config`. The changes do not apply to later stages.
+        run: run folder; for the last stage, that of the whole run, so that later verbs use its checkpoint.
     """
 
     name: str
@@ -43,7 +42,7 @@ class Stage:
 
 
 def stages_given(settings: FitSettings) -> list[dict[str, Any]] | None:
-    """The `stages` of a training: of its flag, else of the last config that has the key."""
+    """The `stages` of a training, from its flag or else from the last config that has the key."""
     for flag in reversed(settings.flags):
         if flag.key == "stages":
             return yaml.safe_load(flag.value or "null")
@@ -55,17 +54,17 @@ def stages_given(settings: FitSettings) -> list[dict[str, Any]] | None:
 
 
 def make_stages(entries: list[dict[str, Any]], folder: Path) -> list[Stage]:
-    """The stages of a run, checked.
+    """Build and validate the stages of a run.
 
     Args:
-        entries: as in YAML: `name`, `from` and keys of the config.
-        folder: of the whole run.
+        entries: stages as in YAML: `name`, `from` and config keys.
+        folder: folder of the whole run.
 
     Raises:
-        ValueError: names the stage and the key.
+        ValueError: if a stage is invalid; names the stage and the key.
     """
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
-        raise ValueError("stages: expected a list of stages, each a mapping of keys of the config")
+        raise ValueError("stages: expected a list of stages, each a mapping of config keys")
     names = [str(entry.get("name", f"stage{number}")) for number, entry in enumerate(entries, 1)]
     stages = []
     for number, (name, entry) in enumerate(zip(names, entries, strict=True), 1):
@@ -74,17 +73,17 @@ def make_stages(entries: list[dict[str, Any]], folder: Path) -> list[Stage]:
         if start not in SOURCES:
             raise ValueError(f"{where}: from is {start!r}, expected one of {', '.join(SOURCES)}")
         if number == 1 and "from" in entry:
-            raise ValueError(f"{where}: the first stage has none to start from; name a file in model.init_from")
+            raise ValueError(f"{where}: the first stage cannot have `from`; set model.init_from to a file")
         overlay = copy.deepcopy({key: value for key, value in entry.items() if key not in ("name", "from")})
         fixed = [key for key in FIXED if key in overlay]
         data = (overlay.get("data") or {}).get("init_args") or {}
         fixed += [f"data.{key}" for key in FIXED_DATA if key in data]
         if fixed:
-            raise ValueError(f"{where}: {fixed[0]} is the same in all stages; set it outside of them")
+            raise ValueError(f"{where}: {fixed[0]} must be the same in all stages; set it outside of stages")
         if number > 1 and "init_from" in ((overlay.get("model") or {}).get("init_args") or {}):
-            raise ValueError(f"{where}: model.init_from is the former stage's checkpoint; choose it with `from`")
+            raise ValueError(f"{where}: model.init_from is the previous stage's checkpoint; choose it with `from`")
         if not name or name in names[: number - 1] or any(character in name for character in "/\\. "):
-            raise ValueError(f"{where}: names are those of folders; each its own, without / . or space")
+            raise ValueError(f"{where}: stage names are folder names and must be unique, without / . or space")
         last = number == len(entries)
         run = RunFolder(folder if last else folder / "stages" / f"{number}_{name}")
         stages.append(Stage(name, start, overlay, run))
@@ -92,12 +91,12 @@ def make_stages(entries: list[dict[str, Any]], folder: Path) -> list[Stage]:
 
 
 def chosen_weights(stage: Stage, start: str) -> Path:
-    """The weights file of a finished stage that the next one starts from; an average is written there once.
+    """Weights file of a finished stage that the next one starts from; an average is written once.
 
     Raises:
-        ValueError: `average` of a stage that kept fewer than two checkpoints.
+        ValueError: if `average` is set and the stage kept fewer than two checkpoints.
     """
-    # Reading checkpoints needs torch, which a chain that is done does not.
+    # Imported on demand: a finished chain does not need torch.
     from experiments.averaging import average, write
     from experiments.kept_checkpoints import kept_checkpoints
 
@@ -108,8 +107,8 @@ def chosen_weights(stage: Stage, start: str) -> Path:
         return best
     if len(kept) < 2:
         raise ValueError(
-            f"stages: the stage after {stage.name!r} starts from its average, but it kept {len(kept)} checkpoint; set "
-            'checkpoint: {save_top_k: 3, filename: "{epoch}"} there'
+            f"stages: the stage after {stage.name!r} starts from its average, but it kept {len(kept)} "
+            'checkpoint; set checkpoint: {save_top_k: 3, filename: "{epoch}"} there'
         )
     return write(average(kept), stage.run.path / "average.ckpt")
 
@@ -117,15 +116,15 @@ def chosen_weights(stage: Stage, start: str) -> Path:
 def run_stages(
     settings: FitSettings, entries: list[dict[str, Any]], call: Callable[[list[str]], int] = launch
 ) -> RunFolder:
-    """Train all stages of a run, each by a `fit` of its own; goes on where it was cut off with `--ckpt_path last`.
+    """Train all stages of a run, each by its own `fit`; `--ckpt_path last` resumes an interrupted one.
 
     Args:
-        settings: what `fit` was given. Flags change every stage, those that a stage sets itself too.
-        entries: the stages.
-        call: runs `cli.py` with arguments and returns its status.
+        settings: settings of `fit`. Flags apply to every stage and override keys set by a stage.
+        entries: stages as in YAML.
+        call: function that runs `cli.py` with arguments and returns its exit status.
 
     Returns:
-        The folder of the whole run, which is that of the last stage.
+        The folder of the whole run, which is also that of the last stage.
     """
     given, resume, overwrite = own_flags(settings)
     folder = given.run_folder()
@@ -139,8 +138,8 @@ def run_stages(
         record.unlink(missing_ok=True)
     elif record.is_file() and not resume:
         raise SystemExit(
-            f"error: {folder} already holds stages of a run\n  go on with it:  --ckpt_path last\n"
-            "  replace it:     --overwrite true\n  keep both:      --experiment ANOTHER_NAME"
+            f"error: {folder} already contains stages of a run\n  resume it:   --ckpt_path last\n"
+            "  replace it:  --overwrite true\n  keep both:   --experiment ANOTHER_NAME"
         )
     with children_end_with_us():
         for number, stage in enumerate(stages):
@@ -149,23 +148,23 @@ def run_stages(
 
 
 class Record:
-    """What `stages.json` knows about one stage.
+    """Entry of one stage in `stages.json`.
 
     Args:
-        path: the file.
-        number: of the stage, from 0.
+        path: path of `stages.json`.
+        number: stage number, from 0.
     """
 
     def __init__(self, path: Path, number: int) -> None:
         self.path, self.number = path, number
 
     def read(self) -> dict[str, Any]:
-        """Its entry, or nothing."""
+        """Read the entry, or an empty dict."""
         entries = read_json(self.path)["stages"] if self.path.is_file() else []
         return entries[self.number] if self.number < len(entries) else {}
 
     def write(self, entry: dict[str, Any]) -> None:
-        """Replace its entry; later stages, which begin from it, are forgotten."""
+        """Replace the entry; entries of later stages, which start from this one, are deleted."""
         entries = read_json(self.path)["stages"] if self.path.is_file() else []
         write_json(self.path, {"stages": [*entries[: self.number], entry]})
 
@@ -178,14 +177,14 @@ def _run_stage(
     call: Callable[[list[str]], int],
     overwrite: bool,
 ) -> None:
-    """Train one stage unless it is done."""
+    """Train one stage unless it is finished."""
     settings = text_hash(to_yaml([stage.name, stage.start, stage.overlay], sort_keys=True))
     known = record.read()
     if known.get("state") == "finished":
         if known["settings"] != settings:
             raise SystemExit(
-                f"error: stage {stage.name!r} in {stage.run.path} was trained with other settings; put them back, or "
-                "start all stages again with --overwrite true"
+                f"error: stage {stage.name!r} in {stage.run.path} was trained with other settings; restore them, or "
+                "restart all stages with --overwrite true"
             )
         print(f"# stage {stage.name}: finished before, skipped", flush=True)
         return
@@ -209,13 +208,13 @@ def _run_stage(
     if code or stage.run.read_facts().get("state") != "finished":
         raise SystemExit(
             f"error: stage {stage.name!r} ended with status {code} before it was finished; the same command with "
-            "--ckpt_path last goes on from there"
+            "--ckpt_path last resumes it"
         )
     record.write(known | {"state": "finished"})
 
 
 def write_overlay(stage: Stage, weights: str | None) -> Path:
-    """`stage.yaml` in the stage's folder: its keys and the weights it starts from."""
+    """Write `stage.yaml` in the stage's folder: its keys and the weights it starts from."""
     overlay = copy.deepcopy(stage.overlay)
     if weights is not None:
         model = overlay.get("model") or {}
@@ -226,12 +225,14 @@ def write_overlay(stage: Stage, weights: str | None) -> Path:
 
 
 def own_flags(settings: FitSettings) -> tuple[FitSettings, bool, bool]:
-    """The settings without what the chain itself settles; whether to resume; whether to overwrite."""
+    """Settings without the flags handled by stages; whether to resume; whether to overwrite."""
     given = {flag.key: flag.value for flag in settings.flags}
     if "model.init_from" in given:
-        raise SystemExit("error: with stages, set model.init_from in the config: a flag would change them all")
+        raise SystemExit("error: with stages, set model.init_from in the config: a flag would apply to all stages")
     checkpoint = given.get("ckpt_path")
     if checkpoint not in (None, "last"):
-        raise SystemExit(f"error: --ckpt_path {checkpoint}: a run of stages goes on with `last`, whichever it is in")
+        raise SystemExit(
+            f"error: --ckpt_path {checkpoint}: expected `last` for a run with stages, which resumes the current stage"
+        )
     overwrite = yaml.safe_load(given.get("overwrite") or "false") is True
     return settings.without("ckpt_path", "overwrite", "stages"), checkpoint is not None, overwrite

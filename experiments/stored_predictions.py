@@ -1,4 +1,4 @@
-"""The predictions that the runs of an experiment have stored."""
+"""Stored predictions of the runs of an experiment."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -15,7 +15,7 @@ from predictions.store import PredictionStore, read_finite, read_mean
 
 
 def out_of_fold(config: OfflineConfig) -> list[Case]:
-    """Every validated image of every fold: its prediction by the model that did not see it, and its truth."""
+    """Validation images of all folds, with out-of-fold predictions and targets."""
     if not config.runs:
         raise SystemExit(f"error: {config.experiment} has no trained run; fit and predict first")
     images: dict[str, Case] = {}
@@ -29,7 +29,7 @@ def out_of_fold(config: OfflineConfig) -> list[Case]:
         known = run.read_facts().get("folds_hash")
         if known is not None and Path(config.data.folds).is_file() and known != config.data.folds_hash():
             raise SystemExit(
-                f"error: {config.data.folds} has changed since {run.path} was trained; put it back; a copy: {run.folds}"
+                f"error: {config.data.folds} has changed since {run.path} was trained; restore it from {run.folds}"
             )
         for image_id in store.ids():
             if image_id in images:
@@ -49,11 +49,11 @@ def out_of_fold(config: OfflineConfig) -> list[Case]:
 
 
 def mean_of_folds(stores: list[PredictionStore]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Test predictions averaged over the folds' models, one image at a time."""
+    """Test predictions averaged over folds, one image at a time."""
     ids = stores[0].ids()
     for store in stores[1:]:
         if store.ids() != ids:
-            raise SystemExit(f"error: {store.path} and {stores[0].path} hold other images; run predict again")
+            raise SystemExit(f"error: {store.path} and {stores[0].path} contain different image ids; run predict again")
     for image_id in ids:
         yield image_id, read_mean(stores, image_id)
 
@@ -61,7 +61,7 @@ def mean_of_folds(stores: list[PredictionStore]) -> Iterator[tuple[str, dict[str
 def test_predictions(
     config: OfflineConfig, stores: list[PredictionStore]
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """`mean_of_folds`, after the steps over all images."""
+    """`mean_of_folds` with `dataset_postprocess` applied."""
     changed: dict[str, dict[str, np.ndarray]] = {}
     if config.competition.dataset_postprocess:
 

@@ -1,4 +1,4 @@
-"""What is known of an experiment on disk: the score of each fold, what is missing, time, size, scores of images."""
+"""Summary of an experiment on disk: scores of folds and images, missing folds, training time, network size."""
 
 import csv
 import math
@@ -26,20 +26,20 @@ Fold = tuple[int, str]  # repetition, name of the fold
 
 @dataclass
 class Summary:
-    """An experiment.
+    """Summary of an experiment.
 
     Args:
-        path: as it was given.
-        config: of its first run.
-        scores: of each finished fold.
-        source: where they come from: `crossval` (out-of-fold predictions), `fit` (best validation of training),
+        path: path as given.
+        config: config of its first run.
+        scores: score of each finished fold.
+        source: source of the scores: `crossval` (out-of-fold predictions), `fit` (best validation of training),
             `ensemble` (cross-fitted).
-        epochs: of the best checkpoints, in the folds' order.
-        seconds: that all trainings took together.
-        parameters: of the network, where a checkpoint is there.
-        images: score of each validated image; several values of one (repetitions) averaged.
-        folds_hash: of the division, where the runs know it.
-        notes: what is missing or unfinished.
+        epochs: epochs of the best checkpoints, in the order of folds.
+        seconds: total training time in seconds.
+        parameters: number of network parameters, if there is a checkpoint.
+        images: score of each validated image, averaged over repetitions.
+        folds_hash: hash of the folds, if recorded by the runs.
+        notes: notes on missing or unfinished folds.
     """
 
     path: Path
@@ -55,17 +55,17 @@ class Summary:
 
     @property
     def metric(self) -> str:
-        """The metric's class and its arguments, as text: scores of two that differ cannot be compared."""
+        """Class and arguments of the metric as text; scores of different metrics cannot be compared."""
         return to_yaml(self.config["competition"]["metric"], sort_keys=True)
 
     @property
     def higher_is_better(self) -> bool:
-        """The direction of the metric."""
+        """Whether a higher score is better."""
         module, _, name = self.config["competition"]["metric"]["class_path"].rpartition(".")
         return getattr(import_module(module), name).higher_is_better
 
     def mean(self, folds: list[Fold] | None = None) -> float:
-        """Mean score over folds; all by default."""
+        """Mean score over folds (by default, all)."""
         values = [self.scores[fold] for fold in (self.scores if folds is None else folds)]
         return float(np.mean(values)) if values else math.nan
 
@@ -75,19 +75,21 @@ class Summary:
 
 
 def summarise(path: Path | str, missing: Missing = "refuse") -> Summary:
-    """Read an experiment, or a single run of one.
+    """Summarise an experiment or a single run.
 
     Args:
-        path: its folder.
-        missing: whether an experiment of several folds may lack others.
+        path: folder of the experiment or run.
+        missing: handling of missing folds: `refuse` or `skip`.
 
     Raises:
-        FileNotFoundError: nothing trained there.
-        ValueError: a study of `tune`, a fold that is missing, or scores of other checkpoints than those of now.
+        FileNotFoundError: if there is no trained run.
+        ValueError: if the folder is a study of `tune`, a fold is missing, or scores are of outdated checkpoints.
     """
     path = Path(path)
     if (path / "study.json").is_file():
-        raise ValueError(f"{path} is a study of `tune`, whose trials are no folds; compare some: {path}/trial000 …")
+        raise ValueError(
+            f"{path} is a study of `tune`, whose trials are not folds; compare single trials: {path}/trial000 …"
+        )
     alone = (path / "config.yaml").is_file()
     runs = {(0, run.path.name): run for run in fold_runs(path)}
     for file in sorted(path.glob("repeat*/*/config.yaml")):
@@ -96,7 +98,7 @@ def summarise(path: Path | str, missing: Missing = "refuse") -> Summary:
             runs[int(repeat), file.parent.name] = RunFolder(file.parent)
     first = next(iter(runs.values()))
     summary = Summary(path, read_yaml(first.config), folds_hash=first.read_facts().get("folds_hash"))
-    if alone:  # whatever its folder is called, as those of `tune` are
+    if alone:  # regardless of its folder name, as for trials of `tune`
         runs = {(0, fold_name(summary.config["data"]["init_args"]["fold"])): first}
     facts = first.read_facts()
     if "rule" in facts and "members" in facts:
@@ -107,7 +109,7 @@ def summarise(path: Path | str, missing: Missing = "refuse") -> Summary:
     table = {} if alone else _crossval(path)
     for fold, run in runs.items():
         if table and fold not in table:
-            summary.notes.append(f"{_name(fold)} is left out: crossval.csv does not know it")
+            summary.notes.append(f"{_name(fold)} is left out: it is not in crossval.csv")
         else:
             _add(summary, fold, run, table.get(fold))
     summary.source = "crossval" if table else "fit"
@@ -151,17 +153,17 @@ def _add(summary: Summary, fold: Fold, run: RunFolder, row: dict[str, str] | Non
 
 
 def check_scored(run: RunFolder, name: str) -> None:
-    """Refuse what `crossval` found with another checkpoint than the run has now.
+    """Reject `crossval` scores of a checkpoint that has changed.
 
     Raises:
-        ValueError: names the run.
+        ValueError: if the scores are outdated; names the run.
     """
     record, file = run.path / "member.json", find_checkpoint(run.path, "best")
     predicted = read_json(record).get("predicted") if record.is_file() else None
     if predicted is not None and file is not None and predicted != file_hash(file):
         raise ValueError(
-            f"the scores of {name} in {run.path.parent} are those of another checkpoint than {file} is now: these are "
-            "old results; run crossval again"
+            f"the scores of {name} in {run.path.parent} are outdated: they are of an earlier checkpoint than {file}; "
+            "run crossval again"
         )
 
 
@@ -170,7 +172,7 @@ def _name(fold: Fold) -> str:
 
 
 def _crossval(path: Path) -> dict[Fold, dict[str, str]]:
-    """The rows of `crossval.csv` by fold."""
+    """Rows of `crossval.csv` by fold."""
     file = path / "crossval.csv"
     if not file.is_file():
         return {}
@@ -185,7 +187,7 @@ def _crossval(path: Path) -> dict[Fold, dict[str, str]]:
 
 
 def _image_scores(file: Path) -> dict[str, float]:
-    """Score of each image of `out_of_fold.csv` or `scores.csv`; the mean where it is there several times."""
+    """Score of each image in `out_of_fold.csv` or `scores.csv`; the mean over several rows."""
     found: dict[str, list[float]] = defaultdict(list)
     if file.is_file():
         with open(file, newline="") as handle:
@@ -202,16 +204,16 @@ def _of_runs(summary: Summary, runs: dict[Fold, RunFolder]) -> dict[str, float]:
 
 
 def _missing(summary: Summary, runs: list[RunFolder], missing: Missing) -> None:
-    """Note, or refuse, folds of the folds file that were never begun."""
+    """Note or reject folds of the folds file that were never started."""
     check_folds_there(summary.path, runs, missing, summary.notes.append)
     file = summary.config["data"]["init_args"].get("folds")
     if file is not None and not Path(file).is_file():
-        summary.notes.append(f"{file} is not there, so nobody knows which folds are missing")
+        summary.notes.append(f"{file} not found, so missing folds are unknown")
 
 
 def count_parameters(run: RunFolder) -> int | None:
-    """Weights of the network in a run's best checkpoint, frozen ones too, without statistics of batch norm; None where
-    there is no checkpoint to read."""
+    """Number of network parameters in a run's best checkpoint, including frozen ones, without BatchNorm statistics;
+    None without a checkpoint."""
     from lightning_modules.weights import read_checkpoint
 
     try:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def as_text(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table in columns that are flush right; cells as `str` gives them."""
+    """Format a table with right-aligned columns; cells are converted by `str`."""
     texts = [list(header), *([str(value) for value in row] for row in rows)]
     widths = [max(len(row[column]) for row in texts) for column in range(len(header))]
     return "\n".join("  ".join(value.rjust(width) for value, width in zip(row, widths, strict=True)) for row in texts)

@@ -1,4 +1,4 @@
-"""The trainings of a study: what comes next, on which device, what came of it."""
+"""Trainings of a study: proposals, devices and results."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from experiments.space import locate, overlay
 from experiments.study import Study, Trial, best_score, failure, write_overlay
 
 TRIALS = 20
-PATIENCE = 3  # failures at the beginning after which the others would fail too
+PATIENCE = 3  # failures at the start after which the study stops
 
 
 @dataclass(frozen=True)
 class Search:
-    """How a study is searched.
+    """Search settings of a study.
 
     Args:
         method: `grid`, `random` or `tpe`.
-        trials: how many; None is the whole grid, or 20 of the others.
-        seed: of the values.
-        devices: GPUs by number, `auto` or `none`.
-        jobs: trials at a time; None is one per GPU.
-        keep_all: keep all checkpoints, not only the best trial's.
+        trials: number of trials; None is the whole grid, or 20 for other methods.
+        seed: random seed of the values.
+        devices: GPU indices, `auto` or `none`.
+        jobs: number of parallel trials; None is one per GPU.
+        keep_all: whether to keep the checkpoints of all trials rather than the best one.
     """
 
     method: str
@@ -38,7 +38,7 @@ class Search:
 
 
 def propose(study: Study, search: Search) -> dict[str, Any]:
-    """Values of the next trial."""
+    """Propose the values of the next trial."""
     if search.method == "tpe":
         return tpe(study.axes, study.tried(), search.seed, study.maximise)
     number = len(study.trials)
@@ -46,7 +46,7 @@ def propose(study: Study, search: Search) -> dict[str, Any]:
 
 
 def wanted(study: Study, search: Search) -> int:
-    """How many trials the study is to have."""
+    """Total number of trials of the study."""
     if search.method != "grid":
         return search.trials or TRIALS
     size = grid_size(study.axes)
@@ -54,7 +54,7 @@ def wanted(study: Study, search: Search) -> int:
 
 
 def run_trials(study: Study, search: Search, given: FitSettings, config: dict[str, Any], call: Call) -> None:
-    """Run what is missing, as many at a time as there are GPUs; the table is written after each."""
+    """Run the missing trials in parallel on the GPUs; the table is written after each."""
     count = wanted(study, search)
     left = [trial for trial in study.trials if trial.state == "running"]
     todo = len(left) + max(0, count - len(study.trials))
@@ -82,7 +82,7 @@ def run_trials(study: Study, search: Search, given: FitSettings, config: dict[st
 def run_trial(
     trial: Trial, study: Study, given: FitSettings, config: dict[str, Any], call: Call, environment: dict[str, str]
 ) -> None:
-    """One `fit`; the trial then says how it ended."""
+    """Run one `fit` and store its result in the trial."""
     values = ", ".join(f"{axis.key} {axis.text(trial.values[axis.key])}" for axis in study.axes)
     print(f"# trial {trial.number}: {values}; output in {trial.log}", flush=True)
     write_overlay(trial, overlay(config, {locate(config, key): value for key, value in trial.values.items()}))
@@ -97,12 +97,12 @@ def run_trial(
             raise RuntimeError(failure(trial.log, status))
         trial.score, trial.epoch = best_score(trial.run, study.maximise)
         trial.state, trial.seconds = "finished", training_seconds(trial.run)
-    except Exception as error:  # the others go on, and the table names it
+    except Exception as error:  # other trials continue; the table lists the failed one
         trial.state, trial.reason = "failed", str(error)
 
 
 def note(trial: Trial, study: Study, keep_all: bool) -> None:
-    """Write what came of a trial, and clear checkpoints that nobody needs."""
+    """Write the result of a trial, and delete checkpoints that are not kept."""
     trial.write()
     study.save()
     result = f"failed: {trial.reason} ({trial.log})" if trial.score is None else f"val/score {trial.score:.4f}"

@@ -1,4 +1,4 @@
-"""Steps over all images, applied before the chain of each image."""
+"""`dataset_postprocess`: steps over all images, applied before the post-processing of each image."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,16 +15,16 @@ Arrays = dict[str, np.ndarray]
 def changed_outputs(
     config: OfflineConfig, ids: Sequence[str], read: Callable[[str, list[str]], Arrays], fold_of: dict[str, int]
 ) -> dict[str, Arrays]:
-    """What `competition.dataset_postprocess` makes of the image-level outputs: image id -> the arrays that change.
+    """Apply `competition.dataset_postprocess` to the image-level outputs; return the changed arrays by image id.
 
     Args:
-        config: of the experiment.
-        ids: every image of the set.
-        read: reads the named outputs of an image; maps are never read.
-        fold_of: fold in which each image was validated; empty for test images.
+        config: config of the experiment.
+        ids: all image ids of the set.
+        read: function that reads the named outputs of an image; maps are never read.
+        fold_of: validation fold of each image; empty for test images.
 
     Raises:
-        SystemExit: a step that does not fit, with its reason.
+        SystemExit: if a step cannot be applied; gives the reason.
     """
     changed: dict[str, Arrays] = {image_id: {} for image_id in ids}
     for step in config.competition.dataset_postprocess:
@@ -42,7 +42,7 @@ def changed_outputs(
 
 
 def labels_of(config: OfflineConfig, name: str) -> Arrays:
-    """Truth of an output for every training image, read without the images."""
+    """Target of an output for every training image, read without the images."""
     data = config.data
     data.prepare_data()
     data.prepare_targets()
@@ -53,7 +53,7 @@ def labels_of(config: OfflineConfig, name: str) -> Arrays:
 
 
 class Changed:
-    """Reads an image's prediction with the outputs that were changed; goes to worker processes."""
+    """Picklable reader of an image's prediction with the changed outputs, for worker processes."""
 
     def __init__(self, read: Callable[[], Arrays], changed: Arrays) -> None:
         self.read, self.changed = read, changed
@@ -63,6 +63,6 @@ class Changed:
 
 
 def fold_numbers(config: OfflineConfig, of_run: dict[str, Any]) -> dict[str, int]:
-    """Image id -> number of the run that validated it."""
+    """Index of the run that validated each image, by image id."""
     numbers = {str(run.path): number for number, run in enumerate(config.runs)}
     return {image_id: numbers[str(path)] for image_id, path in of_run.items()}

@@ -1,4 +1,4 @@
-"""Configs and overlays from YAML files; what is no YAML is told with file and line."""
+"""Read configs and overlays from YAML files, with file and line in errors."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +11,11 @@ from files.texts import read_text
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
-    """The keys of a YAML file; none of an empty one. Former keys come under their names of today.
+    """Keys of a YAML file; empty for an empty file. Former keys are renamed to the current ones.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: no UTF-8, no YAML, a key that stands there twice, or a file that holds something else than keys;
-            names the line.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is not UTF-8 or valid YAML, has duplicate keys, or is not a mapping; names the line.
     """
     text = read_text(path)
     try:
@@ -25,21 +24,21 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark is not None else str(path)
-        raise ValueError(f"{where}: no YAML: {error.problem or error.context}") from None
+        raise ValueError(f"{where}: invalid YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no YAML: {error}") from None
+        raise ValueError(f"{path} is not valid YAML: {error}") from None
     if twice is not None:
         key, line, first = twice
-        raise ValueError(f"{path}, line {line}: the key {key!r} stands on line {first} already; leave one of them")
+        raise ValueError(f"{path}, line {line}: duplicate key {key!r}, first on line {first}; remove one")
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ValueError(f"{path} holds {type(content).__name__} ({str(content)[:40]!r}), expected keys with values")
+        raise ValueError(f"{path} contains {type(content).__name__} ({str(content)[:40]!r}), expected keys with values")
     return accept_former_keys(content)
 
 
 def _twice(node: yaml.Node | None) -> Iterator[tuple[str, int, int]]:
-    """Keys that a mapping has twice, with both lines: the last would win in silence."""
+    """Duplicate keys of mappings, with both lines; YAML would silently use the last one."""
     if isinstance(node, yaml.MappingNode):
         lines: dict[str, int] = {}
         for key, value in node.value:

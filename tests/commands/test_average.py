@@ -48,7 +48,7 @@ def test_the_mean_is_that_of_float64_and_integers_are_copied(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"network.other": torch.zeros(1)}, "other networks: 1 weights differ, network.other first"),
+        ({"network.other": torch.zeros(1)}, "different networks: 1 weights differ, first network.other"),
         ({"network.half": torch.zeros(4)}, r"network.half is \(5,\) .*, \(4,\) in"),
         ({"mean": torch.zeros(1, 1, 1)}, r"model.mean is \[0.5\]"),
     ],

@@ -147,7 +147,7 @@ def test_what_is_missing_is_said(here, capsys):
     output = compare(capsys, "runs/a", "runs/b", "runs/c", "--output", "out.csv")
     assert "runs/b: fold2 is unfinished (started) and left out" in output
     assert "runs/b: fold0 is left out: runs/b/fold0/metrics.csv: no val/score" in output
-    assert "runs/c: 2 of 3 folds were not trained: 0, 2" in output
+    assert "runs/c: 2 of 3 folds are not trained: 0, 2" in output
     assert "folds in common (fold1): +0.1000, better in 1 of 1" in output
     assert "folds in common (fold1): +0.3000, better in 1 of 1" in output
     assert "4 images in common" in output
@@ -177,7 +177,7 @@ def test_a_cross_validation_counts_more_than_its_trainings(here, capsys):
     assert summary.source == "crossval"
     assert summary.scores == {(0, "fold0"): 0.8, (0, "fold1"): 0.8, (1, "fold0"): 0.5}
     assert summary.images == {"i0": pytest.approx(0.3), "i1": 0.7}
-    assert summary.notes == ["fold2 is left out: crossval.csv does not know it"]
+    assert summary.notes == ["fold2 is left out: it is not in crossval.csv"]
     output = compare(capsys, "runs/a", "runs/b")
     assert "scores of runs/a are from crossval, those of runs/b from fit" in output
 

@@ -219,7 +219,7 @@ def test_one_process_per_gpu(here, monkeypatch):
         (["--repeats", "0"], "expected 1 or more"),
         (["--overwrite", "true"], "--overwrite is not for crossval"),
         (["--data.fold", "1"], "--data.fold is not for crossval"),
-        (["--repeats", "2", "--seed_per_fold", "true"], "leave repeats at 1"),
+        (["--repeats", "2", "--seed_per_fold", "true"], "repeats is 2, expected 1"),
     ],
 )
 def test_wrong_arguments(extra, match, here):

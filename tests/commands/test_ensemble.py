@@ -301,9 +301,9 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(here):
     assert "--weights has no effect" in refused("runs/a", "runs/b", "--rule", "median", "--weights", "hill_climb")
     assert "least_squares needs --rule mean" in refused("runs/a", "--rule", "logit", "--weights", "least_squares")
     assert "--data.root" in refused("runs/a", "--data.root", "x")
-    with pytest.raises(SystemExit, match="holds a trained run"):
+    with pytest.raises(SystemExit, match="contains a trained run"):
         cli.main(["ensemble", "runs/a", "runs/b", "--output", "runs/c"])
-    with pytest.raises(SystemExit, match="holds the member"):
+    with pytest.raises(SystemExit, match="contains the member"):
         cli.main(["ensemble", "runs/a/fold0", "--output", "runs/a"])
     # a store that is not finished, an image that a member lacks, a value that is no number, a damaged file
     file = Path("runs/b/fold1/predictions/test/u2.npz")

@@ -153,7 +153,7 @@ def test_a_second_run_does_nothing(tree, capsys):
     before = times()
     run("--steps", CLAHE)
     assert times() == before
-    assert "train: 4 of 4 images are there already" in capsys.readouterr().out
+    assert "train: 4 of 4 images already prepared" in capsys.readouterr().out
 
 
 def test_a_killed_run_goes_on(tree):
@@ -189,7 +189,7 @@ def test_a_changed_file_is_done_again(tree):
 def test_changed_settings_are_noticed(tree, capsys):
     run()
     run("--steps", CLAHE)
-    assert "4 were made from other files or settings" in capsys.readouterr().out
+    assert "4 are outdated" in capsys.readouterr().out
     image, _ = originals(tree)["001"]
     assert (read_back()["001"][0] == clahe(image, kernel=16)).all()
     run("--format", "npy")
@@ -283,7 +283,7 @@ def test_colour_of_sixteen_bits_is_never_flattened(tree):
     np.save(tree / "train/000.npy", deep)
     write_png(tree / "deep.png", deep)
     if read_picture(tree / "deep.png").dtype != np.uint16:  # then a PNG would lose half of it
-        with pytest.raises(SystemExit, match="--format npy keeps it"):
+        with pytest.raises(SystemExit, match="use --format npy"):
             run()
         assert not list(Path("out").rglob("*.png"))
         run("--format", "npy")
@@ -305,7 +305,7 @@ def test_what_png_cannot_hold_says_so(tree):
     np.save(tree / "train/000.npy", np.zeros((40, 60, 5), np.float32))
     reader = {"class_path": "datamodules.readers.arrays.ArrayReader"}
     write_config(tree, reader=reader, images="train/*.npy", test_images=None)
-    with pytest.raises(SystemExit, match="PNG cannot hold float32 with 5 channels; --format npy"):
+    with pytest.raises(SystemExit, match="PNG does not support float32 with 5 channels; use --format npy"):
         run()
     run("--format", "npy")
     assert_same(read_back(), originals(tree))
@@ -360,7 +360,7 @@ def test_boxes_would_not_fit(tree):
     write_config(
         tree, targets=[{"class_path": "datamodules.targets.Boxes", "init_args": {"path": "boxes.csv", "kind": "csv"}}]
     )
-    with pytest.raises(SystemExit, match="boxes would no longer fit"):
+    with pytest.raises(SystemExit, match="boxes would no longer match"):
         run("--steps", "[{class_path: preprocessing.Resize, init_args: {size: 20}}]")
 
 

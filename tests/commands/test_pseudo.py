@@ -153,10 +153,12 @@ def test_teachers_that_have_seen_their_fold_are_refused(here):
     start = RunFolder("runs/c/fold1")
     start.checkpoints.mkdir()
     start.checkpoint_file.touch()
-    with pytest.raises(ValueError, match=r"began from runs/c/fold1, which left out fold 1 .* truth reaches it"):
+    with pytest.raises(
+        ValueError, match=r"started from runs/c/fold1, which holds out fold 1 .* targets of fold 0 leak"
+    ):
         check_teacher(teach(0, "leaky", init_from=str(start.checkpoint_file)))
     shutil.rmtree(start.checkpoints.parent)
-    with pytest.raises(ValueError, match="which is gone"):
+    with pytest.raises(ValueError, match="which was deleted"):
         check_teacher(RunFolder("runs/leaky/fold0"))
     start = teach(1)
     root = make("--hi", "0.6", "--lo", "0.4")
@@ -164,7 +166,7 @@ def test_teachers_that_have_seen_their_fold_are_refused(here):
         "class_path": "datamodules.external.PseudoLabels",
         "init_args": {"root": str(root), "fold": 1, "folds": "folds/c.csv"},
     }
-    with pytest.raises(ValueError, match="learned from labels for fold 1"):
+    with pytest.raises(ValueError, match="trained on labels for fold 1"):
         check_teacher(teach(0, "other", external=[other]))
     start.write_facts(state="started")
     with pytest.raises(ValueError, match="is not finished"):
@@ -173,7 +175,7 @@ def test_teachers_that_have_seen_their_fold_are_refused(here):
     everything["data"]["init_args"]["fold"] = "all"
     start.config.write_text(yaml.safe_dump(everything))
     start.write_facts(state="finished")
-    with pytest.raises(ValueError, match="seen the truth of every fold"):
+    with pytest.raises(ValueError, match="targets of every fold"):
         check_teacher(start)
 
 

@@ -262,7 +262,7 @@ def test_a_case_table_needs_no_first_level(here, capsys):
     nodules.assign(nodule_chance=0.9, coord_z=0.5).to_csv("nodules.csv", index=False)
     boosting = ["--model", "sklearn.ensemble.GradientBoostingClassifier", "--model_args", "{n_estimators: 3}"]
     stack("--config", "config.yaml", "--preset", "dsb2017", "--nodules", "nodules.csv", *boosting, "--repeats", "1")
-    assert "val: 119 of 120 cases have no nodule" in capsys.readouterr().out
+    assert "val: 119 of 120 cases have no valid nodule" in capsys.readouterr().out
     assert json.loads(Path("runs/s/stack/run.json").read_text())["features"] == columns
 
 
@@ -281,11 +281,11 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(here):
     assert "['masks']" in refused("runs/a", *TREES, "--keep", "[masks]")
     assert "is repeated" in refused("runs/a", "runs/a", *TREES)
     assert "none of the outputs ['mask']" in refused("runs/a", *TREES, "--outputs", "[mask]")
-    assert "--truth names one" in refused("runs/a", *TREES, "--truth", "grade")
+    assert "set --truth" in refused("runs/a", *TREES, "--truth", "grade")
     assert "one experiment, 2 are given" in refused("runs/a", "runs/b", *TREES, "--mode", "objects")
-    with pytest.raises(SystemExit, match="holds a trained run"):
+    with pytest.raises(SystemExit, match="contains a trained run"):
         cli.main(["stack", "runs/a", *TREES, "--output", "runs/c"])
-    with pytest.raises(SystemExit, match="holds the member"):
+    with pytest.raises(SystemExit, match="contains the member"):
         cli.main(["stack", "runs/a/fold0", *TREES, "--output", "runs/a"])
     pd.DataFrame({"image_id": TRAIN, "age": 3}).to_csv("short.csv", index=False)
     assert "no row for 3 of 3 images; the first is 'u0'" in refused("runs/a", *TREES, "--features", "short.csv")

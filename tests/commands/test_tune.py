@@ -71,12 +71,12 @@ def test_ranges_and_lists_are_read():
         ("=1:2", "expected key=low:high"),
         ("lr=5", "expected low:high, then log"),
         ("lr=1:2:linear", "expected low:high, then log"),
-        ("lr=2:1", "low below high"),
-        ("lr=1:inf", "low below high"),
-        ("lr=0.0:1.0:log", "begins above 0"),
-        ("lr=0:9:1", "2 points or more"),
+        ("lr=2:1", "expected low < high"),
+        ("lr=1:inf", "expected low < high"),
+        ("lr=0.0:1.0:log", "must start above 0"),
+        ("lr=0:9:1", "2 or more points"),
         ("lr=[]", "the list is empty"),
-        ("lr=[1", "no YAML"),
+        ("lr=[1", "not valid YAML"),
     ],
 )
 def test_wrong_spaces_are_quoted(text, match):
@@ -439,7 +439,7 @@ def test_score_of_a_run(tmp_path):
     assert best_score(run, True) == (0.7, 2)
     assert best_score(run, False) == (0.4, 0)
     (tmp_path / "metrics.csv").write_text(text.splitlines()[0] + "\n1,fit,0,3,val/score,nan\n")
-    with pytest.raises(ValueError, match="no number in 1 validations"):
+    with pytest.raises(ValueError, match="was NaN in 1 validations"):
         best_score(run, True)
 
 

@@ -127,7 +127,7 @@ def test_nothing_is_sent_unasked(here):
     ("slug", "made", "message"),
     [
         (None, {}, "competition.slug is not set"),
-        ("x", None, "there is no kaggle client; pip install kaggle"),
+        ("x", None, "the kaggle client is not installed; pip install kaggle"),
         ("x", {"status": 1, "answer": "403 - Forbidden"}, "the kaggle client ended with status 1\n403 - Forbidden"),
         ("x", {"answer": "Could not submit to competition"}, "ended with status 0\nCould not submit to competition"),
     ],

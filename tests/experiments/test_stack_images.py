@@ -30,11 +30,11 @@ def test_flags_grades_and_numbers():
 def test_truths_that_do_not_fit_the_output_are_refused():
     with pytest.raises(ValueError, match="class 5, the output has 4"):
         target_of(numbers(0, 5), 4)
-    with pytest.raises(ValueError, match="class numbers are 0, 1"):
+    with pytest.raises(ValueError, match="expected class numbers 0, 1"):
         target_of(numbers(0, -1), 4)
-    with pytest.raises(ValueError, match=r"the truth is \(3,\), the output \(2,\)"):
+    with pytest.raises(ValueError, match=r"the target has the shape \(3,\), the output \(2,\)"):
         target_of([np.zeros(3)], 2)
-    with pytest.raises(ValueError, match="--truth names another"):
+    with pytest.raises(ValueError, match="set --truth to another"):
         target_of([np.zeros((1, 4, 4))], 2)
-    with pytest.raises(ValueError, match="--truth names another"):
+    with pytest.raises(ValueError, match="set --truth to another"):
         target_of([np.zeros(2), np.zeros(3)], 2)

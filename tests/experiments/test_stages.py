@@ -195,7 +195,7 @@ def test_overwrite_begins_without_what_other_stages_have_left(tmp_path, monkeypa
     given = FitSettings().with_configs("c.yaml")
     run_stages(given, entries, fit)
     assert [name for name, _, _ in seen] == ["1_one", "2_two", "fold0"]
-    with pytest.raises(SystemExit, match="already holds stages of a run"):
+    with pytest.raises(SystemExit, match="already contains stages of a run"):
         run_stages(given, entries, fit)
     seen.clear()
     run_stages(
@@ -210,12 +210,12 @@ def test_overwrite_begins_without_what_other_stages_have_left(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("entries", "match"),
     [
-        ([{"from": "best"}], "stage 1 .* the first stage has none"),
+        ([{"from": "best"}], "stage 1 .* the first stage cannot have"),
         ([{}, {"from": "middle"}], "'middle', expected one of best, last, average"),
         ([{}, {"data": {"init_args": {"fold": 1}}}], "data.fold is the same in all stages"),
         ([{}, {"competition": {}}], "competition is the same in all stages"),
         ([{}, {"model": {"init_args": {"init_from": "x"}}}], "choose it with `from`"),
-        ([{"name": "a"}, {"name": "a"}], "each its own"),
+        ([{"name": "a"}, {"name": "a"}], "must be unique"),
         ({"name": "a"}, "expected a list"),
     ],
 )
@@ -227,7 +227,7 @@ def test_wrong_stages_are_named(entries, match, tmp_path):
 def test_flags_that_would_change_every_stage():
     with pytest.raises(SystemExit, match="init_from in the config"):
         own_flags(CommandLine.read(["--model.init_args.init_from", "x"]).settings)
-    with pytest.raises(SystemExit, match="goes on with `last`"):
+    with pytest.raises(SystemExit, match="expected `last`"):
         own_flags(CommandLine.read(["--ckpt_path", "best"]).settings)
     left, resume, overwrite = own_flags(CommandLine.read(["--a", "1", "--ckpt_path=last"]).settings)
     assert (left.arguments(), resume, overwrite) == (["--a", "1"], True, False)
