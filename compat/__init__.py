@@ -1,1 +1,1 @@
-"""Everything that touches private parts of a library or parses its messages, one file per library."""
+"""Code that uses private parts of a library or parses its messages, one file per library."""

@@ -1,6 +1,6 @@
-"""Keys, arguments and classes of configs under the names they had, and what runs of former builds have saved.
+"""Former names of config keys, arguments and classes, and configs saved by former builds.
 
-All of it is accepted for one release, with a `FutureWarning` that gives the new name.
+They are accepted for one release, with a `FutureWarning` that gives the new name.
 """
 
 import re
@@ -39,33 +39,33 @@ ARGUMENTS = {  # name of a class -> former argument -> its name now
     "ArcfaceLoss": {"size": "embedding_dim", "plain": "softmax_share"},
     "CenterLoss": {"size": "embedding_dim"},
 }
-CLASSES = {  # class paths that moved within a folder
+CLASSES = {  # class paths moved within a folder
     "networks.unstack": "networks.unstack_deep_supervision",
 }
-# Packages whose classes are exported one level up. Both paths are good; the shorter is taken for both, so that configs
-# and records that differ in nothing else are equal.
+# Packages whose classes are exported one level up. Both paths are valid; the shorter is used, so that configs
+# and records that differ only in these paths are equal.
 SHORTER = {"evaluation.metrics": "evaluation"}
 
 
 def accept_former_keys(config: dict[str, Any]) -> dict[str, Any]:
-    """A config, or an overlay, in the words of today; `config` itself is left as it is.
+    """Rename former keys of a config or overlay; `config` itself is not changed.
 
     Raises:
-        ValueError: a key stands there under its former and its new name.
+        ValueError: if a key is present under both its former and its new name.
     """
     return _without_former_defaults(_renamed(config, (), ""), _is_dump_of_former_build(config))
 
 
 def accept_former_arguments(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of a class by its name, such as a loss of the formula, under their names of today."""
+    """Rename former arguments of a class given by name, such as a loss in the formula."""
     return accept_former_keys({"class_path": name, "init_args": arguments})["init_args"]
 
 
 def accept_former_flags(arguments: list[str]) -> list[str]:
-    """The arguments of a command line under their names of today: flags (`--data.repeats 2`), and keys in their values
+    """Rename former flags of a command line (`--data.repeats 2`), and keys in their values
     (`--competition.postprocess '[{class_path: …, init_args: {…}}]'`)."""
     found: list[str] = []
-    path: tuple[str, ...] = ()  # of the flag whose value comes next
+    path: tuple[str, ...] = ()  # path of the flag whose value comes next
     for argument in arguments:
         if not argument.startswith("--"):
             found.append(_present_value(argument, path))
@@ -79,7 +79,7 @@ def accept_former_flags(arguments: list[str]) -> list[str]:
 
 
 def _present_flag(flag: str) -> str:
-    """A flag under its name of today; what stands below a former key, or `+` after it, stays."""
+    """Rename a former flag; subkeys and a trailing `+` are kept."""
     for former, now in KEYS.items():
         key = r"\.(?:init_args\.)?".join(map(re.escape, former.split(".")))
         if match := re.match(rf"--{key}(?=$|[.+])", flag):
@@ -89,14 +89,14 @@ def _present_flag(flag: str) -> str:
 
 
 def _present_value(text: str, path: tuple[str, ...]) -> str:
-    """The value of a flag; a mapping or list in it is read as the part of a config at `path`."""
+    """Rename former keys in a flag value; mappings and lists are read as the config section at `path`."""
     if not path or not text.lstrip().startswith(("{", "[")):
         return text
-    import yaml  # here: every start of the command line reads this file
+    import yaml  # imported on demand, as every start of the command line reads this file
 
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError:  # the parser will say so
+    except yaml.YAMLError:  # reported by the parser
         return text
     present = _renamed(content, path, "")
     return text if present == content else yaml.safe_dump(present, default_flow_style=True, sort_keys=False, width=1e9)
@@ -104,7 +104,7 @@ def _present_value(text: str, path: tuple[str, ...]) -> str:
 
 def _renamed(value: Any, path: tuple[str, ...], owner: str) -> Any:
     if isinstance(value, list):
-        # The entries of a list, such as stages, are read as configs of their own.
+        # List entries, such as stages, are read as separate configs.
         return [_renamed(entry, () if path == ("stages",) else (*path, "*"), owner) for entry in value]
     if not isinstance(value, dict):
         return value
@@ -121,7 +121,7 @@ def _renamed(value: Any, path: tuple[str, ...], owner: str) -> Any:
         name = _name_of(key, path, owner)
         if name in found or (name != key and name in value):
             raise ValueError(
-                f"{'.'.join((*_dotted(path), str(key)))} is now called {name}, which is there too; keep one"
+                f"{'.'.join((*_dotted(path), str(key)))} is now called {name}, which is also set; keep one"
             )
         found[name] = _renamed(inner, (*path, key), owner)
     return found
@@ -133,7 +133,7 @@ def _shorter(class_path: Any) -> Any:
 
 
 def _name_of(key: Any, path: tuple[str, ...], owner: str) -> Any:
-    """The name of a key now: by its place in the config, else as an argument of the class that it belongs to."""
+    """Current name of a key, by its path in the config or else as an argument of its class."""
     former = ".".join((*_dotted(path), str(key)))
     if former in KEYS:
         _warn(former, KEYS[former])
@@ -153,18 +153,18 @@ def _warn(former: str, now: str) -> None:
 
 
 def _is_dump_of_former_build(config: dict[str, Any]) -> bool:
-    """Whether `fit` of a former build has saved this config, every argument with its default of then."""
+    """Whether this config was saved by `fit` of a former build, with all default arguments."""
     data = config.get("data")
     arguments = data.get("init_args") if isinstance(data, dict) else None
     return isinstance(arguments, dict) and {"repeats", "root", "generator", "unreadable"} <= set(arguments)
 
 
 def _without_former_defaults(value: Any, saved: bool) -> Any:
-    """Defaults that meant nothing then and mean something now.
+    """Remove former defaults that had no effect then but have one now.
 
-    `ignore: 255` of binary mask files, in what `fit` has saved: 255 was the mask's own value, and is read as pixels
-    that do not count where a config says so. `min_cover: 2` of `postprocessing.inference.Inference` was for edges
-    alone; it counts tiles of every grid now.
+    `ignore: 255` of binary mask files in configs saved by `fit`: 255 was the foreground value, and now means ignored
+    pixels. `min_cover: 2` of `postprocessing.inference.Inference` applied to edges only, and now applies to the tiles
+    of every grid.
     """
     if isinstance(value, list):
         return [_without_former_defaults(entry, saved) for entry in value]

@@ -1,6 +1,6 @@
-"""Modules under the names they had before the folders moved; YAML and code of forks keep working for one release.
+"""Former module names from before folders moved; YAML and code of forks keep working for one release.
 
-A class path such as `postprocessing.submissions.RunLengths` is imported under its new name, and a warning says which.
+A class path such as `postprocessing.submissions.RunLengths` is imported under its new name, with a warning.
 """
 
 import importlib
@@ -82,11 +82,11 @@ MODULES = {
 
 
 class _Former(ModuleType):
-    """A module that hands on what its successor has."""
+    """A module that forwards attributes to its successor."""
 
     def __init__(self, name: str, successor: str) -> None:
         super().__init__(name, f"Former name of `{successor}`.")
-        self.__path__: list[str] = []  # so that `import former.part` is asked of the finder below
+        self.__path__: list[str] = []  # so that `import former.part` uses the finder below
         self.__dict__["successor"] = successor
 
     def __getattr__(self, name: str) -> Any:
@@ -109,11 +109,11 @@ class _Finder(MetaPathFinder, Loader):
         return _Former(spec.name, MODULES[spec.name])
 
     def exec_module(self, module: ModuleType) -> None:
-        """Do nothing: what the module holds is looked up when it is asked for."""
+        """Do nothing: attributes are looked up on access."""
 
 
 def accept_former_names() -> None:
-    """Let former modules be imported; called once, by the command line and by `experiments`."""
+    """Allow imports of former modules; called once, by the command line and by `experiments`."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        # First: a folder that holds nothing but __pycache__ after a merge would be taken for a package.
+        # Inserted first: a folder with only __pycache__ after a merge would be found as a package.
         sys.meta_path.insert(0, _Finder())

@@ -1,4 +1,4 @@
-"""What `concurrent.futures` of Python 3.11 says of an error in a process: its traceback as text, as the cause."""
+"""Errors of processes in `concurrent.futures` (Python 3.11), whose cause contains the traceback as text."""
 
 import re
 
@@ -6,7 +6,7 @@ PLACE = re.compile(r'^  File "(.+)", line (\d+), in .+\n(.*)$', re.MULTILINE)
 
 
 def place_in_process(error: BaseException) -> tuple[str, int, str] | None:
-    """File, line and code that raised an error in a process of a pool; None for what was raised in this one."""
+    """File, line and code that raised an error in a pool process; None if raised in this process."""
     text = str(error.__cause__)
     found = PLACE.findall(text) if text.startswith('\n"""\nTraceback') else []
     return (found[-1][0], int(found[-1][1]), found[-1][2]) if found else None

@@ -1,4 +1,4 @@
-"""Private parts of jsonargparse, as they are in 4.53, and what it says of a wrong config, cause first.
+"""Private parts of jsonargparse 4.53, and its error messages with the cause first.
 
 `pyproject.toml` keeps it below 4.54.
 """
@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Union
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
-# A tuple becomes a list in YAML, which every library here takes too.
+# A tuple becomes a list in YAML, which all libraries used here also accept.
 IGNORED_WARNINGS = ("(?s).*does not round-trip",)
 
 
 def integers_first(parser: "ArgumentParser") -> None:
-    """Let `1` be an integer for arguments of numbers: of `trainer.limit_val_batches` 1 is one batch, 1.0 all of them.
+    """Parse `1` as an integer for numeric arguments: `trainer.limit_val_batches` 1 is one batch, 1.0 all batches.
 
     `typing` takes `int | float` and `float | int` for the same, and where a library has asked for the second one first,
     a signature shows floats first. The type of an argument has no public name once it is added.
@@ -32,7 +32,7 @@ def integers_first(parser: "ArgumentParser") -> None:
 
 
 def flags_of(parser: "ArgumentParser") -> list[str]:
-    """The flags of a parser and of its subcommands, without dashes; argparse lists them nowhere in public."""
+    """Flags of a parser and its subcommands, without dashes; argparse has no public list of them."""
     children = [
         child for action in parser._actions for child in (getattr(action, "_name_parser_map", None) or {}).values()
     ]
@@ -42,9 +42,9 @@ def flags_of(parser: "ArgumentParser") -> list[str]:
 
 @contextmanager
 def own_words() -> Iterator[None]:
-    """Around the building of a config's classes: what a constructor refuses is raised as the constructor said it.
+    """Context for instantiating a config's classes: errors of constructors are raised unwrapped.
 
-    jsonargparse puts it below "Does not validate against any of the Union subtypes" and the whole config.
+    jsonargparse wraps them in "Does not validate against any of the Union subtypes" and the whole config.
     """
     try:
         yield
@@ -58,17 +58,17 @@ def own_words() -> Iterator[None]:
 
 
 def cause_first(message: str, options: Iterable[str] = ()) -> str:
-    """jsonargparse's text with the innermost cause on the first line and the way to it below.
+    """Reorder jsonargparse's message: the innermost cause on the first line, its context below.
 
-    jsonargparse wraps a wrong key or class three deep ("Parser key …: Problem with given class_path … Validation
-    failed … Key … is not expected"); people read the first line only.
+    jsonargparse wraps an invalid key or class three levels deep ("Parser key …: Problem with given class_path …
+    Validation failed … Key … is not expected"); users read the first line only.
 
     Args:
-        message: jsonargparse's text.
-        options: what the command line takes, such as `trainer.max_epochs`: the nearest is named beside a wrong one.
+        message: message of jsonargparse.
+        options: valid options, such as `trainer.max_epochs`; the closest one to an invalid option is suggested.
     """
     lines = [line.strip(" -") for line in message.splitlines() if line.strip()]
-    # "or nothing at all" is an alternative of every optional argument, never the cause.
+    # None is an alternative of every optional argument, never the cause.
     lines = [line for line in lines if "NoneType" not in line and not line.startswith("Given value")]
     causes = [line for line in lines if _is_cause(line)]
     cause = _shorten(causes[-1] if causes else lines[-1] if lines else message)
@@ -99,11 +99,11 @@ def _shorten(line: str, longest: int = 300) -> str:
 
 
 def _nearest(message: str, options: list[str]) -> str | None:
-    """The known name nearest to a wrong one: of a module's classes, a class's arguments, or `options`."""
+    """Closest valid name to an invalid one, among a module's classes, a class's arguments or `options`."""
     missing = re.search(r"module '([\w.]+)' has no attribute '(\w+)'", message)
     if missing:
         module = import_module(missing[1])
-        names = {*dir(module), *getattr(module, "__all__", ())}  # some packages import what they export when asked
+        names = {*dir(module), *getattr(module, "__all__", ())}  # some packages import their exports on access
         return _closest(missing[2], sorted(name for name in names if inspect.isclass(getattr(module, name, None))))
     wrong = re.search(r"[oO]ption '([\w.]+)'|unrecognized arguments: --([\w.]+)|Key '([\w.]+)' is not", message)
     if not wrong:
@@ -114,7 +114,7 @@ def _nearest(message: str, options: list[str]) -> str | None:
         module, _, class_name = classes[-1].rpartition(".")
         options = _arguments(getattr(import_module(module), class_name))
     near = _closest(name, options)
-    if near is None and "." in name:  # modl.loss: what lies below `model` is known only to its class
+    if near is None and "." in name:  # modl.loss: keys below `model` are known only to its class
         first, _, rest = name.partition(".")
         near = _closest(first, sorted({option.partition(".")[0] for option in options}))
         near = near and f"{near}.{rest}"
@@ -122,22 +122,22 @@ def _nearest(message: str, options: list[str]) -> str | None:
 
 
 def _arguments(kind: type) -> list[str]:
-    """The arguments of a class's constructor, and those of its bases that it hands on to."""
-    from jsonargparse import ArgumentParser  # here: every start of the command line reads this file
+    """Arguments of a class's constructor, including those passed on to its bases."""
+    from jsonargparse import ArgumentParser  # imported on demand, as every start of the command line reads this file
 
     added = ArgumentParser().add_class_arguments(kind, "it", fail_untyped=False)
     return [name.removeprefix("it.") for name in added]
 
 
 def _closest(name: str, known: list[str]) -> str | None:
-    """By spelling, capitals aside."""
+    """Closest known name by case-insensitive spelling."""
     lower = {one.lower(): one for one in known}
     near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.75)
     return lower[near[0]] if near else None
 
 
 def innermost(message: str) -> str:
-    """The line of an error that says what is wrong, without what jsonargparse wraps around it."""
+    """Line of an error message with the cause, without jsonargparse's wrapping."""
     lines = [line.strip(" -") for line in message.splitlines() if line.strip()]
     wrapped = ("Problem with given class_path", "Subtypes: ", "Errors:", "Expected a")
     told = [line for line in lines if not line.startswith(wrapped) and "any of the Union subtypes" not in line]

@@ -1,6 +1,6 @@
-"""Private parts of pytorch-lightning, as they are in 2.6.6, and what it prints. `pyproject.toml` keeps it below 2.7.
+"""Private parts and messages of pytorch-lightning 2.6.6. `pyproject.toml` keeps it below 2.7.
 
-Nothing here imports Lightning before it is called: the command line asks for the messages at every start.
+Lightning is imported on demand only, as the command line reads the messages at every start.
 """
 
 from collections.abc import Iterator
@@ -12,29 +12,29 @@ if TYPE_CHECKING:
     from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
     from torch.optim.swa_utils import AveragedModel
 
-# Loggers whose advertisements, hardware that is not looked for, and paths that the next line gives again are left out.
+# Ignored messages: advertisements, unavailable hardware, and paths repeated in the next line.
 LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_utilities.core.rank_zero")
 IGNORED_LOG_PREFIXES = ("💡 Tip", "TPU available: False", "Restoring states from the checkpoint path")
 IGNORED_WARNINGS = (
-    r"(?s).*isinstance\(treespec, LeafSpec\).* is deprecated",  # its own use of what torch has deprecated
-    "Total length of `DataLoader` across ranks is zero",  # all is predicted already
+    r"(?s).*isinstance\(treespec, LeafSpec\).* is deprecated",  # Lightning's use of a deprecated torch function
+    "Total length of `DataLoader` across ranks is zero",  # everything is predicted already
 )
 
 
 def logs_this_step(trainer: "pl.Trainer") -> bool:
-    """Whether the loggers get the values of this training step; no public attribute counts the steps as they do."""
+    """Whether loggers receive the values of this training step; no public attribute counts steps as they do."""
     return trainer._logger_connector.should_update_logs
 
 
 def accumulates(trainer: "pl.Trainer") -> bool:
-    """Whether the gradients of this batch wait for those of the next; the public `accumulate_grad_batches` leaves out
-    the end of an epoch."""
+    """Whether gradients of this batch are accumulated; the public `accumulate_grad_batches` does not cover the end of
+    an epoch."""
     return trainer.fit_loop._should_accumulate()
 
 
 @contextmanager
 def nothing_logged(trainer: "pl.Trainer", batch: Any) -> Iterator[None]:
-    """What is logged inside is dropped: `log` writes into the results of the loop, whatever step it is called from."""
+    """Context that drops logged values, as `log` writes into the loop's results from any step."""
     from pytorch_lightning.trainer.connectors.logger_connector.result import _ResultCollection
 
     loop = trainer.fit_loop.epoch_loop
@@ -50,14 +50,14 @@ def nothing_logged(trainer: "pl.Trainer", batch: Any) -> Iterator[None]:
 
 
 def checkpoint_due(callback: "ModelCheckpoint", trainer: "pl.Trainer", epoch_end: bool) -> bool:
-    """Whether the callback saves now: at the end of a training epoch, or else of a validation."""
+    """Whether the callback saves now, at the end of a training epoch or of a validation."""
     if callback._should_skip_saving_checkpoint(trainer):
         return False
     return bool(callback._should_save_on_train_epoch_end(trainer)) == epoch_end
 
 
 def save_last(callback: "ModelCheckpoint", trainer: "pl.Trainer") -> None:
-    """Write the `last` checkpoint unless this step's is written already."""
+    """Write the `last` checkpoint unless it is already written at this step."""
     if callback._last_global_step_saved != trainer.global_step:
         callback._save_last_checkpoint(trainer, callback._monitor_candidates(trainer))
 
@@ -66,12 +66,12 @@ def save_last(callback: "ModelCheckpoint", trainer: "pl.Trainer") -> None:
 
 
 def average_of(callback: "WeightAveraging") -> "AveragedModel | None":
-    """The averaged model; None before the fit begins."""
+    """The averaged model; None before the fit starts."""
     return callback._average_model
 
 
 def swap_with_average(callback: "WeightAveraging", module: "pl.LightningModule") -> None:
-    """Exchange the module's weights and the averaged ones."""
+    """Swap the module's weights with the averaged weights."""
     callback._swap_models(module)
 
 

@@ -1,4 +1,4 @@
-"""Private parts of segmentation-models-pytorch, as they are in 0.6, and what it and timm say of encoders they refuse.
+"""Private parts of segmentation-models-pytorch 0.6, and its and timm's errors for unsupported encoders.
 
 `pyproject.toml` keeps it below 0.7.
 """
@@ -13,7 +13,7 @@ OWN_SIZE = (
     "tu-nextvit_…, mit_b…), or a network of smp: with dict_kwargs: {img_size: 256} it is built for that size, to which "
     "data.augmentation and model.inference.tile or size bring the images (of maxvit the name says the size)"
 )
-# What smp and timm say, and what they leave unsaid: what would work instead.
+# Messages of smp and timm, and advice on what works instead.
 ADVICE: tuple[tuple[str, str], ...] = (
     (
         r"do(es)? not support dilated mode|unexpected keyword argument 'output_stride'",
@@ -50,14 +50,14 @@ ADVICE: tuple[tuple[str, str], ...] = (
 
 
 def tell_encoders(network: nn.Module, before: int, channels: int) -> None:
-    """Let smp's encoders in a network know that images have another number of channels.
+    """Set the number of image channels of smp encoders in a network.
 
-    They pass the image on as their first feature map, and say so: `out_channels` is read from these attributes.
+    Encoders return the image as their first feature map, so `out_channels` depends on these attributes.
 
     Args:
-        network: changed in place.
-        before: channels of the images so far.
-        channels: channels of the images from now on.
+        network: network to change in place.
+        before: previous number of image channels.
+        channels: new number of image channels.
     """
     module: Any
     for module in network.modules():
@@ -68,9 +68,9 @@ def tell_encoders(network: nn.Module, before: int, channels: int) -> None:
 
 
 def what_would_work(error: BaseException) -> str | None:
-    """Advice for an error by which smp or timm refuse an encoder or an image size.
+    """Advice for an error of smp or timm about an encoder or image size.
 
-    None for any other error, and for one that has its advice already.
+    None for other errors, and for errors that already contain the advice.
     """
     text = str(error)
     return next((advice for pattern, advice in ADVICE if re.search(pattern, text) and advice not in text), None)

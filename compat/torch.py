@@ -1,7 +1,7 @@
-"""Private parts of torch and what it says, as they are in 2.14. torch has no upper bound: each part is checked where it
-is used, and an error says what it was written for.
+"""Private parts and messages of torch 2.14. torch has no upper bound: each part is checked where it is used, and an
+error names the supported version.
 
-Nothing here imports torch before it is called: the command line reads a worker's error without it.
+torch is imported on demand only, as the command line reads worker errors without it.
 """
 
 import re
@@ -11,7 +11,7 @@ WORKER = re.compile(r"Caught (\w+) in DataLoader worker process \d+\.\nOriginal 
 
 
 class WorkerError(NamedTuple):
-    """An error that a loader's worker has sent as text."""
+    """An error of a DataLoader worker, sent as text."""
 
     file: str
     line: int
@@ -20,7 +20,7 @@ class WorkerError(NamedTuple):
 
 
 def worker_error(text: str) -> WorkerError | None:
-    """Where an error arose in a loader's worker, and its own message; None for what is no such error."""
+    """Location and message of an error in a DataLoader worker; None for other errors."""
     worker = WORKER.match(text)
     places = list(re.finditer(r'^  File "(.+)", line (\d+), in .+\n(.*)$', text, re.MULTILINE))
     if worker is None or not places:
@@ -33,24 +33,24 @@ def worker_error(text: str) -> WorkerError | None:
 
 
 def is_batch_norm(module: object) -> bool:
-    """Whether a module is a batch norm of any dimension; torch's own `update_bn` looks for the same private base."""
+    """Whether a module is a BatchNorm of any dimension; `update_bn` of torch checks the same private base class."""
     import torch
     from torch.nn.modules import batchnorm
 
     base = getattr(batchnorm, "_BatchNorm", None)
     if base is None:
         raise RuntimeError(
-            f"torch {torch.__version__} has no torch.nn.modules.batchnorm._BatchNorm, by which batch norms are told; "
-            "this was written for torch 2.14, take that or mend compat/torch.py"
+            f"torch {torch.__version__} has no torch.nn.modules.batchnorm._BatchNorm, needed to detect BatchNorm; "
+            "install torch 2.14 or adapt compat/torch.py"
         )
     return isinstance(module, base)
 
 
 def lacks_length(error: ValueError) -> bool:
-    """Whether a scheduler refuses to be built without the number of steps (`OneCycleLR`)."""
+    """Whether a scheduler requires the number of steps (`OneCycleLR`)."""
     return "total_steps" in str(error)
 
 
 def needs_more_values(error: ValueError) -> bool:
-    """Whether a batch norm refuses a batch of one value per channel."""
+    """Whether a BatchNorm rejects a batch with one value per channel."""
     return "more than 1 value per channel" in str(error)

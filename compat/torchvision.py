@@ -1,5 +1,5 @@
-"""Private parts of torchvision and what it says, as they are in 0.29. torchvision has no upper bound: each part is
-checked where it is used, and an error says what it was written for."""
+"""Private parts and messages of torchvision 0.29. torchvision has no upper bound: each part is checked where it is
+used, and an error names the supported version."""
 
 from typing import Any
 
@@ -8,22 +8,22 @@ from torchvision import tv_tensors
 
 
 def apply_policy(transform: Any, picture: tv_tensors.Image, numbers: tv_tensors.Mask) -> tuple[Any, Any]:
-    """AutoAugment and its like on a picture; what moves the picture moves `numbers`, a mask, too.
+    """Apply AutoAugment and similar policies to an image; geometric operations also apply to the mask `numbers`.
 
-    A policy refuses masks, and tells nobody what it has drawn: its one private method, by which it applies each
-    operation, is listened to.
+    Policies reject masks and do not expose the sampled operations, so calls of the private method that applies each
+    operation are recorded.
 
     Args:
         transform: `AutoAugment`, `RandAugment` or `TrivialAugmentWide` of `torchvision.transforms.v2`.
-        picture: `(C, H, W)`.
-        numbers: `(1, H, W)`.
+        picture: image `(C, H, W)`.
+        numbers: mask `(1, H, W)`.
     """
     name = "_apply_image_or_video_transform"
     apply = getattr(transform, name, None)
     if apply is None:
         raise RuntimeError(
-            f"torchvision {torchvision.__version__}: {type(transform).__name__} has no {name}, by which masks follow "
-            "it; this was written for torchvision 0.29, take that or mend compat/torchvision.py"
+            f"torchvision {torchvision.__version__}: {type(transform).__name__} has no {name}, needed to transform "
+            "masks; install torchvision 0.29 or adapt compat/torchvision.py"
         )
     moves: list[tuple[str, float]] = []
 
@@ -43,5 +43,5 @@ def apply_policy(transform: Any, picture: tv_tensors.Image, numbers: tv_tensors.
 
 
 def refuses_masks(error: TypeError) -> bool:
-    """Whether a transform says that it cannot take a mask."""
+    """Whether an error says that a transform does not support masks."""
     return "Mask" in str(error)

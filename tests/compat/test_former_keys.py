@@ -30,7 +30,7 @@ def test_overlays_without_init_args_and_stages():
 def test_both_names_at_once():
     with (
         pytest.warns(FutureWarning),
-        pytest.raises(ValueError, match="data.repeats is now called samples_per_image, which is there too"),
+        pytest.raises(ValueError, match="data.repeats is now called samples_per_image, which is also set"),
     ):
         accept_former_keys({"data": {"repeats": 3, "samples_per_image": 2}})
 
