@@ -212,8 +212,8 @@ def test_overwrite_begins_without_what_other_stages_have_left(tmp_path, monkeypa
     [
         ([{"from": "best"}], "stage 1 .* the first stage cannot have"),
         ([{}, {"from": "middle"}], "'middle', expected one of best, last, average"),
-        ([{}, {"data": {"init_args": {"fold": 1}}}], "data.fold is the same in all stages"),
-        ([{}, {"competition": {}}], "competition is the same in all stages"),
+        ([{}, {"data": {"init_args": {"fold": 1}}}], "data.fold must be the same in all stages"),
+        ([{}, {"competition": {}}], "competition must be the same in all stages"),
         ([{}, {"model": {"init_args": {"init_from": "x"}}}], "choose it with `from`"),
         ([{"name": "a"}, {"name": "a"}], "must be unique"),
         ({"name": "a"}, "expected a list"),
