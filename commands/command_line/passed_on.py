@@ -47,7 +47,7 @@ def options_and_settings(
     given = line.others(keys)
     for flag in given.flags:
         if flag.key in refused:
-            raise SystemExit(f"error: {flag.name} cannot be set: {verb} sets it for each {settled_for}; remove it")
+            raise SystemExit(f"error: {flag.name} is not for {verb}, which sets it for each {settled_for}; remove it")
         if flag.key.split(".")[0].rstrip("+") not in FIT_KEYS:
             print(cause_first(f"unrecognized arguments: {flag.name}", [*keys, *FIT_KEYS]), file=sys.stderr)
             raise SystemExit(2)
