@@ -94,7 +94,7 @@ def test_help_says_what_the_verb_does_and_takes(verb, capsys):
 
 def test_unknown_verb(capsys):
     assert cli.main(["fitt"]) == 2
-    assert capsys.readouterr().err.startswith("error: no verb 'fitt'")
+    assert capsys.readouterr().err.startswith("error: unknown verb 'fitt'")
 
 
 def first_line_of_error(capsys, *arguments: str) -> str:

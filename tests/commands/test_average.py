@@ -49,7 +49,7 @@ def test_the_mean_is_that_of_float64_and_integers_are_copied(tmp_path):
     ("changed", "message"),
     [
         ({"network.other": torch.zeros(1)}, "different networks: 1 weights differ, first network.other"),
-        ({"network.half": torch.zeros(4)}, r"network.half is \(5,\) .*, \(4,\) in"),
+        ({"network.half": torch.zeros(4)}, r"network.half has the shape \(5,\) in .*, \(4,\) in"),
         ({"mean": torch.zeros(1, 1, 1)}, r"model.mean is \[0.5\]"),
     ],
 )
@@ -96,7 +96,7 @@ def test_wrong_choices(run):
         choose(run, 4, None, None)
     with pytest.raises(ValueError, match="expected 0"):
         choose(run, 0, None, None)
-    with pytest.raises(FileNotFoundError, match="no such file"):
+    with pytest.raises(FileNotFoundError, match="file not found"):
         choose(run, None, None, ["first"])
 
 

@@ -116,7 +116,7 @@ def test_the_score_out_of_fold_is_that_of_the_file(kind, capsys):
     assert printed(capsys) == pytest.approx(kind["score"], abs=1e-4)
     lines = Path("s.csv").read_text().splitlines()
     Path("s.csv").write_text("\n".join(lines[:-1]) + "\n")
-    with pytest.raises(SystemExit, match=r"s\.csv has no row for 1 of 4 images of truth\.csv; the first is 'd'"):
+    with pytest.raises(SystemExit, match=r"s\.csv has no row for 1 of 4 images of truth\.csv, first 'd'"):
         cli.main(["score", "s.csv", "--config", "runs/c/fold0/config.yaml", "--solution", "truth.csv"])
 
 

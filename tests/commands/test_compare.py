@@ -187,9 +187,9 @@ def test_other_metrics_and_other_folds_are_not_compared(here, capsys):
     write_run("runs/d/fold0", 0.9, 0, other)
     write_run("runs/e/fold0", 0.9, 0, folds_hash="another", images=[("i0", 0.7), ("i1", 0.8)])
     output = compare(capsys, "runs/a", "runs/d", "runs/e")
-    assert "runs/d and runs/a have other metrics; their scores cannot be compared" in output
+    assert "runs/d and runs/a have different metrics; their scores cannot be compared" in output
     assert "different metrics: not compared" in output
-    assert "runs/e was trained on other folds than runs/a" in output
+    assert "runs/e was trained on different folds than runs/a" in output
     assert "different folds: not compared fold by fold" in output
     assert "2 images in common: +0.2500" in output
 
@@ -212,7 +212,7 @@ def test_single_runs_an_ensemble_and_a_metric_of_errors(here, capsys):
 
 
 def test_wrong_folders(here, capsys):
-    with pytest.raises(SystemExit, match="runs/nothing holds no run"):
+    with pytest.raises(SystemExit, match="runs/nothing contains no run"):
         cli.main(["compare", "runs/a", "runs/nothing"])
     Path("runs/a/tune").mkdir()
     Path("runs/a/tune/study.json").write_text("{}")

@@ -215,7 +215,7 @@ def test_one_process_per_gpu(here, monkeypatch):
     ("extra", "match"),
     [
         (["--folds", "0,5"], "has no fold 5"),
-        (["--folds", "first"], "expected numbers"),
+        (["--folds", "first"], "expected fold numbers"),
         (["--repeats", "0"], "expected 1 or more"),
         (["--overwrite", "true"], "--overwrite is not for crossval"),
         (["--data.fold", "1"], "--data.fold is not for crossval"),
@@ -233,7 +233,7 @@ def test_devices_by_number(monkeypatch):
     assert devices.visible_devices("auto") == ["3", "5"]
     assert devices.visible_devices("1") == ["5"]
     assert devices.visible_devices("none") == []
-    with pytest.raises(SystemExit, match="there are 2 GPUs"):
+    with pytest.raises(SystemExit, match="found 2 GPUs"):
         devices.visible_devices("2")
 
 

@@ -216,7 +216,7 @@ def test_weak_members_leave_the_best_one_alone(here, capsys, monkeypatch):
     out = capsys.readouterr().out
     facts = json.loads(Path("runs/ens/ensemble/run.json").read_text())
     assert "taken: the best single member" in out
-    assert "runs/a alone scores as well, or better" in out
+    assert "runs/a alone scores as well or better" in out
     assert facts["weights"] == [1, 0, 0]
     assert facts["cross_fitted"] == max(facts["singles"]) > facts["equal"]
     store = PredictionStore.open("runs/ens/ensemble/predictions/val")
@@ -256,7 +256,7 @@ def test_a_member_that_is_better_alone_is_named(here, capsys):
     write_experiment("c", 2, 0.0)  # perfect
     ensemble("runs/a", "runs/c", "--weights", "[3, 1]")
     out = capsys.readouterr().out
-    assert "runs/c alone scores as well, or better" in out
+    assert "runs/c alone scores as well or better" in out
     assert "runs/a alone" not in out
     assert "weight 0.750" in out
     assert "(nothing to fit)" in out

@@ -111,11 +111,11 @@ def test_classes_are_summed_fold_by_fold_and_other_heads_begin_anew(here, capsys
     ("flags", "message"),
     [
         ([], r"output 'label': members have the shapes \(1,\) and \(3,\)"),
-        (["--heads", "{runs/other: {label: label}}"], "--heads names runs/other, which is none of the members"),
+        (["--heads", "{runs/other: {label: label}}"], "--heads has the key runs/other, expected one of the members"),
         (["--heads", '{runs/three: {label: "label[3]"}}'], r"image 't00': .*\(3,\), it has no channel 3"),
         (["--heads", "{runs/three: {label: mask}}"], "'mask'"),
         (["--heads", "{runs/three: {label: 'label['}}"], "--heads of runs/three: label: 'label\\['"),
-        (["--heads", HEADS, "--outputs", "[mask]"], "gives runs/three no output 'mask'"),
+        (["--heads", HEADS, "--outputs", "[mask]"], "of runs/three has no output 'mask'"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_leaves_nothing(here, flags, message):

@@ -200,7 +200,7 @@ def test_another_root_and_other_images_are_refused(here):
     assert "no prediction of 'u2', an image of test in data" in refused("submit")
     for name in ("u0", "u2"):
         Path(f"data/test/{name}.png").unlink()
-    assert "holds 'u0', which is no image of test in data" in refused("submit")
+    assert "contains 'u0', which is not an image of test in data" in refused("submit")
 
 
 def test_what_was_made_from_predictions_is_as_old_as_they_are(here, capsys):
@@ -232,7 +232,9 @@ def test_compare_refuses_scores_of_another_checkpoint_and_missing_folds(here, ca
     Path("runs/a/crossval.csv").write_text("\n".join(lines) + "\n")
     assert cli.main(["compare", "runs/a"]) == 0
     train(runs[1], "trained again")
-    with pytest.raises(SystemExit, match="the scores of fold1 in runs/a are those of another checkpoint"):
+    with pytest.raises(
+        SystemExit, match="the scores of fold1 in runs/a are outdated: they are of an earlier checkpoint"
+    ):
         cli.main(["compare", "runs/a"])
     train(runs[1], "first 1")
     shutil.rmtree(runs[2].path)
@@ -290,18 +292,18 @@ def test_a_searched_chain_of_another_configured_one_is_refused(here, verb):
     run("search")
     change(postprocess=[{"class_path": "postprocessing.Threshold", "init_args": {"value": 0.4}}])
     told = refused(verb)
-    assert "runs/a/searched.yaml was found for another chain than the config has now" in told
+    assert "runs/a/searched.yaml was found for another post-processing chain than configured" in told
     assert "0.5" in told
     assert "0.4" in told
     if verb == "score":
         run("search")
         run("score")
         change(postprocess=[{"class_path": "postprocessing.FillHoles"}])
-        assert "another chain" in refused(verb)
+        assert "another post-processing chain" in refused(verb)
         # What is given on the command line takes the place of both.
         run("score", "--competition.postprocess", '[{"class_path": "postprocessing.Threshold"}]')
         Path("runs/a/searched.yaml").unlink()
-        assert "another chain" not in refused(verb), "FillHoles expects a mask, not probabilities"
+        assert "another post-processing chain" not in refused(verb), "FillHoles expects a mask, not probabilities"
 
 
 def test_what_else_has_changed_since_a_search_is_said(here, capsys):
@@ -315,7 +317,8 @@ def test_what_else_has_changed_since_a_search_is_said(here, capsys):
     predict(RunFolder("runs/a/fold1"))
     run("submit")
     assert (
-        "note: runs/a/searched.yaml was found on other predictions or folds than fold1 has" in capsys.readouterr().out
+        "note: runs/a/searched.yaml was found on other predictions or folds than those of fold1"
+        in capsys.readouterr().out
     )
     overlay = yaml.safe_load(Path("runs/a/searched.yaml").read_text())
     overlay["competition"]["postprocess"][0]["init_args"]["value"] = 0.123
@@ -324,4 +327,4 @@ def test_what_else_has_changed_since_a_search_is_said(here, capsys):
     assert "note: runs/a/searched.yaml has been changed since `search` wrote it" in capsys.readouterr().out
     Path("runs/a/searched.json").unlink()
     run("score")
-    assert "note: runs/a/searched.yaml does not say which chain it was found for" in capsys.readouterr().out
+    assert "note: runs/a/searched.yaml has no record of the chain it was found for" in capsys.readouterr().out

@@ -268,7 +268,7 @@ def test_what_png_does_not_hold_is_refused_and_kept_in_arrays(tree):
         run()
     errors = pd.read_csv("out/failed.csv", dtype=str).set_index("image_id")["error"]
     assert sorted(errors.index) == ["1", "2", "3"]
-    assert "PNG cannot hold int16" in errors["1"]
+    assert "PNG does not support int16" in errors["1"]
     assert "3.tif has 2 pages" in errors["3"]
     (tree / "images/3.tif").unlink()
     run("--format", "npy")

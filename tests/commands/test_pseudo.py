@@ -200,7 +200,7 @@ def test_the_second_round_wants_teachers_of_the_first(here, capsys):
 
 def test_copies_of_training_images_are_left_out(here):
     shutil.copy("data/images/p3.png", "data/test/p9.png")
-    with pytest.warns(UserWarning, match="1 images have the pixels of a training image and are left out, 'p9' first"):
+    with pytest.warns(UserWarning, match="1 images are duplicates of training images and are left out, first 'p9'"):
         root = make("--hi", "0.6", "--lo", "0.4")
     assert PseudoLabels(str(root), fold=0, folds="folds/c.csv").table()["image_id"].tolist() == [
         "pseudo-p10", "pseudo-p8",
@@ -266,7 +266,7 @@ def test_instances_come_from_the_chain_and_count_where_the_outputs_are_sure():
     found = label({"body": body}, {"instances": np.zeros((4, 4), np.uint16)}, processed=processed)
     np.testing.assert_array_equal(found["instances"], [[3, 3, 0]])
     np.testing.assert_array_equal(found["valid"], [[True, False, True]])
-    with pytest.raises(ValueError, match="truth has 'boxes'"):
+    with pytest.raises(ValueError, match="no prediction for the target 'boxes'"):
         label({"body": body}, {"boxes": np.zeros((1, 4))})
 
 

@@ -31,7 +31,7 @@ WRONG = {
     "nuclei": [
         (lambda rows: [*rows, rows[1]], "row 6: image 'a' is repeated after other images"),
         (lambda rows: [*rows[:2], rows[1], *rows[3:]], "row 3, image 'a': .*overlaps"),
-        (lambda rows: [*rows[:3], *rows[4:]], "has no row for 1 of 3 images of truth.csv; the first is 'b'"),
+        (lambda rows: [*rows[:3], *rows[4:]], "has no row for 1 of 3 images of truth.csv, first 'b'"),
         (lambda rows: [*rows, "x,1 3"], "row 6: image 'x' is unknown"),
         (lambda rows: [*rows[:4], "c,nan"], "row 5, image 'c': "),
         (lambda rows: [*rows[:4], "c,60 6"], "row 5, image 'c': .*exceeds the mask"),
@@ -46,7 +46,7 @@ WRONG = {
             "row 3: image 'a.png, .*has a second row|row 3: image 'a.png' has a second",
         ),
         (lambda rows: [*rows, rows[1]], "row 5: image 'a.png' is repeated"),
-        (lambda rows: rows[:3], "has no row for 1 of 3 images of truth.csv; the first is 'c'"),
+        (lambda rows: rows[:3], "has no row for 1 of 3 images of truth.csv, first 'c'"),
         (lambda rows: [*rows[:3], "c.png,nan,0"], "row 4, image 'c': Type_1 is nan"),
         (lambda rows: [*rows[:3], "c.png,2,0"], "row 4, image 'c': Type_1 is 2"),
         (lambda rows: [*rows[:3], "c.jpg,1,0"], "row 4: id 'c.jpg' does not end in '.png'"),

@@ -198,7 +198,7 @@ def test_repetitions_are_averaged_and_go_on(here, capsys):
     capsys.readouterr()
     stack("runs/a", "runs/b", *TREES, "--folds", "3", "--repeats", "4")
     out = capsys.readouterr().out
-    single, spread = map(float, re.search(r"one repetition\s+([\d.]+)  \(spread ([\d.]+) over 4\)", out).groups())
+    single, spread = map(float, re.search(r"one repetition\s+([\d.]+)  \(std ([\d.]+) over 4\)", out).groups())
     own = float(re.search(r"^  stack\s+([\d.]+)", out, re.M).group(1))
     assert own <= single  # the log loss of a mean
     assert spread > 0
@@ -282,7 +282,7 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(here):
     assert "is repeated" in refused("runs/a", "runs/a", *TREES)
     assert "none of the outputs ['mask']" in refused("runs/a", *TREES, "--outputs", "[mask]")
     assert "set --truth" in refused("runs/a", *TREES, "--truth", "grade")
-    assert "one experiment, 2 are given" in refused("runs/a", "runs/b", *TREES, "--mode", "objects")
+    assert "one experiment, found 2" in refused("runs/a", "runs/b", *TREES, "--mode", "objects")
     with pytest.raises(SystemExit, match="contains a trained run"):
         cli.main(["stack", "runs/a", *TREES, "--output", "runs/c"])
     with pytest.raises(SystemExit, match="contains the member"):
@@ -371,7 +371,7 @@ def test_objects_are_dropped_and_split_out_of_fold(tmp_path, monkeypatch, capsys
     trees += ["{n_estimators: 40, min_child_samples: 3, num_leaves: 4, n_jobs: 1}"]
     stack("runs/net", *trees, "--mode", "objects")
     out = capsys.readouterr().out
-    assert "by the chain of runs/net/searched.yaml" in out
+    assert "by the post-processing in runs/net/searched.yaml" in out
     facts = json.loads(Path("runs/s/stack/run.json").read_text())
     assert 0.3 < facts["singles"]["net"] < 0.45  # two of five objects are right, two are one, one is none
     assert facts["score"] > 0.9

@@ -140,7 +140,7 @@ def test_keys_are_found_and_the_overlay_is_the_smallest():
         ("optimizer.lrr", "model.optimizer has no 'lrr'; did you mean 'lr'"),
         ("data.augmentation.2.p", "data.augmentation is a list with entries 0 to 1, not '2'"),
         ("data.augmentation.p", "not 'p'"),
-        ("data.sampler.column", "data.sampler is None, which has no parts"),
+        ("data.sampler.column", "data.sampler is None, which has no keys"),
         ("trainer.max_epochs.x", "trainer.max_epochs is 3"),
     ],
 )
@@ -338,10 +338,10 @@ def test_a_study_goes_on_and_a_failed_trial_does_not_end_it(here, capsys):
     assert len(fourth.fits()) == 2
     assert all("--ckpt_path" not in call for call in fourth.fits()), "from the beginning"
     assert {row["state"] for row in rows("runs/c/tune/trials.csv")} == {"finished"}
-    with pytest.raises(SystemExit, match=r"holds a study with flags \[\], not \['--trainer.max_epochs', '2'\]"):
+    with pytest.raises(SystemExit, match=r"contains a study with flags \[\], not \['--trainer.max_epochs', '2'\]"):
         tune.main([*given, "--trainer.max_epochs", "2"], Processes(score))
     Path("c.yaml").write_text(CONFIG.replace("loss: bce", "loss: dice"))
-    with pytest.raises(SystemExit, match="holds a study with files"):
+    with pytest.raises(SystemExit, match="contains a study with files"):
         tune.main(given, Processes(score))
 
 
@@ -415,9 +415,12 @@ def test_drop_one_has_a_row_per_entry(here, capsys):
         (["--space", "optimizer.lr=1:2", "--trainer.devices", "2"], "--trainer.devices is not for tune"),
         (
             ["--space", "optimizer.lr=1:2", "--model.optimizer.lr", "3"],
-            "--model.optimizer.lr is given and optimizer.lr is",
+            "--model.optimizer.lr would override optimizer.lr",
         ),
-        (["--space", "data.augmentation.0.p=[0, 1]", "--data.augmentation", "[]"], "--data.augmentation is given and"),
+        (
+            ["--space", "data.augmentation.0.p=[0, 1]", "--data.augmentation", "[]"],
+            "--data.augmentation would override",
+        ),
         (["--space", "optimizer.lrr=1:2"], "has no 'lrr'; did you mean 'lr'"),
         (["--space", "optimizer.lr=1:2", "--data.fold", "all"], "without validation"),
     ],

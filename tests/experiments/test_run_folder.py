@@ -12,7 +12,7 @@ def test_best_falls_back_to_last_and_missing_is_named(tmp_path):
     assert run.checkpoint("best").name == "last.ckpt"
     (run.checkpoints / "best.ckpt").touch()
     assert run.checkpoint("best").name == "best.ckpt"
-    with pytest.raises(FileNotFoundError, match="no such file"):
+    with pytest.raises(FileNotFoundError, match="file not found"):
         run.checkpoint("other.ckpt")
 
 

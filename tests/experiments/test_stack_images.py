@@ -28,7 +28,7 @@ def test_flags_grades_and_numbers():
 
 
 def test_truths_that_do_not_fit_the_output_are_refused():
-    with pytest.raises(ValueError, match="class 5, the output has 4"):
+    with pytest.raises(ValueError, match="class 5, but the output has 4"):
         target_of(numbers(0, 5), 4)
     with pytest.raises(ValueError, match="expected class numbers 0, 1"):
         target_of(numbers(0, -1), 4)

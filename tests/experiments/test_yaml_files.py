@@ -38,7 +38,7 @@ BROKEN = {
     "no keys": (b"- 1\n", r"a\.yaml contains list"),
     "a word": (b"word\n", r"a\.yaml contains str"),
     "a key twice": (b"cv:\n  k: 3\n  seed: 1\n  k: 4\n", r"a\.yaml, line 4: duplicate key 'k', first on line 2"),
-    "a control character": (b"cv: \x07\n", r"a\.yaml is no YAML"),
+    "a control character": (b"cv: \x07\n", r"a\.yaml is not valid YAML"),
 }
 
 

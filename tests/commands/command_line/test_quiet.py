@@ -52,6 +52,6 @@ def test_the_command_line_prints_them_so(tmp_path):
     )
     command = [sys.executable, str(ROOT / "cli.py"), "folds", "--config", "config.yaml", "--overwrite", "true"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stderr.startswith("warning: 1 values of 'size' have fewer images than folds")
+    assert done.stderr.startswith("warning: 1 values of 'size' have fewer images than there are folds")
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout.splitlines()[-1] == "next:  python cli.py fit --config config.yaml"  # without --overwrite
