@@ -89,6 +89,7 @@ def test_two_processes_predict_what_one_does(trained, whole):
     assert_equal_stores(whole, stores(trained))
 
 
+@pytest.mark.slow
 def test_two_processes_finish_what_is_left(trained, whole):
     """One image left of one split and none of the other: the second rank has only a repeat to do."""
     folder = trained / "runs/quickstart/fold0/predictions"

@@ -191,10 +191,12 @@ def carvana():
     return {"rows": 2, "size": SIDE, "flags": {"model.inference.tile": 64}}
 
 
-LAYOUTS = [hpa_2018, planet_amazon, spacenet_buildings, dstl, tgs_salt, airbus_ships, clouds, carvana]
+LAYOUTS = [spacenet_buildings, dstl, tgs_salt, clouds]
+# Of kinds that the others cover, too.
+SLOW = [pytest.param(layout, marks=pytest.mark.slow) for layout in (hpa_2018, planet_amazon, airbus_ships, carvana)]
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
+@pytest.mark.parametrize("layout", [*LAYOUTS, *SLOW], ids=lambda layout: layout.__name__)
 def test_from_folds_to_submission(layout, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     facts, name = layout(), layout.__name__

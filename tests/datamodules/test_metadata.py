@@ -39,7 +39,7 @@ def test_columns_come_from_ids_and_from_several_files(tmp_path, table):
 
 def test_spaces_part_no_groups(tmp_path, table):
     (tmp_path / "patients.csv").write_text("image_id,patient\ncar1_01,p1\ncar1_02,p1 \ncar2_01,p2\n")
-    with pytest.warns(UserWarning, match=r"patients\.csv: 'p1' and 'p1 ' in column 'patient' are one"):
+    with pytest.warns(UserWarning, match=r"patients\.csv: 'p1' and 'p1 ' in column 'patient' are treated as equal"):
         found = described(table, str(tmp_path), "patients.csv", "image_id", None)
     folds = make_folds(found, CrossValidation(k=2, group="patient", duplicates=False))
     fold = dict(zip(folds["image_id"], folds["fold"], strict=True))

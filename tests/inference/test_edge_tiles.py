@@ -98,5 +98,5 @@ def test_windows_without_an_edge_or_a_target(coarse):
     rows = [SimpleNamespace(image_id="t0")]
     with pytest.raises(ValueError, match="no training image has an edge"):
         EdgeWindows(48).prepare(rows, lambda row: (60, 80), lambda row: {"mask": np.zeros((1, 60, 80))})
-    with pytest.raises(ValueError, match="no target 'mask'"):
+    with pytest.raises(ValueError, match="target 'mask' is not read"):
         EdgeWindows(48).prepare(rows, lambda row: (60, 80), lambda row: {"body": np.zeros((1, 60, 80))})
