@@ -3,10 +3,13 @@
 import os
 import random
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import yaml
 from hypothesis import settings
 
 # The same examples in every run: a test that passed once passes in everybody's fork. `HYPOTHESIS_PROFILE=search` draws
@@ -37,6 +40,63 @@ def same_numbers() -> None:
     np.random.seed(0)  # noqa: NPY002 - the generator that libraries use
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+# The smallest task: a network that looks at one pixel. Trained in a second, or not at all.
+PIXEL_TASK = """
+model:
+  class_path: lightning_modules.SegmentationModule
+  init_args:
+    network: {class_path: torch.nn.Conv2d, init_args: {in_channels: 3, out_channels: 1, kernel_size: 1}}
+    outputs: [mask]
+    loss: bce
+data:
+  class_path: datamodules.ImageDataModule
+  init_args:
+    root: data
+    images: images/*.png
+    targets: [{class_path: datamodules.targets.MaskFiles, init_args: {pattern: "masks/{image_id}.png"}}]
+    batch_size: 2
+    num_workers: 0
+cv: {k: 3}
+competition:
+  metric: {class_path: evaluation.DicePerImage}
+  postprocess: [{class_path: postprocessing.Threshold, init_args: {value: 0.5}}]
+trainer: {max_epochs: 1, enable_progress_bar: false, enable_model_summary: false, accelerator: cpu}
+panels: 0
+"""
+
+
+def overlaid(config: dict, overlay: dict) -> dict:
+    """A config with the keys of an overlay, as a second `--config` would give it."""
+    result = dict(config)
+    for key, value in overlay.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = overlaid(result[key], value) if both else value
+    return result
+
+
+@pytest.fixture(scope="session")
+def pixel_config() -> Callable[..., dict]:
+    """A function that returns the config of the smallest task, with the keys of an overlay (YAML)."""
+    return lambda overlay="{}": overlaid(yaml.safe_load(PIXEL_TASK), yaml.safe_load(overlay))
+
+
+@pytest.fixture(scope="session")
+def pixel_images() -> Callable[..., None]:
+    """A function that writes labelled images to `data/images` and others to `data/test`, in the working folder."""
+
+    def write(train: int, test: int = 0, side: int = 8) -> None:
+        rng = np.random.default_rng(0)
+        for folder in ("images", "masks", "test"):
+            Path("data", folder).mkdir(parents=True)
+        for number in range(train + test):
+            image = rng.integers(0, 255, (side, side, 3), np.uint8)
+            cv2.imwrite(f"data/{'images' if number < train else 'test'}/p{number}.png", image)
+            if number < train:
+                cv2.imwrite(f"data/masks/p{number}.png", (image[..., 1] > 120).astype(np.uint8) * 255)
+
+    return write
 
 
 @pytest.fixture(scope="session")

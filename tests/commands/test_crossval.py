@@ -25,42 +25,14 @@ from experiments.run_folder import RunFolder
 from predictions.store import PredictionStore
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = """
-model:
-  class_path: lightning_modules.SegmentationModule
-  init_args:
-    network: {class_path: torch.nn.Conv2d, init_args: {in_channels: 3, out_channels: 1, kernel_size: 1}}
-    outputs: [mask]
-    loss: bce
-data:
-  class_path: datamodules.ImageDataModule
-  init_args:
-    root: data
-    images: images/*.png
-    targets: [{class_path: datamodules.targets.MaskFiles, init_args: {pattern: "masks/{image_id}.png"}}]
-    batch_size: 2
-    num_workers: 0
-cv: {k: 3}
-competition:
-  metric: {class_path: evaluation.metrics.DicePerImage}
-  postprocess: [{class_path: postprocessing.Threshold, init_args: {value: 0.5}}]
-trainer: {max_epochs: 1, enable_progress_bar: false, enable_model_summary: false, accelerator: cpu}
-panels: 0
-"""
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(tmp_path, monkeypatch, pixel_config, pixel_images):
     """Nine labelled pictures of 8 x 8 and the config."""
     monkeypatch.chdir(tmp_path)
-    random = np.random.default_rng(0)
-    for folder in ("images", "masks"):
-        (tmp_path / "data" / folder).mkdir(parents=True)
-    for number in range(9):
-        image = random.integers(0, 255, (8, 8, 3), np.uint8)
-        cv2.imwrite(f"data/images/p{number}.png", image)
-        cv2.imwrite(f"data/masks/p{number}.png", (image[..., 1] > 120).astype(np.uint8) * 255)
-    Path("c.yaml").write_text(CONFIG)
+    pixel_images(9)
+    Path("c.yaml").write_text(yaml.safe_dump(pixel_config()))
     return tmp_path
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 import cli
 from datamodules import ImageDataModule
@@ -15,33 +16,17 @@ from datamodules.readers import ImageReadError
 from masks import rle
 from predictions.store import PredictionStore
 
-CONFIG = """
-model:
-  class_path: lightning_modules.SegmentationModule
-  init_args:
-    network: {class_path: torch.nn.Conv2d, init_args: {in_channels: 3, out_channels: 1, kernel_size: 1}}
-    outputs: [mask]
-    loss: bce
-    optimizer: {class_path: torch.optim.SGD, init_args: {lr: 5.0}}
+OVERLAY = """
+model: {init_args: {optimizer: {class_path: torch.optim.SGD, init_args: {lr: 5.0}}}}
 data:
-  class_path: datamodules.ImageDataModule
   init_args:
-    root: data
-    images: images/*.png
     test_images: test/*.png
     sample_submission: sample_submission.csv
-    targets: [{class_path: datamodules.targets.MaskFiles, init_args: {pattern: "masks/{image_id}.png"}}]
     folds: folds/c.csv
     unreadable: empty
-    batch_size: 2
-    num_workers: 0
 cv: {k: 2, duplicates: false}
-competition:
-  metric: {class_path: evaluation.metrics.DicePerImage}
-  postprocess: [{class_path: postprocessing.Threshold, init_args: {value: 0.5}}]
-  submission: {class_path: submissions.RunLengths}
-trainer: {max_epochs: 3, enable_progress_bar: false, enable_model_summary: false, accelerator: cpu, devices: 1}
-panels: 0
+competition: {submission: {class_path: submissions.RunLengths}}
+trainer: {max_epochs: 3, devices: 1}
 """
 TRAIN = 8
 
@@ -68,12 +53,12 @@ def submitted():
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, pixel_config):
     """A run that has learned to see what is bright, and predicted the two test images it knew of."""
     folder = tmp_path_factory.mktemp("competition")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        Path("c.yaml").write_text(CONFIG)
+        Path("c.yaml").write_text(yaml.safe_dump(pixel_config(OVERLAY)))
         for number in range(TRAIN):
             picture(Path(f"data/images/{number:03}.png"), (16, 16))
             picture(Path(f"data/masks/{number:03}.png"), (16, 16))

@@ -26,45 +26,18 @@ from experiments.stages import run_stages, stages_given
 from experiments.teachers import check_teacher
 from predictions.store import PredictionStore
 
-CONFIG = """
-model:
-  class_path: lightning_modules.SegmentationModule
-  init_args:
-    network: {class_path: torch.nn.Conv2d, init_args: {in_channels: 3, out_channels: 1, kernel_size: 1}}
-    outputs: [mask]
-    loss: bce
-data:
-  class_path: datamodules.ImageDataModule
-  init_args:
-    root: data
-    images: images/*.png
-    test_images: test/*.png
-    targets: [{class_path: datamodules.targets.MaskFiles, init_args: {pattern: "masks/{image_id}.png"}}]
-    folds: folds/c.csv
-    batch_size: 2
-    num_workers: 0
+OVERLAY = """
+data: {init_args: {test_images: test/*.png, folds: folds/c.csv}}
 cv: {k: 2}
-competition:
-  metric: {class_path: evaluation.metrics.DicePerImage}
-  postprocess: [{class_path: postprocessing.Threshold, init_args: {value: 0.5}}]
-trainer: {max_epochs: 1, enable_progress_bar: false, enable_model_summary: false, accelerator: cpu}
-panels: 0
 """
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(tmp_path, monkeypatch, pixel_config, pixel_images):
     """Eight labelled pictures of 8 x 8, three others, folds of two, and a trained run of each."""
     monkeypatch.chdir(tmp_path)
-    random = np.random.default_rng(0)
-    for folder in ("images", "masks", "test"):
-        (tmp_path / "data" / folder).mkdir(parents=True)
-    for number in range(11):
-        image = random.integers(0, 255, (8, 8, 3), np.uint8)
-        cv2.imwrite(f"data/{'images' if number < 8 else 'test'}/p{number}.png", image)
-        if number < 8:
-            cv2.imwrite(f"data/masks/p{number}.png", (image[..., 1] > 120).astype(np.uint8) * 255)
-    Path("c.yaml").write_text(CONFIG)
+    pixel_images(8, test=3)
+    Path("c.yaml").write_text(yaml.safe_dump(pixel_config(OVERLAY)))
     Path("folds").mkdir()
     rows = "".join(f"p{number},{number % 2},p{number}\n" for number in range(8))
     Path("folds/c.csv").write_text("image_id,fold,group\n" + rows)
@@ -75,7 +48,7 @@ def here(tmp_path, monkeypatch):
 
 def teach(fold: int, experiment: str = "c", init_from: str | None = None, external: list | None = None) -> RunFolder:
     """A run that has learned all it can: it says of each pixel how often it is foreground in its training masks."""
-    content = yaml.safe_load(CONFIG)
+    content = yaml.safe_load(Path("c.yaml").read_text())
     content["data"]["init_args"] |= {"fold": fold, "external": external}
     content["model"]["init_args"]["init_from"] = init_from
     run = RunFolder(Path("runs") / experiment / f"fold{fold}")
@@ -437,7 +410,7 @@ def test_a_run_with_soft_labels_of_class_numbers(here, monkeypatch):
     random = np.random.default_rng(1)
     for number in range(8):
         cv2.imwrite(f"data/masks/p{number}.png", random.integers(0, 3, (8, 8), np.uint8))
-    content = yaml.safe_load(CONFIG)
+    content = yaml.safe_load(Path("c.yaml").read_text())
     content["model"]["init_args"] |= {"loss": "cross_entropy(mask)", "activations": {"mask": "softmax"}}
     content["model"]["init_args"]["network"]["init_args"]["out_channels"] = 3
     target = {"class_path": "datamodules.targets.MaskFiles", "init_args": {"pattern": "masks/{image_id}.png"}}

@@ -23,30 +23,12 @@ from experiments.run_folder import RunFolder
 from experiments.space import Axis, Choices, Range, check_apart, drop_one_axis, locate, overlay, parse_axis, value_at
 from experiments.study import best_score, failure
 
-CONFIG = """
-model:
-  class_path: lightning_modules.SegmentationModule
-  init_args:
-    network: {class_path: torch.nn.Conv2d, init_args: {in_channels: 3, out_channels: 1, kernel_size: 1}}
-    outputs: [mask]
-    loss: bce
+OVERLAY = """
 data:
-  class_path: datamodules.ImageDataModule
   init_args:
-    root: data
-    images: images/*.png
-    targets: [{class_path: datamodules.targets.MaskFiles, init_args: {pattern: "masks/{image_id}.png"}}]
     augmentation:
       - {class_path: albumentations.HorizontalFlip, init_args: {p: 0.5}}
       - {class_path: albumentations.GaussNoise, init_args: {p: 0.25}}
-    batch_size: 2
-    num_workers: 0
-cv: {k: 3}
-competition:
-  metric: {class_path: evaluation.metrics.DicePerImage}
-  postprocess: [{class_path: postprocessing.Threshold, init_args: {value: 0.5}}]
-trainer: {max_epochs: 1, enable_progress_bar: false, enable_model_summary: false, accelerator: cpu}
-panels: 0
 """
 
 
@@ -216,17 +198,11 @@ def test_tpe_without_optuna_names_the_extra(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(tmp_path, monkeypatch, pixel_config, pixel_images):
     """Nine labelled pictures of 8 x 8 and the config."""
     monkeypatch.chdir(tmp_path)
-    numbers = np.random.default_rng(0)
-    for folder in ("images", "masks"):
-        (tmp_path / "data" / folder).mkdir(parents=True)
-    for number in range(9):
-        image = numbers.integers(0, 255, (8, 8, 3), np.uint8)
-        cv2.imwrite(f"data/images/p{number}.png", image)
-        cv2.imwrite(f"data/masks/p{number}.png", (image[..., 1] > 120).astype(np.uint8) * 255)
-    Path("c.yaml").write_text(CONFIG)
+    pixel_images(9)
+    Path("c.yaml").write_text(yaml.safe_dump(pixel_config(OVERLAY)))
     return tmp_path
 
 
@@ -340,7 +316,7 @@ def test_a_study_goes_on_and_a_failed_trial_does_not_end_it(here, capsys):
     assert {row["state"] for row in rows("runs/c/tune/trials.csv")} == {"finished"}
     with pytest.raises(SystemExit, match=r"contains a study with flags \[\], not \['--trainer.max_epochs', '2'\]"):
         tune.main([*given, "--trainer.max_epochs", "2"], Processes(score))
-    Path("c.yaml").write_text(CONFIG.replace("loss: bce", "loss: dice"))
+    Path("c.yaml").write_text(Path("c.yaml").read_text().replace("loss: bce", "loss: dice"))
     with pytest.raises(SystemExit, match="contains a study with files"):
         tune.main(given, Processes(score))
 

@@ -3,9 +3,8 @@
 import csv
 from pathlib import Path
 
-import cv2
-import numpy as np
 import torch
+import yaml
 from torch import Tensor, nn
 
 import cli
@@ -13,28 +12,6 @@ from commands import crossval
 from evaluation.folds import read_folds
 
 PRESET = Path(__file__).parents[2] / "configs" / "presets" / "tune_last_layer.yaml"
-CONFIG = """
-model:
-  class_path: lightning_modules.SegmentationModule
-  init_args:
-    network: {class_path: MODULE.Net}
-    outputs: [mask]
-    loss: bce
-data:
-  class_path: datamodules.ImageDataModule
-  init_args:
-    root: data
-    images: images/*.png
-    targets: [{class_path: datamodules.targets.MaskFiles, init_args: {pattern: "masks/{image_id}.png"}}]
-    batch_size: 2
-    num_workers: 0
-cv: {k: 2}
-competition:
-  metric: {class_path: evaluation.metrics.DicePerImage}
-  postprocess: [{class_path: postprocessing.Threshold, init_args: {value: 0.5}}]
-trainer: {max_epochs: 1, enable_progress_bar: false, enable_model_summary: false, accelerator: cpu}
-panels: 0
-"""
 
 
 class Net(nn.Module):
@@ -53,16 +30,12 @@ def weights(path):
     return torch.load(path, weights_only=True)["state_dict"]
 
 
-def test_heads_of_folds_on_one_body(tmp_path, monkeypatch):
+def test_heads_of_folds_on_one_body(tmp_path, monkeypatch, pixel_config, pixel_images):
     monkeypatch.chdir(tmp_path)
-    random = np.random.default_rng(0)
-    for folder in ("images", "masks"):
-        (tmp_path / "data" / folder).mkdir(parents=True)
-    for number in range(6):
-        image = random.integers(0, 255, (32, 32, 3), np.uint8)
-        cv2.imwrite(f"data/images/p{number}.png", image)
-        cv2.imwrite(f"data/masks/p{number}.png", (image[..., 1] > 120).astype(np.uint8) * 255)
-    Path("c.yaml").write_text(CONFIG.replace("MODULE", __name__))
+    pixel_images(6, side=32)
+    config = pixel_config("cv: {k: 2}")
+    config["model"]["init_args"]["network"] = {"class_path": f"{__name__}.Net"}
+    Path("c.yaml").write_text(yaml.safe_dump(config))
     assert cli.main(["fit", "--config", "c.yaml", "--data.fold", "all", "--experiment", "before"]) == 0
 
     given = ["--config", "c.yaml", "--config", str(PRESET), "--model.init_from", "runs/before/all"]

@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -22,35 +21,14 @@ from experiments.kept_checkpoints import kept_checkpoints
 from experiments.run_folder import RunFolder
 from experiments.stages import make_stages, own_flags, run_stages, stages_given
 
-CONFIG = """
+OVERLAY = """
 model:
-  class_path: lightning_modules.SegmentationModule
   init_args:
-    network: {class_path: torch.nn.Conv2d, init_args: {in_channels: 3, out_channels: 1, kernel_size: 1}}
-    outputs: [mask]
-    loss: bce
     optimizer: {class_path: torch.optim.Adam, init_args: {lr: 0.1}}
     scheduler: {class_path: torch.optim.lr_scheduler.ExponentialLR, init_args: {gamma: 0.5}}
-data:
-  class_path: datamodules.ImageDataModule
-  init_args:
-    root: data
-    images: images/*.png
-    test_images: test/*.png
-    targets: [{class_path: datamodules.targets.MaskFiles, init_args: {pattern: "masks/{image_id}.png"}}]
-    batch_size: 2
-    num_workers: 0
+data: {init_args: {test_images: test/*.png}}
 cv: {k: 2}
-competition:
-  metric: {class_path: evaluation.metrics.DicePerImage}
-  postprocess: [{class_path: postprocessing.Threshold, init_args: {value: 0.5}}]
-trainer:
-  max_epochs: 2
-  log_every_n_steps: 1
-  enable_progress_bar: false
-  enable_model_summary: false
-  accelerator: cpu
-panels: 0
+trainer: {max_epochs: 2, log_every_n_steps: 1}
 stages:
   - name: warm
     checkpoint: {save_top_k: 2, filename: "{epoch}"}
@@ -71,24 +49,13 @@ stages:
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(tmp_path, monkeypatch, pixel_config, pixel_images):
     """A folder with twelve labelled pictures of 8 x 8, four unlabelled ones, the config and its folds."""
     monkeypatch.chdir(tmp_path)
-    write_pictures(tmp_path / "data")
-    Path("c.yaml").write_text(CONFIG)
+    pixel_images(12, test=4)
+    Path("c.yaml").write_text(yaml.safe_dump(pixel_config(OVERLAY)))
     assert cli.main(["folds", "--config", "c.yaml"]) == 0
     return tmp_path
-
-
-def write_pictures(root: Path) -> None:
-    random = np.random.default_rng(0)
-    for folder in ("images", "masks", "test"):
-        (root / folder).mkdir(parents=True)
-    for number in range(16):
-        image = random.integers(0, 255, (8, 8, 3), np.uint8)
-        cv2.imwrite(str(root / ("images" if number < 12 else "test") / f"p{number}.png"), image)
-        if number < 12:
-            cv2.imwrite(str(root / "masks" / f"p{number}.png"), (image[..., 1] > 120).astype(np.uint8) * 255)
 
 
 def in_process(arguments: list[str]) -> int:
@@ -175,10 +142,10 @@ def test_a_finished_stage_with_other_settings_is_refused(here):
         chain("--ckpt_path", "last")
 
 
-def test_overwrite_begins_without_what_other_stages_have_left(tmp_path, monkeypatch):
+def test_overwrite_begins_without_what_other_stages_have_left(tmp_path, monkeypatch, pixel_config):
     """Their folders would be taken for stages of the new run, and their record would have some of it skipped."""
     monkeypatch.chdir(tmp_path)
-    Path("c.yaml").write_text(CONFIG)
+    Path("c.yaml").write_text(yaml.safe_dump(pixel_config(OVERLAY)))
     folder, seen = Path("runs/c/fold0"), []
 
     def fit(arguments):

@@ -23,58 +23,18 @@ from loggers.choose import make_loggers
 from loggers.neptune import NeptuneLogger
 from loggers.safe_logger import SafeLogger
 
-CONFIG = {
-    "model": {
-        "class_path": "lightning_modules.SegmentationModule",
-        "init_args": {
-            "network": {
-                "class_path": "torch.nn.Conv2d",
-                "init_args": {"in_channels": 3, "out_channels": 1, "kernel_size": 1},
-            },
-            "outputs": ["mask"],
-            "loss": "bce",
-        },
-    },
-    "data": {
-        "class_path": "datamodules.ImageDataModule",
-        "init_args": {
-            "root": "data",
-            "images": "images/*.png",
-            "targets": [
-                {"class_path": "datamodules.targets.MaskFiles", "init_args": {"pattern": "masks/{image_id}.png"}}
-            ],
-            "batch_size": 2,
-            "num_workers": 0,
-        },
-    },
-    "cv": {"k": 3},
-    "competition": {
-        "metric": {"class_path": "evaluation.metrics.DicePerImage"},
-        "postprocess": [{"class_path": "postprocessing.Threshold", "init_args": {"value": 0.5}}],
-    },
-    "trainer": {
-        "max_epochs": 2,
-        "log_every_n_steps": 1,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "accelerator": "cpu",
-    },
-    "panels": 2,
-}
+OVERLAY = """
+trainer: {max_epochs: 2, log_every_n_steps: 1}
+panels: 2
+"""
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(tmp_path, monkeypatch, pixel_config, pixel_images):
     """Six labelled pictures of 8 x 8 with folds, and the config."""
     monkeypatch.chdir(tmp_path)
-    random = np.random.default_rng(0)
-    for folder in ("images", "masks"):
-        (tmp_path / "data" / folder).mkdir(parents=True)
-    for number in range(6):
-        image = random.integers(0, 255, (8, 8, 3), np.uint8)
-        cv2.imwrite(f"data/images/p{number}.png", image)
-        cv2.imwrite(f"data/masks/p{number}.png", (image[..., 1] > 120).astype(np.uint8) * 255)
-    Path("c.yaml").write_text(yaml.safe_dump(CONFIG))
+    pixel_images(6)
+    Path("c.yaml").write_text(yaml.safe_dump(pixel_config(OVERLAY)))
     assert cli.main(["folds", "--config", "c.yaml"]) == 0
     return tmp_path
 
