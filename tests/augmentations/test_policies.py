@@ -7,8 +7,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from augmentations import Cutmix, TimmPolicy
-from augmentations.pixel_map import follow, pixel_numbers
+from augmentations import TimmPolicy
 from augmentations.steps import Steps
 
 GEOMETRIC = ("Shear", "Translate", "Rotate")
@@ -133,23 +132,6 @@ def test_the_seed_decides_and_global_generators_go_on(step, channels):
     assert torch.equal(torch.get_rng_state(), states[2])
 
 
-def test_the_string_says_how_many_and_how_strong():
-    transform = TimmPolicy("rand-m7-n3-p1").transform
-    assert transform.num_layers == 3
-    assert {op.operation.magnitude for op in transform.ops} == {7}
-    assert {op.operation.prob for op in transform.ops} == {1.0}
-
-
-def test_other_transforms_of_torchvision_move_masks_too():
-    step = v2.Compose([v2.RandomHorizontalFlip(1.0), v2.RandomCrop((24, 32)), v2.ColorJitter(0.3)])
-    _, found = run(step, coordinates(), arrays())
-    whole = arrays()["mask"][:, ::-1]
-    corner = np.argwhere(whole == found["mask"][0, 0])[0]
-    np.testing.assert_array_equal(found["mask"], whole[corner[0] :, corner[1] :][:24, :32])
-    assert found["halves"].shape == (2, 24, 32)
-    assert "valid" not in found
-
-
 def test_what_no_mask_can_follow_is_refused():
     image = coordinates()
     for step in (TimmPolicy("augmix-m3-w3"), v2.AugMix()):
@@ -159,26 +141,3 @@ def test_what_no_mask_can_follow_is_refused():
         assert result.shape == image.shape
     with pytest.raises(ValueError, match=r"put the policy directly into data\.augmentation"):
         run(v2.RandomApply([v2.RandAugment()], 1.0), image, arrays())
-
-
-def test_wrong_pictures_and_wrong_transforms():
-    for step in (TimmPolicy(), v2.RandAugment()):
-        with pytest.raises(ValueError, match="expected 8-bit images of 1 or 3 channels, got 4 of uint8"):
-            run(step, coordinates(4), {})
-    with pytest.raises(ValueError, match="unknown policy 'rnd-m9'"):
-        TimmPolicy("rnd-m9")
-    with pytest.raises(ValueError, match="TimmPolicy works on single images; put it into data.augmentation"):
-        TimmPolicy().batch({}, 255.0, random())
-    with pytest.raises(ValueError, match="Linear is not a transform of torchvision"):
-        run(torch.nn.Linear(1, 1), coordinates(), {})
-    with pytest.raises(ValueError, match=r"use augmentations.Cutmix under model\.augmentation"):
-        run(v2.CutMix(num_classes=2), coordinates(), {})
-    with pytest.raises(ValueError, match="ToDtype changes pixels from uint8 to float32"):
-        run(v2.ToDtype(torch.float32, scale=True), coordinates(), {})
-    with pytest.raises(ValueError, match=r"Cutmix works on batches; put it into model\.augmentation"):
-        run(Cutmix(), coordinates(), {})
-
-
-def test_nothing_moved_changes_nothing():
-    given = arrays()
-    assert follow(given, pixel_numbers(SIZE), SIZE) is given

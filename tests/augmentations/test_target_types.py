@@ -5,13 +5,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torchvision.transforms import InterpolationMode, v2
 
 from augmentations import CopyPaste, Geometry, Mixup, Resize, TimmPolicy
 from augmentations.steps import Steps
-from augmentations.target_planes import packed, unpacked
 
 SIZE = (24, 32)
 INTEGERS = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
@@ -43,20 +40,6 @@ def values(kind, random, size=SIZE):
 def run(steps, arrays, seed=0, image=None):
     image = np.random.default_rng(1).integers(0, 255, (*SIZE, 3), np.uint8) if image is None else image
     return Steps(steps)(image, dict(arrays), 255.0, seed, np.random.default_rng(seed))
-
-
-@settings(deadline=None)
-@given(st.sampled_from(INTEGERS), st.integers(0, 10**6), st.booleans())
-def test_planes_hold_integers_of_every_type(kind, seed, stacked):
-    random = np.random.default_rng(seed)
-    array = values(kind, random, (3, *SIZE) if stacked else SIZE)
-    planes, form = packed(array)
-    assert all(plane.shape == SIZE and plane.dtype in (np.uint8, np.uint16) for plane in planes)
-    again = unpacked(planes, form, array)
-    assert again.dtype == array.dtype
-    assert (again == array).all()
-    turned = unpacked([plane[::-1, ::-1] for plane in planes], form, array)
-    assert (turned == array[..., ::-1, ::-1]).all()
 
 
 @pytest.mark.parametrize("library", FLIPS)
