@@ -34,7 +34,7 @@ MODULES = {
     "postprocessing.grid": "inference.grid",
     "postprocessing.inference": "inference",
     "postprocessing.prediction_file": "predictions.entry",
-    "postprocessing.predictions": "predictions",
+    "postprocessing.predictions": "predictions.store",
     "postprocessing.random_crops": "inference.random_crops",
     "postprocessing.rle": "masks.rle",
     "postprocessing.strips": "inference.strips",

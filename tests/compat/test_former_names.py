@@ -31,6 +31,15 @@ def test_modules_below_a_former_package_are_found():
     assert RunLengths.__name__ == "RunLengths"
 
 
+def test_functions_of_former_modules_are_found():
+    accept_former_names()
+    with pytest.warns(FutureWarning, match=r"read_mean is now predictions\.store\.read_mean"):
+        from postprocessing.predictions import PredictionStore, read_finite, read_mean
+    from predictions import store
+
+    assert (PredictionStore, read_finite, read_mean) == (store.PredictionStore, store.read_finite, store.read_mean)
+
+
 def test_what_never_was_is_still_an_error():
     accept_former_names()
     with pytest.raises(ModuleNotFoundError):
