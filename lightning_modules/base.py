@@ -23,7 +23,6 @@ from lightning_modules.network_errors import explained
 from lightning_modules.optimized import OptimizedModule
 from lightning_modules.outputs import activate, deactivate, flat_names, name_outputs
 from lightning_modules.rates import rate_scales
-from lightning_modules.schedules import resume_schedules
 from lightning_modules.streamed_prediction import StreamedPrediction, predict_large_apart
 from lightning_modules.weights import load_weights
 from losses import LossFormula
@@ -332,7 +331,7 @@ class BaseModule(OptimizedModule):
         return [{name: value[0] for name, value in one.items()} for one in found]
 
     def on_train_start(self) -> None:
-        self.steps_of_run = resume_schedules(self.trainer, self.scheduler)
+        super().on_train_start()
         size = getattr(self.trainer.datamodule, "batch_size", None)
         if size is not None:
             size *= self.trainer.accumulate_grad_batches * self.trainer.world_size

@@ -11,7 +11,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lightning_modules.optimizers import fuse, loss_groups, network_groups
-from lightning_modules.schedules import StepOnValidation, make_scheduler, progress_of, scheduler_settings
+from lightning_modules.schedules import (
+    StepOnValidation,
+    make_scheduler,
+    progress_of,
+    resume_schedules,
+    scheduler_settings,
+)
 from losses import LossFormula
 
 
@@ -27,11 +33,12 @@ class OptimizedModule(pl.LightningModule):
     scheduler_interval: Literal["step", "epoch"] | None
     scheduler_frequency: int
     scheduler_monitor: str
+    steps_of_run: int | None = None  # of a resumed run, whose length does not follow from its epochs alone
     _trained: set[str]
 
     def progress(self) -> float:
         """Completed fraction of the run: max(step / total steps, elapsed / time budget)."""
-        return progress_of(self.trainer)
+        return progress_of(self.trainer, self.steps_of_run)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameter groups of network and loss for an optimizer; see `lightning_modules.optimizers`."""
@@ -75,6 +82,9 @@ class OptimizedModule(pl.LightningModule):
         finders = (pl.callbacks.LearningRateFinder, pl.callbacks.BatchSizeFinder)
         if any(isinstance(callback, finders) for callback in self.trainer.callbacks):
             self.trainer.strategy.setup_optimizers(self.trainer)
+
+    def on_train_start(self) -> None:
+        self.steps_of_run = resume_schedules(self.trainer, self.scheduler)
 
     def _may_fuse(self) -> bool:
         # In 16-bit with a gradient scaler the fused kernel unscales gradients itself, and Lightning cannot clip them.

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import LearningRateFinder
 from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities import rank_zero_info
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
@@ -119,7 +120,7 @@ def make_scheduler(
     return scheduler
 
 
-def resume_schedules(trainer: pl.Trainer, make: Callable[..., Scheduler] | None) -> float | None:
+def resume_schedules(trainer: pl.Trainer, make: Callable[..., Scheduler] | None) -> int | None:
     """Adapt the schedules of a resumed run to its new length (other number of epochs or batch size).
 
     `OneCycleLR` is stretched, schedules that follow the progress of the run (`WarmupCosine`) continue at its new value,
@@ -170,13 +171,14 @@ def stretch_one_cycle(scheduler: OneCycleLR, make: Callable[..., Scheduler], tot
         fresh.step()
     # Trainer, callbacks and checkpoint reference the old object.
     scheduler.load_state_dict(fresh.state_dict())
-    print(f"OneCycleLR: the run has {total} steps instead of {before}; the cycle continues at step {done} of {total}")
+    rank_zero_info(
+        f"OneCycleLR: the run has {total} steps instead of {before}; the cycle continues at step {done} of {total}"
+    )
 
 
 def steps_of_run(trainer: pl.Trainer, done: int) -> int:
     """Total optimizer steps of a resumed run, whose completed steps may have had another batch size."""
-    total = trainer.estimated_stepping_batches
-    total = int(total)
+    total = int(trainer.estimated_stepping_batches)
     if trainer.max_epochs is None or trainer.max_epochs <= 0 or trainer.max_steps > 0:
         return max(total, done)
     per_epoch, epoch = total / trainer.max_epochs, trainer.current_epoch
@@ -189,8 +191,8 @@ def _has_length(make: Callable[..., Scheduler]) -> bool:
     """Whether the config sets the number of steps of the cycle."""
     try:
         make(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9))
-    except ValueError:
-        return False
+    except ValueError as error:  # settings per group do not fit this optimizer; torch looks at the length first
+        return not lacks_length(error)
     return True
 
 
@@ -223,10 +225,14 @@ def interval_of(scheduler: Scheduler) -> Literal["step", "epoch"]:
     return "step" if isinstance(scheduler, OneCycleLR | CyclicLR | WarmupCosine) else "epoch"
 
 
-def progress_of(trainer: pl.Trainer) -> float:
-    """Completed fraction of a run: max(step / total steps, elapsed / time budget)."""
-    # The length of a run resumed with another batch size does not follow from its epochs.
-    total = getattr(trainer.lightning_module, "steps_of_run", None) or trainer.estimated_stepping_batches
+def progress_of(trainer: pl.Trainer, steps_of_run: int | None = None) -> float:
+    """Completed fraction of a run: max(step / total steps, elapsed / time budget).
+
+    Args:
+        trainer: trainer of the run.
+        steps_of_run: total steps of a resumed run, from `resume_schedules`; None: as many as its epochs have.
+    """
+    total = steps_of_run or trainer.estimated_stepping_batches
     # Lightning's global step counts the steps of every optimizer, the length of the run does not.
     steps = trainer.global_step / max(1, len(trainer.optimizers))
     share = steps / total if total and total != float("inf") else 0.0

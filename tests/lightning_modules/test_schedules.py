@@ -9,7 +9,7 @@ import yaml
 from torch.utils.data import DataLoader
 
 from experiments.loading import build_module
-from lightning_modules.schedules import Piecewise, WarmupCosine, make_scheduler
+from lightning_modules.schedules import Piecewise, WarmupCosine, make_scheduler, stretch_one_cycle
 
 
 def at(progress: float, **arguments) -> float:
@@ -307,6 +307,21 @@ def test_a_cycle_ends_with_the_run_whatever_the_batches(steps, tmp_path, monkeyp
     trainer = run(ONE_CYCLE, 8, second, ckpt_path=tmp_path / "last.ckpt")
     assert trainer.lr_scheduler_configs[0].scheduler.total_steps == 8 + 4 * steps
     assert second.rates[-1] < 0.1 * max(second.rates)
+
+
+@pytest.mark.parametrize("max_lr", [0.2, [0.1, 0.2]])
+def test_a_cycle_of_a_configured_length_keeps_it(max_lr):
+    def make(optimizer, total_steps=20):
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr, total_steps=total_steps)
+
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))]} for _ in range(2)]
+    optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9)
+    scheduler = make(optimizer)
+    for _ in range(5):
+        optimizer.step()
+        scheduler.step()
+    stretch_one_cycle(scheduler, make, 40)
+    assert scheduler.total_steps == 20
 
 
 def test_restarts_by_epochs():
