@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from evaluation.metrics.base import CompetitionMetric
-from evaluation.void import without_void
+from evaluation.void import Arrays, without_void
 from postprocessing.step import Step
-
-Arrays = dict[str, np.ndarray]
 
 
 def without_each(steps: Sequence[Step]) -> Iterator[tuple[str, list[Step]]]:

@@ -19,11 +19,10 @@ import cv2
 import numpy as np
 
 from evaluation.metrics.base import CompetitionMetric
-from evaluation.void import without_void
+from evaluation.void import Arrays, without_void
 from postprocessing.step import Step
 from predictions.quantiser import from_steps, to_steps
 
-Arrays = dict[str, np.ndarray]
 Setting = tuple[int, ...]  # index of the candidate of each tuned parameter
 Chain = Callable[[Setting], list[Step]]
 
