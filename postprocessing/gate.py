@@ -50,7 +50,6 @@ class Gate(Step):
             raise ValueError(
                 f"Gate expects probabilities (1,) or ({channels},) in {self.by!r}, got {score.dtype} {score.shape}"
             )
-        score = score.astype(np.float32)
         if self.how == "weigh":
             if array.dtype.kind != "f":
                 raise ValueError(
@@ -59,6 +58,7 @@ class Gate(Step):
             score = factors(prediction, self.by, self).astype(np.float32)
             present = score if self.says == "present" else 1 - score
             return prediction | {self.output: array * present[:, None, None].astype(array.dtype)}
+        score = score.astype(np.float32)
         open_ = score >= self.value if self.says == "present" else score <= self.value
         kept = np.where(open_[:, None, None] if array.ndim == 3 else open_[0], array, array.dtype.type(0))
         return prediction | {self.output: kept}
