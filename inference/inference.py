@@ -292,8 +292,8 @@ class Inference:
         if any([strides[axis] for axis in turn.axes] != strides for turn in turns):
             raise ValueError(f"inference.tta {self.tta} swaps axes, but inference.stride {self.stride} differs")
         every = tuple(
-            turn._replace(scale=scale, shift=(shift[0], shift[1]), contrast=colour[0], brightness=colour[1])
-            for colour in self.intensity or [[1.0, 0.0]]
+            turn._replace(scale=scale, shift=(shift[0], shift[1]), contrast=contrast, brightness=brightness)
+            for contrast, brightness in self.intensity or [[1.0, 0.0]]
             for shift in self.shifts or [[0, 0]]
             for scale in self.scales or [1.0]
             for turn in turns
@@ -303,7 +303,7 @@ class Inference:
         return chosen
 
     def limit_views(self, views: int) -> None:
-        """Use at most this many views, 1 or more: flips and rotations of the first scale, shift and colour first."""
+        """Use at most this many views, 1 or more: flips and rotations of the first scale, shift and intensity first."""
         self.max_views = views
 
     def settings(self) -> dict[str, Any]:
@@ -366,7 +366,7 @@ class Inference:
             self._per_axis("tile", self.tile, len(sizes)),
             self._per_axis("stride", self.stride, len(sizes)),
         )
-        covers = [1] * len(sizes) if self.coarse_run is not None else cover_of_axes(self.min_cover or 1, len(sizes))
+        covers = cover_of_axes(self.min_cover or 1, len(sizes))
         if self.margin:  # small images have small tiles, split into whole pixels
             covers = [max(cover, math.floor(1 / (1 - self.overlap) + 1e-6)) for cover in covers]
         sides = (
