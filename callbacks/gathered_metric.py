@@ -21,11 +21,6 @@ class GatheredMetric(Metric):
         super().__init__()
         self.metric = metric
 
-    @property
-    def higher_is_better(self) -> bool:
-        """The direction of the score."""
-        return self.metric.higher_is_better
-
     def update(self, image_id: str, prediction: dict[str, np.ndarray], truth: dict[str, np.ndarray]) -> None:
         """Score one image and store its row, which replaces an earlier one of the same id.
 
