@@ -77,10 +77,7 @@ def painted(runs: Runs, shape: tuple[int, int], order: Order) -> np.ndarray:
     counts[1::2] = runs.lengths
     counts[-1] = height * width - (ends[-1] if len(ends) else 0)
     flat = np.repeat(values, counts)
-    if order == "row":
-        return flat.reshape(height, width)
-    columns = flat.reshape(width, height)
-    return _transposed(columns.view(np.uint8)).view(bool) if flat.dtype == bool else _transposed(columns)
+    return flat.reshape(height, width) if order == "row" else _transposed(flat.reshape(width, height))
 
 
 def mask_of_runs(starts: np.ndarray, lengths: np.ndarray, shape: tuple[int, int], order: Order) -> np.ndarray:
