@@ -212,7 +212,7 @@ def _decay(method: str, iou: float, sigma: float) -> Callable[[np.ndarray], np.n
 
 def _weights(weights: Sequence[float] | np.ndarray | None, detectors: int) -> np.ndarray:
     if not detectors:
-        raise ValueError("found no detector, expected one or more")
+        raise ValueError("no detector is given, expected the boxes of one or more")
     given = np.ones(detectors) if weights is None else np.asarray(weights, np.float64)
     if given.shape != (detectors,) or not np.isfinite(given).all() or (given < 0).any() or not given.any():
         raise ValueError(f"weights are {given.tolist()}; expected {detectors} numbers ≥ 0, not all 0")

@@ -99,9 +99,8 @@ def _numbers(text: str | float | None, number: int) -> tuple[np.ndarray, np.ndar
         values = np.fromstring(" ".join(words), np.int64, sep=" ")
     except ValueError:
         values = np.zeros(0, np.int64)
-    if (
-        len(values) != len(words) or "+" in text
-    ):  # numpy accepts "+1", stops at unreadable text, and reads "1-2" as two numbers
+    # numpy accepts "+1", stops at unreadable text, and reads "1-2" as two numbers
+    if len(values) != len(words) or "+" in text:
         wrong = next((w for w in words if not (w.isascii() and w.removeprefix("-").isdigit())), words[0])
         raise RunLengthError(f"run lengths contain {wrong[:40]!r}, expected integers", number)
     if len(values) % 2:
@@ -132,6 +131,7 @@ def _check(first: np.ndarray, lengths: np.ndarray, pixels: int | None, base: int
 
 
 def text_of_runs(starts: np.ndarray, lengths: np.ndarray, base: int, relative: bool) -> str:
+    """Write runs as pairs of numbers; `starts` count from 0, `base` and `relative` are as in `encode`."""
     pairs = np.empty(2 * len(starts), np.int64)
     pairs[::2], pairs[1::2] = starts + base, lengths
     if relative:

@@ -18,7 +18,7 @@ class BoxPrecision(CompetitionMetric):
     target: a crowd by the share of their own area, a difficult object by IoU) are ignored at that threshold.
 
     Args:
-        thresholds: IoU thresholds in [0, 1); (default: the competition's .40, .45, … .75).
+        thresholds: IoU thresholds in [0, 1) (default: the competition's .40, .45, … .75).
         output: name of the boxes `(n, 6)` in the prediction: x1, y1, x2, y2, score, label; labels are ignored.
         truth: name of the true boxes in the target, `(n, 4)` or `(n, 6)` (default: `output`).
 

@@ -136,7 +136,8 @@ def _overlaps(predicted: np.ndarray, true: np.ndarray, valid: np.ndarray | None)
         return object_overlaps(predicted, true)
     if predicted.dtype != object or true.dtype != object:
         raise ValueError(
-            f"predicted buildings are {predicted.dtype}, true ones {true.dtype}, expected instance ids or polygons"
+            f"predicted buildings are {predicted.dtype}, true ones {true.dtype}, expected both as instance ids or both "
+            "as polygons"
         )
     return polygon_overlaps(predicted, true, valid)
 

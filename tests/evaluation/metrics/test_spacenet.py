@@ -136,7 +136,7 @@ def test_areas_are_averaged_not_images():
 @pytest.mark.parametrize(
     ("prediction", "message"),
     [
-        ({"instances": FOUND[1]}, "expected instance ids or polygons"),
+        ({"instances": FOUND[1]}, "expected both as instance ids or both as polygons"),
         ({"instances": FOUND[0] > 0}, "expected instance ids"),
         ({"instances": FOUND[0], "confidence": np.ones(2)}, "2 values, expected one for building 12"),
     ],
