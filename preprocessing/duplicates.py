@@ -1,6 +1,6 @@
 """Groups of duplicate and near-duplicate images."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ from preprocessing.hashes import hamming
 Pair = tuple[int, int]
 
 
-def connected_groups(count: int, pairs: Iterable[Pair] | np.ndarray) -> np.ndarray:
+def connected_groups(count: int, pairs: Sequence[Pair] | np.ndarray) -> np.ndarray:
     """Group items that are connected by pairs, directly or through other items.
 
     Args:
@@ -20,7 +20,7 @@ def connected_groups(count: int, pairs: Iterable[Pair] | np.ndarray) -> np.ndarr
     Returns:
         `(count,)` int64: for each item the smallest index in its group; a single item has its own index.
     """
-    one, other = np.array(pairs if isinstance(pairs, np.ndarray) else list(pairs), np.int64).reshape(-1, 2).T
+    one, other = np.array(pairs, np.int64).reshape(-1, 2).T
     if not len(one):
         return np.arange(count)
     from scipy.sparse import coo_array

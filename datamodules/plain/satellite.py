@@ -9,8 +9,8 @@ from datamodules.plain.base import BaseData
 from datamodules.readers.geotiff import BAND, HANDLES, GeoTiffReader
 from datamodules.table import find_channels, find_images, rows_of
 from evaluation.cross_validation import CrossValidation
-from evaluation.folds import join_groups
 from files.paths import confined
+from preprocessing.duplicates import connected_groups
 
 
 class SatelliteData(BaseData):
@@ -112,9 +112,4 @@ def neighbours(footprints: list[tuple[str, float, float, float, float, float]]) 
 
 def touching(footprints: list[tuple[str, float, float, float, float, float]]) -> list[str]:
     """Return a group name per image; images that touch, directly or through others, share it."""
-    edges = pd.DataFrame({"image_id": [str(index) for index in range(len(footprints))]})
-    for number, (one, other) in enumerate(neighbours(footprints)):
-        column = [f"-{index}" for index in range(len(footprints))]
-        column[one] = column[other] = "together"
-        edges[number] = column
-    return join_groups(edges, [column for column in edges if column != "image_id"]).tolist()
+    return [str(group) for group in connected_groups(len(footprints), neighbours(footprints))]
