@@ -44,8 +44,7 @@ def find_images(root: Path | str, pattern: str, source: str = "train") -> pd.Dat
         if match or ID not in pattern
     ]
     if not found:
-        what = "does not exist" if not Path(root).is_dir() else f"has no file that matches {pattern!r}"
-        raise FileNotFoundError(f"no images: {Path(root)} {what}; check data.root and data.images")
+        raise not_found(root, pattern)
     return _as_table(found, source)
 
 
@@ -53,10 +52,30 @@ def _as_table(found: list[tuple[str, str]], source: str) -> pd.DataFrame:
     table = pd.DataFrame(found, columns=["image_id", "path"])
     table["weight"], table["source"] = 1.0, source
     table["folder"] = [Path(path).parent.name for path in table["path"]]
+    return sorted_by_id(table)
+
+
+def not_found(root: Path | str, pattern: str, what: str = "images") -> FileNotFoundError:
+    """Return the error for a pattern that matches nothing under the root."""
+    cause = "does not exist" if not Path(root).is_dir() else f"has nothing that matches {pattern!r}"
+    return FileNotFoundError(f"no {what}: {Path(root)} {cause}; check data.root and data.images")
+
+
+def sorted_by_id(table: pd.DataFrame, what: str = "files", cure: str = "") -> pd.DataFrame:
+    """Return the rows sorted by id.
+
+    Args:
+        table: `image_id`, `path` and other columns.
+        what: name of what a path is, for the message.
+        cure: what to do about two equal ids, for the message.
+
+    Raises:
+        ValueError: if two rows have the same id.
+    """
     twice = table[table["image_id"].duplicated(keep=False)]
     if len(twice):
         one, other = twice[twice["image_id"] == twice["image_id"].iloc[0]]["path"].tolist()[:2]
-        raise ValueError(f"two files have the id {twice['image_id'].iloc[0]!r}: {one} and {other}")
+        raise ValueError(f"two {what} have the id {twice['image_id'].iloc[0]!r}: {one} and {other}{cure}")
     return table.sort_values("image_id", ignore_index=True)
 
 

@@ -15,7 +15,7 @@ from datamodules.readers.dicom import DicomReader
 from datamodules.readers.dicom_elements import element_of, frame_count, place_of
 from datamodules.readers.dicom_errors import DicomReadError, quiet
 from datamodules.readers.dicom_files import read_header
-from datamodules.table import ID, find_images
+from datamodules.table import ID, find_images, not_found, sorted_by_id
 from evaluation.cross_validation import CrossValidation
 from files.paths import confined
 from preprocessing.series import slice_places
@@ -81,8 +81,7 @@ class DicomData(BaseData):
             files = sorted(str(path) for path in Path(root).glob(pattern) if path.is_file())
         files = [path for path in files if _wanted(Path(path).relative_to(root))]
         if not files:
-            what = "does not exist" if not Path(root).is_dir() else f"has no file that matches {pattern!r}"
-            raise FileNotFoundError(f"no images: {Path(root)} {what}; check data.root and data.images")
+            raise not_found(root, pattern)
         absent = self.unreadable == "empty" and source != "train"
         files = self._read_headers(files, skip=self.skip_unreadable and source == "train", absent=absent)
         rows = []
@@ -100,17 +99,10 @@ class DicomData(BaseData):
                 own = {"image_id": f"{name}_{number}", "frame": number} if self.frames else {"image_id": name}
                 values = {key: value for key, value in facts.items() if not key.startswith("_")}
                 rows.append(own | {"path": path, "weight": 1.0, "source": source} | values)
-        table = pd.DataFrame(rows)
-        twice = table[table["image_id"].duplicated(keep=False)]
-        if len(twice):
-            one, other = twice[twice["image_id"] == twice["image_id"].iloc[0]]["path"].tolist()[:2]
-            raise ValueError(
-                f"two files have the id {twice['image_id'].iloc[0]!r}: {one} and {other}; set data.image_ids to file, "
-                "sop or folder"
-            )
+        table = sorted_by_id(pd.DataFrame(rows), cure="; set data.image_ids to file, sop or folder")
         if self._neighbours():
             table["slices"] = self._slices(table)
-        return table.sort_values("image_id", ignore_index=True)
+        return table
 
     def _neighbours(self) -> int:
         return getattr(self.reader, "neighbours", 0)

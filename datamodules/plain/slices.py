@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from datamodules.plain.base import BaseData
+from datamodules.table import not_found, sorted_by_id
 from files.paths import confined
 from preprocessing.series import gaps
 
@@ -48,16 +49,11 @@ class SliceData(BaseData):
             row = {"image_id": image_id, "path": str(path), "weight": 1.0, "source": source, "folder": path.parent.name}
             rows.append(row | parts)
         if not rows:
-            what = "does not exist" if not Path(root).is_dir() else f"has no file that matches {pattern!r}"
-            raise FileNotFoundError(f"no images: {Path(root)} {what}; check data.root and data.images")
-        table = pd.DataFrame(rows)
-        twice = table[table["image_id"].duplicated(keep=False)]
-        if len(twice):
-            one, other = twice[twice["image_id"] == twice["image_id"].iloc[0]]["path"].tolist()[:2]
-            raise ValueError(f"two files have the id {twice['image_id'].iloc[0]!r}: {one} and {other}; check data.ids")
+            raise not_found(root, pattern)
+        table = sorted_by_id(pd.DataFrame(rows), cure="; check data.ids")
         if hasattr(self.reader, "neighbours"):
             table["slices"] = self._neighbours(table)
-        return table.sort_values("image_id", ignore_index=True)
+        return table
 
     def _neighbours(self, table: pd.DataFrame) -> list[list[str]]:
         """Return the files of the slices around each one, from low to high, with the ends repeated."""

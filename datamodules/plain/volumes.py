@@ -7,7 +7,7 @@ import pandas as pd
 
 from datamodules.plain.base import BaseData
 from datamodules.readers.volumes import ENDINGS, VolumeReader, ending_of
-from datamodules.table import ID, as_expression
+from datamodules.table import ID, as_expression, not_found, sorted_by_id
 from files.paths import confined
 
 VOXELS = (".raw", ".zraw", ".img")  # voxel data of a header file in the same folder
@@ -70,15 +70,10 @@ def find_volumes(root: Path | str, pattern: str, source: str = "train") -> pd.Da
             "pattern narrower, or use the folder that contains the slices of a series"
         )
     if not found:
-        what = "does not exist" if not Path(root).is_dir() else f"has nothing that matches {pattern!r}"
-        raise FileNotFoundError(f"no volumes: {Path(root)} {what}; check data.root and data.images")
+        raise not_found(root, pattern, "volumes")
     table = pd.DataFrame({"image_id": list(names.values()), "path": [str(path) for path in found]})
     table["weight"], table["source"] = 1.0, source
-    twice = table[table["image_id"].duplicated(keep=False)]
-    if len(twice):
-        one, other = twice[twice["image_id"] == twice["image_id"].iloc[0]]["path"].tolist()[:2]
-        raise ValueError(f"two volumes have the id {twice['image_id'].iloc[0]!r}: {one} and {other}")
-    return table.sort_values("image_id", ignore_index=True)
+    return sorted_by_id(table, "volumes")
 
 
 def _id(path: Path) -> str:

@@ -85,7 +85,7 @@ def test_pictures_that_cannot_be_read(root):
 
 
 def test_folders_and_ids(root):
-    with pytest.raises(FileNotFoundError, match="has no file that matches 'nothing/"):
+    with pytest.raises(FileNotFoundError, match="has nothing that matches 'nothing/"):
         find_images(root, "nothing/*.png")
     with pytest.raises(FileNotFoundError, match="does not exist"):
         find_images(root / "elsewhere", "*.png")
