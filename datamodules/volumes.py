@@ -6,13 +6,11 @@ from typing import Any, Literal
 import numpy as np
 
 from datamodules.base import BaseDataModule
-from datamodules.plain.volumes import VolumeData, find_volumes
+from datamodules.plain.volumes import VolumeData
 from datamodules.row import Row
 from datamodules.windows import GridWindows, RandomWindows, Windows, with_window
 from masks.void import foreground
 from preprocessing.patches import balanced_patches, coarse_places, random_patches
-
-__all__ = ["VolumeDataModule", "VolumePatches", "find_volumes"]
 
 AXES = {"slice": 0, "row": 1, "column": 2}
 

@@ -8,7 +8,6 @@ from networks.cubes import SlidingCubes
 from networks.deep_supervision import unstack_deep_supervision
 from networks.dilated_unet import DilatedUnet
 from networks.emanet import EMANet
-from networks.encoders import what_would_work
 from networks.first_layer import set_in_channels
 from networks.gapnet import GapNet
 from networks.hypercolumn_unet import HypercolumnUnet
@@ -40,5 +39,4 @@ __all__ = [
     "to_frozen_batch_norm",
     "to_group_norm",
     "unstack_deep_supervision",
-    "what_would_work",
 ]

@@ -95,7 +95,9 @@ def _check(tiles: int | None, kernel: int | None, clip: float) -> None:
     if tiles is not None and kernel is not None:
         raise ValueError(f"CLAHE: tiles is {tiles} and kernel is {kernel}; set only one of them")
     if (tiles is not None and tiles < 1) or (kernel is not None and kernel < 1) or not clip >= 0:
-        raise ValueError(f"CLAHE: tiles is {tiles}, kernel {kernel}, clip {clip}; expected >= 1, for clip >= 0")
+        raise ValueError(
+            f"CLAHE: tiles is {tiles}, kernel {kernel}, clip {clip}; tiles and kernel must be >= 1, clip >= 0"
+        )
 
 
 def _equalise_lightness(image: np.ndarray, grid: tuple[int, int], clip: float, scale: float) -> np.ndarray:

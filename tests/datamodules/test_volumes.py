@@ -13,10 +13,11 @@ from PIL import Image
 
 from datamodules.cache import DecodedCache
 from datamodules.decoder import Decoder
+from datamodules.plain.volumes import find_volumes
 from datamodules.readers.base import ImageReadError
 from datamodules.readers.volumes import VolumeReader, read_grid, read_volume
 from datamodules.targets.volumes import MaskVolumes
-from datamodules.volumes import VolumeDataModule, VolumePatches, find_volumes
+from datamodules.volumes import VolumeDataModule, VolumePatches
 from datamodules.windows import RandomWindows
 from preprocessing.metaimage import write_metaimage
 from preprocessing.orientation import axis_codes, reorient

@@ -7,8 +7,9 @@ import pytest
 import segmentation_models_pytorch as smp
 import torch
 
+from compat.smp import what_would_work
 from networks import ConcatLinknet, DilatedUnet, EMANet, HypercolumnUnet, SelimUnet, SideUnet, TransposedUnet
-from networks.encoders import build_encoder, what_would_work
+from networks.encoders import build_encoder
 
 OURS = [ConcatLinknet, DilatedUnet, EMANet, HypercolumnUnet, SelimUnet, TransposedUnet, partial(SideUnet, 1)]
 
