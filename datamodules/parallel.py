@@ -11,7 +11,13 @@ import cv2
 WORK: Callable[[Any], Any] | None = None  # of a worker process: the function applied to each item
 
 
-def in_processes(work: Callable[[Any], Any], items: Sequence[Any], workers: int, at_once: int = 1) -> Iterator[Any]:
+def in_processes(
+    work: Callable[[Any], Any],
+    items: Sequence[Any],
+    workers: int,
+    at_once: int = 1,
+    cure: str = "lower data.num_workers",
+) -> Iterator[Any]:
     """Apply a function to each item, and yield the results in order.
 
     Args:
@@ -19,6 +25,7 @@ def in_processes(work: Callable[[Any], Any], items: Sequence[Any], workers: int,
         items: items to process.
         workers: number of processes; below 2, items are processed in this one.
         at_once: items sent to a process together, for fast functions.
+        cure: what to do if a process was killed, for the message.
 
     Raises:
         RuntimeError: if a process was killed.
@@ -30,9 +37,7 @@ def in_processes(work: Callable[[Any], Any], items: Sequence[Any], workers: int,
     try:
         yield from pool.map(_work, items, chunksize=at_once)
     except BrokenProcessPool:
-        raise RuntimeError(
-            "a process that reads files was killed, most often for lack of memory; lower data.num_workers"
-        ) from None
+        raise RuntimeError(f"a process that reads files was killed, most often for lack of memory; {cure}") from None
     finally:
         pool.shutdown(cancel_futures=True)
 

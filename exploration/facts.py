@@ -2,18 +2,17 @@
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from datamodules.decoder import Decoder, derive
+from datamodules.parallel import in_processes
 from datamodules.readers import Reader
 from datamodules.row import Row
 from datamodules.table import rows_of
@@ -269,18 +268,6 @@ def _first_line(error: Exception) -> str:
 
 # --- many ------------------------------------------------------------------------------------------------------------
 
-_EXAMINER: Examiner | None = None
-
-
-def _begin(examiner: Examiner) -> None:
-    global _EXAMINER
-    _EXAMINER = examiner
-    cv2.setNumThreads(0)  # one process per CPU already
-
-
-def _one(task: tuple[Any, str]) -> ImageFacts:
-    return _EXAMINER.facts(*task)
-
 
 def gather(
     examiner: Examiner, rows: list[tuple[Row, str]], processes: int | None, show: bool = True
@@ -297,17 +284,14 @@ def gather(
         RuntimeError: if a worker process dies, for example in a decoder.
     """
     count = min(cpus() if processes is None else processes, max(1, len(rows)))
-    bar = {"total": len(rows), "desc": "reading", "unit": " images", "disable": not show}
-    if count == 1:
-        return [examiner.facts(*row) for row in tqdm(rows, **bar)]
     chunk = max(1, min(16, len(rows) // (count * 4)))
-    with ProcessPoolExecutor(count, initializer=_begin, initargs=(examiner,)) as pool:
-        try:
-            return list(tqdm(pool.map(_one, rows, chunksize=chunk), **bar))
-        except BrokenProcessPool as error:
-            raise RuntimeError(
-                "a worker process died, out of memory or in a decoder; use --processes 1 to see at which image"
-            ) from error
+    cure = "use --processes 1 to see at which image"
+    found = in_processes(partial(_one, examiner), rows, count, chunk, cure)
+    return list(tqdm(found, "reading", len(rows), unit=" images", disable=not show))
+
+
+def _one(examiner: Examiner, task: tuple[Row, str]) -> ImageFacts:
+    return examiner.facts(*task)
 
 
 def cpus() -> int:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -18,6 +19,11 @@ class Stubborn(Exception):
 
 def number(item):
     return item**2, os.getpid()
+
+
+def slow(item):
+    time.sleep(0.05)
+    return item
 
 
 def stubborn(item):
@@ -41,9 +47,11 @@ def test_a_closure_over_arrays_is_handed_over(tmp_path):
 
 
 def test_who_stops_early_waits_for_nothing_but_what_is_begun():
-    found = in_processes(number, range(10_000), 2)
-    assert next(found)[0] == 0
+    found = in_processes(slow, range(2000), 2)
+    assert next(found) == 0
+    begun = time.monotonic()
     found.close()
+    assert time.monotonic() - begun < 10  # all items take 50 s
 
 
 def test_an_error_that_cannot_be_sent_is_told():
@@ -52,5 +60,7 @@ def test_an_error_that_cannot_be_sent_is_told():
 
 
 def test_a_process_that_is_killed_is_told():
-    with pytest.raises(RuntimeError, match="was killed, most often for lack of memory"):
+    with pytest.raises(RuntimeError, match="was killed, most often for lack of memory; lower data.num_workers"):
         list(in_processes(killed, [1, 2], 2))
+    with pytest.raises(RuntimeError, match="lack of memory; use --processes 1$"):
+        list(in_processes(killed, [1, 2], 2, cure="use --processes 1"))
