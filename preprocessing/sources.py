@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 from typing import NamedTuple
@@ -102,16 +102,18 @@ class Looking(Thread):
 
     def __init__(self, images: Mapping[str, Inputs]) -> None:
         super().__init__(daemon=True)
-        self.images, self.found = images, {}
+        self.images, self.found = images, Future()
         self.start()
 
     def run(self) -> None:
-        self.found = look(self.images, {}, threads=1)
+        try:
+            self.found.set_result(look(self.images, {}, threads=1))
+        except Exception as error:
+            self.found.set_exception(error)
 
     def result(self) -> dict[str, Seen]:
-        """Wait for the thread and return the states."""
-        self.join()
-        return self.found
+        """Wait for the thread and return the states, or raise its error."""
+        return self.found.result()
 
 
 def others(known: Mapping[str, Seen], now: Mapping[str, Seen]) -> list[str]:

@@ -6,7 +6,16 @@ import shutil
 import pytest
 
 from preprocessing import sources
-from preprocessing.sources import Inputs, check_checkpoint, checkpoint_mark, find_checkpoint, look, others, untouched
+from preprocessing.sources import (
+    Inputs,
+    Looking,
+    check_checkpoint,
+    checkpoint_mark,
+    find_checkpoint,
+    look,
+    others,
+    untouched,
+)
 
 
 @pytest.fixture
@@ -47,6 +56,13 @@ def test_bytes_are_read_only_of_files_that_were_touched(images, monkeypatch):
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert others(before, look(images, before)) == ["b"]
     assert read == ["b"]
+
+
+def test_a_thread_sees_what_a_look_sees_and_its_error_is_not_lost(images, monkeypatch):
+    assert Looking(images).result() == look(images, {})
+    monkeypatch.setattr(sources, "file_hash", lambda path: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        Looking(images).result()
 
 
 def test_a_quick_look_sees_new_files_in_their_folders(images, tmp_path):
