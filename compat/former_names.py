@@ -113,7 +113,7 @@ class _Finder(MetaPathFinder, Loader):
 
 
 def accept_former_names() -> None:
-    """Allow imports of former modules; called once, by the command line and by `experiments`."""
+    """Allow imports of former modules; called by the command line and by packages whose modules moved."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         # Inserted first: a folder with only __pycache__ after a merge would be found as a package.
         sys.meta_path.insert(0, _Finder())

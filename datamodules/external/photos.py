@@ -102,7 +102,7 @@ class LicencedPhotos(ExternalData):
         if dropped:
             LOG.warning("%s: %d of %d photographs are dropped; %s: %s", path, len(dropped), len(rows), *dropped[0])
         if self.report is not None:
-            write_report(Path(self.report), dropped)
+            write_csv(self.report, ("file", "reason"), dropped)
         if not kept:
             raise ValueError(f"{path}: all {len(rows)} photographs are dropped; the first is {dropped[0]}")
         return self.named(pd.DataFrame(kept, columns=["image_id", "path", self.column, "licence"]))
@@ -159,8 +159,3 @@ def jpeg_quality(tables: dict[int, list[int]]) -> int:
 def _long_first(text: str) -> str:
     sides = sorted((int(side) for side in text.lower().split("x")), reverse=True)
     return f"{sides[0]}x{sides[1]}"
-
-
-def write_report(path: Path, dropped: list[tuple[str, str]]) -> None:
-    """Write `file,reason` of every dropped photograph."""
-    write_csv(path, ("file", "reason"), dropped)
