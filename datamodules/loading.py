@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # the parser imports these when a config names a transform, s
 class Loading:
     """How rows are sampled, cropped, augmented and batched.
 
-    A separate class, so that these arguments are known without torch (`datamodules.plain.offline_data`).
+    A separate class, so that these arguments are known without torch (`datamodules.plain.offline_class`).
 
     Args:
         windows: windows from which training samples are cropped, for images too large to be read whole; files are not

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from datamodules.plain import offline_data
+from datamodules.plain import offline_class
 from experiments.fit_settings import Flag
 
 
@@ -24,18 +24,18 @@ def plain_data(contents: Sequence[dict[str, Any]], flags: Sequence[Flag]) -> tup
     path = given.get("data.class_path") or given.get("data") or (paths[-1] if paths else "")
     names = {name for part in parts for name in part.get("init_args") or {}}
     names |= {name for flag in flags if (name := _argument(flag)) is not None}
-    plain = offline_data({"class_path": path, "init_args": dict.fromkeys(names)})
-    if plain["class_path"] == path:
+    offline = offline_class(str(path), names)
+    if offline is None:
         return list(contents), list(flags)
-    kept = set(plain["init_args"])
+    plain_path, kept = offline
     found = []
     for content, part in zip(contents, parts, strict=True):
-        own = {"class_path": plain["class_path"]} if "class_path" in part else {}
+        own = {"class_path": plain_path} if "class_path" in part else {}
         arguments = {name: value for name, value in (part.get("init_args") or {}).items() if name in kept}
         own |= {"init_args": arguments} if arguments else {}
         found.append(content | {"data": own} if own else {k: v for k, v in content.items() if k != "data"})
     left = [
-        replace(flag, value=plain["class_path"]) if flag.key in ("data", "data.class_path") else flag
+        replace(flag, value=plain_path) if flag.key in ("data", "data.class_path") else flag
         for flag in flags
         if (name := _argument(flag)) is None or name in kept
     ]

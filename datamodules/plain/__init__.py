@@ -4,7 +4,7 @@ from datamodules.plain.base import BaseData
 from datamodules.plain.dicom import DicomData
 from datamodules.plain.images import ImageData
 from datamodules.plain.nodules import NoduleData
-from datamodules.plain.offline import offline_data
+from datamodules.plain.offline import offline_class
 from datamodules.plain.pairs import PairData
 from datamodules.plain.rgby import RgbyData
 from datamodules.plain.satellite import SatelliteData
@@ -21,5 +21,5 @@ __all__ = [
     "SatelliteData",
     "SliceData",
     "VolumeData",
-    "offline_data",
+    "offline_class",
 ]

@@ -1,31 +1,29 @@
-"""The `data` section of a config for verbs that work on files alone."""
+"""Which class and arguments of a config's `data` section verbs need that work on files alone."""
 
 import inspect
-from typing import Any
+from collections.abc import Collection
 
 import datamodules
 from datamodules import plain
 from datamodules.loading import Loading
 
 
-def offline_data(data: dict[str, Any]) -> dict[str, Any]:
-    """Return the plain class of a datamodule with its arguments, to be built without torch or Lightning.
-
-    Arguments of loaders (`data.batch_size`, `data.augmentation`, …) are dropped unchecked. A class without a plain
-    version, as of a fork, is returned unchanged; so is one of ours with an unknown argument, which it rejects itself.
+def offline_class(path: str, names: Collection[str]) -> tuple[str, set[str]] | None:
+    """Return the plain class of a datamodule, which is built without torch or Lightning.
 
     Args:
-        data: `class_path`, of a LightningDataModule of `datamodules` or any other, and `init_args`.
+        path: class path of a LightningDataModule, of `datamodules` or any other.
+        names: names of the arguments it is given.
 
     Returns:
-        New dict with `class_path` and `init_args`.
+        Class path of the plain class, and the names of its arguments among `names`; the others are of loaders
+        (`batch_size`, `augmentation`, …). None for a class without a plain version, as of a fork, and for an unknown
+        argument, which the datamodule rejects itself.
     """
-    kind = _plain_class(str(data.get("class_path", "")))
-    arguments = data.get("init_args") or {}
-    if kind is None or not set(arguments) <= _parameters(kind) | loader_arguments():
-        return dict(data)
-    kept = {name: value for name, value in arguments.items() if name in _parameters(kind)}
-    return {"class_path": f"{plain.__name__}.{kind.__name__}", "init_args": kept}
+    kind = _plain_class(path)
+    if kind is None or not set(names) <= _parameters(kind) | loader_arguments():
+        return None
+    return f"{plain.__name__}.{kind.__name__}", set(names) & _parameters(kind)
 
 
 def loader_arguments() -> set[str]:

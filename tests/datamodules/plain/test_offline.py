@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser
 
 import datamodules
 from datamodules import plain
-from datamodules.plain import offline_data
+from datamodules.plain import offline_class
 from datamodules.plain.offline import loader_arguments
 
 
@@ -28,11 +28,9 @@ def test_a_datamodule_takes_what_its_plain_class_takes_and_what_loaders_take(nam
     assert issubclass(kind, below)
     assert arguments_of(kind) == arguments_of(below) | loader_arguments()
     assert not arguments_of(below) & loader_arguments()
-    everything = dict.fromkeys(arguments_of(kind))
     for path in (f"datamodules.{name}", f"{kind.__module__}.{name}", name):
-        found = offline_data({"class_path": path, "init_args": everything})
-        assert found["class_path"] == f"datamodules.plain.{below.__name__}"
-        assert set(found["init_args"]) == arguments_of(below)
+        found = offline_class(path, arguments_of(kind))
+        assert found == (f"datamodules.plain.{below.__name__}", arguments_of(below))
 
 
 @pytest.mark.parametrize("name", datamodules.__all__)
@@ -46,13 +44,10 @@ def test_what_a_datamodule_adds_is_of_loaders(name):
 
 
 def test_other_classes_and_unknown_arguments_are_left_to_the_class():
-    for data in (
-        {"class_path": "mine.ImageDataModule", "init_args": {"root": "x", "batch_size": 2}},
-        {"class_path": "datamodules.mine.MyDataModule"},
-        {"class_path": "datamodules.ImageDataModule", "init_args": {"root": "x", "batch_sise": 2}},
-    ):
-        assert offline_data(data) == data
-    assert offline_data({"class_path": "datamodules.ImageDataModule"})["init_args"] == {}
+    assert offline_class("mine.ImageDataModule", ["root", "batch_size"]) is None
+    assert offline_class("datamodules.mine.MyDataModule", []) is None
+    assert offline_class("datamodules.ImageDataModule", ["root", "batch_sise"]) is None
+    assert offline_class("datamodules.ImageDataModule", []) == ("datamodules.plain.ImageData", set())
 
 
 class Mine(datamodules.ImageDataModule):
@@ -72,7 +67,8 @@ def test_a_datamodule_of_a_fork_is_built_as_it_is(tmp_path):
     given = {"root": str(tmp_path), "images": "*.png", "targets": [], "prefix": "mine-", "batch_size": 3}
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(plain.BaseData, "data")
-    data = offline_data({"class_path": f"{__name__}.Mine", "init_args": given})
+    data = {"class_path": f"{__name__}.Mine", "init_args": given}
+    assert offline_class(data["class_path"], given) is None
     built = parser.instantiate_classes(parser.parse_object({"data": data})).data
     assert type(built) is Mine
     assert built.batch_size == 3
@@ -88,12 +84,14 @@ from pathlib import Path
 import yaml
 from jsonargparse import ArgumentParser
 
-from datamodules.plain import BaseData, offline_data
+from datamodules.plain import BaseData, offline_class
 
 parser = ArgumentParser()
 parser.add_subclass_arguments(BaseData, "data", required=True)
 for file in Path("configs").glob("*.yaml"):
-    data = offline_data(yaml.safe_load(file.read_text())["data"])
+    given = yaml.safe_load(file.read_text())["data"]
+    path, kept = offline_class(given["class_path"], given["init_args"])
+    data = {"class_path": path, "init_args": {name: given["init_args"][name] for name in kept}}
     built = parser.instantiate_classes(parser.parse_object({"data": data})).data
     assert type(built).__module__.startswith("datamodules.plain."), file
     heavy = {"torch", "pytorch_lightning", "albumentations", "scipy", "rasterio", "pydicom"} & set(sys.modules)
