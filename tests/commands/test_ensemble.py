@@ -103,14 +103,6 @@ def made(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def here(made, tmp_path, monkeypatch):
-    """A fresh copy of the experiments."""
-    shutil.copytree(made, tmp_path / "w")
-    monkeypatch.chdir(tmp_path / "w")
-    return tmp_path / "w"
-
-
 def ensemble(*arguments):
     cli.main(["ensemble", *arguments, "--output", "runs/ens", "--processes", "1"])
 

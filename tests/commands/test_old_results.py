@@ -121,13 +121,6 @@ def made(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def here(made, tmp_path, monkeypatch):
-    """A copy of it, in another place: what was moved is not old."""
-    shutil.copytree(made, tmp_path / "w")
-    monkeypatch.chdir(tmp_path / "w")
-
-
 def run(verb, *more):
     assert cli.main([verb, *ARGUMENTS[verb], *more]) == 0
 

@@ -106,14 +106,6 @@ def made(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def here(made, tmp_path, monkeypatch):
-    """A fresh copy of the experiments."""
-    shutil.copytree(made, tmp_path / "w")
-    monkeypatch.chdir(tmp_path / "w")
-    return tmp_path / "w"
-
-
 def stack(*arguments):
     cli.main(["stack", *arguments, "--output", "runs/s"])
 
