@@ -11,8 +11,7 @@ from augmentations.old_names import old_names
 from compat.former_keys import accept_former_keys
 from experiments.fit_settings import FitSettings
 from experiments.run_folder import RunFolder
-from experiments.yaml_files import read_yaml
-from files.texts import read_text
+from experiments.yaml_files import read_as_written, read_yaml
 from files.writing import to_yaml
 
 
@@ -24,8 +23,8 @@ def arguments_of(settings: FitSettings) -> list[str]:
 
 
 def _present_text(file: Path) -> str:
-    content = yaml.safe_load(read_text(file))
-    present = accept_former_keys(content) if isinstance(content, dict) else content
+    content = read_as_written(file)
+    present = accept_former_keys(content)
     return str(file) if present == content else to_yaml(present)
 
 
