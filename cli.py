@@ -84,7 +84,7 @@ def end(error: Exception) -> int:
 
 
 if __name__ == "__main__":
-    warnings.formatwarning = import_module("commands.command_line.quiet").one_line
+    warnings.showwarning = import_module("commands.command_line.quiet").show_once
     try:
         status = main()
     except SystemExit as ended:  # an error message of a verb; with TRACEBACK=1 show the traceback of its cause

@@ -1,12 +1,15 @@
-"""Silence start-up messages of libraries that users cannot act on; print our own warnings on one line."""
+"""Silence start-up messages of libraries that users cannot act on; print our own warnings on one line, each once."""
 
 import logging
+import sys
 import warnings
 from pathlib import Path
+from typing import TextIO
 
 from compat import jsonargparse, lightning
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SHOWN: set[str] = set()  # texts of the warnings that this process has printed
 
 
 class NoAdvertisements(logging.Filter):
@@ -26,9 +29,25 @@ def quiet() -> None:
         warnings.filterwarnings("ignore", message)
 
 
-def one_line(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
-) -> str:
+def show_once(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning; for `warnings.showwarning`.
+
+    Each text is printed once per process. `warnings` repeats one that it has shown as soon as a library changes any
+    filter, so a config that is read several times would announce its former keys each time.
+    """
+    if str(message) not in SHOWN:
+        SHOWN.add(str(message))
+        print(one_line(message, category, filename, lineno), end="", file=file or sys.stderr)
+
+
+def one_line(message: Warning | str, category: type[Warning], filename: str, lineno: int) -> str:
     """Format a warning: message only if raised in this repository, else as `warnings` does."""
     if REPOSITORY in Path(filename).resolve().parents and issubclass(category, UserWarning):
         return f"warning: {message}\n"

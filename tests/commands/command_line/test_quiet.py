@@ -12,7 +12,7 @@ from PIL import Image
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from torch.utils import _pytree
 
-from commands.command_line.quiet import one_line, quiet
+from commands.command_line.quiet import one_line, quiet, show_once
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -41,6 +41,16 @@ def test_own_warnings_are_their_text_alone():
     assert one_line("3 values are rare", UserWarning, str(own), 93) == "warning: 3 values are rare\n"
     assert one_line("old", FutureWarning, str(own), 93) == f"{own}:93: FutureWarning: old\n"
     assert one_line("odd", UserWarning, str(other), 7) == f"{other}:7: UserWarning: odd\n"
+
+
+def test_a_warning_is_printed_once_though_a_library_changes_the_filters(capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.showwarning = show_once
+        for number in range(2):
+            warnings.warn("this test's own text", FutureWarning, stacklevel=1)
+            warnings.filterwarnings("ignore", f"anything {number}")  # `warnings` then forgets what it has shown
+    assert capsys.readouterr().err.count("this test's own text") == 1
 
 
 def test_the_command_line_prints_them_so(tmp_path):
