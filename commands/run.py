@@ -1,7 +1,5 @@
 """The verb `run`: folds, fit, predict, search and submit for one config, each in its own process."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +8,11 @@ from pathlib import Path
 
 from commands.command_line.passed_on import options_and_settings
 from experiments.members import is_current
+from experiments.processes import children_end_with_us, launch
 from experiments.run_folder import RunFolder, fold_name, fold_runs
 from files.paths import file_hash, text_hash
 from files.texts import read_json
 from files.writing import write_json
-
-CLI = Path(__file__).resolve().parents[1] / "cli.py"
 
 
 @dataclass
@@ -56,7 +53,8 @@ def run_step(step: ChainStep, record: Path, resume: list[str]) -> None:
     write_json(record, done | {f"{step.verb} started": fingerprint})
     print("\n$ python cli.py " + " ".join([step.verb, *step.arguments, *again]), flush=True)
     begin = time.monotonic()
-    code = subprocess.run([sys.executable, str(CLI), step.verb, *step.arguments, *again], check=False).returncode
+    with children_end_with_us():
+        code = launch([step.verb, *step.arguments, *again])
     if code:
         raise SystemExit(f"error: `{step.verb}` ended with status {code}; the same `run` command resumes there")
     print(f"# {step.verb}: {time.monotonic() - begin:.0f} s", flush=True)
@@ -88,8 +86,7 @@ def main(arguments: list[str]) -> None:
     record = experiment / "chain.json"
     if fold not in ("all", "given") and not folds.is_file():
         run_step(ChainStep("folds", given.offline().arguments(), [], [folds]), record, [])
-    begun = run.checkpoint_file.is_file() or (run.path / "stages.json").is_file()
-    resume = ["--ckpt_path", "last"] if begun else []
+    resume = ["--ckpt_path", "last"] if run.has_begun() else []
     run_step(ChainStep("fit", given.arguments(), [*given.configs, folds], [run.checkpoint_file]), record, resume)
     made_from = [run.checkpoint("best"), run.config]
     run_step(ChainStep("predict", [str(run.path)], made_from, predictions, partial(is_current, run)), record, [])

@@ -54,10 +54,6 @@ class Member:
         """Contents of the record, or an empty dict."""
         return read_json(self.record) if self.record.is_file() else {}
 
-    def is_finished(self) -> bool:
-        """Whether its training is finished."""
-        return self.run.read_facts().get("state") == "finished"
-
     def settings(self, given: FitSettings) -> FitSettings:
         """Settings of its `fit`."""
         own = {"data.fold": self.fold, "data.folds": self.folds, "seed_everything": self.seed, "data.seed": self.seed}
@@ -127,12 +123,11 @@ def train_member(
     own, run = member.settings(given), member.run
     contents = [file_hash(file) for file in [*own.configs, member.folds]]
     settings, known = text_hash("\n".join([*own.arguments(), *contents])), member.known()
-    if not member.is_finished():
-        begun = run.checkpoint_file.is_file() or (run.path / "stages.json").is_file()
+    if not run.is_finished():
         write_json(member.record, {"settings": settings})
-        now = own.with_flags({"run_folder": run.path} | ({"ckpt_path": "last"} if begun else {}))
+        now = own.with_flags({"run_folder": run.path} | ({"ckpt_path": "last"} if run.has_begun() else {}))
         status = call(["fit", *now.arguments()], environment, log)
-        if status or not member.is_finished():
+        if status or not run.is_finished():
             raise RuntimeError(f"fit ended with status {status}")
     elif known.get("settings", settings) != settings:
         raise RuntimeError(

@@ -25,6 +25,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.predictions = self.path / "predictions"
         self.checkpoint_file = self.checkpoints / "last.ckpt"
+        self.stages = self.path / "stages.json"
 
     def check_writable(self) -> None:
         """Check that the folder is writable, to fail before the first epoch.
@@ -67,6 +68,14 @@ class RunFolder:
     def read_facts(self) -> dict[str, Any]:
         """Facts in `run.json`, or an empty dict."""
         return read_json(self.facts) if self.facts.is_file() else {}
+
+    def has_begun(self) -> bool:
+        """Whether there is a training that `--ckpt_path last` resumes."""
+        return self.checkpoint_file.is_file() or self.stages.is_file()
+
+    def is_finished(self) -> bool:
+        """Whether the training is finished."""
+        return self.read_facts().get("state") == "finished"
 
 
 def fold_name(fold: int | str) -> str:

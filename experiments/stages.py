@@ -128,7 +128,7 @@ def run_stages(
     """
     given, resume, overwrite = own_flags(settings)
     folder = given.run_folder()
-    record = folder / "stages.json"
+    record = RunFolder(folder).stages
     try:
         stages = make_stages(entries, folder)
     except ValueError as error:
@@ -205,7 +205,7 @@ def _run_stage(
     command = ["fit", *given.with_configs(overlay).with_flags(own).arguments()]
     print(f"\n# stage {stage.name}\n$ python cli.py {' '.join(command)}", flush=True)
     code = call(command)
-    if code or stage.run.read_facts().get("state") != "finished":
+    if code or not stage.run.is_finished():
         raise SystemExit(
             f"error: stage {stage.name!r} ended with status {code} before it was finished; the same command with "
             "--ckpt_path last resumes it"

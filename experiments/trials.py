@@ -87,13 +87,13 @@ def run_trial(
     print(f"# trial {trial.number}: {values}; output in {trial.log}", flush=True)
     write_overlay(trial, overlay(config, {locate(config, key): value for key, value in trial.values.items()}))
     own = given.with_configs(trial.overlay).with_flags({"run_folder": trial.run.path, "trainer.devices": 1})
-    begun = trial.run.checkpoint_file.is_file() or (trial.run.path / "stages.json").is_file()
-    own = own.with_flags({"ckpt_path": "last"}) if begun else own
-    if not begun:
+    if trial.run.has_begun():
+        own = own.with_flags({"ckpt_path": "last"})
+    else:
         trial.log.unlink(missing_ok=True)
     try:
         status = call(["fit", *own.arguments()], environment, trial.log)
-        if status or trial.run.read_facts().get("state") != "finished":
+        if status or not trial.run.is_finished():
             raise RuntimeError(failure(trial.log, status))
         trial.score, trial.epoch = best_score(trial.run, study.maximise)
         trial.state, trial.seconds = "finished", training_seconds(trial.run)
