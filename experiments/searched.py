@@ -35,14 +35,15 @@ def origin_of(competition: Namespace) -> Origin:
     """Starting point of a search from a parsed `competition`."""
     text = json.dumps(competition, default=lambda value: vars(value) if isinstance(value, Namespace) else str(value))
     content = json.loads(text)
-    return _in_words_of_today({key: content[key] for key in ("dataset_postprocess", "postprocess")}, content["metric"])
+    return Origin(
+        in_words_of_today({key: content[key] for key in ("dataset_postprocess", "postprocess")}),
+        in_words_of_today({"metric": content["metric"]})["metric"],
+    )
 
 
-def _in_words_of_today(chain: dict[str, Any], metric: dict[str, Any]) -> Origin:
-    """Normalise an origin to current class paths, including those of configs and former builds."""
-    named = accept_former_keys({"competition": chain | {"metric": metric}})["competition"]
-    metric = named.pop("metric")
-    return Origin(named, metric)
+def in_words_of_today(competition: dict[str, Any]) -> dict[str, Any]:
+    """Some keys of `competition` with current names and class paths, as written by any build."""
+    return accept_former_keys({"competition": competition})["competition"]
 
 
 def write_searched(experiment: Path, found: SearchResult, origin: Origin, runs: Sequence[RunFolder]) -> Path:
@@ -91,18 +92,19 @@ def check_searched(path: Path, origin: Origin, runs: Sequence[RunFolder]) -> Non
         )
         return
     known = read_json(record)
-    before = _in_words_of_today(known["chain"], known["metric"])
-    changed = differences([before.chain, origin.chain])
+    chain, found = in_words_of_today(known["chain"]), in_words_of_today({"postprocess": known["found"]})["postprocess"]
+    metric = in_words_of_today({"metric": known["metric"]})["metric"]
+    changed = differences([chain, origin.chain])
     if changed:
         text = ", ".join(f"{key}: {short(old)} -> {short(new)}" for key, (old, new) in changed.items())
         raise SystemExit(
             f"error: {path} was found for another post-processing chain than configured ({text}). Run search "
             f"again (python cli.py search {path.parent}), or delete it to use the configured chain"
         )
-    if read_yaml(path)["competition"]["postprocess"] != known["found"]:
+    if read_yaml(path)["competition"]["postprocess"] != found:
         print(f"note: {path} has been changed since `search` wrote it")
-    if before.metric != origin.metric:
-        print(f"note: {path} was found for another metric, {short(before.metric, 200)}; run search again")
+    if metric != origin.metric:
+        print(f"note: {path} was found for another metric, {short(metric, 200)}; run search again")
     other = [name for name, state in folds_of(runs).items() if known["folds"].get(name) != state]
     if other:
         print(
