@@ -41,7 +41,7 @@ class Options:
 def main(arguments: list[str]) -> None:
     """Print the comparison."""
     line = CommandLine.read(arguments)
-    options = parse_options("compare", line.flags(), Options, TAKES, DESCRIPTION)
+    options = parse_options("compare", line.settings.arguments(), Options, TAKES, DESCRIPTION)
     if not line.paths:
         raise SystemExit(f"error: no experiment to compare: python cli.py compare {TAKES}")
     try:

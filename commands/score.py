@@ -29,11 +29,12 @@ class Options:
 
 def main(arguments: list[str]) -> None:
     """Score out-of-fold predictions, or a submission file against a solution file."""
-
     line = CommandLine.read(arguments)
-    if line.paths and line.paths[0].endswith(".csv"):
-        arguments = line.settings.with_flags({"submission_file": line.paths[0]}).arguments() + list(line.paths[1:])
-    of_file = CommandLine.read(arguments).settings.setting("submission_file") is not None
+    paths, settings = line.paths, line.settings
+    if paths and paths[0].endswith(".csv"):
+        paths, settings = paths[1:], settings.with_flags({"submission_file": paths[0]})
+    of_file = any(flag.key == "submission_file" for flag in settings.flags)
+    arguments = [*paths, *settings.arguments()]
     config = read_config("score", arguments, Options, "(RUN_FOLDER | CSV --config FILE)", folds=not of_file)
     metrics = config.competition.metrics()
     if config.options.submission_file:

@@ -1,7 +1,7 @@
 """Command-line arguments after the verb, split into paths, configs and flags."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from experiments.fit_settings import FitSettings, Flag
@@ -94,24 +94,23 @@ class CommandLine:
         if not self.settings.configs:
             raise SystemExit(f"error: {verb} needs --config FILE")
 
-    def flags(self) -> list[str]:
-        """All flags as arguments."""
-        return [part for flag in self.settings.flags for part in flag.arguments()]
-
     def own(self, keys: Collection[str]) -> list[str]:
         """The verb's own flags (`keys`) and help flags as arguments."""
-        mine = [flag for flag in self.settings.flags if flag.key.rstrip("+") in keys or flag.name in HELP]
-        return [part for flag in mine for part in flag.arguments()]
+        return [part for flag in self.settings.flags if is_own(flag, keys) for part in flag.arguments()]
 
     def others(self, keys: Collection[str]) -> FitSettings:
         """The configs and the flags that are not the verb's own options."""
-        named = [flag.key for flag in self.settings.flags if flag.key.rstrip("+") in keys or flag.name in HELP]
-        return self.settings.without(*named)
+        return replace(self.settings, flags=tuple(flag for flag in self.settings.flags if not is_own(flag, keys)))
 
 
 def is_flag(argument: str) -> bool:
     """Whether an argument is a flag. Negative numbers are values."""
     return argument.startswith("--") or argument in ("-c", "-h") or argument.startswith("-c=")
+
+
+def is_own(flag: Flag, keys: Collection[str]) -> bool:
+    """Whether a flag is an option of the verb (`keys`), or asks for its help."""
+    return flag.key.rstrip("+") in keys or flag.name in HELP
 
 
 def check_order(configs: list[Path]) -> None:

@@ -12,7 +12,7 @@ from commands.command_line.plain_data import plain_data
 from compat.jsonargparse import own_words
 from datamodules.plain import BaseData
 from experiments.configuration import OfflineConfig, experiment_folder
-from experiments.fit_settings import Flag
+from experiments.fit_settings import OFFLINE, Flag
 from experiments.fold_stores import check_folds_there
 from experiments.run_folder import fold_runs
 from experiments.searched import check_searched, origin_of
@@ -20,7 +20,7 @@ from experiments.yaml_files import read_yaml
 from files.writing import to_yaml
 
 # Parsing all keys would build the network, and `LightningCLI(run=False)` rejects a saved config.
-KEPT = ("experiment", "runs", "run_folder", "data", "competition", "cv")
+KEPT = (*OFFLINE, "run_folder")
 
 
 def read_config(
@@ -52,7 +52,7 @@ def read_config(
     parser = make_parser(verb, takes, options, loaders)
     runs = fold_runs(folder) if folder is not None else []
     files = list(settings.configs) or ([runs[0].config] if runs else [])
-    flags = CommandLine.read(repeated(line.flags(), options)).settings.flags
+    flags = repeated(settings, options).flags
     parsed = parse(parser, files, flags, loaders)
     origin = origin_of(parsed.competition)
     overlay = None if folder is None else experiment_folder(folder) / "searched.yaml"

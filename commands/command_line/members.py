@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from commands.command_line.command_line import CommandLine
-from commands.command_line.config import read_config
+from commands.command_line.config import KEPT, read_config
 from ensembling.members import Member
 from experiments.configuration import OfflineConfig
 from experiments.derived import config_of
-from experiments.fit_settings import OFFLINE, FitSettings
+from experiments.fit_settings import FitSettings
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def read_members(verb: str, arguments: list[str], options: type, takes: str, no_
         ValueError: if no config or several configs are given.
     """
     line = CommandLine.read(arguments)
-    wrong = [flag.name for flag in line.settings.flags if flag.key.split(".")[0] in (*OFFLINE, "run_folder")]
+    wrong = [flag.name for flag in line.settings.flags if flag.key.split(".")[0] in KEPT]
     if wrong:
         raise SystemExit(f"error: {wrong[0]} would be unknown to later verbs; set it in a --config FILE")
     members, settings = [Member(path) for path in line.paths], line.settings

@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 from commands.command_line.command_line import CommandLine
 from compat.jsonargparse import cause_first, flags_of
 from evaluation.cross_validation import CrossValidation
+from experiments.fit_settings import FitSettings
 from submissions.competition import Competition
 
 Options = TypeVar("Options")
@@ -74,14 +75,14 @@ def build_options(options: type[Options], parsed: Namespace) -> Options:
     return options(**{name: parsed[name] for name in names_of(options)})
 
 
-def repeated(arguments: list[str], options: type | None) -> list[str]:
+def repeated(settings: FitSettings, options: type | None) -> FitSettings:
     """Make repeated list flags append: `--space a --space b` is the same as `--space '[a, b]'`."""
     lists = {name for name, hint in typing.get_type_hints(options or object).items() if is_list(hint)}
-    found: list[str] = []
-    for flag in CommandLine.read(arguments).settings.flags:
+    flags = []
+    for flag in settings.flags:
         one = flag.key in lists and flag.value is not None and not flag.value.lstrip().startswith(("[", "null"))
-        found += [f"--{flag.key}+", str(flag.value)] if one else flag.arguments()
-    return found
+        flags.append(dataclasses.replace(flag, name=f"--{flag.key}+") if one else flag)
+    return dataclasses.replace(settings, flags=tuple(flags))
 
 
 def is_list(hint: Any) -> bool:
@@ -97,7 +98,7 @@ def parse_options(
 
     Args:
         verb: name of the verb, for the help text.
-        arguments: flags of the verb.
+        arguments: flags of the verb; anything else is rejected.
         options: dataclass of its options.
         takes: usage after the verb, for the help text.
         description: description in the help text.
@@ -112,5 +113,7 @@ def parse_options(
         formatter_class=HelpFormatter,
     )
     add_options(parser, options)
-    parsed = parser.parse_args(repeated(arguments, options))
+    line = CommandLine.read(arguments)
+    # Paths and configs are passed on for the parser to reject.
+    parsed = parser.parse_args([*line.paths, *repeated(line.settings, options).arguments()])
     return build_options(options, parser.instantiate(parsed))

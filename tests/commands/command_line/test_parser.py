@@ -72,6 +72,13 @@ def test_lists_take_one_entry_or_several(arguments, names):
     assert parse_options("x", [*arguments, "--number=-3"], Options, "").number == -3
 
 
+@pytest.mark.parametrize("stray", [["runs/a"], ["--config", "c.yaml"]])
+def test_what_a_verb_without_config_does_not_take_is_refused(stray, capsys):
+    with pytest.raises(SystemExit):
+        parse_options("x", [*stray, "--number", "3"], Options, "")
+    assert capsys.readouterr().err == f"error: unrecognized arguments: {' '.join(stray)}\n"
+
+
 def test_which_types_are_lists():
     assert is_list(list[str])
     assert is_list(list[str] | None)
