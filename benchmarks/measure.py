@@ -1,15 +1,20 @@
-"""Side by side in one process: variants take turns, ratios are taken pair by pair."""
+"""Variants take turns: side by side in one process, with ratios pair by pair, or as processes of their own."""
 
 import gc
+import os
 import platform
 import statistics
+import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+COLUMNS = ("work", "variant", "wall ms", "CPU ms", "faster (wall)", "faster (CPU)")
 
 
 class Timing(NamedTuple):
@@ -58,22 +63,61 @@ def compare(
     }
 
 
+class Cost(NamedTuple):
+    """Of one process: wall time and CPU time in seconds, peak resident memory in MB, printed text in kB."""
+
+    wall: float
+    cpu: float
+    memory: float
+    printed: float
+
+
+def process_cost(command: list[str], folder: Path = ROOT, build: Path = ROOT) -> Cost:
+    """Run a command in a folder with the modules of a build.
+
+    Raises:
+        RuntimeError: it failed; with the end of what it printed.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(build), "OMP_NUM_THREADS": "1"}
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=errors)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        printed = output.seek(0, os.SEEK_END)
+        if process.returncode:
+            output.seek(0)
+            errors.seek(0)
+            raise RuntimeError(f"{' '.join(command)}: {(output.read() + errors.read()).decode()[-2000:]}")
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, printed / 1000)
+
+
+def compare_processes(runs: dict[str, Callable[[], Cost]], rounds: int = 5) -> dict[str, Cost]:
+    """Medians of processes in turns; a first round, which reads the files from disk, does not count."""
+    costs = [{name: run() for name, run in runs.items()} for _ in range(rounds + 1)]
+    return {
+        name: Cost(*(statistics.median(values) for values in zip(*(one[name] for one in costs[1:]), strict=True)))
+        for name in runs
+    }
+
+
 class Report:
     """Rows of one benchmark, printed and kept in `benchmarks/results/<name>.md`.
 
     Args:
         name: of the benchmark.
         packages: distributions whose versions belong to the figures.
+        columns: head of the table; that of `add` by default.
+        note: a line above the table.
     """
 
-    def __init__(self, name: str, packages: list[str]) -> None:
-        self.name, self.lines = name, []
+    def __init__(self, name: str, packages: list[str], columns: Sequence[str] = COLUMNS, note: str = "") -> None:
+        self.name = name
         versions = ", ".join(f"{package} {version(package)}" for package in packages)
-        self.lines += [f"# {name}", "", f"Python {platform.python_version()}, {versions}; {processor()}.", ""]
-        self.lines += [
-            "| work | variant | wall ms | CPU ms | faster (wall) | faster (CPU) |",
-            "|---|---|---|---|---|---|",
-        ]
+        self.lines = [f"# {name}", "", f"Python {platform.python_version()}, {versions}; {processor()}.", ""]
+        self.lines += [note, ""] if note else []
+        self.lines += [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
         print("\n".join(self.lines), flush=True)
 
     def add(self, work: str, timings: dict[str, Timing]) -> None:
@@ -97,8 +141,6 @@ class Report:
 
 def processor() -> str:
     """Name and number of the processors."""
-    import os
-
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

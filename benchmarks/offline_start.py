@@ -4,20 +4,16 @@ Against `import torch`, and against a former build, in turns; fresh processes.
 """
 
 import argparse
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.former import ROOT, former_build
-from benchmarks.measure import Report
+from benchmarks.former import former_build
+from benchmarks.measure import ROOT, Report, compare_processes, process_cost
 
 FORMER = "8b6cdd9"  # the last build whose offline verbs imported torch and Lightning
 CONFIG = """
@@ -59,33 +55,6 @@ VERBS = {
 }
 
 
-class Cost(NamedTuple):
-    """Of one process: wall time and CPU time in seconds, peak resident memory in MB."""
-
-    wall: float
-    cpu: float
-    memory: float
-
-
-def measured(command: list[str], folder: Path, build: Path) -> Cost:
-    """Run a command in a folder with the modules of a build.
-
-    Raises:
-        RuntimeError: it failed; with the end of what it printed.
-    """
-    environment = {**os.environ, "PYTHONPATH": str(build), "OMP_NUM_THREADS": "1"}
-    with tempfile.TemporaryFile() as output:
-        start = time.perf_counter()
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            output.seek(0)
-            raise RuntimeError(f"{' '.join(command)}: {output.read().decode()[-2000:]}")
-    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
-
-
 def make_set(folder: Path, build: Path, submission: str) -> None:
     """Two images with masks, a run of each of two folds with predictions, as a build writes them."""
     rng = np.random.default_rng(0)
@@ -98,7 +67,7 @@ def make_set(folder: Path, build: Path, submission: str) -> None:
         Image.fromarray(mask).save(folder / "data" / "masks" / f"{name}.png")
         np.save(folder / f"{name}.npy", mask[None] / np.float32(255))
     (folder / "c.yaml").write_text(CONFIG.format(fold=0, submission=submission))
-    measured([sys.executable, str(build / "cli.py"), *VERBS["folds"]], folder, build)
+    process_cost([sys.executable, str(build / "cli.py"), *VERBS["folds"]], folder, build)
     (folder / "store.py").write_text(STORE)
     for line in (folder / "folds.csv").read_text().splitlines()[1:]:
         name, fold = line.split(",")[:2]
@@ -106,7 +75,7 @@ def make_set(folder: Path, build: Path, submission: str) -> None:
         run.mkdir(parents=True)
         (run / "config.yaml").write_text(CONFIG.format(fold=fold, submission=submission))
         for split, ids in (("val", [name]), ("test", ["a", "b"])):
-            measured([sys.executable, "store.py", str(run / "predictions" / split), *ids], folder, build)
+            process_cost([sys.executable, "store.py", str(run / "predictions" / split), *ids], folder, build)
 
 
 def main() -> None:
@@ -114,35 +83,26 @@ def main() -> None:
     parser.add_argument("--commit", default=FORMER, help="the former build (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="turns after the first, which counts not (default: 5)")
     chosen = parser.parse_args()
-    report = Report("offline_start", ["torch", "pytorch-lightning", "jsonargparse", "pandas", "numpy"])
+    report = Report(
+        "offline_start",
+        ["torch", "pytorch-lightning", "jsonargparse", "pandas", "numpy"],
+        ("process", "wall s", "CPU s", "peak MB", "wall / `import torch`", "CPU / `import torch`"),
+        f"Two images of 64 x 64, two folds; medians of {chosen.rounds} rounds in turns.",
+    )
     with former_build(chosen.commit) as former, tempfile.TemporaryDirectory() as folder:
         builds = {
             "this build": (ROOT, "submissions.RunLengths"),
             chosen.commit: (former, "postprocessing.submissions.RunLengths"),
         }
-        commands = {"import torch": ([sys.executable, "-c", "import torch"], Path(folder), ROOT)}
+        runs = {"import torch": partial(process_cost, [sys.executable, "-c", "import torch"], Path(folder))}
         for name, (build, submission) in builds.items():
             own = Path(folder) / name.replace(" ", "_")
             make_set(own, build, submission)
             for verb, arguments in VERBS.items():
-                commands[f"{verb}, {name}"] = ([sys.executable, str(build / "cli.py"), *arguments], own, build)
-        costs: dict[str, list[Cost]] = {name: [] for name in commands}
-        for _ in range(chosen.rounds + 1):
-            for name, command in commands.items():
-                costs[name].append(measured(*command))
-    # The first round reads the files from disk.
-    middle = {
-        name: Cost(*(statistics.median(values) for values in zip(*rows[1:], strict=True)))
-        for name, rows in costs.items()
-    }
+                command = [sys.executable, str(build / "cli.py"), *arguments]
+                runs[f"{verb}, {name}"] = partial(process_cost, command, own, build)
+        middle = compare_processes(runs, chosen.rounds)
     peer = middle["import torch"]
-    report.lines = [
-        *report.lines[:-2],
-        f"Two images of 64 x 64, two folds; medians of {chosen.rounds} rounds in turns.",
-        "",
-        "| process | wall s | CPU s | peak MB | wall / `import torch` | CPU / `import torch` |",
-        "|---|---|---|---|---|---|",
-    ]
     for name, cost in middle.items():
         ratios = f"{cost.wall / peer.wall:.2f} | {cost.cpu / peer.cpu:.2f}"
         report.line(f"| {name} | {cost.wall:.2f} | {cost.cpu:.2f} | {cost.memory:.0f} | {ratios} |")

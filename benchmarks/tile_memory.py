@@ -64,8 +64,8 @@ def measure(variant: str) -> None:
 
 
 def main() -> None:
-    report = Report("tile_memory", ["torch", "monai"])
-    report.lines = [*report.lines[:-2], f"| merging {SIDE} x {SIDE}, tile {TILE} | peak growth MiB |", "|---|---|"]
+    columns = (f"merging {SIDE} x {SIDE}, tile {TILE}", "peak growth MiB")
+    report = Report("tile_memory", ["torch", "monai"], columns)
     for variant in ("MONAI", "ours", "ours, uint8", "ours, streamed"):
         command = [sys.executable, "-m", "benchmarks.tile_memory", variant]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
