@@ -14,8 +14,8 @@ from scipy.optimize import linear_sum_assignment
 
 from benchmarks.measure import Report, compare
 from postprocessing.balanced import balance
+from postprocessing.dataset_step import DatasetContext
 from postprocessing.equalize_counts import EqualizeCounts
-from postprocessing.set_step import Surroundings
 
 SIZES = ((20_400, 34), (112_200, 340))
 KINDS = ("skewed", "confident, 16 bits", "nearly alike")
@@ -53,7 +53,7 @@ def measure(images: int, classes: int, kind: str) -> None:
     start = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = EqualizeCounts()(given, Surroundings())
+        found = EqualizeCounts()(given, DatasetContext())
     seconds = time.process_time() - start
     counts = np.bincount([row.argmax() for row in found.values()], minlength=classes)
     peak = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)

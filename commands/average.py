@@ -73,7 +73,7 @@ def choose(run: RunFolder, top: int | None, last: int | None, checkpoints: list[
     if sum(way is not None for way in (top, last, checkpoints)) != 1:
         raise ValueError("no checkpoints selected; give exactly one of --top N, --last N and --checkpoints [A, B, …]")
     if checkpoints is not None:
-        return [named(run, name) for name in checkpoints]
+        return [checkpoint_named(run, name) for name in checkpoints]
     patterns = ["top-*.ckpt"] if top is not None else ["top-*.ckpt", "snapshot-*.ckpt"]
     found = [path for pattern in patterns for path in sorted(run.checkpoints.glob(pattern))]
     ranks = {path: rank_of(path, by_score=top is not None) for path in found}
@@ -88,7 +88,7 @@ def choose(run: RunFolder, top: int | None, last: int | None, checkpoints: list[
     return sorted(ranks, key=lambda path: (-ranks[path], path.name))[:wanted]
 
 
-def named(run: RunFolder, name: str) -> Path:
+def checkpoint_named(run: RunFolder, name: str) -> Path:
     """Find a checkpoint by its name in the run, or by its path."""
     inside = run.checkpoints / (name if name.endswith(".ckpt") else f"{name}.ckpt")
     return inside if inside.is_file() else run.checkpoint(name)

@@ -11,21 +11,21 @@ import numpy as np
 
 from commands.command_line.config import read_config
 from commands.command_line.passed_on import check_counts, options_and_settings
-from evaluation.divide import TRAIN_ONLY
 from evaluation.folds import read_folds
 from evaluation.interval import bootstrap_interval
 from evaluation.metrics.base import CompetitionMetric
+from evaluation.splits import TRAIN_ONLY
 from experiments.configuration import OfflineConfig
 from experiments.devices import job_environments, run_tasks
 from experiments.fit_settings import FitSettings
 from experiments.members import Call, Member, make_folds_file, make_members, train_member
-from experiments.processes import children_end_with_us, launch
+from experiments.processes import launch, terminate_children_on_exit
 from experiments.run_facts import best_epoch, training_seconds
 from experiments.stored_predictions import out_of_fold
 from experiments.tables import as_text
 from files.paths import text_hash
 from files.writing import write_csv
-from postprocessing.search import Case
+from postprocessing.search import SearchImage
 from predictions.store import PredictionStore
 
 COLUMNS = ("repeat", "fold", "seed", "best_epoch", "score", "seconds", "state", "run")
@@ -55,7 +55,7 @@ def main(arguments: list[str], call: Call = launch) -> None:
     """Train, predict and score all runs."""
     options, given = parse(arguments)
     experiment = given.experiment_folder()
-    with children_end_with_us():
+    with terminate_children_on_exit():
         members = plan(options, given, experiment, call)
         failed = train_all(members, given, options, call)
     trained = [member for member in members if member.name not in failed]
@@ -148,7 +148,7 @@ def table(members: Sequence[Member], failed: dict[str, str], scores: dict[str, f
     return rows
 
 
-def member_cases(member: Member, settings: FitSettings) -> tuple[OfflineConfig, list[Case]]:
+def member_cases(member: Member, settings: FitSettings) -> tuple[OfflineConfig, list[SearchImage]]:
     """Validation images of a run with predictions and targets."""
     own = settings.with_flags({"data.folds": member.folds, "data.fold": member.fold})
     config = replace(read_config("crossval", own.arguments()), runs=[member.run])
@@ -175,7 +175,7 @@ def score_members(
     """
     scores: list[float] = []
     divisions: dict[int, CompetitionMetric] = {}
-    predicted: dict[str, list[Case]] = {}
+    predicted: dict[str, list[SearchImage]] = {}
     rows: list[tuple[Any, ...]] = []
     config = None
     for member in members:
@@ -204,7 +204,7 @@ def score_members(
     return scores, divisions, mean
 
 
-def mean_store(path: Path, predicted: dict[str, list[Case]], members: Sequence[Member]) -> PredictionStore:
+def mean_store(path: Path, predicted: dict[str, list[SearchImage]], members: Sequence[Member]) -> PredictionStore:
     """Write the mean of each image's out-of-fold predictions; an interrupted call is resumed."""
     stores = [PredictionStore(member.run.predictions / "val") for member in members]
     made_by = text_hash("\n".join(f"{one.path} {one.state()}" for one in stores))

@@ -14,11 +14,11 @@ from datamodules.table import rows_of
 from ensembling.blend import WEIGHTED, Blend, Rule
 from ensembling.box_rules import BoxRule
 from ensembling.duplicates import read_groups
-from ensembling.heads import Heads
+from ensembling.heads import OutputMapping
 from ensembling.members import OUT_OF_FOLD, Member, common_ids
 from ensembling.scoring import Scoring
 from ensembling.stream import Stream, write
-from ensembling.weights import Found, Weights, as_whole, best_cross_fitted, better, parts_of
+from ensembling.weights import Weights, WeightSearchResult, as_whole, best_cross_fitted, better, parts_of
 from evaluation.folds import read_folds
 from experiments.configuration import OfflineConfig
 from experiments.derived import DerivedExperiment, check_members
@@ -155,7 +155,7 @@ class Ensemble:
             raise
         self.made.print_next()
 
-    def write(self, streams: dict[str, Stream], part: dict[str, int], found: Found | None) -> None:
+    def write(self, streams: dict[str, Stream], part: dict[str, int], found: WeightSearchResult | None) -> None:
         """Write the stores of all splits, then the config."""
         best = found.weights if found is not None else self.given
         by_part = found.by_part if found is not None else {}
@@ -203,7 +203,7 @@ class Ensemble:
                 folds = listed
         return dict(zip(stream.ids, parts_of(stream.ids, folds, groups).tolist(), strict=True))
 
-    def search(self, stream: Stream, part: dict[str, int]) -> Found:
+    def search(self, stream: Stream, part: dict[str, int]) -> WeightSearchResult:
         """Search the weights and score out of fold."""
         data, competition = self.config.data, self.config.competition
         rows = {row.image_id: row for row in rows_of(data.table())}
@@ -226,7 +226,7 @@ class Ensemble:
             print(f"cross-fitted: {told}; taken: {chosen}")
         return found[chosen]
 
-    def summary(self, found: Found) -> str:
+    def summary(self, found: WeightSearchResult) -> str:
         """Scores and weights as lines for the terminal."""
         width = max(len("cross-fitted"), *(len(str(member.path)) for member in self.members))
         shares = np.array(found.weights) / sum(found.weights)
@@ -257,7 +257,7 @@ class Ensemble:
         settings = {name: value for name, value in asdict(self.blend).items() if name != "ranks"}
         return text_hash(repr([members, sorted(settings.items()), weights, copies, self.chosen.dtype, stream.ids]))
 
-    def facts(self, best: Weights, found: Found | None) -> dict[str, Any]:
+    def facts(self, best: Weights, found: WeightSearchResult | None) -> dict[str, Any]:
         """Members, rule, weights and scores, for `run.json`."""
         facts: dict[str, Any] = {"rule": self.blend.rule, "weights": [weight / sum(best) for weight in best]}
         if found is not None:
@@ -278,6 +278,6 @@ def set_heads(members: list[Member], heads: dict[str, dict[str, str]], outputs: 
         if lacking:
             raise ValueError(f"--heads of {path} has no output {lacking[0]!r}, which --outputs selects")
         try:
-            own[0].heads = Heads(common)
+            own[0].heads = OutputMapping(common)
         except ValueError as error:
             raise ValueError(f"--heads of {path}: {error}") from error

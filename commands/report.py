@@ -25,7 +25,7 @@ from files.writing import write_frame
 from postprocessing.ablation import StepAblation
 from predictions.store import PredictionStore, read_mean
 from reports.experiment.quantities import NAMES, quantities
-from reports.experiment.reliability import Reliability, channels_of
+from reports.experiment.reliability import ProbabilityHistogram, channels_of
 from reports.experiment.sanity import add_sanity
 from reports.experiment.sections import (
     add_curves,
@@ -72,11 +72,11 @@ def main(arguments: list[str]) -> None:
 
 
 @dataclass
-class Seen:
+class OutOfFoldPass:
     """Statistics of one pass over the out-of-fold predictions; no maps are kept."""
 
     run_of: dict[str, str] = field(default_factory=dict)
-    reliabilities: dict[str, Reliability] = field(default_factory=dict)
+    reliabilities: dict[str, ProbabilityHistogram] = field(default_factory=dict)
     truth: dict[str, np.ndarray] = field(default_factory=dict)
     predicted: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -84,7 +84,7 @@ class Seen:
 def write(config: OfflineConfig, output: Path) -> Report:
     """Read all predictions once, and write the report."""
     metric, steps = config.competition.metric, config.competition.postprocess
-    gains, seen = StepAblation(steps, metric), Seen()
+    gains, seen = StepAblation(steps, metric), OutOfFoldPass()
     cases = {case.image_id: case for case in out_of_fold(config)} if any(map(holds_out, config.runs)) else {}
     for run in config.runs if cases else ():
         seen.run_of |= dict.fromkeys(PredictionStore(run.predictions / "val").ids(), run.path.name)
@@ -156,7 +156,9 @@ def training_truth(config: OfflineConfig) -> dict[str, np.ndarray]:
     return found
 
 
-def compare(found: dict[str, Reliability], prediction: dict[str, np.ndarray], truth: dict[str, np.ndarray]) -> None:
+def compare(
+    found: dict[str, ProbabilityHistogram], prediction: dict[str, np.ndarray], truth: dict[str, np.ndarray]
+) -> None:
     """Add the probabilities of each output and the target of the same name to the histograms."""
     for name, probabilities in prediction.items():
         true = truth.get(name)
@@ -169,7 +171,7 @@ def compare(found: dict[str, Reliability], prediction: dict[str, np.ndarray], tr
         valid = truth.get("valid")
         if valid is not None and valid.shape == probabilities.shape[1:]:
             counted = valid if counted is None else counted & valid
-        found.setdefault(name, Reliability(len(probabilities))).add(probabilities, target, counted)
+        found.setdefault(name, ProbabilityHistogram(len(probabilities))).add(probabilities, target, counted)
 
 
 def curves_of(config: OfflineConfig) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
@@ -187,7 +189,7 @@ def curves_of(config: OfflineConfig) -> dict[str, dict[str, tuple[np.ndarray, np
     return found
 
 
-def fold_scores(seen: Seen, config: OfflineConfig) -> pd.DataFrame:
+def fold_scores(seen: OutOfFoldPass, config: OfflineConfig) -> pd.DataFrame:
     """Score of the images of each run."""
     metric, rows = config.competition.metric, []
     for run in config.runs:

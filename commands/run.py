@@ -8,7 +8,7 @@ from pathlib import Path
 
 from commands.command_line.passed_on import options_and_settings
 from experiments.members import is_current
-from experiments.processes import children_end_with_us, launch
+from experiments.processes import launch, terminate_children_on_exit
 from experiments.run_folder import RunFolder, fold_name, fold_runs
 from files.paths import file_hash, text_hash
 from files.texts import read_json
@@ -53,7 +53,7 @@ def run_step(step: ChainStep, record: Path, resume: list[str]) -> None:
     write_json(record, done | {f"{step.verb} started": fingerprint})
     print("\n$ python cli.py " + " ".join([step.verb, *step.arguments, *again]), flush=True)
     begin = time.monotonic()
-    with children_end_with_us():
+    with terminate_children_on_exit():
         code = launch([step.verb, *step.arguments, *again])
     if code:
         raise SystemExit(f"error: `{step.verb}` ended with status {code}; the same `run` command resumes there")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from commands.command_line.config import read_config
 from experiments.fold_stores import Missing, open_store
-from experiments.sending import send
+from experiments.kaggle_client import send
 from experiments.stored_predictions import test_predictions
 from files.paths import file_hash
 

@@ -24,14 +24,14 @@ from typing import Any, Literal
 import yaml
 
 from commands.command_line.passed_on import check_counts, options_and_settings
-from commands.command_line.quiet import quiet
+from commands.command_line.quiet import silence_libraries
 from experiments.fit_settings import FitSettings, Flag
 from experiments.members import Call, make_folds_file
-from experiments.processes import children_end_with_us, launch
-from experiments.proposals import tpe
-from experiments.space import Axis, check_apart, drop_one_axis, locate, parse_axis, value_at
+from experiments.processes import launch, terminate_children_on_exit
+from experiments.search_space import Axis, check_apart, drop_one_axis, locate, parse_axis, value_at
 from experiments.study import Study, clear
 from experiments.tables import as_text
+from experiments.trial_proposals import tpe
 from experiments.trials import Search, run_trials
 from files.paths import file_hash
 from files.writing import write_csv
@@ -73,7 +73,7 @@ class Options:
 
 def main(arguments: list[str], call: Call = launch) -> None:
     """Run the missing trials."""
-    quiet()
+    silence_libraries()
     options, given = parse(arguments)
     config = resolved(given)
     try:
@@ -92,7 +92,7 @@ def main(arguments: list[str], call: Call = launch) -> None:
         options.jobs,
         keep_all=options.keep == "all",
     )
-    with children_end_with_us():
+    with terminate_children_on_exit():
         if not isinstance(config["data"]["init_args"]["fold"], str):
             make_folds_file(given, call)
         run_trials(study, search, given, config, call)

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 MODULES = {
-    "evaluation.mask_runs": "masks.mask_runs",
+    "evaluation.mask_runs": "masks.run_length_masks",
     "experiments.loggers": "loggers.choose",
     "experiments.metrics_csv": "loggers.metrics_csv",
     "experiments.neptune_logger": "loggers.neptune",

@@ -41,7 +41,7 @@ def flags_of(parser: "ArgumentParser") -> list[str]:
 
 
 @contextmanager
-def own_words() -> Iterator[None]:
+def unwrap_parser_errors() -> Iterator[None]:
     """Context for instantiating a config's classes: errors of constructors are raised unwrapped.
 
     jsonargparse wraps them in "Does not validate against any of the Union subtypes" and the whole config.

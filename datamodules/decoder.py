@@ -10,7 +10,7 @@ from datamodules.readers import Pixels, Reader
 from datamodules.row import Row
 from datamodules.targets import Target
 from datamodules.targets.boxes import ARRAYS
-from datamodules.windows import crop, whole
+from datamodules.windows import crop, without_window
 from masks.void import Arrays, blanked, joined
 from preprocessing.base import Preprocess
 
@@ -70,14 +70,14 @@ class Decoder:
             if target.windowed:
                 parts.append(target.read(row, size))
                 continue
-            full = whole(row)
+            full = without_window(row)
             found = self._kept(target, row, lambda target=target, full=full: target.read(full, reader.size(full)))
             parts.append({name: crop(array, window) for name, array in found.items() if array.ndim >= 2})
         if not _spatial(parts):
             return joined(parts, None, size)
         if reader.windowed:
             return joined(parts, reader.known(row), size)
-        known = self._kept(reader, row, lambda: {"valid": reader.known(whole(row))})["valid"]
+        known = self._kept(reader, row, lambda: {"valid": reader.known(without_window(row))})["valid"]
         return joined(parts, None if known is None else crop(known, window), size)
 
     def check(self, row: Row, by_windows: bool = False) -> None:
@@ -121,7 +121,7 @@ class Decoder:
         """Return the arrays of a target for the window of a row."""
         if target.windowed:
             return target.read(row, row.window[len(row.window) // 2 :])
-        full = whole(row)
+        full = without_window(row)
         return target.read_window(full, reader.size(full), row.window)
 
     def _kept(self, part: Target | Reader, row: Row, read: Callable[[], dict[str, Any]]) -> dict[str, Any]:

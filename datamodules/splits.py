@@ -7,8 +7,8 @@ import pandas as pd
 
 from datamodules.readers import Reader
 from datamodules.table import rows_of
-from evaluation.divide import TRAIN_ONLY
 from evaluation.folds import read_folds
+from evaluation.splits import TRAIN_ONLY
 from preprocessing.hashes import pixel_hash
 
 

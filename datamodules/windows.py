@@ -143,7 +143,7 @@ def with_window(row: Row, window: Window) -> Row:
     return row_with(vars(row) | {"window": tuple(int(number) for number in window)})
 
 
-def whole(row: Row) -> Row:
+def without_window(row: Row) -> Row:
     """Return the row without its window."""
     return row_with({name: value for name, value in vars(row).items() if name != "window"})
 

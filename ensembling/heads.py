@@ -9,7 +9,7 @@ FORM = re.compile(r"\s*(\w+)\s*(?:\[\s*(\d+(?:\s*,\s*\d+)*)\s*\])?\s*")
 SLACK = 0.01  # tolerance of sums of probabilities above 1, for rounding by uint8 and float16
 
 
-class Heads:
+class OutputMapping:
     """Mapping from a member's outputs to common outputs of all members.
 
     RSNA pneumonia's 1st place averaged networks with two and with three classes by their P(opacity): of

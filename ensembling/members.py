@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ensembling.heads import Heads
+from ensembling.heads import OutputMapping
 from files.texts import read_json
 from predictions.store import PredictionStore, read_finite
 
@@ -24,7 +24,7 @@ class Member:
         FileNotFoundError: there are no predictions.
     """
 
-    def __init__(self, path: Path | str, heads: Heads | None = None) -> None:
+    def __init__(self, path: Path | str, heads: OutputMapping | None = None) -> None:
         self.path, self.heads = Path(path), heads
         own = self.path / "predictions"
         if any(self.path.glob("*/manifest.json")):

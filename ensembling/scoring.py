@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 
 from ensembling.blend import WEIGHTED, Arrays, Blend, as_stored
-from ensembling.squares import Squares
+from ensembling.least_squares import Squares
 from ensembling.stream import Stream
-from ensembling.weights import Found, Scores, Weights, as_whole, describe, find_single, find_weights
+from ensembling.weights import Scores, Weights, WeightSearchResult, as_whole, describe, find_single, find_weights
 from evaluation.metrics.base import CompetitionMetric
-from postprocessing.shards import Case, evaluators
+from postprocessing.search_workers import SearchImage, evaluators
 from postprocessing.step import Step
 from predictions.quantiser import Stored
 
@@ -33,7 +33,7 @@ class Scoring:
         self, stream: Stream, truths: dict[str, Callable[[], Arrays]], part: dict[str, int], dtype: Stored = "uint8"
     ) -> None:
         self.stream, self.dtype, self.members = stream, dtype, len(stream.parts)
-        self.cases = [Case(one, partial(flat, stream, one), truths[one]) for one in stream.ids]
+        self.cases = [SearchImage(one, partial(flat, stream, one), truths[one]) for one in stream.ids]
         self.parts = np.array([part[one] for one in stream.ids])
 
     @contextmanager
@@ -54,17 +54,17 @@ class Scoring:
         with evaluators(chain, metric, self.cases, processes, MEMORY, making=1) as evaluate:
             yield Scores(evaluate, metric.reduce, metric.higher_is_better)
 
-    def fixed(self, scores: Scores, weights: Weights) -> Found:
+    def fixed(self, scores: Scores, weights: Weights) -> WeightSearchResult:
         """Score weights that were not found on these images."""
         return describe(scores, self.members, self.parts, weights, dict.fromkeys(self._numbers(), weights))
 
-    def single(self, scores: Scores) -> Found:
+    def single(self, scores: Scores) -> WeightSearchResult:
         """Score the best single member, chosen for each fold on the images of the others."""
         return find_single(scores, self.members, self.parts)
 
     def search(
         self, scores: Scores, method: Literal["hill_climb", "simplex", "least_squares"], rounds: int = 20
-    ) -> Found:
+    ) -> WeightSearchResult:
         """Find weights on all images and, for each fold, on all others; see `find_weights` and `Squares`."""
         if method != "least_squares":
             return find_weights(scores, self.members, self.parts, method, rounds)

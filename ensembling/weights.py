@@ -30,25 +30,25 @@ class Scores:
 
     def require(self, wanted: Sequence[Weights]) -> None:
         """Evaluate the new ones together."""
-        new = [weights for weights in dict.fromkeys(map(whole, wanted)) if weights not in self.rows]
+        new = [weights for weights in dict.fromkeys(map(in_lowest_terms, wanted)) if weights not in self.rows]
         if new:
             self.rows.update(zip(new, self.evaluate(new), strict=True))
 
     def gain(self, weights: Weights, images: np.ndarray) -> float:
         """Score over some of the images, with the sign that makes higher better; NaN counts as worst."""
         self.require([weights])
-        value = self.sign * float(self.reduce(self.rows[whole(weights)][images]))
+        value = self.sign * float(self.reduce(self.rows[in_lowest_terms(weights)][images]))
         return -math.inf if math.isnan(value) else value
 
     def score(self, weights: Weights, images: np.ndarray | None = None) -> float:
         """Score over some of the images, or all, in the metric's own sign."""
         self.require([weights])
-        rows = self.rows[whole(weights)]
+        rows = self.rows[in_lowest_terms(weights)]
         return float(self.reduce(rows if images is None else rows[images]))
 
 
 @dataclass(frozen=True)
-class Found:
+class WeightSearchResult:
     """Weights and their scores.
 
     Attributes:
@@ -70,7 +70,9 @@ class Found:
     evaluations: int
 
 
-def find_weights(scores: Scores, members: int, parts: np.ndarray, method: Method, rounds: int = 20) -> Found:
+def find_weights(
+    scores: Scores, members: int, parts: np.ndarray, method: Method, rounds: int = 20
+) -> WeightSearchResult:
     """Search weights on all images, and for each fold on all others.
 
     Args:
@@ -98,7 +100,7 @@ def find_weights(scores: Scores, members: int, parts: np.ndarray, method: Method
     return describe(scores, members, parts, best, by_part)
 
 
-def find_single(scores: Scores, members: int, parts: np.ndarray) -> Found:
+def find_single(scores: Scores, members: int, parts: np.ndarray) -> WeightSearchResult:
     """Best single member on all images, and for each fold on all others."""
     scores.require(alone(members))
 
@@ -109,7 +111,7 @@ def find_single(scores: Scores, members: int, parts: np.ndarray) -> Found:
     return describe(scores, members, parts, fit(np.ones(len(parts), bool)), by_part)
 
 
-def best_cross_fitted(found: dict[str, Found], higher_is_better: bool) -> str:
+def best_cross_fitted(found: dict[str, WeightSearchResult], higher_is_better: bool) -> str:
     """Name of the result with the best cross-fitted score; ties go to the first, NaN comes last.
 
     With the best single member among the candidates, an ensemble with harmful other members is reduced to it. Choosing
@@ -120,14 +122,16 @@ def best_cross_fitted(found: dict[str, Found], higher_is_better: bool) -> str:
     return max(gains, key=lambda name: -math.inf if math.isnan(gains[name]) else gains[name])
 
 
-def describe(scores: Scores, members: int, parts: np.ndarray, best: Weights, by_part: dict[int, Weights]) -> Found:
+def describe(
+    scores: Scores, members: int, parts: np.ndarray, best: Weights, by_part: dict[int, Weights]
+) -> WeightSearchResult:
     """Compute the scores of found (or given) weights."""
     equal = (1,) * members
     scores.require([*alone(members), equal, best, *by_part.values()])
-    pooled = np.stack([scores.rows[whole(by_part[int(part)])][place] for place, part in enumerate(parts)])
-    return Found(
-        weights=whole(best),
-        by_part={part: whole(weights) for part, weights in by_part.items()},
+    pooled = np.stack([scores.rows[in_lowest_terms(by_part[int(part)])][place] for place, part in enumerate(parts)])
+    return WeightSearchResult(
+        weights=in_lowest_terms(best),
+        by_part={part: in_lowest_terms(weights) for part, weights in by_part.items()},
         singles=[scores.score(one) for one in alone(members)],
         equal=scores.score(equal),
         in_sample=scores.score(best),
@@ -161,7 +165,7 @@ def hill_climb(scores: Scores, members: int, images: np.ndarray, rounds: int = 2
         gain = scores.gain(present, images)
         if gain > path[-1][1]:
             path.append((present, gain))
-    return [(whole(weights), gain) for weights, gain in path]
+    return [(in_lowest_terms(weights), gain) for weights, gain in path]
 
 
 def simplex(scores: Scores, members: int, images: np.ndarray, start: Weights, evaluations: int = 200) -> Weights:
@@ -178,12 +182,12 @@ def simplex(scores: Scores, members: int, images: np.ndarray, start: Weights, ev
     """
     from scipy.optimize import minimize
 
-    best = (scores.gain(start, images), whole(start))
+    best = (scores.gain(start, images), in_lowest_terms(start))
 
     def loss(point: np.ndarray) -> float:
         nonlocal best
         share = np.abs(point) / np.abs(point).sum() if np.abs(point).sum() > 0 else np.full(members, 1 / members)
-        weights = whole(tuple(int(n) for n in np.rint(share * STEPS)))
+        weights = in_lowest_terms(tuple(int(n) for n in np.rint(share * STEPS)))
         if not any(weights):
             return math.inf
         gain = scores.gain(weights, images)
@@ -207,7 +211,7 @@ def alone(members: int) -> list[Weights]:
     return [tuple(int(m == one) for m in range(members)) for one in range(members)]
 
 
-def whole(weights: Sequence[int]) -> Weights:
+def in_lowest_terms(weights: Sequence[int]) -> Weights:
     """Remove the common divisor, so that (2, 2) and (1, 1) are the same weights."""
     divisor = math.gcd(*weights)
     return tuple(n // divisor for n in weights) if divisor else tuple(weights)
@@ -221,8 +225,8 @@ def as_whole(weights: Sequence[float]) -> Weights:
     """
     shares = normalised(weights, len(weights))
     if all(float(w).is_integer() for w in weights):
-        return whole([int(w) for w in weights])
-    return whole([round(STEPS * share) for share in shares])
+        return in_lowest_terms([int(w) for w in weights])
+    return in_lowest_terms([round(STEPS * share) for share in shares])
 
 
 def parts_of(ids: Sequence[str], fold: dict[str, int], groups: dict[str, str], count: int = 5) -> np.ndarray:

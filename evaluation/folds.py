@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from evaluation.cross_validation import CrossValidation
-from evaluation.divide import TRAIN_ONLY, divide
+from evaluation.splits import TRAIN_ONLY, divide
 from files.paths import text_hash
 from files.tables import read_csv
 from files.writing import write_frame

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from datamodules.plain import BaseData
-from evaluation.divide import TRAIN_ONLY
 from evaluation.folds import read_folds
+from evaluation.splits import TRAIN_ONLY
 from experiments.run_folder import RunFolder
 from experiments.yaml_files import read_yaml
 from predictions.splits import split_folder

@@ -53,7 +53,7 @@ def end(process: subprocess.Popen) -> None:
 
 
 @contextlib.contextmanager
-def children_end_with_us() -> Iterator[None]:
+def terminate_children_on_exit() -> Iterator[None]:
     """Pass a SIGTERM of this process (time limit, `kill`) on to its children, so that no training is orphaned."""
 
     def leave(number: int, frame: FrameType | None) -> None:

@@ -12,7 +12,7 @@ from ensembling.stacking.objects import Objects, choose, overlaps, split_objects
 from evaluation.void import without_void
 from experiments.stack_inputs import Inputs
 from postprocessing.object_score import ObjectScore
-from postprocessing.step import named
+from postprocessing.step import require_array
 
 
 class ObjectProblem:
@@ -81,7 +81,7 @@ class ObjectProblem:
             entry = without_void(self.inputs.entry(split, 0, image_id), known)
             # Masked again after post-processing, as in the metric: objects without valid pixels are dropped.
             prediction = without_void(self.inputs.config.competition.process(entry), known)
-            instances = named(prediction, self.chosen.instances, self.postprocess[0])
+            instances = require_array(prediction, self.chosen.instances, self.postprocess[0])
             if instances.dtype.kind not in "iu" or instances.ndim != 2:
                 raise ValueError(
                     f"{self.chosen.instances!r} is {instances.dtype} {instances.shape}, expected ids (H, W)"

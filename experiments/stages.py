@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from experiments.fit_settings import FitSettings
-from experiments.processes import children_end_with_us, launch
+from experiments.processes import launch, terminate_children_on_exit
 from experiments.run_folder import RunFolder
 from experiments.yaml_files import read_yaml
 from files.paths import file_hash, text_hash
@@ -141,7 +141,7 @@ def run_stages(
             f"error: {folder} already contains stages of a run\n  resume it:   --ckpt_path last\n"
             "  replace it:  --overwrite true\n  keep both:   --experiment ANOTHER_NAME"
         )
-    with children_end_with_us():
+    with terminate_children_on_exit():
         for number, stage in enumerate(stages):
             _run_stage(stage, stages[number - 1] if number else None, Record(record, number), given, call, overwrite)
     return RunFolder(folder)

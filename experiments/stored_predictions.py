@@ -10,15 +10,15 @@ from datamodules.table import rows_of
 from experiments.configuration import OfflineConfig
 from experiments.fold_stores import open_store
 from experiments.whole_set import Changed, changed_outputs, fold_numbers
-from postprocessing.search import Case
+from postprocessing.search import SearchImage
 from predictions.store import PredictionStore, read_finite, read_mean
 
 
-def out_of_fold(config: OfflineConfig) -> list[Case]:
+def out_of_fold(config: OfflineConfig) -> list[SearchImage]:
     """Validation images of all folds, with out-of-fold predictions and targets."""
     if not config.runs:
         raise SystemExit(f"error: {config.experiment} has no trained run; fit and predict first")
-    images: dict[str, Case] = {}
+    images: dict[str, SearchImage] = {}
     runs: dict[str, Path] = {}
     stores: dict[Path, PredictionStore] = {}
     config.data.prepare_data()
@@ -35,7 +35,7 @@ def out_of_fold(config: OfflineConfig) -> list[Case]:
             if image_id in images:
                 raise SystemExit(f"error: image {image_id!r} has out-of-fold predictions in two runs, one {run.path}")
             read, truth = partial(read_finite, store, image_id), partial(config.data.truth, rows[image_id])
-            images[image_id] = Case(image_id, read, truth, groups.get(image_id))
+            images[image_id] = SearchImage(image_id, read, truth, groups.get(image_id))
             runs[image_id] = run.path
     if config.competition.dataset_postprocess:
         folds = fold_numbers(config, runs)

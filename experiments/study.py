@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from compat.jsonargparse import innermost
-from experiments.proposals import Tried
 from experiments.run_folder import RunFolder
-from experiments.space import Axis
+from experiments.search_space import Axis
+from experiments.trial_proposals import Tried
 from files.texts import read_json
 from files.writing import write_csv, write_json, write_text, write_yaml
 

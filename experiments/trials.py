@@ -7,10 +7,10 @@ from typing import Any
 from experiments.devices import job_environments, run_tasks
 from experiments.fit_settings import FitSettings
 from experiments.members import Call
-from experiments.proposals import grid, grid_size, random, tpe
 from experiments.run_facts import training_seconds
-from experiments.space import locate, overlay
+from experiments.search_space import locate, overlay
 from experiments.study import Study, Trial, best_score, failure, write_overlay
+from experiments.trial_proposals import grid, grid_size, random, tpe
 
 TRIALS = 20
 PATIENCE = 3  # failures at the start after which the study stops

@@ -7,7 +7,7 @@ import numpy as np
 
 from datamodules.table import rows_of
 from experiments.configuration import OfflineConfig
-from postprocessing.set_step import Surroundings
+from postprocessing.dataset_step import DatasetContext
 
 Arrays = dict[str, np.ndarray]
 
@@ -33,7 +33,7 @@ def changed_outputs(
             for image_id, own in changed.items()
         }
         try:
-            found = step(given, Surroundings(fold_of, lambda name=step.output: labels_of(config, name)))
+            found = step(given, DatasetContext(fold_of, lambda name=step.output: labels_of(config, name)))
         except ValueError as error:
             raise SystemExit(f"error: competition.dataset_postprocess: {error}") from error
         for image_id, array in found.items():

@@ -18,7 +18,7 @@ from datamodules.row import Row
 from datamodules.table import rows_of
 from datamodules.targets import Target
 from datamodules.targets.boxes import ARRAYS
-from datamodules.windows import crop, whole, with_window
+from datamodules.windows import crop, with_window, without_window
 from masks.void import VOID, is_id_map, joined
 from preprocessing.duplicates import thumbnail
 from preprocessing.hashes import bytes_hash, dihedral_hashes, pixel_hash
@@ -139,7 +139,7 @@ class Examiner:
             if target.windowed or not hasattr(row, "window"):
                 parts.append(target.read(row, size))
             else:
-                full = whole(row)
+                full = without_window(row)
                 found = target.read(full, self.reader.size(full))
                 parts.append({name: crop(a, row.window) if a.ndim >= 2 else a for name, a in found.items()})
         return joined(parts, valid, size)

@@ -7,6 +7,7 @@ from postprocessing.blobs import Blobs
 from postprocessing.box_steps import MinimumScore, MultiplyScores, NonMaximumSuppression, ShrinkBoxes
 from postprocessing.clusters import Clusters
 from postprocessing.components import ConnectedComponents
+from postprocessing.dataset_step import DatasetStep
 from postprocessing.distance_watershed import DistanceWatershed
 from postprocessing.equalize_counts import EqualizeCounts
 from postprocessing.gate import Gate
@@ -20,7 +21,6 @@ from postprocessing.nearest_neighbour import NearestNeighbour
 from postprocessing.object_score import ObjectScore
 from postprocessing.quantile_threshold import QuantileThreshold
 from postprocessing.resize import Resize
-from postprocessing.set_step import SetStep
 from postprocessing.smooth import Smooth
 from postprocessing.step import Step
 from postprocessing.threshold import Threshold
@@ -35,6 +35,7 @@ __all__ = [
     "Clusters",
     "ConnectedComponents",
     "ConvexHull",
+    "DatasetStep",
     "DistanceWatershed",
     "EqualizeCounts",
     "FillHoles",
@@ -51,7 +52,6 @@ __all__ = [
     "ObjectScore",
     "QuantileThreshold",
     "Resize",
-    "SetStep",
     "ShrinkBoxes",
     "Smooth",
     "Step",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from postprocessing.step import Step, named
+from postprocessing.step import Step, require_array
 
 
 class ArgMax(Step):
@@ -23,7 +23,7 @@ class ArgMax(Step):
         self.output, self.result = output, result
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        probabilities = named(prediction, self.output, self)
+        probabilities = require_array(prediction, self.output, self)
         if probabilities.dtype.kind != "f" or probabilities.ndim not in (1, 3):
             raise ValueError(
                 f"ArgMax expects probabilities (K,) or (C, H, W), {self.output!r} is {probabilities.dtype} "

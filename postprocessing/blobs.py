@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from postprocessing.step import Step, named
+from postprocessing.step import Step, require_array
 from preprocessing.blobs import find_blobs
 
 
@@ -44,7 +44,7 @@ class Blobs(Step):
         self.spacing, self.output, self.result = spacing, output, result
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        map_ = named(prediction, self.output, self)
+        map_ = require_array(prediction, self.output, self)
         if map_.ndim in (3, 4) and len(map_) == 1:
             map_ = map_[0]
         if map_.dtype.kind != "f":

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from masks.boxes import as_boxes, nms, shrink, soft_nms, weigh
-from postprocessing.step import Step, factors, named
+from postprocessing.step import Step, factors, require_array
 
 
 class BoxStep(Step):
@@ -24,7 +24,7 @@ class BoxStep(Step):
     def boxes(self, prediction: dict[str, np.ndarray]) -> np.ndarray:
         """Boxes of an image, validated."""
         try:
-            return as_boxes(named(prediction, self.output, self))
+            return as_boxes(require_array(prediction, self.output, self))
         except ValueError as error:
             raise ValueError(f"{type(self).__name__}: {self.output!r}: {error}") from error
 

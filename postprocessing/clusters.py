@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from postprocessing.step import Step, named
+from postprocessing.step import Step, require_array
 
 
 class Clusters(Step):
@@ -61,7 +61,7 @@ class Clusters(Step):
         self.spacing, self.output, self.result = spacing, output, result
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        probabilities = named(prediction, self.output, self)
+        probabilities = require_array(prediction, self.output, self)
         dimensions = 2 if self.connectivity in (4, 8) else 3
         if probabilities.ndim == dimensions + 1 and len(probabilities) == 1:
             probabilities = probabilities[0]

@@ -6,10 +6,10 @@ from typing import Literal
 import numpy as np
 
 from postprocessing.balanced import balance
-from postprocessing.set_step import SetStep, Surroundings, stacked
+from postprocessing.dataset_step import DatasetContext, DatasetStep, stacked
 
 
-class EqualizeCounts(SetStep):
+class EqualizeCounts(DatasetStep):
     """Shift class probabilities until each class is the most probable one of equally many images.
 
     Camera identification 2018 and Quick, Draw! 2018: the organisers' test sets were balanced, which was worth 0.7 % of
@@ -33,9 +33,9 @@ class EqualizeCounts(SetStep):
     Example:
         >>> import numpy as np
         >>> from postprocessing import EqualizeCounts
-        >>> from postprocessing.set_step import Surroundings
+        >>> from postprocessing.dataset_step import DatasetContext
         >>> given = {name: np.array([p, 1 - p], np.float32) for name, p in zip("abcd", (0.9, 0.8, 0.7, 0.6))}
-        >>> found = EqualizeCounts()(given, Surroundings())
+        >>> found = EqualizeCounts()(given, DatasetContext())
         >>> [int(found[name].argmax()) for name in "abcd"]  # the first class was more probable for all
         [0, 0, 1, 1]
     """
@@ -57,7 +57,7 @@ class EqualizeCounts(SetStep):
             raise ValueError(f"EqualizeCounts: shares are {shares}, expected numbers ≥ 0, not all 0")
         self.output, self.method, self.step, self.shares, self.rounds = output, method, step, shares, rounds
 
-    def __call__(self, probabilities: dict[str, np.ndarray], around: Surroundings) -> dict[str, np.ndarray]:
+    def __call__(self, probabilities: dict[str, np.ndarray], around: DatasetContext) -> dict[str, np.ndarray]:
         """Shifted probabilities: float64 in 0..1, since float32 would create ties."""
         ids, matrix = stacked(probabilities, self)
         if not np.isfinite(matrix).all():

@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from postprocessing.step import Step, factors, named
+from postprocessing.step import Step, factors, require_array
 
 
 class Gate(Step):
@@ -44,7 +44,7 @@ class Gate(Step):
         self.by, self.value, self.says, self.how, self.output = by, value, says, how, output
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        array, score = named(prediction, self.output, self), named(prediction, self.by, self)
+        array, score = require_array(prediction, self.output, self), require_array(prediction, self.by, self)
         channels = array.shape[0] if array.ndim == 3 else 1
         if score.ndim != 1 or len(score) not in (1, channels) or score.dtype.kind not in "fb":
             raise ValueError(

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from postprocessing.step import Step, named
+from postprocessing.step import Step, require_array
 
 
 class HysteresisThreshold(Step):
@@ -43,7 +43,7 @@ class HysteresisThreshold(Step):
         self.output, self.result = output, result
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        probabilities = named(prediction, self.output, self)
+        probabilities = require_array(prediction, self.output, self)
         if probabilities.dtype.kind != "f" or probabilities.ndim != 3:
             raise ValueError(
                 f"HysteresisThreshold expects probabilities (C, H, W) in {self.output!r}, got {probabilities.dtype} "

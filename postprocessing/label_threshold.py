@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from postprocessing.step import Step, named
+from postprocessing.step import Step, require_array
 
 
 class LabelThreshold(Step):
@@ -32,7 +32,7 @@ class LabelThreshold(Step):
         self.value, self.best, self.output, self.result = value, best, output, result
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        probabilities = named(prediction, self.output, self)
+        probabilities = require_array(prediction, self.output, self)
         if probabilities.dtype.kind != "f" or probabilities.ndim != 1:
             raise ValueError(
                 f"LabelThreshold expects probabilities (K,), {self.output!r} is {probabilities.dtype} "

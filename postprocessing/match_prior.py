@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from postprocessing.set_step import SetStep, Surroundings, stacked
+from postprocessing.dataset_step import DatasetContext, DatasetStep, stacked
 
 
-class MatchPrior(SetStep):
+class MatchPrior(DatasetStep):
     """Label the most probable images of each class, as large a share as is positive in the training set.
 
     Human Protein Atlas 2018, 1st and 3rd place: thresholds of 28 classes, some with a dozen images, cannot be tuned;
@@ -21,9 +21,9 @@ class MatchPrior(SetStep):
     Example:
         >>> import numpy as np
         >>> from postprocessing import MatchPrior
-        >>> from postprocessing.set_step import Surroundings
+        >>> from postprocessing.dataset_step import DatasetContext
         >>> probabilities = {name: np.array([p], np.float32) for name, p in zip("abcd", (0.1, 0.4, 0.3, 0.2))}
-        >>> labels = MatchPrior(shares=[0.5])(probabilities, Surroundings())
+        >>> labels = MatchPrior(shares=[0.5])(probabilities, DatasetContext())
         >>> [image_id for image_id, label in labels.items() if label.any()]  # half of the images
         ['b', 'c']
     """
@@ -33,7 +33,7 @@ class MatchPrior(SetStep):
             raise ValueError(f"MatchPrior: shares are {shares}, expected numbers in 0..1")
         self.output, self.shares = output, shares
 
-    def __call__(self, probabilities: dict[str, np.ndarray], around: Surroundings) -> dict[str, np.ndarray]:
+    def __call__(self, probabilities: dict[str, np.ndarray], around: DatasetContext) -> dict[str, np.ndarray]:
         ids, matrix = stacked(probabilities, self)
         if self.shares is None:
             truth = np.stack(list(around.labels().values()))

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from files.tables import read_csv
-from postprocessing.set_step import SetStep, Surroundings, stacked
+from postprocessing.dataset_step import DatasetContext, DatasetStep, stacked
 from predictions.store import PredictionStore
 
 CHUNK = 1024  # images compared with all training images at a time
 
 
-class NearestNeighbour(SetStep):
+class NearestNeighbour(DatasetStep):
     """Replace the probabilities of an image by the labels of the training image with the most similar features.
 
     Human Protein Atlas 2018, 1st place: features of a network trained by ArcFace to tell antibodies apart; a cosine
@@ -33,7 +33,7 @@ class NearestNeighbour(SetStep):
         >>> import numpy as np
         >>> import pandas as pd
         >>> from postprocessing import NearestNeighbour
-        >>> from postprocessing.set_step import Surroundings
+        >>> from postprocessing.dataset_step import DatasetContext
         >>> folder = tempfile.TemporaryDirectory()
         >>> for split, ids, features in (("train", "ab", [[1, 0], [0, 1]]), ("test", "x", [[0.1, 0.9]])):
         ...     path = Path(folder.name, split)
@@ -41,7 +41,7 @@ class NearestNeighbour(SetStep):
         ...     np.save(path / "features.npy", np.array(features, np.float32))
         ...     pd.DataFrame({"image_id": list(ids)}).to_csv(path / "ids.csv", index=False)
         >>> step = NearestNeighbour(f"{folder.name}/train", f"{folder.name}/test")
-        >>> around = Surroundings(labels=lambda: {"a": np.array([1, 0]), "b": np.array([0, 1])})
+        >>> around = DatasetContext(labels=lambda: {"a": np.array([1, 0]), "b": np.array([0, 1])})
         >>> step({"x": np.array([0.5, 0.5], np.float32)}, around)["x"]  # b is nearest
         array([0., 1.], dtype=float32)
         >>> folder.cleanup()
@@ -52,7 +52,7 @@ class NearestNeighbour(SetStep):
             raise ValueError(f"NearestNeighbour: threshold is {threshold}, expected a cosine in -1..1")
         self.train, self.test, self.threshold, self.output = train, test, threshold, output
 
-    def __call__(self, probabilities: dict[str, np.ndarray], around: Surroundings) -> dict[str, np.ndarray]:
+    def __call__(self, probabilities: dict[str, np.ndarray], around: DatasetContext) -> dict[str, np.ndarray]:
         ids, matrix = stacked(probabilities, self)
         known_ids, known = read_features(self.train)
         place = {name: number for number, name in enumerate(known_ids)}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from postprocessing.step import Step, mask_or_instances, named
+from postprocessing.step import Step, mask_or_instances, require_array
 
 
 class ObjectScore(Step):
@@ -28,7 +28,7 @@ class ObjectScore(Step):
         self.threshold, self.output, self.scores = threshold, output, scores
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        ids, scores = mask_or_instances(prediction, self.output, self), named(prediction, self.scores, self)
+        ids, scores = mask_or_instances(prediction, self.output, self), require_array(prediction, self.scores, self)
         if ids.dtype == bool or scores.ndim != 1 or ids.max(initial=0) > len(scores):
             raise ValueError(
                 f"ObjectScore expects ids up to {scores.size} in {self.output!r}, one per score of {self.scores!r} "

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from postprocessing.step import Step, named
+from postprocessing.step import Step, require_array
 
 
 class QuantileThreshold(Step):
@@ -35,7 +35,7 @@ class QuantileThreshold(Step):
         self.share, self.min_threshold, self.output, self.result = share, min_threshold, output, result
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        probabilities = named(prediction, self.output, self)
+        probabilities = require_array(prediction, self.output, self)
         if probabilities.dtype.kind != "f" or probabilities.ndim < 2:
             raise ValueError(
                 f"QuantileThreshold expects probabilities (C, H, W) in {self.output!r}, got {probabilities.dtype} "

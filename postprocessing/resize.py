@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from postprocessing.step import Step, named
+from postprocessing.step import Step, require_array
 
 
 class Resize(Step):
@@ -30,7 +30,7 @@ class Resize(Step):
         self.size, self.output, self.result = size, output, result
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        array = named(prediction, self.output, self)
+        array = require_array(prediction, self.output, self)
         if array.ndim not in (2, 3):
             raise ValueError(f"Resize expects (H, W) or (C, H, W) in {self.output!r}, got {array.shape}")
         height, width = self.size

@@ -15,7 +15,7 @@ import numpy as np
 
 from evaluation.metrics.base import CompetitionMetric
 from postprocessing.ablation import without_each, works
-from postprocessing.shards import Case, Setting, evaluators
+from postprocessing.search_workers import SearchImage, Setting, evaluators
 from postprocessing.step import Step, argument_and_entry, arguments_of, as_config
 
 
@@ -107,7 +107,7 @@ class SearchResult:
 def search(
     steps: Sequence[Step],
     metric: CompetitionMetric,
-    cases: Sequence[Case],
+    cases: Sequence[SearchImage],
     seed: int = 0,
     sweeps: int = 2,
     processes: int | None = None,
@@ -178,7 +178,7 @@ def search(
         )
 
 
-def _first_half(cases: list[Case], seed: int) -> np.ndarray:
+def _first_half(cases: list[SearchImage], seed: int) -> np.ndarray:
     """Random half of the images in whole groups, `(N,)` bool. `cases` are sorted, so their order does not matter."""
     for one, other in zip(cases, cases[1:], strict=False):
         if one.image_id == other.image_id:

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import cv2
 import numpy as np
 
-from postprocessing.step import Step, named
+from postprocessing.step import Step, require_array
 
 Operation = Literal["open", "close", "median", "gaussian"]
 
@@ -42,7 +42,7 @@ class Smooth(Step):
         self.operation, self.radius, self.output = operation, radius, output
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        array = named(prediction, self.output, self)
+        array = require_array(prediction, self.output, self)
         wanted = "f" if self.operation == "gaussian" else "b"
         if array.ndim != 3 or array.dtype.kind != wanted:
             kinds = {"f": "probabilities", "b": "a bool mask"}

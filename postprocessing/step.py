@@ -70,7 +70,7 @@ def argument_and_entry(name: str) -> tuple[str, int | None]:
     return argument, int(entry.rstrip("]")) if bracket else None
 
 
-def named(prediction: dict[str, np.ndarray], name: str, step: Step) -> np.ndarray:
+def require_array(prediction: dict[str, np.ndarray], name: str, step: Step) -> np.ndarray:
     """Return the array of this name, or raise an error that lists the names there are."""
     if name not in prediction:
         raise ValueError(f"{type(step).__name__} requires {name!r}, the prediction has {sorted(prediction)}")
@@ -79,7 +79,7 @@ def named(prediction: dict[str, np.ndarray], name: str, step: Step) -> np.ndarra
 
 def factors(prediction: dict[str, np.ndarray], name: str, step: Step) -> np.ndarray:
     """Image-level probabilities `(K,)` to multiply others by: float64 in 0..1, so that the product is a probability."""
-    array = named(prediction, name, step)
+    array = require_array(prediction, name, step)
     if array.ndim != 1 or array.dtype.kind not in "fb":
         raise ValueError(
             f"{type(step).__name__} expects probabilities (K,) in {name!r}, got {array.dtype} {array.shape}"
@@ -94,7 +94,7 @@ def factors(prediction: dict[str, np.ndarray], name: str, step: Step) -> np.ndar
 
 def probability_map(prediction: dict[str, np.ndarray], name: str, step: Step) -> np.ndarray:
     """Single probability map `(H, W)`, stored as `(1, H, W)` or `(H, W)`."""
-    array = named(prediction, name, step)
+    array = require_array(prediction, name, step)
     if array.dtype.kind != "f":
         raise ValueError(
             f"{type(step).__name__} expects probabilities in {name!r}, got {array.dtype}; put it before the step that "
@@ -105,7 +105,7 @@ def probability_map(prediction: dict[str, np.ndarray], name: str, step: Step) ->
 
 def mask_or_instances(prediction: dict[str, np.ndarray], name: str, step: Step) -> np.ndarray:
     """Bool mask `(C, H, W)`, or integer instance ids `(H, W)`; distinguished by type."""
-    array = named(prediction, name, step)
+    array = require_array(prediction, name, step)
     if array.dtype.kind not in "biu":
         raise ValueError(
             f"{type(step).__name__} expects a mask or instances, {name!r} is {array.dtype}; "
@@ -120,7 +120,7 @@ def mask_or_instances(prediction: dict[str, np.ndarray], name: str, step: Step) 
 
 def mask_map(prediction: dict[str, np.ndarray], name: str, step: Step) -> np.ndarray:
     """Single bool mask `(H, W)`, stored as `(1, H, W)` or `(H, W)`."""
-    array = named(prediction, name, step)
+    array = require_array(prediction, name, step)
     if array.dtype != bool:
         raise ValueError(
             f"{type(step).__name__} expects a bool mask, {name!r} is {array.dtype}; add postprocessing.Threshold "

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from postprocessing.step import Step, named
+from postprocessing.step import Step, require_array
 
 
 class Threshold(Step):
@@ -27,7 +27,7 @@ class Threshold(Step):
         self.value, self.output, self.result = value, output, result
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        probabilities = named(prediction, self.output, self)
+        probabilities = require_array(prediction, self.output, self)
         if probabilities.dtype.kind != "f":
             raise ValueError(
                 f"Threshold expects probabilities, {self.output!r} is {probabilities.dtype}; is it a mask already?"

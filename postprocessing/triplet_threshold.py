@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from postprocessing.step import Step, named
+from postprocessing.step import Step, require_array
 
 
 class TripletThreshold(Step):
@@ -51,7 +51,7 @@ class TripletThreshold(Step):
         self.output, self.result = output, result
 
     def __call__(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        probabilities = named(prediction, self.output, self)
+        probabilities = require_array(prediction, self.output, self)
         if probabilities.dtype.kind != "f" or probabilities.ndim < 3:
             raise ValueError(
                 f"TripletThreshold expects probabilities (C, H, W) in {self.output!r}, got {probabilities.dtype} "

@@ -233,7 +233,7 @@ class Submission(ABC):
         return result
 
 
-def named(prediction: dict[str, np.ndarray], name: str) -> np.ndarray:
+def require_array(prediction: dict[str, np.ndarray], name: str) -> np.ndarray:
     """Return the array of this name, or raise an error that lists the names there are."""
     if name not in prediction:
         raise ValueError(f"the submission requires {name!r}, the prediction has {sorted(prediction)}")

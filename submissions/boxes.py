@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from submissions.base import Submission, named
+from submissions.base import Submission, require_array
 from submissions.labels import class_names, class_place
 
 SLACK = 0.01  # pixels
@@ -46,7 +46,7 @@ class Boxes(Submission):
             raise ValueError(f"Boxes: class {inside!r} has a space, which separates fields; rename it")
 
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
-        boxes = named(prediction, self.output)
+        boxes = require_array(prediction, self.output)
         boxes = boxes.reshape(-1, 6) if not boxes.size else boxes
         if boxes.ndim != 2 or boxes.shape[1] != 6 or boxes.dtype.kind != "f":
             raise ValueError(

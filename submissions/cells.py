@@ -8,8 +8,8 @@ import numpy as np
 
 from files.tables import comma_hint
 from masks import coco_rle
-from masks.mask_runs import runs_of
-from submissions.base import Submission, named
+from masks.run_length_masks import runs_of
+from submissions.base import Submission, require_array
 from submissions.labels import class_names, class_place
 
 
@@ -50,7 +50,7 @@ class Cells(Submission):
         self.classes, self.min_score, self.empty, self.output, self.scores = classes, min_score, empty, output, scores
 
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
-        labels, scores = named(prediction, self.output), named(prediction, self.scores)
+        labels, scores = require_array(prediction, self.output), require_array(prediction, self.scores)
         names, count = class_names(self.classes), int(labels.max(initial=0))
         scores = scores.reshape(-1, len(names)) if not scores.size else scores
         if scores.ndim != 2 or scores.shape[1] != len(names) or len(scores) < count:
@@ -74,7 +74,7 @@ class Cells(Submission):
         return [(image_id, str(width), str(height), " ".join(parts) or self.empty)]
 
     def image(self, texts: list[tuple[str, ...]], size: tuple[int, int]) -> dict[str, np.ndarray]:
-        """`masks` `(n,)`, runs `(2, R)` each (see `masks.mask_runs`), and `scores` `(n, K)`."""
+        """`masks` `(n,)`, runs `(2, R)` each (see `masks.run_length_masks`), and `scores` `(n, K)`."""
         _, width, height, text = texts[0]
         if [height.strip(), width.strip()] != [str(side) for side in size]:
             raise ValueError(f"the image is {width} x {height} pixels, expected {size[1]} x {size[0]}")

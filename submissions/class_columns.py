@@ -3,7 +3,7 @@
 import numpy as np
 
 from files.tables import comma_hint
-from submissions.base import Submission, named
+from submissions.base import Submission, require_array
 
 
 class ClassColumns(Submission):
@@ -28,7 +28,7 @@ class ClassColumns(Submission):
         self.classes, self.suffix, self.output = classes, suffix, output
 
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
-        array = named(prediction, self.output)
+        array = require_array(prediction, self.output)
         if array.shape != (len(self.classes),) or array.dtype.kind not in "fb":
             raise ValueError(
                 f"{self.output!r} is {array.dtype} {array.shape}, expected probabilities ({len(self.classes)},)"

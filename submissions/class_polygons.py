@@ -7,7 +7,7 @@ import numpy as np
 from files.tables import numbers_of
 from masks.outlines import from_wkt, inside, outlines, rasterised
 from masks.polygons import areas, import_shapely
-from submissions.base import RowError, Submission, SubmissionError, named, read_table
+from submissions.base import RowError, Submission, SubmissionError, read_table, require_array
 from submissions.labels import class_place
 
 
@@ -48,7 +48,7 @@ class ClassPolygons(Submission):
         self._grid: dict[str, tuple[float, float]] | None = None
 
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
-        shapely, mask = import_shapely(), named(prediction, self.output)
+        shapely, mask = import_shapely(), require_array(prediction, self.output)
         if mask.ndim != 3 or len(mask) != len(self.classes) or mask.dtype != bool:
             raise ValueError(
                 f"{self.output!r} is {mask.dtype} {mask.shape}, expected a bool mask of {len(self.classes)} classes "

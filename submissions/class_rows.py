@@ -3,7 +3,7 @@
 import numpy as np
 
 from files.tables import comma_hint
-from submissions.base import RowError, Submission, named
+from submissions.base import RowError, Submission, require_array
 from submissions.labels import class_place
 
 
@@ -32,7 +32,7 @@ class ClassRows(Submission):
         self.classes, self.separator, self.output = classes, separator, output
 
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
-        array = named(prediction, self.output)
+        array = require_array(prediction, self.output)
         if array.shape != (len(self.classes),) or array.dtype.kind not in "fb":
             raise ValueError(
                 f"{self.output!r} is {array.dtype} {array.shape}, expected probabilities ({len(self.classes)},)"

@@ -4,7 +4,7 @@ import numpy as np
 
 from masks import rle
 from postprocessing.resize import nearest
-from submissions.base import RowError, Submission, named
+from submissions.base import RowError, Submission, require_array
 from submissions.labels import class_place
 
 
@@ -48,7 +48,7 @@ class ClassRunLengths(Submission):
         self.size, self.suffix, self.output = size, suffix, output
 
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
-        mask = named(prediction, self.output)
+        mask = require_array(prediction, self.output)
         if mask.ndim != 3 or len(mask) != len(self.classes):
             raise ValueError(
                 f"{self.output!r} is {mask.shape}, expected a mask of {len(self.classes)} classes (C, H, W)"

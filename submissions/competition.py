@@ -6,7 +6,7 @@ import numpy as np
 
 from evaluation.metrics.base import CompetitionMetric
 from evaluation.void import without_void
-from postprocessing.set_step import SetStep
+from postprocessing.dataset_step import DatasetStep
 from postprocessing.step import Step
 from submissions.base import Submission
 
@@ -31,7 +31,7 @@ class Competition:
 
     metric: CompetitionMetric
     extra_metrics: list[CompetitionMetric] = field(default_factory=list)
-    dataset_postprocess: list[SetStep] = field(default_factory=list)
+    dataset_postprocess: list[DatasetStep] = field(default_factory=list)
     postprocess: list[Step] = field(default_factory=list)
     submission: Submission | None = None
     solution: str | None = None

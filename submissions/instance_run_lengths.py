@@ -3,7 +3,7 @@
 import numpy as np
 
 from masks import rle
-from submissions.base import RowError, Submission, named
+from submissions.base import RowError, Submission, require_array
 
 
 class InstanceRunLengths(Submission):
@@ -35,7 +35,7 @@ class InstanceRunLengths(Submission):
         self.order, self.base, self.empty, self.suffix, self.output = order, base, empty, suffix, output
 
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
-        texts = rle.encode_instances(named(prediction, self.output), order=self.order, base=self.base).values()
+        texts = rle.encode_instances(require_array(prediction, self.output), order=self.order, base=self.base).values()
         return [(image_id + self.suffix, text) for text in texts] or [(image_id + self.suffix, self.empty)]
 
     def image(self, texts: list[tuple[str, ...]], size: tuple[int, int]) -> dict[str, np.ndarray]:

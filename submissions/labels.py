@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from submissions.base import Submission, named
+from submissions.base import Submission, require_array
 
 
 class Labels(Submission):
@@ -75,7 +75,7 @@ def class_place(name: str, names: list[str]) -> int:
 
 def label_flags(prediction: dict[str, np.ndarray], name: str) -> np.ndarray:
     """Labels of an image, bool `(K,)`."""
-    array = named(prediction, name)
+    array = require_array(prediction, name)
     if array.dtype != bool or array.ndim != 1:
         raise ValueError(
             f"{name!r} is {array.dtype} {array.shape}, expected bool (K,): add postprocessing.LabelThreshold"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from submissions.base import Submission, named
+from submissions.base import Submission, require_array
 from submissions.labels import class_names, class_place, label_flags
 
 
@@ -32,7 +32,7 @@ class Ordinal(Submission):
         self.classes, self.suffix, self.output = classes, suffix, output
 
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
-        array, names = named(prediction, self.output), class_names(self.classes)
+        array, names = require_array(prediction, self.output), class_names(self.classes)
         if array.size == 1 and array.dtype.kind in "iu":
             number = int(array.reshape(-1)[0])
         elif array.shape == (len(names) - 1,):

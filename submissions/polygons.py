@@ -4,7 +4,7 @@ import numpy as np
 
 from masks.outlines import from_wkt, inside, outlines, rasterised
 from masks.polygons import import_shapely
-from submissions.base import RowError, Submission, named
+from submissions.base import RowError, Submission, require_array
 
 
 class Polygons(Submission):
@@ -42,7 +42,7 @@ class Polygons(Submission):
         self.tolerance, self.suffix, self.output, self.confidence = tolerance, suffix, output, confidence
 
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
-        shapely, labels = import_shapely(), named(prediction, self.output)
+        shapely, labels = import_shapely(), require_array(prediction, self.output)
         if labels.ndim != 2 or labels.dtype.kind not in "iu":
             raise ValueError(f"{self.output!r} is {labels.dtype} {labels.shape}, expected instance ids (H, W)")
         confidence = prediction.get(self.confidence)

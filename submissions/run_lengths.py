@@ -3,7 +3,7 @@
 import numpy as np
 
 from masks import rle
-from submissions.base import RowError, Submission, named
+from submissions.base import RowError, Submission, require_array
 
 
 class RunLengths(Submission):
@@ -36,7 +36,7 @@ class RunLengths(Submission):
         self.empty, self.suffix, self.output = empty, suffix, output
 
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
-        mask = named(prediction, self.output)
+        mask = require_array(prediction, self.output)
         if mask.ndim == 3 and len(mask) != 1:
             raise ValueError(
                 f"{self.output!r} is {mask.shape}, expected one mask (1, H, W); for several use ClassRunLengths"

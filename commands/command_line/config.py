@@ -9,7 +9,7 @@ from jsonargparse import ActionConfigFile, Namespace
 from commands.command_line.command_line import CommandLine
 from commands.command_line.parser import VerbParser, add_experiment_arguments, add_options, build_options, repeated
 from commands.command_line.plain_data import plain_data
-from compat.jsonargparse import own_words
+from compat.jsonargparse import unwrap_parser_errors
 from datamodules.plain import BaseData
 from experiments.configuration import OfflineConfig, experiment_folder
 from experiments.fit_settings import OFFLINE, Flag
@@ -60,7 +60,7 @@ def read_config(
     if searched and overlay is not None and overlay.is_file() and not chain_given:
         check_searched(overlay, origin, runs)
         parsed = parse(parser, [*files, overlay], flags, loaders)
-    with own_words():
+    with unwrap_parser_errors():
         built = parser.instantiate(parsed)
     experiment = (
         experiment_folder(folder) if folder is not None else Path(built.runs) / (built.experiment or settings.name)

@@ -10,7 +10,7 @@ from compat.torch import worker_error
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def told(error: BaseException) -> str | None:
+def format_error(error: BaseException) -> str | None:
     """Format an error raised by this project: its message first, then the file and line that raised it.
 
     None for other errors, whose traceback is shown, and for all errors if the environment has `TRACEBACK=1`.

@@ -1,7 +1,7 @@
 """Training verbs on an experiment folder: one process per fold."""
 
 from commands.command_line.command_line import CommandLine
-from experiments.processes import children_end_with_us, launch
+from experiments.processes import launch, terminate_children_on_exit
 from experiments.run_folder import fold_runs
 
 
@@ -20,7 +20,7 @@ def main_of_folds(verb: str, arguments: list[str]) -> None:
 
         run_verb(verb, arguments)
         return
-    with children_end_with_us():
+    with terminate_children_on_exit():
         for run in runs:
             command = [verb, str(run.path), *line.settings.arguments()]
             print("$ python cli.py " + " ".join(command), flush=True)

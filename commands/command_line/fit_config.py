@@ -49,7 +49,7 @@ def resolve_monitors(config: Namespace) -> None:
         config.checkpoint.monitor, config.checkpoint.save_top_k, config.early_stopping = None, 0, None
 
 
-def tell_fold(data: Namespace) -> None:
+def set_pseudo_label_fold(data: Namespace) -> None:
     """Use the pseudo-labels of the validation fold, whose teachers were not trained on its targets."""
     for source in data.external or []:
         own = source.init_args
@@ -64,7 +64,7 @@ def tell_fold(data: Namespace) -> None:
         own.fold, own.folds = data.fold, data.folds
 
 
-def refuse_trained(run: RunFolder) -> None:
+def check_not_trained(run: RunFolder) -> None:
     """Reject a run folder that already contains checkpoints of another run."""
     left = sorted(path.name for path in run.checkpoints.glob("*.ckpt"))
     if left:
@@ -76,7 +76,7 @@ def refuse_trained(run: RunFolder) -> None:
         )
 
 
-def shown_to_network(config: str) -> list[Any]:
+def prediction_settings(config: str) -> list[Any]:
     """Settings besides checkpoint and inference that affect predictions; flags may change any of them."""
     content = yaml.safe_load(config)
     of_model = ("network", "outputs", "inputs", "activations")

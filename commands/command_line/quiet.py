@@ -19,7 +19,7 @@ class NoAdvertisements(logging.Filter):
         return not record.getMessage().startswith(lightning.IGNORED_LOG_PREFIXES)
 
 
-def quiet() -> None:
+def silence_libraries() -> None:
     """Silence library messages. Call once per process, before Lightning builds its Trainer."""
     for name in lightning.LOGGERS:
         logger = logging.getLogger(name)

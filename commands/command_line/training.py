@@ -24,15 +24,14 @@ from commands.command_line.command_line import CommandLine
 from commands.command_line.fit_config import (
     arguments_of,
     check_names,
-    refuse_trained,
+    check_not_trained,
     resolve_monitors,
-    shown_to_network,
-    tell_fold,
+    set_pseudo_label_fold,
 )
 from commands.command_line.parser import VerbParser, add_experiment_arguments
-from commands.command_line.quiet import quiet
+from commands.command_line.quiet import silence_libraries
 from commands.command_line.training_output import print_end, print_start
-from compat.jsonargparse import integers_first, own_words
+from compat.jsonargparse import integers_first, unwrap_parser_errors
 from datamodules import BaseDataModule
 from experiments.draw_curves import Curves
 from experiments.fit_settings import FitSettings, Flag
@@ -150,7 +149,7 @@ class CompetitionCLI(LightningCLI):
             self.run.check_writable()
         if data.folds is None and not isinstance(data.fold, str):
             data.folds = f"folds/{self.settings.name}.csv"
-        tell_fold(data)
+        set_pseudo_label_fold(data)
         config.checkpoint.dirpath = str(self.run.checkpoints)
         config.trainer.default_root_dir = config.trainer.default_root_dir or str(self.run.path)
         config.trainer.use_distributed_sampler = False  # the datamodule shards; a second sampler would break that
@@ -181,7 +180,7 @@ class CompetitionCLI(LightningCLI):
         if checkpoint is not None:
             check_whole(checkpoint)
         if self.verb == "fit" and checkpoint is None and not config.trainer.fast_dev_run and not config.overwrite:
-            refuse_trained(self.run)
+            check_not_trained(self.run)
         return checkpoint
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -213,7 +212,7 @@ class CompetitionCLI(LightningCLI):
         if self.verb == "predict":
             coarse_run = self.model.inference.coarse_run
             coarse = [] if coarse_run is None else CoarseMasks(coarse_run).stores
-            seen = f"{file_hash(self.checkpoint)} {self.model.inference.fingerprint()} {shown_to_network(self.text)}"
+            seen = f"{file_hash(self.checkpoint)} {self.model.inference.fingerprint()} {prediction_settings(self.text)}"
             made_with = self.checkpoint_name, self.checkpoint
             callbacks.append(PredictionWriter(self.run.predictions, text_hash(seen), made_with, coarse))
             if config.time_limit is not None:
@@ -221,7 +220,7 @@ class CompetitionCLI(LightningCLI):
         return [callback for callback in callbacks if callback is not None]
 
     def instantiate_classes(self) -> None:
-        with own_words():
+        with unwrap_parser_errors():
             super().instantiate_classes()
 
     def after_instantiate_classes(self) -> None:
@@ -250,7 +249,7 @@ class CompetitionCLI(LightningCLI):
 
 def run_verb(verb: str, arguments: list[str]) -> None:
     """Run one training verb with the command-line arguments after it."""
-    quiet()
+    silence_libraries()
     line = CommandLine.read(arguments)
     settings = with_run(line)
     check_names(settings)

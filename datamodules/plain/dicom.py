@@ -13,7 +13,7 @@ from datamodules.dicom_neighbours import STACK_TAGS, Slice, neighbours_of, slice
 from datamodules.plain.base import BaseData
 from datamodules.readers.dicom import DicomReader
 from datamodules.readers.dicom_elements import element_of, frame_count, place_of
-from datamodules.readers.dicom_errors import DicomReadError, quiet
+from datamodules.readers.dicom_errors import DicomReadError, silence_pydicom
 from datamodules.readers.dicom_files import read_header
 from datamodules.table import ID, find_images, not_found, sorted_by_id
 from evaluation.cross_validation import CrossValidation
@@ -143,7 +143,7 @@ class DicomData(BaseData):
             raise ValueError(f"data.tags: {unknown[0]!r} is not a DICOM keyword; keywords are written like PatientID")
         new = [path for path in files if path not in self._facts or "_absent" in self._facts[path][0]]
         # Parsing holds the interpreter lock; waiting for a disk or a network does not.
-        with quiet(), ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:
+        with silence_pydicom(), ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:
             found = dict(zip(new, pool.map(lambda path: self._facts_or_error(path, skip or absent), new), strict=True))
         if absent:
             blank = dict.fromkeys(self.tags, "") | {"position": float("nan"), "_sop": "", "_absent": True}

@@ -34,7 +34,7 @@ def wrong(path: Path | str, tag: str | None, found: Any, expected: str) -> Dicom
 def explained(path: Path | str, tag: str | None = None) -> Iterator[None]:
     """Convert any error of a library about a broken file to DicomReadError."""
     try:
-        with quiet():
+        with silence_pydicom():
             yield
     except (DicomReadError, MemoryError, ImportError):
         raise
@@ -45,7 +45,7 @@ def explained(path: Path | str, tag: str | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_pydicom() -> Iterator[None]:
     """Suppress pydicom's warnings about non-standard values; those that matter are checked here."""
     if threading.current_thread() is not threading.main_thread():
         yield  # filters are global to the process; the main thread sets them

@@ -36,7 +36,7 @@ class CompetitionMetric(ABC):
 
     @abstractmethod
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        """Row of one image: 1-D float64 of counts or scores, equally long for every image, or a `whole` of them.
+        """Row of one image: 1-D float64 of counts or scores, equally long for every image, or a `as_row` of them.
 
         Args:
             prediction: post-processed arrays of the image by name, at original size.
@@ -131,7 +131,7 @@ def _over_valid_pixels(image: Callable[..., np.ndarray]) -> Callable[..., np.nda
     return counted
 
 
-def whole(value: Any) -> np.ndarray:
+def as_row(value: Any) -> np.ndarray:
     """Wrap a value of any type in a row `(1,)`, for images with different numbers of counts (a score per box)."""
     row = np.empty(1, object)
     row[0] = value
@@ -143,7 +143,7 @@ def _numpy(value: Any) -> np.ndarray:
     return np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
 
 
-def named(arrays: Arrays, name: str, what: str) -> np.ndarray:
+def require_array(arrays: Arrays, name: str, what: str) -> np.ndarray:
     """Return the array of this name, or raise an error that lists the names there are."""
     if name not in arrays:
         raise ValueError(f"the metric requires {name!r} in the {what}, which has {sorted(arrays)}")

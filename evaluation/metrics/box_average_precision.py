@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from evaluation.metrics.base import Arrays, CompetitionMetric, whole
+from evaluation.metrics.base import Arrays, CompetitionMetric, as_row
 from evaluation.metrics.detection import (
     Ranked,
     average_precisions,
@@ -74,7 +74,7 @@ class BoxAveragePrecision(CompetitionMetric):
                 raise ValueError(f"label of a box is {wrong[0]:g}, expected 0 to {self.classes - 1}")
         found = self._found(predicted, true)
         objects = np.bincount(true[:, 4].astype(int), minlength=self.classes).astype(np.float64)
-        return whole(Ranked(np.column_stack([predicted[:, [5, 4]], found]), objects))
+        return as_row(Ranked(np.column_stack([predicted[:, [5, 4]], found]), objects))
 
     def _found(self, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
         """Which detections match an object of their class, bool `(n,)`."""

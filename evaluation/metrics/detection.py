@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evaluation.metrics.base import Arrays, named
+from evaluation.metrics.base import Arrays, require_array
 
 
 class Ranked(NamedTuple):
@@ -113,7 +113,7 @@ def average_precisions(images: list[Ranked]) -> np.ndarray:
 
 def predicted_boxes(prediction: Arrays, name: str) -> np.ndarray:
     """Read the boxes of a prediction as `(n, 6)` float64: x1, y1, x2, y2, score, label."""
-    boxes = np.asarray(named(prediction, name, "prediction"), np.float64)
+    boxes = np.asarray(require_array(prediction, name, "prediction"), np.float64)
     if boxes.size == 0:
         return np.zeros((0, 6))
     if boxes.ndim != 2 or boxes.shape[1] != 6:
@@ -132,7 +132,7 @@ def true_boxes(truth: Arrays, name: str, labels: str = "labels") -> np.ndarray:
         name: name of the boxes.
         labels: name of the labels; all 0 if the array is missing.
     """
-    boxes = np.asarray(named(truth, name, "target"), np.float64)
+    boxes = np.asarray(require_array(truth, name, "target"), np.float64)
     if boxes.size == 0:
         return np.zeros((0, 5))
     if boxes.ndim == 2 and boxes.shape[1] == 6:

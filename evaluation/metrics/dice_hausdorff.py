@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evaluation.metrics.base import Arrays, CompetitionMetric, whole
+from evaluation.metrics.base import Arrays, CompetitionMetric, as_row
 from evaluation.metrics.dice import dice
 from evaluation.metrics.overlap import counts, masks, mean
 from evaluation.void import nothing_counts
@@ -92,7 +92,7 @@ class DiceHausdorff(CompetitionMetric):
         predicted, true = masks(prediction[self.output], self.output), masks(truth[self.truth], self.truth)
         known = not nothing_counts(truth)
         scores = dice(counted, self.empty if known else np.nan)
-        return whole(Slice("", 0, predicted.shape[1:], scores, _packed(predicted), _packed(true), known))
+        return as_row(Slice("", 0, predicted.shape[1:], scores, _packed(predicted), _packed(true), known))
 
     def placed(self, row: np.ndarray, image_id: str) -> np.ndarray:
         name, number = re.search(self.volume, image_id), re.search(self.number, image_id)
@@ -103,7 +103,7 @@ class DiceHausdorff(CompetitionMetric):
                 f"{'volume' if name is None else 'number'}"
             )
         place = {"volume": name.group(1) if name.re.groups else name.group(), "number": int(number.group(1))}
-        return whole(row[0]._replace(**place))
+        return as_row(row[0]._replace(**place))
 
     def units(self, rows: np.ndarray) -> np.ndarray:
         """A row per volume, `(V, 3 C)`: sum and number of slice Dice scores, and 1 - distance, of each class."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from evaluation.metrics.base import Arrays, CompetitionMetric, named
+from evaluation.metrics.base import Arrays, CompetitionMetric, require_array
 from evaluation.metrics.fbeta import fbeta
 from evaluation.metrics.instances import DSB_THRESHOLDS
 from evaluation.metrics.overlap import mean
@@ -52,7 +52,7 @@ class InstanceFBeta(CompetitionMetric):
         self.output, self.truth = output, truth or output
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        arrays = named(prediction, self.output, "prediction"), named(truth, self.truth, "target")
+        arrays = require_array(prediction, self.output, "prediction"), require_array(truth, self.truth, "target")
         for array, name in zip(arrays, (self.output, self.truth), strict=True):
             if array.dtype.kind not in "iu" or array.ndim != 2:
                 raise ValueError(f"{name!r} is {array.dtype} {array.shape}, expected instance ids (H, W)")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from evaluation.metrics.base import Arrays, CompetitionMetric, named
+from evaluation.metrics.base import Arrays, CompetitionMetric, require_array
 from evaluation.metrics.overlap import mean
 from evaluation.object_overlaps import object_overlaps
 from evaluation.void import nothing_counts
@@ -48,7 +48,9 @@ class InstanceAveragePrecision(CompetitionMetric):
         self.thresholds, self.output, self.truth = list(thresholds), output, truth or output
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        overlaps = object_overlaps(named(prediction, self.output, "prediction"), named(truth, self.truth, "target"))
+        overlaps = object_overlaps(
+            require_array(prediction, self.output, "prediction"), require_array(truth, self.truth, "target")
+        )
         number_true, number_predicted = len(overlaps.true_areas), len(overlaps.predicted_areas)
         if number_true + number_predicted == 0:
             return np.array([np.nan if nothing_counts(truth) else 1.0])

@@ -6,7 +6,7 @@ cumulative grade flags.
 
 import numpy as np
 
-from evaluation.metrics.base import Arrays, named
+from evaluation.metrics.base import Arrays, require_array
 
 
 def flags(arrays: Arrays, name: str, what: str, classes: int | None = None) -> np.ndarray:
@@ -19,7 +19,7 @@ def flags(arrays: Arrays, name: str, what: str, classes: int | None = None) -> n
         what: `prediction` or `target`.
         classes: number of classes K, required for class numbers.
     """
-    array = np.asarray(named(arrays, name, what))
+    array = np.asarray(require_array(arrays, name, what))
     if array.ndim == 0 and classes is not None:
         return np.arange(classes) == class_number(arrays, name, what, classes)
     _no_probabilities(array, name, what)
@@ -43,7 +43,7 @@ def class_number(arrays: Arrays, name: str, what: str, classes: int) -> int:
         what: `prediction` or `target`.
         classes: number of classes K.
     """
-    array = np.asarray(named(arrays, name, what))
+    array = np.asarray(require_array(arrays, name, what))
     _no_probabilities(array, name, what)
     whole = array.dtype.kind in "biu" or (array == np.round(array)).all()
     if array.size == 1 and array.ndim <= 1 and whole:
@@ -65,7 +65,7 @@ def class_number(arrays: Arrays, name: str, what: str, classes: int) -> int:
 
 def probabilities(prediction: Arrays, name: str) -> np.ndarray:
     """Class probabilities, float64 `(K,)` in 0..1."""
-    array = np.asarray(named(prediction, name, "prediction"))
+    array = np.asarray(require_array(prediction, name, "prediction"))
     if array.dtype.kind != "f" or array.ndim != 1:
         raise ValueError(
             f"prediction {name!r} is {array.dtype} {array.shape}, expected probabilities (K,): remove the "

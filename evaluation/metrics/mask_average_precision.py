@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from evaluation.metrics.base import Arrays, CompetitionMetric, named, whole
+from evaluation.metrics.base import Arrays, CompetitionMetric, as_row, require_array
 from evaluation.metrics.detection import Ranked, average_precisions, first_come
-from masks.mask_runs import mask_overlaps, runs_of, runs_that_count
+from masks.run_length_masks import mask_overlaps, runs_of, runs_that_count
 
 
 class MaskAveragePrecision(CompetitionMetric):
@@ -58,13 +58,13 @@ class MaskAveragePrecision(CompetitionMetric):
             found = first_come(part, scores[own, number], part >= self.threshold)
             detections.append(np.column_stack([np.full(own.sum(), number), scores[own, number], found]))
         objects = (~np.isnan(classes)).sum(axis=0).astype(np.float64)
-        return whole(Ranked(np.concatenate(detections), objects))
+        return as_row(Ranked(np.concatenate(detections), objects))
 
     def _masks(self, arrays: Arrays, what: str, valid: np.ndarray | None) -> tuple[list[np.ndarray], np.ndarray]:
         """Runs of each mask that has valid pixels, and its scores."""
-        given = arrays["masks"] if "masks" in arrays else named(arrays, self.output, what)
+        given = arrays["masks"] if "masks" in arrays else require_array(arrays, self.output, what)
         count = len(given) if "masks" in arrays else int(given.max(initial=0))
-        scores = np.asarray(named(arrays, self.scores_name, what), np.float64)
+        scores = np.asarray(require_array(arrays, self.scores_name, what), np.float64)
         scores = scores.reshape(-1, self.classes) if not scores.size else scores
         if scores.ndim != 2 or scores.shape[1] != self.classes or len(scores) < count:
             raise ValueError(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from evaluation.metrics.base import Arrays, CompetitionMetric, named
+from evaluation.metrics.base import Arrays, CompetitionMetric, require_array
 
 
 class MeanAbsoluteError(CompetitionMetric):
@@ -28,8 +28,8 @@ class MeanAbsoluteError(CompetitionMetric):
         self.output, self.truth = output, truth or output
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        predicted = np.asarray(named(prediction, self.output, "prediction"), np.float64)
-        true = np.asarray(named(truth, self.truth, "target"), np.float64)
+        predicted = np.asarray(require_array(prediction, self.output, "prediction"), np.float64)
+        true = np.asarray(require_array(truth, self.truth, "target"), np.float64)
         if predicted.ndim != 1 or predicted.shape != true.shape:
             raise ValueError(
                 f"prediction {self.output!r} is {predicted.shape}, target {self.truth!r} {true.shape}, "

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from evaluation.metrics.base import Arrays, named
+from evaluation.metrics.base import Arrays, require_array
 from evaluation.void import nothing_counts
 from masks.void import VOID
 
@@ -25,12 +25,12 @@ def counts(
     Raises:
         ValueError: different shapes, or a class number out of range.
     """
-    predicted, true = named(prediction, output, "prediction"), named(truth, target, "target")
+    predicted, true = require_array(prediction, output, "prediction"), require_array(truth, target, "target")
     if classes is None:
         predicted, true = masks(predicted, output), masks(true, target, ignore)
         if predicted.shape != true.shape:
             raise ValueError(f"prediction {output!r} is {predicted.shape}, target {target!r} is {true.shape}")
-        counted = named(truth, target, "target") != ignore if ignore is not None else None
+        counted = require_array(truth, target, "target") != ignore if ignore is not None else None
     else:
         # Class maps of volumes have three axes too: probabilities have a float type, or one axis more.
         predicted = predicted.argmax(0) if predicted.ndim > true.ndim or predicted.dtype.kind in "fb" else predicted

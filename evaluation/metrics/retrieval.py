@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from evaluation.metrics.base import Arrays, CompetitionMetric, named
+from evaluation.metrics.base import Arrays, CompetitionMetric, require_array
 
 BLOCK = 512  # queries compared at a time
 
@@ -15,8 +15,8 @@ class _Retrieval(CompetitionMetric):
         self.output, self.truth = output, truth
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        embedding = np.asarray(named(prediction, self.output, "prediction"))
-        label = np.asarray(named(truth, self.truth, "target"))
+        embedding = np.asarray(require_array(prediction, self.output, "prediction"))
+        label = np.asarray(require_array(truth, self.truth, "target"))
         if embedding.ndim != 1 or embedding.dtype.kind != "f":
             raise ValueError(
                 f"prediction {self.output!r} is {embedding.dtype} {embedding.shape}, expected an embedding (D,)"

@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 
-from evaluation.metrics.base import Arrays, CompetitionMetric, named
+from evaluation.metrics.base import Arrays, CompetitionMetric, require_array
 from evaluation.object_overlaps import Overlaps, object_overlaps
 from evaluation.void import nothing_counts
 
@@ -60,7 +60,10 @@ class SpaceNetF1(CompetitionMetric):
 
     def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
         """Area number, TP, FP, FN (nan without any valid pixel); `placed` fills in the area."""
-        predicted, true = named(prediction, self.output, "prediction"), named(truth, self.truth, "target")
+        predicted, true = (
+            require_array(prediction, self.output, "prediction"),
+            require_array(truth, self.truth, "target"),
+        )
         if nothing_counts(truth):
             return np.array([0, np.nan, np.nan, np.nan])
         overlaps = _overlaps(predicted, true, truth.get("valid"))

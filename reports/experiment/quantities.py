@@ -45,7 +45,7 @@ def summary(values: np.ndarray) -> dict[str, float]:
     return found
 
 
-def strangeness(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def outlier_score(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """How far each image's quantities lie from the middle of a reference, `(N,)`.
 
     Robust deviations (1.4826 times the median absolute deviation) of the logarithms, the larger of both quantities;

@@ -7,7 +7,7 @@ from predictions.quantiser import LEVELS, to_steps
 BINS = len(LEVELS)  # what a store in bytes tells apart
 
 
-class Reliability:
+class ProbabilityHistogram:
     """Counts of positives and negatives by probability, for each channel of an output; grows image by image.
 
     Everything below comes from these counts, so memory does not grow with the images.

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from reports.charts import Drawing, Palette, chart, histogram
-from reports.experiment.quantities import NAMES, strangeness, summary
+from reports.experiment.quantities import NAMES, outlier_score, summary
 from reports.experiment.sections import bins_for
 from reports.page import Finding, Report
 
@@ -75,7 +75,7 @@ def add_sanity(report: Report, sets: dict[str, dict[str, np.ndarray]]) -> pd.Dat
     rows = []
     for name in values:
         if name != "truth":
-            found = zip(sets[name], values[name], strangeness(values[name], truth), strict=True)
+            found = zip(sets[name], values[name], outlier_score(values[name], truth), strict=True)
             rows += [(name, one, *held, strange) for one, held, strange in found if strange > STRANGE]
     outliers = pd.DataFrame(rows, columns=OUTLIERS).sort_values("deviations", ascending=False, kind="stable")
     if len(outliers):

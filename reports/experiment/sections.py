@@ -9,7 +9,7 @@ from evaluation.metrics.base import CompetitionMetric
 from evaluation.panels import draw_panel, row_of
 from predictions.quantiser import LEVELS
 from reports.charts import Drawing, Palette, chart, histogram
-from reports.experiment.reliability import Reliability
+from reports.experiment.reliability import ProbabilityHistogram
 from reports.page import Finding, Report
 from reports.pictures import cell, png
 
@@ -105,7 +105,7 @@ def add_scores(report: Report, metric: CompetitionMetric) -> None:
     report.text(f"A tenth of the images scores below {low:.3f}, half below {middle:.3f}, nine tenths below {high:.3f}.")
 
 
-def add_probabilities(report: Report, reliabilities: dict[str, Reliability]) -> None:
+def add_probabilities(report: Report, reliabilities: dict[str, ProbabilityHistogram]) -> None:
     """Thresholds, calibration and a table of every class."""
     report.section("Probabilities")
     if not reliabilities:

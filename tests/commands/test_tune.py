@@ -18,10 +18,20 @@ from commands.command_line.command_line import CommandLine
 from experiments import devices
 from experiments.fit_settings import FitSettings
 from experiments.processes import launch
-from experiments.proposals import Tried, grid, grid_size, random, tpe
 from experiments.run_folder import RunFolder
-from experiments.space import Axis, Choices, Range, check_apart, drop_one_axis, locate, overlay, parse_axis, value_at
+from experiments.search_space import (
+    Axis,
+    Choices,
+    Range,
+    check_apart,
+    drop_one_axis,
+    locate,
+    overlay,
+    parse_axis,
+    value_at,
+)
 from experiments.study import best_score, failure
+from experiments.trial_proposals import Tried, grid, grid_size, random, tpe
 
 OVERLAY = """
 data:

@@ -11,7 +11,7 @@ import yaml
 from torch import Tensor, nn
 
 import cli
-from experiments.space import locate, overlay
+from experiments.search_space import locate, overlay
 from predictions.store import PredictionStore
 
 IDS, TEST = [f"p{number}" for number in range(6)], ["u0", "u1"]

@@ -4,7 +4,7 @@ import pandas as pd
 
 from datamodules.row import row_with
 from datamodules.table import rows_of
-from datamodules.windows import whole, with_window
+from datamodules.windows import with_window, without_window
 
 TABLE = pd.DataFrame({"image_id": ["001"], "path": ["a.png"], "weight": [2.0], "source": ["train"], "patient": [7]})
 
@@ -19,4 +19,4 @@ def test_a_window_is_one_more_and_leaves_the_row_as_it_is():
     narrowed = with_window(row, (1, 2, 3, 4))
     assert narrowed.window == (1, 2, 3, 4)
     assert not hasattr(row, "window")
-    assert vars(whole(narrowed)) == vars(row)
+    assert vars(without_window(narrowed)) == vars(row)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ensembling.squares import Squares, as_probabilities, least_squares
+from ensembling.least_squares import Squares, as_probabilities, least_squares
 from ensembling.weights import (
     Scores,
     alone,
@@ -13,9 +13,9 @@ from ensembling.weights import (
     find_single,
     find_weights,
     hill_climb,
+    in_lowest_terms,
     parts_of,
     simplex,
-    whole,
 )
 
 IMAGES = 60
@@ -186,7 +186,7 @@ def test_given_weights_are_described_without_a_search():
 
 
 def test_whole_weights():
-    assert whole((4, 2, 0)) == (2, 1, 0)
+    assert in_lowest_terms((4, 2, 0)) == (2, 1, 0)
     assert as_whole([1, 2, 4]) == (1, 2, 4)
     assert as_whole([0.5, 0.3, 0.2]) == (5, 3, 2)
     assert as_whole([1 / 3] * 3) == (1, 1, 1)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.cross_validation import CrossValidation
-from evaluation.divide import validation_quota
 from evaluation.folds import folds_hash, make_folds, read_folds, write_folds
+from evaluation.splits import validation_quota
 
 
 def table(count, **columns):

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import cli
-from commands.command_line.errors import told
+from commands.command_line.errors import format_error
 from experiments.yaml_files import read_yaml
 
 VALUES = st.recursive(
@@ -55,6 +55,6 @@ def test_every_verb_says_so_first(tmp_path, verb):
     (tmp_path / "a.yaml").write_bytes(b"cv:\n  k: [1\n")
     with pytest.raises((ValueError, SystemExit)) as caught:
         cli.main([verb, "--config", str(tmp_path / "a.yaml")])
-    text = told(caught.value) if isinstance(caught.value, ValueError) else str(caught.value)
+    text = format_error(caught.value) if isinstance(caught.value, ValueError) else str(caught.value)
     assert text.startswith("error: ")
     assert "a.yaml, line 3" in text.split("\n")[0]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from masks import coco_rle
-from masks.mask_runs import runs_of
+from masks.run_length_masks import runs_of
 
 MASKS = st.tuples(st.integers(1, 70), st.integers(1, 12)).flatmap(
     lambda size: st.one_of(arrays(bool, size), st.sampled_from([np.ones(size, bool), np.eye(*size, dtype=bool)]))

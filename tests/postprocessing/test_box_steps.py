@@ -6,7 +6,7 @@ import pytest
 from evaluation.metrics import BoxPrecision
 from postprocessing import MinimumScore, MultiplyScores, NonMaximumSuppression, ShrinkBoxes
 from postprocessing.search import search
-from postprocessing.shards import Case
+from postprocessing.search_workers import SearchImage
 
 BOXES = np.array(
     [[0, 0, 10, 10, 0.9, 0], [1, 0, 11, 10, 0.8, 0], [0, 0, 10, 10, 0.7, 1], [50, 50, 60, 70, 0.1, 0]], float
@@ -80,7 +80,7 @@ def test_search_finds_the_planted_shrinkage_and_suppression():
         aside = [*(large + 12), score - 0.02, 0]
         boxes = np.array([[*large, score, 0], aside, [400, 400, 450, 450, 0.05, 0]], np.float32)
         true = np.array([[*truth]], np.float32)
-        cases.append(Case(f"{number:02}", lambda b=boxes: {"boxes": b}, lambda t=true: {"boxes": t}))
+        cases.append(SearchImage(f"{number:02}", lambda b=boxes: {"boxes": b}, lambda t=true: {"boxes": t}))
     chain = [ShrinkBoxes(1.0), NonMaximumSuppression(0.8), MinimumScore(0.01)]
     found = search(chain, BoxPrecision(), cases, processes=1)
     assert found.before < 0.3

@@ -7,7 +7,7 @@ from evaluation.metrics import InstanceAveragePrecision
 from postprocessing import DistanceWatershed
 from postprocessing.distance_watershed import domes
 from postprocessing.search import search
-from postprocessing.shards import Case
+from postprocessing.search_workers import SearchImage
 
 
 def discs(centres, radius=10, shape=(64, 96)):
@@ -114,7 +114,7 @@ def test_search_finds_the_rise_that_was_planted():
         truth = np.zeros((64, 96), np.int32)
         for own, one in enumerate(objects, 1):
             truth[one] = own
-        cases.append(Case(f"{number}", lambda t=truth: {"mask": t[None] > 0}, lambda t=truth: {"instances": t}))
+        cases.append(SearchImage(f"{number}", lambda t=truth: {"mask": t[None] > 0}, lambda t=truth: {"instances": t}))
     found = search([DistanceWatershed()], InstanceAveragePrecision(), cases, processes=1)
     assert found.steps[0].rise > 0
     assert found.cross_fitted > found.before + 0.05

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postprocessing import EqualizeCounts
-from postprocessing.set_step import Surroundings
+from postprocessing.dataset_step import DatasetContext
 
-NOWHERE = Surroundings()
+NOWHERE = DatasetContext()
 
 
 def predictions(images, classes, skew=1.0, seed=0, dtype=np.float32):

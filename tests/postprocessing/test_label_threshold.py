@@ -5,7 +5,7 @@ from jsonargparse import ArgumentParser
 from evaluation.metrics import FBeta, QuadraticWeightedKappa
 from postprocessing import ArgMax, LabelThreshold, Step
 from postprocessing.search import search
-from postprocessing.shards import Case
+from postprocessing.search_workers import SearchImage
 
 
 def labels(step, *probabilities):
@@ -65,7 +65,7 @@ def test_a_search_finds_the_threshold_that_f1_wants():
         probabilities = np.clip(0.25 * true + 0.2 * random.random(6), 0, 1).astype(np.float32)
         read = lambda p=probabilities: {"label": p}  # noqa: E731
         truth = lambda t=true: {"label": t.astype(np.float32)}  # noqa: E731
-        cases.append(Case(str(number), read, truth))
+        cases.append(SearchImage(str(number), read, truth))
     result = search([LabelThreshold(0.5)], FBeta(), cases, processes=1)
     assert result.before == 0
     assert 0.2 <= result.steps[0].value < 0.26
@@ -96,7 +96,7 @@ def test_a_search_tunes_every_class_and_every_cut_point():
         probabilities = np.clip(best + np.where(true, 1, -1) * random.uniform(0.02, 0.2, 3), 0, 1).astype(np.float32)
         read = lambda p=probabilities: {"label": p}  # noqa: E731
         truth = lambda t=true: {"label": t.astype(np.float32)}  # noqa: E731
-        cases.append(Case(str(number), read, truth))
+        cases.append(SearchImage(str(number), read, truth))
     result = search([LabelThreshold([0.5, 0.5, 0.5])], FBeta(), cases, processes=1)
     assert result.cross_fitted > 0.97 > result.before
     np.testing.assert_allclose(result.steps[0].value, best, atol=0.051)
@@ -109,7 +109,7 @@ def test_a_search_tunes_every_class_and_every_cut_point():
         value = np.array([grade + random.uniform(-0.45, 0.45) - 0.2], np.float32)
         read = lambda v=value: {"label": v}  # noqa: E731
         truth = lambda g=grade: {"label": np.array(g)}  # noqa: E731
-        grades.append(Case(str(number), read, truth))
+        grades.append(SearchImage(str(number), read, truth))
     cuts = search([LabelThreshold([0.5, 1.5, 2.5, 3.5])], QuadraticWeightedKappa(), grades, processes=1)
     assert cuts.cross_fitted > cuts.before
     np.testing.assert_allclose(cuts.steps[0].value, [0.3, 1.3, 2.3, 3.3], atol=0.11)
@@ -123,7 +123,9 @@ def test_search_finds_a_threshold_for_each_class_and_leaves_those_it_never_saw_a
         probabilities[3] = 0.3  # a class that no image has
         truth = np.array([*(probabilities[:3] > planted), False])
         cases.append(
-            Case(f"{number:02}", lambda p=probabilities: {"label": p}, lambda t=truth: {"label": t.astype(np.float32)})
+            SearchImage(
+                f"{number:02}", lambda p=probabilities: {"label": p}, lambda t=truth: {"label": t.astype(np.float32)}
+            )
         )
     metric = FBeta(classes=4, beta=2, average="samples")
     found = search([LabelThreshold([0.99] * 4)], metric, cases, processes=1)

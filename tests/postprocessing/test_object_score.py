@@ -5,7 +5,7 @@ import pytest
 
 from evaluation.metrics import InstanceAveragePrecision
 from postprocessing import ObjectScore
-from postprocessing.search import Case, search
+from postprocessing.search import SearchImage, search
 
 IDS = np.array([[1, 1, 0, 2], [0, 0, 0, 2], [3, 3, 3, 0]], np.int32)
 
@@ -39,7 +39,7 @@ def test_search_finds_the_threshold():
         scores = np.where(good, 0.56, 0.5) + random.uniform(-0.005, 0.005, 3)
         prediction = {"instances": IDS, "object_scores": scores.astype(np.float32)}
         truth = {"instances": np.where(np.concatenate([[False], good])[IDS], IDS, 0)}
-        return Case(str(number), lambda: prediction, lambda: truth)
+        return SearchImage(str(number), lambda: prediction, lambda: truth)
 
     result = search([ObjectScore()], InstanceAveragePrecision(), [case(n) for n in range(12)], processes=1)
     assert result.cross_fitted == 1

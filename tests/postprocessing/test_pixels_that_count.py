@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensembling.blend import Blend
+from ensembling.least_squares import Squares
 from ensembling.scoring import Scoring
-from ensembling.squares import Squares
 from ensembling.stream import Stream
 from evaluation.metrics import DiceGlobal, DicePerImage, InstanceAveragePrecision, IoUGlobal, IoUPerImage
 from postprocessing import ArgMax, ConnectedComponents, FillHoles, MinimumArea, QuantileThreshold, Smooth, Threshold
 from postprocessing.ablation import StepAblation
-from postprocessing.search import Case, search
+from postprocessing.search import SearchImage, search
 from submissions.competition import Competition
 
 SIDE = (12, 8)
@@ -62,7 +62,7 @@ def pairs(name, seed, images=3):
 
 
 def cases(made):
-    return [Case(str(n), lambda p=p: dict(p), lambda t=t: dict(t)) for n, (p, t) in enumerate(made)]
+    return [SearchImage(str(n), lambda p=p: dict(p), lambda t=t: dict(t)) for n, (p, t) in enumerate(made)]
 
 
 def found_by_search(name, made, **options):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from evaluation.metrics import DicePerImage
 from evaluation.metrics.base import CompetitionMetric
 from postprocessing import MinimumArea, Threshold
-from postprocessing.search import Case, SearchResult, search
+from postprocessing.search import SearchImage, SearchResult, search
 from postprocessing.step import Step
 from predictions.store import PredictionStore
 
@@ -117,7 +117,7 @@ def shifted(distance, images=8, noise=0.0):
     generator = np.random.default_rng(0)
     targets = generator.normal(size=images)
     return [
-        Case(f"{i}", constant("x", target), constant("x", target + distance + noise * generator.normal()))
+        SearchImage(f"{i}", constant("x", target), constant("x", target + distance + noise * generator.normal()))
         for i, target in enumerate(targets)
     ]
 
@@ -127,7 +127,8 @@ def table(scores, groups=None):
         return lambda: {"scores": np.asarray(scores[number], float), "number": np.array(number)}
 
     return [
-        Case(f"{i:03}", constant("x", 0), truth(i), None if groups is None else groups[i]) for i in range(len(scores))
+        SearchImage(f"{i:03}", constant("x", 0), truth(i), None if groups is None else groups[i])
+        for i in range(len(scores))
     ]
 
 
@@ -335,7 +336,7 @@ def test_a_real_chain_is_tuned_on_a_store(tmp_path, dtype):
         store.write(f"image {number}", {"mask": probabilities}, dtype)
         truths[f"image {number}"] = {"mask": truth}
         cases.append(
-            Case(
+            SearchImage(
                 f"image {number}",
                 lambda name=f"image {number}": store.read(name),
                 lambda name=f"image {number}": truths[name],
@@ -380,7 +381,7 @@ def test_what_each_step_brings_is_told():
     for number in range(4):
         probabilities = truth.astype(np.float32) * 0.9
         probabilities[0, 0, number] = 0.9
-        cases.append(Case(str(number), lambda p=probabilities: {"mask": p}, lambda: {"mask": truth}))
+        cases.append(SearchImage(str(number), lambda p=probabilities: {"mask": p}, lambda: {"mask": truth}))
     result = search([Threshold(0.5), MinimumArea(20), FillHoles()], DicePerImage(), cases, processes=2)
     assert np.isnan(result.without["0.Threshold"])
     assert result.in_sample - result.without["1.MinimumArea"] == pytest.approx(1 - 200 / 201)

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from postprocessing import EqualizeCounts, MatchPrior, NearestNeighbour
-from postprocessing.set_step import Surroundings
+from postprocessing.dataset_step import DatasetContext
 
-NOWHERE = Surroundings()
+NOWHERE = DatasetContext()
 
 
 def softmax(logits):
@@ -93,7 +93,7 @@ def test_shares_of_the_training_set_are_matched():
     random = np.random.default_rng(0)
     given = {f"{n:03}": random.random(4).astype(np.float32) for n in range(100)}
     labels = {f"t{n}": np.array([n % 2 == 0, n % 10 == 0, n == 0, False], np.float32) for n in range(200)}
-    found = MatchPrior()(given, Surroundings(labels=lambda: labels))
+    found = MatchPrior()(given, DatasetContext(labels=lambda: labels))
     matrix = np.stack([found[name] for name in sorted(found)])
     assert matrix.dtype == bool
     np.testing.assert_array_equal(matrix.sum(0), [50, 10, 1, 0])  # the rare class keeps one image
@@ -104,7 +104,7 @@ def test_shares_of_the_training_set_are_matched():
     np.testing.assert_array_equal(np.stack(list(fixed.values())).sum(0), [20, 20, 20, 100])
     single = {f"t{n}": np.array(n % 4) for n in range(40)}
     np.testing.assert_array_equal(
-        np.stack(list(MatchPrior()(given, Surroundings(labels=lambda: single)).values())).sum(0), [25] * 4
+        np.stack(list(MatchPrior()(given, DatasetContext(labels=lambda: single)).values())).sum(0), [25] * 4
     )
     with pytest.raises(ValueError, match="2 shares, expected 4"):
         MatchPrior(shares=[0.5, 0.5])(given, NOWHERE)
@@ -130,31 +130,31 @@ LABELS = {"a": np.array([1, 0], np.float32), "b": np.array([0, 1], np.float32), 
 def test_near_images_take_the_labels_and_far_ones_keep_theirs(features):
     given = {name: np.array([0.3, 0.4], np.float32) for name in "xyz"}
     step = NearestNeighbour(str(features / "train"), str(features / "test"))
-    found = step(given, Surroundings(labels=lambda: LABELS))
+    found = step(given, DatasetContext(labels=lambda: LABELS))
     assert found["x"].tolist() == [1, 0]
     assert found["y"].tolist() == [1, 0]  # cosine 0.74
     assert found["z"].tolist() == pytest.approx([0.3, 0.4])
     strict = NearestNeighbour(str(features / "train"), str(features / "test"), threshold=0.8)
-    assert strict(given, Surroundings(labels=lambda: LABELS))["y"].tolist() == pytest.approx([0.3, 0.4])
+    assert strict(given, DatasetContext(labels=lambda: LABELS))["y"].tolist() == pytest.approx([0.3, 0.4])
 
 
 def test_out_of_fold_no_image_takes_labels_of_its_own_fold(features):
     np.save(features / "train" / "features.npy", np.array([[1, 0], [1, 0.01], [1, 0.3]], np.float32))
     given = {name: np.array([0.3, 0.4], np.float32) for name in "abc"}
     step = NearestNeighbour(str(features / "train"))
-    found = step(given, Surroundings({"a": 0, "b": 0, "c": 1}, lambda: LABELS))
+    found = step(given, DatasetContext({"a": 0, "b": 0, "c": 1}, lambda: LABELS))
     assert found["a"].tolist() == found["b"].tolist() == [1, 1]  # of c, though each other is nearer
     assert found["c"].tolist() == [0, 1]
-    alone = step(given, Surroundings({"a": 0, "b": 0, "c": 0}, lambda: LABELS))
+    alone = step(given, DatasetContext({"a": 0, "b": 0, "c": 0}, lambda: LABELS))
     assert all(value.tolist() == pytest.approx([0.3, 0.4]) for value in alone.values())
 
 
 def test_missing_features_are_named(features):
     with pytest.raises(ValueError, match="has no ids.csv|lacks ids.csv"):
-        NearestNeighbour("nowhere")({"a": np.zeros(2, np.float32)}, Surroundings({"a": 0}, lambda: LABELS))
+        NearestNeighbour("nowhere")({"a": np.zeros(2, np.float32)}, DatasetContext({"a": 0}, lambda: LABELS))
     with pytest.raises(ValueError, match="no features of image 'q'"):
         NearestNeighbour(str(features / "train"))(
-            {"q": np.zeros(2, np.float32)}, Surroundings({"q": 0}, lambda: LABELS)
+            {"q": np.zeros(2, np.float32)}, DatasetContext({"q": 0}, lambda: LABELS)
         )
     with pytest.raises(ValueError, match="test is not set"):
-        NearestNeighbour(str(features / "train"))({"x": np.zeros(2, np.float32)}, Surroundings(labels=lambda: LABELS))
+        NearestNeighbour(str(features / "train"))({"x": np.zeros(2, np.float32)}, DatasetContext(labels=lambda: LABELS))

@@ -22,7 +22,7 @@ from postprocessing import (
 )
 from postprocessing.area import large_components
 from postprocessing.search import search
-from postprocessing.shards import Case
+from postprocessing.search_workers import SearchImage
 
 
 def blobs(seed=0, shape=(70, 90), level=0.4):
@@ -134,7 +134,7 @@ def test_search_finds_planted_triplets():
             np.where(disc(shape, 32, 32, radius - 6), 0.9, 0.27) * truth if full else 0.58 * disc(shape, 32, 32, 12)
         )
         cases.append(
-            Case(
+            SearchImage(
                 f"{number:02}",
                 lambda p=probabilities: {"mask": p[None].astype(np.float32)},
                 lambda t=truth: {"mask": t[None].astype(np.uint8)},

@@ -4,7 +4,7 @@ import pytest
 from evaluation.metrics import DicePerImage
 from postprocessing import Threshold
 from postprocessing.search import search
-from postprocessing.shards import Case
+from postprocessing.search_workers import SearchImage
 
 
 def test_above_the_value_is_mask():
@@ -45,7 +45,7 @@ def test_a_stored_probability_falls_on_the_side_it_came_from():
 
 
 def case(name, probabilities, truth):
-    return Case(name, lambda: {"mask": probabilities}, lambda: {"mask": truth.astype(np.uint8)})
+    return SearchImage(name, lambda: {"mask": probabilities}, lambda: {"mask": truth.astype(np.uint8)})
 
 
 def test_the_search_finds_a_value_for_each_channel():

@@ -4,7 +4,7 @@ import pytest
 from evaluation.metrics import DicePerImage
 from postprocessing import TripletThreshold
 from postprocessing.search import search
-from postprocessing.shards import Case
+from postprocessing.search_workers import SearchImage
 
 
 def image(sure, likely, side=20):
@@ -15,7 +15,7 @@ def image(sure, likely, side=20):
 
 
 def case(name, probabilities, truth):
-    return Case(name, lambda: {"mask": probabilities}, lambda: {"mask": truth.astype(np.uint8)})
+    return SearchImage(name, lambda: {"mask": probabilities}, lambda: {"mask": truth.astype(np.uint8)})
 
 
 @pytest.mark.parametrize(("sure", "found"), [(49, 0), (50, 80), (51, 81)])

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from commands.command_line.errors import told
+from commands.command_line.errors import format_error
 from compat.jsonargparse import cause_first
 from datamodules.dataset import EvaluationDataset
 from datamodules.decoder import Decoder
@@ -27,7 +27,7 @@ def text_of(call):
     try:
         call()
     except Exception as error:
-        return told(error)
+        return format_error(error)
     raise AssertionError("nothing was raised")
 
 

@@ -12,13 +12,13 @@ from PIL import Image
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from torch.utils import _pytree
 
-from commands.command_line.quiet import one_line, quiet, show_once
+from commands.command_line.quiet import one_line, show_once, silence_libraries
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_advertisements_are_dropped_and_the_rest_is_said(caplog):
-    quiet()
+    silence_libraries()
     with caplog.at_level(logging.INFO):
         rank_zero_info("💡 Tip: For seamless cloud logging, try installing litlogger")
         rank_zero_info("GPU available: False, used: False")
@@ -29,7 +29,7 @@ def test_what_torch_says_of_lightning_is_dropped_alone():
     """Lightning's own line: isinstance(treespec, LeafSpec)."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        quiet()
+        silence_libraries()
         warnings.warn("`isinstance(treespec, LeafSpec)` is deprecated, use another", FutureWarning, stacklevel=1)
         with pytest.raises(FutureWarning):
             warnings.warn("`something` is deprecated", FutureWarning, stacklevel=1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evaluation.interval import bootstrap_interval
 from evaluation.metrics import BoxAveragePrecision, BoxPrecision, MaskAveragePrecision
-from masks.mask_runs import mask_overlaps, runs_of
+from masks.run_length_masks import mask_overlaps, runs_of
 
 NOTHING = [0, 0, 1, 1]
 

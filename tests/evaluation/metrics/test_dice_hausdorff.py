@@ -9,7 +9,7 @@ from evaluation.metrics import DiceHausdorff, dice_hausdorff
 from evaluation.metrics.dice_hausdorff import hausdorff
 from postprocessing import Threshold
 from postprocessing.search import search
-from postprocessing.shards import Case
+from postprocessing.search_workers import SearchImage
 
 
 def random_masks(seed, shape=(5, 9, 12)):
@@ -110,7 +110,9 @@ def test_the_search_takes_it(processes):
         probability = np.where(prediction["mask"], 0.7, np.where(truth["mask"], 0.5, 0.1)).astype(np.float32)
         day = image_id.split("_")[1]
         cases.append(
-            Case(image_id, lambda p=probability: {"mask": p}, lambda t=truth: t, day)  # slices of a day stay together
+            SearchImage(
+                image_id, lambda p=probability: {"mask": p}, lambda t=truth: t, day
+            )  # slices of a day stay together
         )
     found = search([Threshold(0.6)], DiceHausdorff(empty=1.0), cases, processes=processes)
     assert found.before == pytest.approx(reference(images, 1.0))

@@ -19,9 +19,9 @@ from evaluation.metrics import (
     MaskAveragePrecision,
     SpaceNetF1,
 )
-from evaluation.metrics.base import whole
+from evaluation.metrics.base import as_row
 from evaluation.metrics.labels import flags
-from masks.mask_runs import runs_of
+from masks.run_length_masks import runs_of
 
 SIDE = (9, 7)
 CLASSES = 3
@@ -263,5 +263,5 @@ def test_labels_and_boxes_do_not_look_at_valid():
     metric.add("a", boxes, {"boxes": np.array([[0, 0, 2, 2.0]])} | valid)
     assert float(metric.compute()) == 1
     row = metrics.BoxAveragePrecision(classes=1).image(boxes, {"boxes": np.array([[0, 0, 2, 2.0]])} | valid)
-    assert row.shape == whole(None).shape
+    assert row.shape == as_row(None).shape
     assert row[0].objects.tolist() == [1]

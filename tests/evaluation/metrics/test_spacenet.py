@@ -7,7 +7,7 @@ import pytest
 
 from evaluation.metrics import SpaceNetF1
 from postprocessing.search import search
-from postprocessing.shards import Case
+from postprocessing.search_workers import SearchImage
 
 shapely = pytest.importorskip("shapely")
 
@@ -149,7 +149,7 @@ def test_wrong_kinds_are_told(prediction, message):
 def test_a_search_knows_the_areas():
     exact, nothing = {"instances": TRUE[0]}, {"instances": 0 * TRUE[0]}
     cases = [
-        Case(image_id, lambda p=prediction: p, lambda: exact)
+        SearchImage(image_id, lambda p=prediction: p, lambda: exact)
         for image_id, prediction in {"AOI_2_img1": exact, "AOI_2_img2": exact, "AOI_3_img1": nothing}.items()
     ]
     assert search([], SpaceNetF1(), cases, processes=1).before == pytest.approx(0.5 * 8 / 10)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from reports.experiment.quantities import quantities, strangeness, summary
+from reports.experiment.quantities import outlier_score, quantities, summary
 
 
 def test_masks_and_instances_are_counted():
@@ -48,8 +48,8 @@ def test_an_image_ten_times_as_full_is_strange_and_an_empty_one_is_not():
     random = np.random.default_rng(0)
     reference = np.stack([np.exp(random.normal(-4, 0.3, 200)), random.integers(5, 15, 200)], 1)
     values = np.array([[np.exp(-4), 9], [10 * np.exp(-4), 9], [np.exp(-4), 300], [0, 0]])
-    strange = strangeness(values, reference)
+    strange = outlier_score(values, reference)
     assert strange[0] < 1
     assert min(strange[1], strange[2]) > 4
     assert strange[3] == 0
-    assert not strangeness(values, reference[:2]).any()
+    assert not outlier_score(values, reference[:2]).any()

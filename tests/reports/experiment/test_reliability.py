@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
-from reports.experiment.reliability import Reliability, channels_of
+from reports.experiment.reliability import ProbabilityHistogram, channels_of
 
 
 @pytest.fixture
@@ -10,7 +10,7 @@ def counted():
     random = np.random.default_rng(0)
     probabilities = np.rint(255 * random.random((3, 2, 20, 30))) / 255
     truth = random.random(probabilities.shape) < probabilities**2
-    reliability = Reliability(2)
+    reliability = ProbabilityHistogram(2)
     for one, other in zip(probabilities, truth, strict=True):
         reliability.add(one.astype(np.float32), other)
     return reliability, probabilities, truth
@@ -29,7 +29,7 @@ def test_dice_and_auc_equal_scikit_learn(counted):
 def test_probabilities_that_mean_what_they_say_are_calibrated():
     random = np.random.default_rng(0)
     p = random.random((1, 400, 400))
-    honest, squared = Reliability(1), Reliability(1)
+    honest, squared = ProbabilityHistogram(1), ProbabilityHistogram(1)
     honest.add(p, random.random(p.shape) < p)
     squared.add(p, random.random(p.shape) < p**2)
     assert honest.calibration_error()[0] < 0.01
@@ -40,7 +40,7 @@ def test_probabilities_that_mean_what_they_say_are_calibrated():
 
 
 def test_what_is_not_valid_does_not_count_and_a_class_without_truth_has_no_dice():
-    reliability = Reliability(1)
+    reliability = ProbabilityHistogram(1)
     valid = np.array([[True, False]])
     reliability.add(np.array([[[0.2, 0.9]]]), np.array([[[False, True]]]), valid)
     assert reliability.counts.sum() == 1
@@ -63,4 +63,4 @@ def test_truths_of_every_kind():
     assert label.tolist() == [False, False, True]
     assert channels_of(probabilities, np.zeros((5, 2, 2))) is None
     with pytest.raises(ValueError, match="expected both to have 3 channels"):
-        Reliability(3).add(probabilities[:2], np.zeros((2, 2, 2), bool))
+        ProbabilityHistogram(3).add(probabilities[:2], np.zeros((2, 2, 2), bool))

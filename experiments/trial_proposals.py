@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.space import Axis, Choices, Range
+from experiments.search_space import Axis, Choices, Range
 
 
 class Tried(NamedTuple):

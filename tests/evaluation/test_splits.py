@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import KFold
 
 from evaluation.cross_validation import CrossValidation
-from evaluation.divide import shuffled
 from evaluation.folds import folds_hash, make_folds
+from evaluation.splits import shuffled
 
 
 def table(count, **columns):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from evaluation.metrics.base import CompetitionMetric
-from postprocessing.shards import Case, Compact, Shard, evaluators
+from postprocessing.search_workers import CompressedArray, EvaluationWorker, SearchImage, evaluators
 from postprocessing.step import Step
 
 
@@ -62,7 +62,7 @@ def cases(number, reads=None):
 
         return read
 
-    return [Case(f"{i:02}", reader(i, "prediction"), reader(i, "truth")) for i in range(number)]
+    return [SearchImage(f"{i:02}", reader(i, "prediction"), reader(i, "truth")) for i in range(number)]
 
 
 @settings(max_examples=300, deadline=None)
@@ -73,7 +73,7 @@ def cases(number, reads=None):
     )
 )
 def test_compact_arrays_are_restored_exactly(array):
-    restored = Compact(array).restore()
+    restored = CompressedArray(array).restore()
     assert restored.dtype == array.dtype
     np.testing.assert_array_equal(restored, array)
 
@@ -91,7 +91,7 @@ def test_compact_arrays_are_restored_exactly(array):
     ],
 )
 def test_compact_arrays_are_small(array, nbytes):
-    compact = Compact(array)
+    compact = CompressedArray(array)
     assert compact.data.nbytes == nbytes
     np.testing.assert_array_equal(compact.restore(), array)
 
@@ -99,23 +99,23 @@ def test_compact_arrays_are_small(array, nbytes):
 def test_steps_in_common_are_not_repeated():
     first, second, third = Add(1), Add(10), Add(20)
     chains = {(0,): [first, second], (1,): [first, third], (2,): [first]}
-    rows = Shard(chains.get, Sums(), cases(3), 1 << 20).rows([(0,), (1,), (2,)])
+    rows = EvaluationWorker(chains.get, Sums(), cases(3), 1 << 20).rows([(0,), (1,), (2,)])
     np.testing.assert_array_equal(rows[:, :, 0], 4 * (np.arange(3.0) + np.array([[11], [21], [1]])))
     assert (first.calls, second.calls, third.calls) == (3, 3, 3)
 
 
 def test_without_steps_the_prediction_itself_is_scored():
-    rows = Shard(lambda setting: [], Sums(), cases(3), 1 << 20).rows([()])
+    rows = EvaluationWorker(lambda setting: [], Sums(), cases(3), 1 << 20).rows([()])
     np.testing.assert_array_equal(rows[0], [[0, 0, 1], [4, 4, 1], [8, 8, 1]])
 
 
 def test_images_are_read_once_while_memory_lasts():
     reads = []
     # two arrays of four pixels an image: 0 and 1 are kept in one byte a pixel, 2 and 3 need two
-    shard = Shard(lambda setting: [], Sums(), cases(4, reads), 8 + 8 + 16)
-    expected = shard.rows([()])
+    worker = EvaluationWorker(lambda setting: [], Sums(), cases(4, reads), 8 + 8 + 16)
+    expected = worker.rows([()])
     assert len(reads) == 8
-    np.testing.assert_array_equal(shard.rows([()]), expected)
+    np.testing.assert_array_equal(worker.rows([()]), expected)
     assert reads[8:] == [(3, "prediction"), (3, "truth")]
 
 

@@ -27,7 +27,7 @@ Setting = tuple[int, ...]  # index of the candidate of each tuned parameter
 Chain = Callable[[Setting], list[Step]]
 
 
-class Case(NamedTuple):
+class SearchImage(NamedTuple):
     """An image to tune on; arrays are read when needed, in the process that needs them.
 
     Attributes:
@@ -43,7 +43,7 @@ class Case(NamedTuple):
     group: str | None = None
 
 
-class Compact:
+class CompressedArray:
     """A losslessly compressed array: bits, narrow integers, bytes of a uint8 store, or float16.
 
     Lossless, because a threshold must give the same result in the search as in the submission.
@@ -78,8 +78,8 @@ class Compact:
         return self.data.astype(self.dtype, copy=False)
 
 
-def _compact(arrays: Arrays) -> dict[str, Compact]:
-    return {name: Compact(array) for name, array in arrays.items()}
+def _compact(arrays: Arrays) -> dict[str, CompressedArray]:
+    return {name: CompressedArray(array) for name, array in arrays.items()}
 
 
 def _to_bytes(array: np.ndarray) -> np.ndarray:
@@ -91,7 +91,7 @@ def _to_halves(array: np.ndarray) -> np.ndarray:
         return array.astype(np.float16)
 
 
-class Shard:
+class EvaluationWorker:
     """A share of the images, and the metric rows for them.
 
     Args:
@@ -104,10 +104,10 @@ class Shard:
     """
 
     def __init__(
-        self, chain: Chain, metric: CompetitionMetric, cases: Sequence[Case], memory: int, making: int = 0
+        self, chain: Chain, metric: CompetitionMetric, cases: Sequence[SearchImage], memory: int, making: int = 0
     ) -> None:
         self.chain, self.metric, self.cases, self.memory, self.making = chain, metric, cases, memory, making
-        self.kept: dict[str, tuple[dict[str, Compact], dict[str, Compact]]] = {}
+        self.kept: dict[str, tuple[dict[str, CompressedArray], dict[str, CompressedArray]]] = {}
 
     def rows(self, settings: list[Setting], advance: Callable[[], None] = lambda: None) -> np.ndarray:
         """Rows of every setting and image, `(settings, images, F)`; `advance` is called after each image."""
@@ -122,7 +122,7 @@ class Shard:
             advance()
         return np.stack(columns, axis=1)
 
-    def _evaluate(self, case: Case, chains: list[list[Step]]) -> np.ndarray:
+    def _evaluate(self, case: SearchImage, chains: list[list[Step]]) -> np.ndarray:
         prediction, truth = self._read(case)
         rows = []
         # results of the steps of the last chain; leading steps shared with the next chain are not repeated
@@ -137,7 +137,7 @@ class Shard:
         found = np.stack(rows)
         return found if found.dtype == object else found.astype(np.float64)
 
-    def _read(self, case: Case) -> tuple[Arrays, Arrays]:
+    def _read(self, case: SearchImage) -> tuple[Arrays, Arrays]:
         if case.image_id not in self.kept:
             prediction, truth = case.prediction(), case.truth()
             if not self.making:
@@ -159,7 +159,7 @@ class Shard:
 def evaluators(
     chain: Chain,
     metric: CompetitionMetric,
-    cases: Sequence[Case],
+    cases: Sequence[SearchImage],
     processes: int | None,
     memory: int,
     making: int = 0,
@@ -172,7 +172,7 @@ def evaluators(
         cases: all images, distributed to the workers.
         processes: number of workers (default: one per available CPU). 1 works in this process.
         memory: bytes of images to keep, over all workers.
-        making: number of leading steps that make the prediction; see `Shard`.
+        making: number of leading steps that make the prediction; see `EvaluationWorker`.
 
     Yields:
         A function from a list of settings to their rows `(settings, N, F)` in the order of `cases`.
@@ -185,8 +185,8 @@ def evaluators(
 
     with tqdm(desc="search", unit=" images", disable=None) as bar:
         if processes == 1:
-            shard = Shard(chain, metric, cases, memory, making)
-            yield lambda settings: shard.rows(settings, lambda: bar.update(len(settings)))
+            worker = EvaluationWorker(chain, metric, cases, memory, making)
+            yield lambda settings: worker.rows(settings, lambda: bar.update(len(settings)))
             return
         context = multiprocessing.get_context("fork")
         workers, pipes = [], []
@@ -194,8 +194,8 @@ def evaluators(
             for number in range(processes):
                 here, there = context.Pipe()
                 pipes.append(here)
-                shard = Shard(chain, metric, cases[number::processes], memory // processes, making)
-                workers.append(context.Process(target=_work, args=(shard, there, list(pipes)), daemon=True))
+                worker = EvaluationWorker(chain, metric, cases[number::processes], memory // processes, making)
+                workers.append(context.Process(target=_work, args=(worker, there, list(pipes)), daemon=True))
                 workers[-1].start()
                 there.close()
 
@@ -220,7 +220,7 @@ def evaluators(
                     worker.join()
 
 
-def _work(shard: Shard, pipe: Connection, others: list[Connection]) -> None:
+def _work(worker: EvaluationWorker, pipe: Connection, others: list[Connection]) -> None:
     """Worker loop: receive settings, send rows or the error, until the parent closes its end or exits."""
     for other in others:  # inherited ends of the parent: while one is open, its exit would go unnoticed
         other.close()
@@ -231,7 +231,7 @@ def _work(shard: Shard, pipe: Connection, others: list[Connection]) -> None:
         except EOFError:
             return
         try:
-            pipe.send(shard.rows(settings))
+            pipe.send(worker.rows(settings))
         except Exception as error:
             pipe.send(_portable(error))
 

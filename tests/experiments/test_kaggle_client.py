@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 import cli
-from experiments import sending
 from predictions.store import PredictionStore
 
 IDS = ["a", "b", "c"]
@@ -68,7 +67,7 @@ def here(tmp_path, monkeypatch):
     write_store(masks())
     Path("bin").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setattr(sending, "find_spec", lambda name: None)
+    monkeypatch.setattr(kaggle_client, "find_spec", lambda name: None)
     return tmp_path
 
 
@@ -107,10 +106,10 @@ def test_the_checked_file_is_sent(here, capsys):
 
 
 def test_the_package_serves_where_there_is_no_command(here, monkeypatch):
-    monkeypatch.setattr(sending, "find_spec", lambda name: object() if name == "kaggle" else None)
-    assert sending.client() == [sys.executable, "-m", "kaggle.cli"]
+    monkeypatch.setattr(kaggle_client, "find_spec", lambda name: object() if name == "kaggle" else None)
+    assert kaggle_client.client() == [sys.executable, "-m", "kaggle.cli"]
     client()
-    assert sending.client() == ["kaggle"]
+    assert kaggle_client.client() == ["kaggle"]
 
 
 def test_nothing_is_sent_unasked(here):

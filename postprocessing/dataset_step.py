@@ -12,7 +12,7 @@ def no_labels() -> dict[str, np.ndarray]:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class DatasetContext:
     """What a dataset step may use besides predictions.
 
     Args:
@@ -24,7 +24,7 @@ class Surroundings:
     labels: Callable[[], dict[str, np.ndarray]] = no_labels
 
 
-class SetStep(ABC):
+class DatasetStep(ABC):
     """A step of `competition.dataset_postprocess`: changes an image-level output of all images together.
 
     These steps run before `competition.postprocess`, on out-of-fold images in `search`, `score` and `report`, and on
@@ -34,7 +34,7 @@ class SetStep(ABC):
     output: str
 
     @abstractmethod
-    def __call__(self, probabilities: dict[str, np.ndarray], around: Surroundings) -> dict[str, np.ndarray]:
+    def __call__(self, probabilities: dict[str, np.ndarray], around: DatasetContext) -> dict[str, np.ndarray]:
         """Return the changed output of every image.
 
         Args:
@@ -43,7 +43,7 @@ class SetStep(ABC):
         """
 
 
-def stacked(probabilities: dict[str, np.ndarray], step: SetStep) -> tuple[list[str], np.ndarray]:
+def stacked(probabilities: dict[str, np.ndarray], step: DatasetStep) -> tuple[list[str], np.ndarray]:
     """Stack probabilities: sorted ids, and `(N, K)` float64.
 
     Raises:
