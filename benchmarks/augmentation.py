@@ -23,13 +23,13 @@ def variants(side: int, elastic: bool) -> tuple[dict[str, callable], dict[str, c
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, side, side, 3), np.uint8)
     masks = (pixels[..., :1] > 127).astype(np.uint8)
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-    truth = torch.from_numpy(masks).permute(0, 3, 1, 2).contiguous()
+    target = torch.from_numpy(masks).permute(0, 3, 1, 2).contiguous()
     random = np.random.default_rng(0)
 
     geometry, colour = Geometry(**GEOMETRY, elastic=3.0 * elastic, elastic_p=1.0), Colour(**COLOUR)
 
     def device() -> torch.Tensor:
-        batch = geometry.batch({"image": images, "mask": truth}, 255.0, random)
+        batch = geometry.batch({"image": images, "mask": target}, 255.0, random)
         return colour.batch(batch, 255.0, random)["image"] / 255
 
     def worker() -> None:
@@ -49,7 +49,7 @@ def variants(side: int, elastic: bool) -> tuple[dict[str, callable], dict[str, c
     sequence = kornia.augmentation.AugmentationSequential(*steps, data_keys=["input", "mask"])
 
     def by_kornia() -> torch.Tensor:
-        return sequence(images.float() / 255, truth.float())[0]
+        return sequence(images.float() / 255, target.float())[0]
 
     compose = albumentations.Compose(
         [
@@ -84,7 +84,7 @@ def variants(side: int, elastic: bool) -> tuple[dict[str, callable], dict[str, c
     )
 
     def by_torchvision() -> torch.Tensor:
-        pairs = zip(images, truth, strict=True)
+        pairs = zip(images, target, strict=True)
         return torch.stack([transform(tv_tensors.Image(i), tv_tensors.Mask(m))[0] for i, m in pairs])
 
     batches = {

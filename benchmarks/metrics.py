@@ -47,7 +47,7 @@ def main() -> None:
     random = np.random.default_rng(0)
     truth = random.random((8, 512, 512)) > 0.7
     guess = truth ^ (random.random(truth.shape) > 0.9)
-    torch_truth, torch_guess = torch.from_numpy(truth).int(), torch.from_numpy(guess).int()
+    torch_target, torch_guess = torch.from_numpy(truth).int(), torch.from_numpy(guess).int()
     torch_dice, torch_iou = DiceScore(num_classes=1, input_format="one-hot"), torchmetrics.JaccardIndex("binary")
     dice, iou = DicePerImage(), IoUGlobal()
     ids = [str(number) for number in range(8)]
@@ -59,7 +59,7 @@ def main() -> None:
         "Dice update, masks (8, 1, 512, 512)",
         compare(
             {
-                "torchmetrics": lambda: torch_dice.update(torch_guess[:, None], torch_truth[:, None]),
+                "torchmetrics": lambda: torch_dice.update(torch_guess[:, None], torch_target[:, None]),
                 "ours": lambda: update(dice),
             },
             "torchmetrics",
@@ -69,7 +69,7 @@ def main() -> None:
         "IoU update, masks (8, 1, 512, 512)",
         compare(
             {
-                "torchmetrics": lambda: torch_iou.update(torch_guess, torch_truth),
+                "torchmetrics": lambda: torch_iou.update(torch_guess, torch_target),
                 "ours": lambda: update(iou),
             },
             "torchmetrics",

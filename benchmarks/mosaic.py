@@ -36,7 +36,7 @@ def main() -> None:
     for name, path in held.items():
         row, column, image = tiles[name]
         with rasterio.open(path) as source:
-            truth = source.read(1)
+            target = source.read(1)
         module.inference = Inference(tile=SIDE)
         alone = None
         for one, two, pixels in tiles.values():
@@ -50,11 +50,11 @@ def main() -> None:
             module.inference = Inference(tile=SIDE, overlap=0.5)
             whole = np.split(classes(module, scene), 2, axis=axis - 1)[0 if first is image else 1]
             module.inference = Inference(tile=SIDE)
-            distance = distances(side, truth.shape)
+            distance = distances(side, target.shape)
             for number, (low, high) in enumerate(BANDS):
                 band = (distance >= low) & (distance < high)
                 for key, predicted in (("tile by tile", alone), ("as one scene", whole)):
-                    errors[key][number] += (predicted != truth)[band].sum(), band.sum()
+                    errors[key][number] += (predicted != target)[band].sum(), band.sum()
     report = Report("mosaic", ["torch", "segmentation-models-pytorch"])
     report.lines = report.lines[:3]
     for line in (

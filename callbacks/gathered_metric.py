@@ -21,15 +21,15 @@ class GatheredMetric(Metric):
         super().__init__()
         self.metric = metric
 
-    def update(self, image_id: str, prediction: dict[str, np.ndarray], truth: dict[str, np.ndarray]) -> None:
+    def update(self, image_id: str, prediction: dict[str, np.ndarray], targets: dict[str, np.ndarray]) -> None:
         """Score one image and store its row, which replaces an earlier one of the same id.
 
         Args:
             image_id: id of the image.
             prediction: post-processed arrays of the image by name.
-            truth: target arrays of the image by name.
+            targets: target arrays of the image by name.
         """
-        self.metric.add(image_id, prediction, truth)
+        self.metric.add(image_id, prediction, targets)
 
     def compute(self) -> torch.Tensor:
         """The score over the images of all ranks, float64 scalar.

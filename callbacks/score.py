@@ -69,7 +69,7 @@ class CompetitionScore(pl.Callback):
             if not self.gallery.count:
                 continue
             size = tuple(batch["image"][index].shape[1:])
-            shown, true = as_map(prediction.get(metric.output), size), as_map(targets.get(metric.truth), size)
+            shown, true = as_map(prediction.get(metric.output), size), as_map(targets.get(metric.target), size)
             if shown is not None and true is not None:
                 score = metric.image_score(metric.rows[image_id])
                 image = batch["image"][index].cpu().numpy()

@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> None:
     cases = sorted(out_of_fold(config), key=lambda case: case.image_id)
     if not cases:
         raise SystemExit(f"error: {config.experiment} has no out-of-fold predictions; fit and predict first")
-    pairs = [compared(case.image_id, case.prediction(), case.truth(), name) for case in cases]
+    pairs = [compared(case.image_id, case.prediction(), case.targets(), name) for case in cases]
     labels, probabilities = (np.stack(part) for part in zip(*pairs, strict=True))
     try:
         found = suspects(labels, probabilities, config.options.threshold, config.options.scaled)
@@ -95,14 +95,14 @@ def main(arguments: list[str]) -> None:
 
 
 def compared(
-    image_id: str, prediction: dict[str, np.ndarray], truth: dict[str, np.ndarray], name: str
+    image_id: str, prediction: dict[str, np.ndarray], targets: dict[str, np.ndarray], name: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Labels and probabilities `(K,)` of an image."""
-    given, true = prediction.get(name), truth.get(name)
+    given, true = prediction.get(name), targets.get(name)
     if given is None or true is None or given.ndim != 1:
         raise SystemExit(
             f"error: {name!r} of image {image_id!r} is not an image-level output with a target; outputs: "
-            f"{sorted(prediction)}, targets: {sorted(truth)}. Set --name; for masks, see scores.csv of a run"
+            f"{sorted(prediction)}, targets: {sorted(targets)}. Set --name; for masks, see scores.csv of a run"
         )
     true = np.asarray(true)
     if true.shape != given.shape and true.size == 1 and len(given) > 1:

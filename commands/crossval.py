@@ -182,9 +182,9 @@ def score_members(
         config, cases = member_cases(member, settings)
         division = divisions.setdefault(member.repeat, config.competition.metric)
         for case in cases:
-            truth = case.truth()
-            prediction = config.competition.process(case.prediction(), truth)
-            division.add(case.image_id, prediction, truth)
+            target = case.targets()
+            prediction = config.competition.process(case.prediction(), target)
+            division.add(case.image_id, prediction, target)
             predicted.setdefault(case.image_id, []).append(case)
         own = {case.image_id: division.rows[case.image_id] for case in cases}
         scores.append(float(division.reduce(np.stack([own[image_id] for image_id in sorted(own)]))))
@@ -199,8 +199,8 @@ def score_members(
         mean.reset()
         store = mean_store(experiment / "out_of_fold", predicted, members)
         for image_id, cases in predicted.items():
-            truth = cases[0].truth()
-            mean.add(image_id, config.competition.process(store.read(image_id), truth), truth)
+            target = cases[0].targets()
+            mean.add(image_id, config.competition.process(store.read(image_id), target), target)
     return scores, divisions, mean
 
 

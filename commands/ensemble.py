@@ -210,7 +210,9 @@ class Ensemble:
         unknown = [image_id for image_id in stream.ids if image_id not in rows]
         if unknown:
             raise ValueError(f"image {unknown[0]!r} has an out-of-fold prediction, but is not in {data.images}")
-        scoring = Scoring(stream, {one: partial(data.truth, rows[one]) for one in stream.ids}, part, self.chosen.dtype)
+        scoring = Scoring(
+            stream, {one: partial(data.target_arrays, rows[one]) for one in stream.ids}, part, self.chosen.dtype
+        )
         with scoring.scores(competition.postprocess, competition.metric, self.chosen.processes) as scores:
             if self.method is None:
                 return scoring.fixed(scores, self.given)

@@ -140,7 +140,7 @@ def write_labels(
     of = len(table)
     if not options.copies:
         table = without_copies(config, table)
-    like = truth_of_files(config)
+    like = targets_of_files(config)
     activations = config_of(teachers[0][1])["model"]["init_args"].get("activations") or {}
     softmax = {name for name, kind in activations.items() if kind == "softmax"}
     stores = [open_store(data, run, options.on) for _, run, _ in teachers]
@@ -187,11 +187,11 @@ def write_labels(
     return entries
 
 
-def truth_of_files(config: OfflineConfig) -> dict[str, np.ndarray]:
+def targets_of_files(config: OfflineConfig) -> dict[str, np.ndarray]:
     """Targets of a training image as read from its files, without derived targets."""
     data = config.data
     row = rows_of(data.table().iloc[:1])[0]
-    arrays = Decoder(data.reader, data.targets).truth(row)
+    arrays = Decoder(data.reader, data.targets).target_arrays(row)
     arrays.pop("valid", None)
     return arrays
 
@@ -213,13 +213,13 @@ def without_copies(config: OfflineConfig, table: pd.DataFrame) -> pd.DataFrame:
 # --- overlays --------------------------------------------------------------------------------------------------------
 
 
-def classes_of(truth: Mapping[str, np.ndarray], run: RunFolder, on: str) -> dict[str, int]:
+def classes_of(targets: Mapping[str, np.ndarray], run: RunFolder, on: str) -> dict[str, int]:
     """Number of classes of each class-number target: the number of channels of the output with its name."""
     store = PredictionStore.open(run.predictions / split_folder(on))
     prediction = store.read(store.ids()[0])
     return {
         name: len(prediction[name])
-        for name, array in truth.items()
+        for name, array in targets.items()
         if name in prediction and array.ndim == prediction[name].ndim - 1
     }
 
@@ -243,9 +243,9 @@ def write_overlays(config: OfflineConfig, run: RunFolder, folder: Path, temporar
             "init_args": {"ratio": options.ratio},
         }
     if options.soft:
-        truth = truth_of_files(config)
-        masks = [name for name, array in truth.items() if array.ndim > 1]
-        classes = classes_of(truth, run, options.on)
+        targets = targets_of_files(config)
+        masks = [name for name, array in targets.items() if array.ndim > 1]
+        classes = classes_of(targets, run, options.on)
         soft = {"class_path": "datamodules.external.SoftLabels", "init_args": {"names": masks, "classes": classes}}
         kept = [item for item in data["targets"] if str(item["class_path"]).rpartition(".")[2] != "SoftLabels"]
         changed["targets"] = [*kept, *([soft] if masks or classes else [])]

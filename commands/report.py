@@ -77,7 +77,7 @@ class OutOfFoldPass:
 
     run_of: dict[str, str] = field(default_factory=dict)
     reliabilities: dict[str, ProbabilityHistogram] = field(default_factory=dict)
-    truth: dict[str, np.ndarray] = field(default_factory=dict)
+    target: dict[str, np.ndarray] = field(default_factory=dict)
     predicted: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -89,21 +89,21 @@ def write(config: OfflineConfig, output: Path) -> Report:
     for run in config.runs if cases else ():
         seen.run_of |= dict.fromkeys(PredictionStore(run.predictions / "val").ids(), run.path.name)
     for case in tqdm(list(cases.values())[: config.options.limit], desc="out of fold", unit=" images", disable=None):
-        prediction, truth = case.prediction(), case.truth()
-        compare(seen.reliabilities, prediction, truth)
-        processed = config.competition.process(prediction, truth)
-        metric.add(case.image_id, processed, truth)
-        gains.add(case.image_id, prediction, truth)
-        shown, true, valid = processed.get(metric.output), truth.get(metric.truth), truth.get("valid")
-        if is_map(shown) and is_map(true) and not nothing_counts(truth):
+        prediction, targets = case.prediction(), case.targets()
+        compare(seen.reliabilities, prediction, targets)
+        processed = config.competition.process(prediction, targets)
+        metric.add(case.image_id, processed, targets)
+        gains.add(case.image_id, prediction, targets)
+        shown, true, valid = processed.get(metric.output), targets.get(metric.target), targets.get("valid")
+        if is_map(shown) and is_map(true) and not nothing_counts(targets):
             seen.predicted[case.image_id] = held(config, shown, valid)
-            seen.truth[case.image_id] = held(config, true, valid)
+            seen.target[case.image_id] = held(config, true, valid)
     if cases:
         report = Report(config.experiment.name, lead_of(config), output)
         add_folds(report, fold_scores(seen, config), metric)
     else:
         report = Report(config.experiment.name, "Trained on all images: no out-of-fold predictions.", output)
-        seen.truth = training_truth(config)
+        seen.target = training_targets(config)
     add_curves(report, curves_of(config))
     if cases:
         add_scores(report, metric)
@@ -113,7 +113,7 @@ def write(config: OfflineConfig, output: Path) -> Report:
         names = [type(step).__name__ for step in steps]
         add_steps(report, names, float(metric.compute()), gains.scores(), metric.higher_is_better, searched)
     tested, draw = look_at_test(config)
-    sets = {"truth": seen.truth, "out of fold": seen.predicted, "test": tested}
+    sets = {"truth": seen.target, "out of fold": seen.predicted, "test": tested}
     outliers = add_sanity(report, sets)
     write_frame(output / "outliers.csv", outliers)
     show_outliers(report, outliers, config, cases, draw)
@@ -144,31 +144,31 @@ def lead_of(config: OfflineConfig) -> str:
     )
 
 
-def training_truth(config: OfflineConfig) -> dict[str, np.ndarray]:
+def training_targets(config: OfflineConfig) -> dict[str, np.ndarray]:
     """Quantities of the targets of all training images."""
     config.data.prepare_data()
     found = {}
     for row in tqdm(rows_of(config.data.table())[: config.options.limit], desc="targets", unit=" images", disable=None):
-        truth = config.data.truth(row)
-        true = truth.get(config.competition.metric.truth)
-        if is_map(true) and not nothing_counts(truth):
-            found[row.image_id] = held(config, true, truth.get("valid"))
+        targets = config.data.target_arrays(row)
+        true = targets.get(config.competition.metric.target)
+        if is_map(true) and not nothing_counts(targets):
+            found[row.image_id] = held(config, true, targets.get("valid"))
     return found
 
 
 def compare(
-    found: dict[str, ProbabilityHistogram], prediction: dict[str, np.ndarray], truth: dict[str, np.ndarray]
+    found: dict[str, ProbabilityHistogram], prediction: dict[str, np.ndarray], targets: dict[str, np.ndarray]
 ) -> None:
     """Add the probabilities of each output and the target of the same name to the histograms."""
     for name, probabilities in prediction.items():
-        true = truth.get(name)
+        true = targets.get(name)
         if true is None or probabilities.dtype.kind != "f":
             continue
         pair = channels_of(probabilities, true)
         if pair is None:
             continue
         target, counted = pair
-        valid = truth.get("valid")
+        valid = targets.get("valid")
         if valid is not None and valid.shape == probabilities.shape[1:]:
             counted = valid if counted is None else counted & valid
         found.setdefault(name, ProbabilityHistogram(len(probabilities))).add(probabilities, target, counted)
@@ -288,12 +288,12 @@ def entries_of(config: OfflineConfig, cases: dict[str, Any], captions: dict[str,
     if captions:
         rows = {row.image_id: row for row in rows_of(config.data.table())}
     for image_id, caption in captions.items():
-        truth = cases[image_id].truth()
-        shown = config.competition.process(cases[image_id].prediction(), truth).get(metric.output)
-        true = truth.get(metric.truth)
+        targets = cases[image_id].targets()
+        shown = config.competition.process(cases[image_id].prediction(), targets).get(metric.output)
+        true = targets.get(metric.target)
         if shown is not None and true is not None:
             image = np.moveaxis(config.data.reader.read(rows[image_id]), -1, 0)
             drawn = [as_map(array, image.shape[1:]) for array in (true, shown)]
             pair = (true, shown) if any(array is None for array in drawn) else drawn
-            result.append((f"{image_id[:40]}   {caption}", image, *pair, truth.get("valid")))
+            result.append((f"{image_id[:40]}   {caption}", image, *pair, targets.get("valid")))
     return result

@@ -42,10 +42,10 @@ def main(arguments: list[str]) -> None:
     else:
         what = f"{config.experiment} out of fold"
         for case in out_of_fold(config):
-            truth = case.truth()
-            prediction = config.competition.process(case.prediction(), truth)
+            target = case.targets()
+            prediction = config.competition.process(case.prediction(), target)
             for metric in metrics.values():
-                metric.add(case.image_id, prediction, truth)
+                metric.add(case.image_id, prediction, target)
     for name, metric in metrics.items():
         low, high = bootstrap_interval(metric)
         label = f"{name} ({type(metric).__name__})" if name == "score" else name
@@ -65,13 +65,13 @@ def score_file(config: OfflineConfig, metrics: dict) -> str:
     file = Path(config.options.submission_file)
     config.competition.submission.keys_of(file)  # a file that the competition would reject is not scored
     predictions = config.competition.submission.read(file, sizes)
-    truths = config.competition.submission.read(Path(solution), sizes)
-    lacking = [image_id for image_id in truths if image_id not in predictions]
+    targets = config.competition.submission.read(Path(solution), sizes)
+    lacking = [image_id for image_id in targets if image_id not in predictions]
     if lacking:
         raise SystemExit(
-            f"error: {file} has no row for {len(lacking)} of {len(truths)} images of {solution}, first {lacking[0]!r}"
+            f"error: {file} has no row for {len(lacking)} of {len(targets)} images of {solution}, first {lacking[0]!r}"
         )
-    for image_id, truth in truths.items():
+    for image_id, target in targets.items():
         for metric in metrics.values():
-            metric.add(image_id, predictions[image_id], truth)
+            metric.add(image_id, predictions[image_id], target)
     return str(file)

@@ -53,7 +53,7 @@ class Options:
         mass: CSV of masses for the preset dsb2017, with one row per patient.
         outputs: Names of the outputs used as features; by default, all image-level outputs.
         target: Name of the output to predict; by default, the output scored by the metric.
-        truth: Name of the target in data.targets; by default, the output's name, else the metric's target.
+        data_target: Name of the target in data.targets; by default, the output's name, else the metric's target.
         keep: Names of outputs of the first member to copy to the new experiment: [mask].
         k: Number of candidate classes per member, for mode top_k.
         body: Name of the map whose peaks may split objects, for mode objects.
@@ -79,7 +79,7 @@ class Options:
     mass: str | None = None
     outputs: list[str] | None = None
     target: str | None = None
-    truth: str | None = None
+    data_target: str | None = None
     keep: list[str] = field(default_factory=list)
     k: int = 10
     body: str = "body"

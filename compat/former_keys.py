@@ -11,6 +11,7 @@ from typing import Any
 KEYS = {  # dotted, without `init_args`; also as flags
     "data.repeats": "data.samples_per_image",
     "import": "new_labels",  # of `suggest`
+    "truth": "data_target",  # of `stack`
     "data.limit": "data.max_images",
     "data.reader.pixel_limit": "data.reader.max_pixels",
     "data.reader.voxel_limit": "data.reader.max_voxels",
@@ -21,7 +22,10 @@ KEYS = {  # dotted, without `init_args`; also as flags
     "model.inference.along": "model.inference.coarse_run",
     "model.inference.colours": "model.inference.intensity",
 }
-ARGUMENTS = {  # name of a class -> former argument -> its name now
+ROOM_ARGUMENTS = {  # folder -> former argument of any of its classes -> its name now
+    "evaluation": {"truth": "target"},
+}
+ARGUMENTS = {  # name of a class of this repository -> former argument -> its name now
     "DicomReader": {"pixel_limit": "max_pixels"},
     "GeoTiffReader": {"pixel_limit": "max_pixels"},
     "ImageReader": {"pixel_limit": "max_pixels"},
@@ -42,6 +46,8 @@ ARGUMENTS = {  # name of a class -> former argument -> its name now
 CLASSES = {  # class paths moved within a folder
     "networks.unstack": "networks.unstack_deep_supervision",
 }
+# Folders whose classes have former arguments, by their names of today and of then.
+ROOMS = ("augmentations", "datamodules", "evaluation", "losses", "postprocessing", "preprocessing", "submissions")
 # Packages whose classes are exported one level up. Both paths are valid; the shorter is used, so that configs
 # and records that differ only in these paths are equal.
 SHORTER = {"evaluation.metrics": "evaluation"}
@@ -111,7 +117,7 @@ def _renamed(value: Any, path: tuple[str, ...], owner: str) -> Any:
     found: dict[Any, Any] = {}
     if path[-1:] != ("init_args",):
         class_path = str(value.get("class_path", owner))
-        owner = CLASSES.get(class_path, class_path).rpartition(".")[2]
+        owner = CLASSES.get(class_path, class_path)
     for key, inner in value.items():
         if key == "class_path" and inner in CLASSES:
             _warn(inner, CLASSES[inner])
@@ -138,9 +144,14 @@ def _name_of(key: Any, path: tuple[str, ...], owner: str) -> Any:
     if former in KEYS:
         _warn(former, KEYS[former])
         return KEYS[former].rpartition(".")[2]
-    if path[-1:] == ("init_args",) and key in ARGUMENTS.get(owner, {}):
-        _warn(f"{key} of {owner}", ARGUMENTS[owner][key])
-        return ARGUMENTS[owner][key]
+    if path[-1:] == ("init_args",):
+        package, _, name = owner.rpartition(".")
+        room = package.partition(".")[0]
+        # A class of a fork may have the same name; a loss in the formula has no package.
+        known = ROOM_ARGUMENTS.get(room, {}) | (ARGUMENTS.get(name, {}) if room in ("", *ROOMS) else {})
+        if key in known:
+            _warn(f"{key} of {name}", known[key])
+            return known[key]
     return key
 
 

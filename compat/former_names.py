@@ -12,12 +12,18 @@ from types import ModuleType
 from typing import Any
 
 MODULES = {
+    "datamodules.truth": "datamodules.target_sources",
+    "ensembling.squares": "ensembling.least_squares",
+    "evaluation.divide": "evaluation.splits",
     "evaluation.mask_runs": "masks.run_length_masks",
     "experiments.loggers": "loggers.choose",
     "experiments.metrics_csv": "loggers.metrics_csv",
     "experiments.neptune_logger": "loggers.neptune",
     "experiments.safe_logger": "loggers.safe_logger",
     "experiments.wandb_mode": "loggers.wandb_mode",
+    "experiments.proposals": "experiments.trial_proposals",
+    "experiments.sending": "experiments.kaggle_client",
+    "experiments.space": "experiments.search_space",
     "exploration.charts": "reports.charts",
     "exploration.comparison_sections": "reports.dataset.comparisons",
     "exploration.explore": "reports.dataset.explore",
@@ -37,6 +43,8 @@ MODULES = {
     "postprocessing.predictions": "predictions.store",
     "postprocessing.random_crops": "inference.random_crops",
     "postprocessing.rle": "masks.rle",
+    "postprocessing.set_step": "postprocessing.dataset_step",
+    "postprocessing.shards": "postprocessing.search_workers",
     "postprocessing.strips": "inference.strips",
     "postprocessing.submissions": "submissions",
     "postprocessing.submissions.base": "submissions.base",

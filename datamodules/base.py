@@ -20,8 +20,8 @@ from datamodules.same_pixels import check_pixels
 from datamodules.samplers import TrainingSampler
 from datamodules.source import source_of
 from datamodules.table import rows_of
+from datamodules.target_sources import for_evaluation, prepare_test_targets
 from datamodules.targets import Target
-from datamodules.truth import for_evaluation, prepare_test_targets
 from datamodules.unreadable import UnreadableFallback
 
 SPLITS = {"fit": ["train", "val"], "validate": ["val"], "test": ["test"]}  # used by each verb except `predict`
@@ -53,7 +53,9 @@ class BaseDataModule(BaseData, Loading, pl.LightningDataModule):
         if self.check_files:
             later = ["test"] if stage == "fit" and self.test_images is not None else []
             model = getattr(self.trainer, "lightning_module", None)
-            check_pixels(self.split_table, splits, later, self._truth.readers(), worker_count(self.num_workers), model)
+            check_pixels(
+                self.split_table, splits, later, self._sources.readers(), worker_count(self.num_workers), model
+            )
         if stage != "predict":
             targets = self.test_targets if stage == "test" else self.targets
             self._decoded = self._decode(splits, targets, stage == "fit")
@@ -79,7 +81,7 @@ class BaseDataModule(BaseData, Loading, pl.LightningDataModule):
         dataset = TrainingDataset(table, self._decoded, self.targets, self.augmentation, self.features, self.windows)
         if self.windows is not None:
             decoder = self._decoder(self.targets, external=True)
-            self.windows.prepare(dataset.rows, decoder.size, decoder.truth)
+            self.windows.prepare(dataset.rows, decoder.size, decoder.target_arrays)
         if self.sampler is not None:
             if self.windows is not None:
                 raise ValueError("data.sampler draws whole images, data.windows parts of images; remove one of them")

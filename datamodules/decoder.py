@@ -36,7 +36,7 @@ class Decoder:
     ) -> None:
         self.reader, self.targets, self.preprocessing = reader, targets, list(preprocessing)
         self.others = dict(others or {})
-        self._last: dict[int, tuple[str, dict[str, Any]]] = {}  # `truth` of one image is called strip by strip
+        self._last: dict[int, tuple[str, dict[str, Any]]] = {}  # `target_arrays` of one image is called strip by strip
 
     def read(self, row: Row) -> tuple[np.ndarray, Arrays]:
         """Return the image `(H, W, C)` and the target arrays by name; `valid` if there are void pixels."""
@@ -54,7 +54,7 @@ class Decoder:
             parts = [self._window_of(target, row, reader) for target in targets]
         return image, joined(parts, valid, size)
 
-    def truth(self, row: Row) -> Arrays:
+    def target_arrays(self, row: Row) -> Arrays:
         """Return the target arrays alone, of a whole row or of its window.
 
         The image is read only as far as needed to find void pixels.

@@ -24,16 +24,16 @@ class Scoring:
 
     Args:
         stream: entries of the members.
-        truths: function that reads the target arrays, by image id.
+        targets: function that reads the target arrays, by image id.
         part: fold of each image id; a fold is scored with weights found without it.
         dtype: type of the store, whose rounding is scored as well.
     """
 
     def __init__(
-        self, stream: Stream, truths: dict[str, Callable[[], Arrays]], part: dict[str, int], dtype: Stored = "uint8"
+        self, stream: Stream, targets: dict[str, Callable[[], Arrays]], part: dict[str, int], dtype: Stored = "uint8"
     ) -> None:
         self.stream, self.dtype, self.members = stream, dtype, len(stream.parts)
-        self.cases = [SearchImage(one, partial(flat, stream, one), truths[one]) for one in stream.ids]
+        self.cases = [SearchImage(one, partial(flat, stream, one), targets[one]) for one in stream.ids]
         self.parts = np.array([part[one] for one in stream.ids])
 
     @contextmanager
@@ -72,7 +72,7 @@ class Scoring:
         for case, part in zip(self.cases, self.parts.tolist(), strict=True):
             outputs = self.stream.blend.aligned(self.stream.entries(case.image_id))
             if outputs:
-                squares.add(part, outputs, case.truth())
+                squares.add(part, outputs, case.targets())
         by_part = {part: as_whole(squares.weights(part).tolist()) for part in self._numbers()}
         return describe(scores, self.members, self.parts, as_whole(squares.weights().tolist()), by_part)
 

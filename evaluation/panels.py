@@ -27,15 +27,15 @@ class Row(NamedTuple):
     Attributes:
         caption: text above the image.
         image: `(h, w, 3)` uint8.
-        truth: target: channel masks `(C, h, w)` bool; instance ids `(h, w)` int32, shown by outlines only; or class
+        target: target: channel masks `(C, h, w)` bool; instance ids `(h, w)` int32, shown by outlines only; or class
             numbers `(h, w)` int64.
-        prediction: same kind as `truth`.
+        prediction: same kind as `target`.
         valid: `(h, w)` bool, pixels that count; None: all.
     """
 
     caption: str
     image: np.ndarray
-    truth: np.ndarray
+    target: np.ndarray
     prediction: np.ndarray
     valid: np.ndarray | None = None
 
@@ -43,7 +43,7 @@ class Row(NamedTuple):
 def row_of(
     caption: str,
     image: np.ndarray,
-    truth: np.ndarray,
+    target: np.ndarray,
     prediction: np.ndarray,
     side: int = 256,
     valid: np.ndarray | None = None,
@@ -54,31 +54,31 @@ def row_of(
         caption: text above the image.
         image: `(C, H, W)` of any type; one or two channels are shown as gray, of more the first three as RGB. Types
             other than uint8 are scaled from their 1st to 99th percentile.
-        truth: target: `(C, H, W)` mask (anything above 0), `(H, W)` instance ids, or class numbers int64.
-        prediction: same kind as `truth`; float probabilities are cut at 0.5, or reduced to the most probable class if
+        target: target: `(C, H, W)` mask (anything above 0), `(H, W)` instance ids, or class numbers int64.
+        prediction: same kind as `target`; float probabilities are cut at 0.5, or reduced to the most probable class if
             the target has class numbers.
         side: longer side of the result in pixels (default: 256).
         valid: `(H, W)` bool, pixels that count; class number 255 of the target is ignored as well. None: all.
     """
-    if is_class_map(truth, image.ndim - 1):
+    if is_class_map(target, image.ndim - 1):
         prediction = _as_classes(prediction, image.ndim - 1)
-        valid = truth != VOID if valid is None else valid & (truth != VOID)
+        valid = target != VOID if valid is None else valid & (target != VOID)
     if valid is not None:
-        truth, prediction = (
+        target, prediction = (
             np.where(valid, array, np.zeros((), array.dtype)) if array.shape[-valid.ndim :] == valid.shape else array
-            for array in (truth, prediction)
+            for array in (target, prediction)
         )
     if image.ndim == 4:  # show the slice of a volume with the largest target, or the middle slice
-        filled = (truth > 0).sum(axis=tuple(axis for axis in range(truth.ndim) if axis != truth.ndim - 3))
+        filled = (target > 0).sum(axis=tuple(axis for axis in range(target.ndim) if axis != target.ndim - 3))
         index = int(filled.argmax()) if filled.any() else image.shape[1] // 2
-        image, truth, prediction = image[:, index], truth[..., index, :, :], prediction[..., index, :, :]
+        image, target, prediction = image[:, index], target[..., index, :, :], prediction[..., index, :, :]
         valid = None if valid is None else valid[index]
     height, width = image.shape[-2:]
     scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     resized = cv2.resize(_rgb(image), size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     counted = None if valid is None or valid.all() else _small(valid[None], size)[0]
-    return Row(caption, resized.reshape(size[1], size[0], 3), _small(truth, size), _small(prediction, size), counted)
+    return Row(caption, resized.reshape(size[1], size[0], 3), _small(target, size), _small(prediction, size), counted)
 
 
 def _as_classes(prediction: np.ndarray, axes: int) -> np.ndarray:
@@ -123,13 +123,13 @@ def draw_panel(rows: list[Row], title: str = "") -> np.ndarray:
     names = np.full((BAR, width, 3), 32, np.uint8)
     for column, name in enumerate(COLUMNS):
         _text(names, name, column * (side + GAP) + 4)
-    outlined = any(_are_ids(row.truth) and row.prediction.ndim == 2 for row in rows)
-    classes = any(is_class_map(row.truth) or (row.truth.ndim == 3 and len(row.truth) > 1) for row in rows)
+    outlined = any(_are_ids(row.target) and row.prediction.ndim == 2 for row in rows)
+    classes = any(is_class_map(row.target) or (row.target.ndim == 3 and len(row.target) > 1) for row in rows)
     _legend(names, (len(COLUMNS) - 1) * (side + GAP) + 4, outlined, classes)
     parts = [_text(np.full((BAR, width, 3), 32, np.uint8), title, 4), names]
     for row in rows:
         parts.append(_text(np.full((BAR, width, 3), 32, np.uint8), row.caption, 4))
-        cells = [row.image, _drawn(row.image, row.truth), _drawn(row.image, row.prediction), _errors(row)]
+        cells = [row.image, _drawn(row.image, row.target), _drawn(row.image, row.prediction), _errors(row)]
         if row.valid is not None:
             for cell in cells[1:]:
                 cell[~row.valid] = GRAY
@@ -200,19 +200,19 @@ def _errors(row: Row) -> np.ndarray:
     """Missed and false positive pixels over the grayscale image; outlines for instances."""
     gray = 0.5 * row.image.mean(axis=2, keepdims=True) + 40
     result = np.repeat(gray, 3, axis=2).astype(np.uint8)
-    truth, prediction = row.truth, row.prediction
-    if is_class_map(truth):
-        result[(truth > 0) & (prediction != truth)] = CONFUSED
-        result[(truth > 0) & (prediction == 0)], result[(truth == 0) & (prediction > 0)] = MISSED, INVENTED
+    target, prediction = row.target, row.prediction
+    if is_class_map(target):
+        result[(target > 0) & (prediction != target)] = CONFUSED
+        result[(target > 0) & (prediction == 0)], result[(target == 0) & (prediction > 0)] = MISSED, INVENTED
         return result
-    if truth.ndim == 2 and prediction.ndim == 2:
-        result[_outlines(truth)], result[_outlines(prediction)] = (255, 255, 255), PALETTE[4]
-        truth, prediction = truth[None] > 0, prediction[None] > 0
-    truth = truth[None] > 0 if truth.ndim == 2 else truth
+    if target.ndim == 2 and prediction.ndim == 2:
+        result[_outlines(target)], result[_outlines(prediction)] = (255, 255, 255), PALETTE[4]
+        target, prediction = target[None] > 0, prediction[None] > 0
+    target = target[None] > 0 if target.ndim == 2 else target
     prediction = prediction[None] > 0 if prediction.ndim == 2 else prediction
-    if len(truth) != len(prediction):  # class numbers against channels: compare foreground only
-        truth, prediction = np.asarray(truth.any(0))[None], np.asarray(prediction.any(0))[None]
-    missed, invented = (truth & ~prediction).any(0), (prediction & ~truth).any(0)
+    if len(target) != len(prediction):  # class numbers against channels: compare foreground only
+        target, prediction = np.asarray(target.any(0))[None], np.asarray(prediction.any(0))[None]
+    missed, invented = (target & ~prediction).any(0), (prediction & ~target).any(0)
     result[missed], result[invented], result[missed & invented] = MISSED, INVENTED, CONFUSED
     return result
 
@@ -255,7 +255,7 @@ class Gallery:
         image_id: str,
         score: float,
         image: np.ndarray,
-        truth: np.ndarray,
+        target: np.ndarray,
         prediction: np.ndarray,
         valid: np.ndarray | None = None,
     ) -> None:
@@ -268,7 +268,7 @@ class Gallery:
             not self.worst_count or (len(self.worst) == self.worst_count and badness <= self.worst[-1][0])
         ):
             return
-        row = row_of(f"{image_id}   {score:.3f}", image, truth, prediction, valid=valid)
+        row = row_of(f"{image_id}   {score:.3f}", image, target, prediction, valid=valid)
         if fixed:
             self.fixed[image_id] = row
             return

@@ -7,7 +7,7 @@ import numpy as np
 from masks.void import Arrays
 
 
-def without_void(arrays: Arrays, truth: Arrays, names: Collection[str] | None = None) -> Arrays:
+def without_void(arrays: Arrays, targets: Arrays, names: Collection[str] | None = None) -> Arrays:
     """Return the arrays of one image with 0 wherever the target's `valid` is False.
 
     Void pixels have no foreground, no object, no probability. A post-processing chain starts from predictions without
@@ -17,13 +17,13 @@ def without_void(arrays: Arrays, truth: Arrays, names: Collection[str] | None = 
     Args:
         arrays: arrays by name. Maps `(K, *spatial)`, and masks, ids and class numbers `(*spatial)` have pixels; labels
             and boxes are returned unchanged.
-        truth: target arrays of the image; optionally `valid` bool `(*spatial)`, False where pixels do not count.
+        targets: target arrays of the image; optionally `valid` bool `(*spatial)`, False where pixels do not count.
         names: names of the arrays to change; None: all.
 
     Returns:
         `arrays` itself, not copied, if all pixels count.
     """
-    valid = truth.get("valid")
+    valid = targets.get("valid")
     if valid is None or valid.all():
         return arrays
     valid = valid.astype(bool, copy=False)
@@ -44,7 +44,7 @@ def has_pixels(array: np.ndarray, valid: np.ndarray) -> bool:
     return array.ndim in axes and array.shape[array.ndim - valid.ndim :] == valid.shape
 
 
-def nothing_counts(truth: Arrays) -> bool:
+def nothing_counts(targets: Arrays) -> bool:
     """Whether all pixels of an image are void."""
-    valid = truth.get("valid")
+    valid = targets.get("valid")
     return valid is not None and not valid.any()

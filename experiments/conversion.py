@@ -86,11 +86,11 @@ class Job:
             raise ValueError(f"the id {row.image_id!r} contains '/', which is not possible in a file name")
         image, arrays = self.decoder.read(row)
         facts = {"height": image.shape[0], "width": image.shape[1]}
-        truth = {name: array for name, array in arrays.items() if name in self.kinds or name == "valid"}
+        targets = {name: array for name, array in arrays.items() if name in self.kinds or name == "valid"}
         for step in self.steps:
             image = step.image(image)
-            truth = {name: _masked(step, array) for name, array in truth.items()}
-        for name, array in truth.items():
+            targets = {name: _masked(step, array) for name, array in targets.items()}
+        for name, array in targets.items():
             if array.shape[-2:] != image.shape[:2]:
                 raise ValueError(f"{name!r} has the shape {array.shape} after the steps, its image {image.shape}")
         facts |= {"prepared_height": image.shape[0], "prepared_width": image.shape[1], "channels": image.shape[2]}
@@ -103,7 +103,7 @@ class Job:
                 image = image[..., :1]  # grayscale, repeated by the reader; `channels: rgb` repeats it again
             facts["deep_colour"] = image.dtype == np.uint16 and image.shape[2] > 1
         contents = {f"{self.image_folder(row)}/{row.image_id}.{self.form}": image}
-        for name, array in truth.items():
+        for name, array in targets.items():
             kind = self.kinds.setdefault(name, "classes")  # `valid` may be missing in the first image
             contents[self.mask_file(name, row.image_id)] = storable(array, name, kind)
         return contents, facts

@@ -19,8 +19,8 @@ class ImageProblem:
 
     Args:
         inputs: images and members.
-        chosen: options of the verb: `target`, `truth`, `outputs`, `features`, `nodules`, `mass`, `id_column`, `preset`,
-            `keep`, `mode`, `k`.
+        chosen: options of the verb: `target`, `data_target`, `outputs`, `features`, `nodules`, `mass`, `id_column`,
+            `preset`, `keep`, `mode`, `k`.
 
     Attributes:
         target: target of each row of `tables["val"]`.
@@ -49,8 +49,8 @@ class ImageProblem:
         self.members = {split: self._members(split) for split in inputs.ids}
         extra = {split: self._extra(split) for split in inputs.ids}
         known = next((own[self.output] for own in self.members[OUT_OF_FOLD].values() if self.output in own), None)
-        truths = self._truths(chosen.truth, metric)
-        self.spread = target_of(truths, self._classes() if known is None else known.shape[1], known is None)
+        targets = self._targets(chosen.data_target, metric)
+        self.spread = target_of(targets, self._classes() if known is None else known.shape[1], known is None)
         self.candidates: dict[str, Candidates] = {}
         if chosen.mode == "columns":
             self.target = self.spread
@@ -106,13 +106,13 @@ class ImageProblem:
             raise ValueError(f"the feature {twice[0]!r} is in two files; rename it in one")
         return joined
 
-    def _truths(self, wanted: str | None, metric: Any) -> list[np.ndarray]:
+    def _targets(self, wanted: str | None, metric: Any) -> list[np.ndarray]:
         ids = self.inputs.ids[OUT_OF_FOLD]
-        present = self.inputs.truth(ids[0])
-        name = wanted or next((one for one in (self.output, metric.truth) if one in present), None)
+        present = self.inputs.target_arrays(ids[0])
+        name = wanted or next((one for one in (self.output, metric.target) if one in present), None)
         if name is None or name not in present:
-            raise ValueError(f"target {wanted or self.output!r} not found in {sorted(present)}; set --truth")
-        return [np.asarray(self.inputs.truth(one)[name]) for one in ids]
+            raise ValueError(f"target {wanted or self.output!r} not found in {sorted(present)}; set --data_target")
+        return [np.asarray(self.inputs.target_arrays(one)[name]) for one in ids]
 
     def _classes(self) -> int | None:
         """Number of classes of the labels in the config."""
@@ -131,33 +131,33 @@ class ImageProblem:
             if len(members) < len(self.inputs.members) or not members:
                 raise ValueError(f"--mode top_k needs the output {self.output!r} in every member; found {self.outputs}")
             self.candidates[split] = expand(members, self.chosen.k, extra[split])
-        out_of_fold, truth = self.candidates[OUT_OF_FOLD], self.spread.values
-        self.target = out_of_fold.target(truth)
+        out_of_fold, target = self.candidates[OUT_OF_FOLD], self.spread.values
+        self.target = out_of_fold.target(target)
         self.tables = {split: one.table for split, one in self.candidates.items()}
         rows = len(out_of_fold.candidate)
         self.notes.append(
-            f"{rows} candidates of {len(truth)} images; {out_of_fold.found(truth):.1%} of the images have their class "
-            "among them"
+            f"{rows} candidates of {len(target)} images; {out_of_fold.found(target):.1%} of the images have their "
+            "class among them"
         )
 
 
-def target_of(truths: list[np.ndarray], classes: int | None, guess: bool = False) -> Target:
+def target_of(targets: list[np.ndarray], classes: int | None, guess: bool = False) -> Target:
     """Target of the second-level model.
 
     Args:
-        truths: target of each image: a class number `()`, or `(C,)`.
+        targets: target of each image: a class number `()`, or `(C,)`.
         classes: length of the predicted output; None infers it from the targets.
         guess: whether `classes` is not the length of an output.
 
     Raises:
         ValueError: if target shapes differ or do not match the output.
     """
-    if len({truth.shape for truth in truths}) != 1 or truths[0].ndim > 1:
+    if len({target.shape for target in targets}) != 1 or targets[0].ndim > 1:
         raise ValueError(
-            f"image targets have the shapes {sorted({truth.shape for truth in truths})}, expected a class number "
-            "() or (C,); set --truth to another target"
+            f"image targets have the shapes {sorted({target.shape for target in targets})}, expected a class number "
+            "() or (C,); set --data_target to another target"
         )
-    values = np.stack(truths)
+    values = np.stack(targets)
     if values.ndim == 1:
         numbers = values.astype(np.int64)
         if (numbers != values).any() or numbers.min() < 0:
@@ -170,7 +170,7 @@ def target_of(truths: list[np.ndarray], classes: int | None, guess: bool = False
         return Target("class", numbers, max(2, count))
     if classes is not None and not guess and values.shape[1] != classes:
         raise ValueError(
-            f"the target has the shape ({values.shape[1]},), the output ({classes},); set --target or --truth"
+            f"the target has the shape ({values.shape[1]},), the output ({classes},); set --target or --data_target"
         )
     kind = "flags" if np.isin(values, (0, 1)).all() else "number"
     return Target(kind, values.astype(np.float32), values.shape[1])

@@ -58,11 +58,11 @@ class Inputs:
         """Arrays of an image predicted by a member, averaged over folds."""
         return self.parts[split][member].entry(image_id, Blend("mean").of_runs, names)
 
-    def truth(self, image_id: str) -> Arrays:
+    def target_arrays(self, image_id: str) -> Arrays:
         """Target arrays of a training image."""
         data, row = self.config.data, self.rows[image_id]
         if not all(isinstance(target, Labels | LongLabels) for target in data.targets):
-            return data.truth(row)
+            return data.target_arrays(row)
         data.prepare_targets()  # labels come from tables: image sizes are not needed
         return derive(data.targets, {key: v for target in data.targets for key, v in target.read(row, (0, 0)).items()})
 

@@ -20,7 +20,7 @@ class ObjectProblem:
 
     Args:
         inputs: images and one member.
-        chosen: options of the verb: `body`, `border`, `instances`, `levels`, `truth`.
+        chosen: options of the verb: `body`, `border`, `instances`, `levels`, `data_target`.
 
     Attributes:
         target: IoU of each row of `tables["val"]`.
@@ -41,22 +41,22 @@ class ObjectProblem:
             )
         self.inputs, self.chosen, self.spread = inputs, chosen, None
         self.postprocess = [ObjectScore(output=chosen.instances)]
-        self.tables, truths, self.maps = {}, [], None
+        self.tables, all_targets, self.maps = {}, [], None
         self.valid: dict[str, Arrays] = {}  # valid pixels of the out-of-fold images
         for split, ids in inputs.ids.items():
             rows, owner = [], []
             for number, image_id in enumerate(ids):
-                truth = self.inputs.truth(image_id) if split == OUT_OF_FOLD else {}
-                if "valid" in truth:
-                    self.valid[image_id] = {"valid": truth["valid"]}
+                targets = self.inputs.target_arrays(image_id) if split == OUT_OF_FOLD else {}
+                if "valid" in targets:
+                    self.valid[image_id] = {"valid": targets["valid"]}
                 objects, maps = self._objects(split, image_id)
                 rows.append(features(objects, maps))
                 owner.append(np.full(len(rows[-1]), number))
                 if split == OUT_OF_FOLD:
-                    truths.append(overlaps(objects, self._true_objects(truth)))
+                    all_targets.append(overlaps(objects, self._true_objects(targets)))
             names = feature_names(self.maps)
             self.tables[split] = Table(names, np.concatenate(rows), np.concatenate(owner), len(ids))
-        values = np.concatenate(truths)
+        values = np.concatenate(all_targets)
         self.target = Target("number", values[:, None], 1)
         self.notes = [
             f"{len(values)} objects and parts in {len(inputs.ids[OUT_OF_FOLD])} images, {(values > 0).mean():.1%} of "
@@ -104,8 +104,8 @@ class ObjectProblem:
         border = None if self.chosen.border is None else maps[self.chosen.border]
         return split_objects(instances, maps[self.chosen.body], border, self.chosen.levels), maps
 
-    def _true_objects(self, truth: Arrays) -> np.ndarray:
-        name = self.chosen.truth or self.chosen.instances
-        if name not in truth:
-            raise ValueError(f"no object target {name!r}, found {sorted(truth)}; set --truth")
-        return without_void(truth, truth)[name]
+    def _true_objects(self, targets: Arrays) -> np.ndarray:
+        name = self.chosen.data_target or self.chosen.instances
+        if name not in targets:
+            raise ValueError(f"no object target {name!r}, found {sorted(targets)}; set --data_target")
+        return without_void(targets, targets)[name]

@@ -46,7 +46,7 @@ def scores_of(
     for number, one in enumerate([predictions, *alone]):
         key = ("stack", "") if number == 0 else ("repeat", str(number))
         candidates[key] = own, lambda n, one=one: problem.entry(OUT_OF_FOLD, n, one)
-    scores = score_all(competition.metric, candidates, ids, inputs.truth)
+    scores = score_all(competition.metric, candidates, ids, inputs.target_arrays)
     singles = {name: score for (kind, name), score in scores.items() if kind == "member"}
     each = [score for (kind, _), score in scores.items() if kind == "repeat"]
     stack, width = scores["stack", ""], max(map(len, [*singles, "one repetition"]))
@@ -67,7 +67,7 @@ def score_all(
     metric: CompetitionMetric,
     candidates: dict[Key, Candidate],
     ids: Sequence[str],
-    truth: Callable[[str], Arrays],
+    target: Callable[[str], Arrays],
 ) -> dict[Key, float | str]:
     """Score several predictions of the same images; each target is read once.
 
@@ -75,7 +75,7 @@ def score_all(
         metric: metric of the competition.
         candidates: predictions to score by key; members have the key `("member", name)`.
         ids: image ids.
-        truth: function that reads the target arrays of an image.
+        target: function that reads the target arrays of an image.
 
     Returns:
         Score by key, or the reason if post-processing fails for a member (missing output).
@@ -83,7 +83,7 @@ def score_all(
     rows: dict[Key, list[np.ndarray]] = {key: [] for key in candidates}
     refused: dict[Key, str] = {}
     for number, image_id in enumerate(ids):
-        true = truth(image_id)
+        true = target(image_id)
         for key, (competition, entry) in candidates.items():
             if key in refused:
                 continue

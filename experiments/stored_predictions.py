@@ -34,8 +34,8 @@ def out_of_fold(config: OfflineConfig) -> list[SearchImage]:
         for image_id in store.ids():
             if image_id in images:
                 raise SystemExit(f"error: image {image_id!r} has out-of-fold predictions in two runs, one {run.path}")
-            read, truth = partial(read_finite, store, image_id), partial(config.data.truth, rows[image_id])
-            images[image_id] = SearchImage(image_id, read, truth, groups.get(image_id))
+            read, target = partial(read_finite, store, image_id), partial(config.data.target_arrays, rows[image_id])
+            images[image_id] = SearchImage(image_id, read, target, groups.get(image_id))
             runs[image_id] = run.path
     if config.competition.dataset_postprocess:
         folds = fold_numbers(config, runs)

@@ -46,7 +46,7 @@ def labels_of(config: OfflineConfig, name: str) -> Arrays:
     data = config.data
     data.prepare_data()
     data.prepare_targets()
-    found = {row.image_id: data.target_arrays(row).get(name) for row in rows_of(data.table())}
+    found = {row.image_id: data.raw_targets(row).get(name) for row in rows_of(data.table())}
     if any(value is None for value in found.values()):
         raise ValueError(f"the training images have no target {name!r}")
     return found

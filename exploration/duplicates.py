@@ -125,11 +125,13 @@ def contradictions(facts: list[ImageFacts], groups: list[list[int]]) -> list[lis
         labels = {
             tuple(
                 sorted(
-                    (name, tuple(truth.labels)) for name, truth in facts[index].truth.items() if truth.kind == "labels"
+                    (name, tuple(target.labels))
+                    for name, target in facts[index].target.items()
+                    if target.kind == "labels"
                 )
             )
             for index in group
-            if facts[index].truth
+            if facts[index].target
         }
         if len(labels) > 1:
             wrong.append(group)

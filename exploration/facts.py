@@ -30,7 +30,7 @@ PERCENTILES = (0, 1, 50, 99, 100)
 
 
 @dataclass
-class TruthFacts:
+class TargetFacts:
     """Facts about one target array of one image.
 
     Args:
@@ -63,7 +63,7 @@ class ImageFacts:
         files: number of files of the image.
         file_bytes: total size of the files in bytes.
         error: why the image could not be read, or None.
-        truth_error: why its targets could not be read, or None.
+        target_error: why its targets could not be read, or None.
         size: spatial shape, `(H, W)`, for volumes `(D, H, W)`.
         dtype: type of the pixels.
         mean, std: mean and standard deviation per channel, `(C,)`.
@@ -74,7 +74,7 @@ class ImageFacts:
         bytes_hash, pixel_hash: see `preprocessing.hashes`.
         hashes: perceptual hashes of the rotated and flipped image, `(8,)`.
         thumbnail: `(C, 64, 64)` uint8.
-        truth: target array name -> facts.
+        target: target array name -> facts.
     """
 
     image_id: str
@@ -83,7 +83,7 @@ class ImageFacts:
     files: int = 0
     file_bytes: int = 0
     error: str | None = None
-    truth_error: str | None = None
+    target_error: str | None = None
     size: tuple[int, ...] = ()
     dtype: str = ""
     mean: np.ndarray | None = None
@@ -96,7 +96,7 @@ class ImageFacts:
     pixel_hash: str | None = None
     hashes: np.ndarray | None = None
     thumbnail: np.ndarray | None = None
-    truth: dict[str, TruthFacts] = field(default_factory=dict)
+    target: dict[str, TargetFacts] = field(default_factory=dict)
 
     @property
     def channels(self) -> int:
@@ -132,7 +132,9 @@ class Examiner:
         image = image.view(np.uint8) if image.dtype == bool else image  # statistics need numbers
         return image, arrays.get("valid"), row
 
-    def truth(self, row: Row, split: str, size: tuple[int, ...], valid: np.ndarray | None) -> dict[str, np.ndarray]:
+    def target_arrays(
+        self, row: Row, split: str, size: tuple[int, ...], valid: np.ndarray | None
+    ) -> dict[str, np.ndarray]:
         """Read the target arrays from files; void pixels are empty."""
         parts = []
         for target in self.targets.get(split, []):
@@ -155,12 +157,12 @@ class Examiner:
         except Exception as error:  # decoders raise any type of exception for damaged files
             facts.error = _first_line(error)
             return facts
-        facts.truth_error = self.unknown.get(split, {}).get(row.image_id)
-        if facts.truth_error is None:
+        facts.target_error = self.unknown.get(split, {}).get(row.image_id)
+        if facts.target_error is None:
             try:
-                self._truth(facts, row, image.shape[:-1], valid)
+                self._target_arrays(facts, row, image.shape[:-1], valid)
             except Exception as error:
-                facts.truth, facts.truth_error = {}, _first_line(error)
+                facts.target, facts.target_error = {}, _first_line(error)
         return facts
 
     def _files(self, facts: ImageFacts, row: Row) -> None:
@@ -191,11 +193,11 @@ class Examiner:
         places = np.random.default_rng(seed).integers(len(values), size=min(self.pixels, len(values)))
         facts.pixels = values[places].astype(np.float32)
 
-    def _truth(self, facts: ImageFacts, row: Row, size: tuple[int, ...], valid: np.ndarray | None) -> None:
+    def _target_arrays(self, facts: ImageFacts, row: Row, size: tuple[int, ...], valid: np.ndarray | None) -> None:
         targets = self.targets.get(facts.split, [])
         if not targets:
             return
-        read = self.truth(row, facts.split, size, valid)
+        read = self.target_arrays(row, facts.split, size, valid)
         for name, array in derive(targets, read).items():
             if name == "valid" or (name not in read and array.ndim < 2):
                 continue  # image-level targets derived from a mask add nothing to it
@@ -204,7 +206,7 @@ class Examiner:
             owner = next((target for target in targets if getattr(target, "name", None) == name), None)
             found = _about(name, array, len(size), owner, read)
             found.derived = name not in read
-            facts.truth[name] = found
+            facts.target[name] = found
 
 
 def _percentiles(values: np.ndarray) -> np.ndarray:
@@ -219,32 +221,32 @@ def _percentiles(values: np.ndarray) -> np.ndarray:
     return result
 
 
-def _about(name: str, array: np.ndarray, axes: int, owner: Target | None, read: dict) -> TruthFacts:
+def _about(name: str, array: np.ndarray, axes: int, owner: Target | None, read: dict) -> TargetFacts:
     names = class_names(owner)
     counted = int(np.count_nonzero(read["valid"])) if "valid" in read else int(np.prod(array.shape[-axes:]))
     if name == "boxes":
         boxes = array.reshape(-1, 4)
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         labels = [_name(names, int(number)) for number in read.get("labels", [])]
-        return TruthFacts("boxes", areas=areas, labels=labels)
+        return TargetFacts("boxes", areas=areas, labels=labels)
     if array.ndim == axes + 1:
         counts = {_name(names, k, name, len(array)): int(np.count_nonzero(plane)) for k, plane in enumerate(array)}
-        return TruthFacts("masks", pixels=counts, total=counted)
+        return TargetFacts("masks", pixels=counts, total=counted)
     if is_id_map(array, axes):
         ids, counts = np.unique(array, return_counts=True)  # ids can be up to 2^31
-        return TruthFacts("instances", areas=counts[ids > 0], total=counted)
+        return TargetFacts("instances", areas=counts[ids > 0], total=counted)
     if array.ndim == axes:
         numbers, counts = np.unique(array, return_counts=True)
         pairs = [(int(n), int(c)) for n, c in zip(numbers, counts, strict=True) if n != VOID]
-        return TruthFacts("classes", pixels={_name(names, n): c for n, c in pairs}, total=sum(c for _, c in pairs))
+        return TargetFacts("classes", pixels={_name(names, n): c for n, c in pairs}, total=sum(c for _, c in pairs))
     if array.dtype.kind in "iu":
-        return TruthFacts("labels", labels=[_name(names, int(number)) for number in array.reshape(-1)])
+        return TargetFacts("labels", labels=[_name(names, int(number)) for number in array.reshape(-1)])
     values = array.reshape(-1)
     if getattr(owner, "kind", None) == "ordinal":
-        return TruthFacts("labels", labels=[_name(names, int(values.sum()))])
+        return TargetFacts("labels", labels=[_name(names, int(values.sum()))])
     if np.isin(values, (0, 1)).all():
-        return TruthFacts("labels", labels=[_name(names, k, name, len(values)) for k in np.flatnonzero(values)])
-    return TruthFacts("numbers", numbers=[float(value) for value in values])
+        return TargetFacts("labels", labels=[_name(names, k, name, len(values)) for k in np.flatnonzero(values)])
+    return TargetFacts("numbers", numbers=[float(value) for value in values])
 
 
 def class_names(target: Target | None) -> list[str]:

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from exploration.facts import ImageFacts, TruthFacts
+from exploration.facts import ImageFacts, TargetFacts
 
 
 def images_table(facts: list[ImageFacts]) -> pd.DataFrame:
@@ -17,7 +17,7 @@ def images_table(facts: list[ImageFacts]) -> pd.DataFrame:
             "split": fact.split,
             "path": fact.path,
             "error": fact.error or "",
-            "truth_error": fact.truth_error or "",
+            "target_error": fact.target_error or "",
             "file_bytes": fact.file_bytes,
             "height": fact.size[-2] if fact.size else np.nan,
             "width": fact.size[-1] if fact.size else np.nan,
@@ -33,22 +33,22 @@ def images_table(facts: list[ImageFacts]) -> pd.DataFrame:
             record[f"mean_{channel}"], record[f"std_{channel}"] = fact.mean[channel], fact.std[channel]
             for place, name in enumerate(("min", "p01", "median", "p99", "max")):
                 record[f"{name}_{channel}"] = fact.percentiles[place, channel]
-        for name, truth in fact.truth.items():
-            record |= _truth_columns(name, truth)
+        for name, target in fact.target.items():
+            record |= _target_columns(name, target)
         records.append(record)
     return pd.DataFrame(records)
 
 
-def _truth_columns(name: str, truth: TruthFacts) -> dict[str, object]:
-    if truth.kind in ("masks", "classes"):
-        return {f"{name}_pixels" if name == key else f"{name}_pixels_{key}": n for key, n in truth.pixels.items()}
-    if truth.kind in ("instances", "boxes"):
-        areas = truth.areas
+def _target_columns(name: str, target: TargetFacts) -> dict[str, object]:
+    if target.kind in ("masks", "classes"):
+        return {f"{name}_pixels" if name == key else f"{name}_pixels_{key}": n for key, n in target.pixels.items()}
+    if target.kind in ("instances", "boxes"):
+        areas = target.areas
         middle = float(np.median(areas)) if len(areas) else np.nan
         return {f"{name}_objects": len(areas), f"{name}_median_area": middle}
-    if truth.kind == "labels":
-        return {name: " ".join(truth.labels)}
-    return {f"{name}_{number}": value for number, value in enumerate(truth.numbers)}
+    if target.kind == "labels":
+        return {name: " ".join(target.labels)}
+    return {f"{name}_{number}": value for number, value in enumerate(target.numbers)}
 
 
 def image_statistics(facts: list[ImageFacts], names: list[str] | None = None) -> pd.DataFrame:
@@ -112,71 +112,71 @@ def pixels_of(facts: list[ImageFacts], split: str, channel: int) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
-def truth_names(facts: list[ImageFacts]) -> dict[str, str]:
+def target_names(facts: list[ImageFacts]) -> dict[str, str]:
     """Return array name -> kind for the targets of all images; those read from files precede derived ones."""
     found: dict[str, tuple[bool, str]] = {}
     for fact in facts:
-        for name, truth in fact.truth.items():
-            found.setdefault(name, (truth.derived, truth.kind))
+        for name, target in fact.target.items():
+            found.setdefault(name, (target.derived, target.kind))
     return {name: kind for name, (_, kind) in sorted(found.items(), key=lambda item: item[1][0])}
 
 
-def truths_of(facts: list[ImageFacts], name: str, split: str | None = None) -> list[TruthFacts]:
+def targets_of(facts: list[ImageFacts], name: str, split: str | None = None) -> list[TargetFacts]:
     """Return the facts about one target array, for the images that have it."""
-    return [f.truth[name] for f in facts if name in f.truth and (split is None or f.split == split)]
+    return [f.target[name] for f in facts if name in f.target and (split is None or f.split == split)]
 
 
-def pixel_classes(truths: list[TruthFacts]) -> pd.DataFrame:
+def pixel_classes(targets: list[TargetFacts]) -> pd.DataFrame:
     """Return the share of pixels and of images of each class, for `masks` and `classes`."""
-    pixels, images, total = Counter(), Counter(), sum(truth.total for truth in truths)
-    for truth in truths:
-        pixels.update(truth.pixels)
-        images.update(name for name, count in truth.pixels.items() if count)
+    pixels, images, total = Counter(), Counter(), sum(target.total for target in targets)
+    for target in targets:
+        pixels.update(target.pixels)
+        images.update(name for name, count in target.pixels.items() if count)
     names = sorted(pixels, key=_natural)
     return pd.DataFrame(
         {
             "class": names,
             "images with it": [images[name] for name in names],
-            "share of images": [images[name] / max(1, len(truths)) for name in names],
+            "share of images": [images[name] / max(1, len(targets)) for name in names],
             "share of pixels": [pixels[name] / max(1, total) for name in names],
         }
     )
 
 
-def label_counts(truths: list[TruthFacts]) -> pd.DataFrame:
+def label_counts(targets: list[TargetFacts]) -> pd.DataFrame:
     """Count the images of each class, the most frequent first."""
-    counts = Counter(label for truth in truths for label in set(truth.labels))
+    counts = Counter(label for target in targets for label in set(target.labels))
     names = sorted(counts, key=lambda name: (-counts[name], _natural(name)))
-    shares = [counts[name] / len(truths) for name in names]
+    shares = [counts[name] / len(targets) for name in names]
     return pd.DataFrame({"class": names, "images": [counts[name] for name in names], "share of images": shares})
 
 
-def cooccurrence(truths: list[TruthFacts], names: list[str]) -> np.ndarray:
+def cooccurrence(targets: list[TargetFacts], names: list[str]) -> np.ndarray:
     """Return `(K, K)`: the share of images with the row's class that also have the column's; the diagonal is 1."""
-    present = np.array([[name in truth.labels for name in names] for truth in truths], np.float64)
+    present = np.array([[name in target.labels for name in names] for target in targets], np.float64)
     return present.T @ present / np.maximum(present.sum(0), 1)[:, None]
 
 
 def fold_table(folds: pd.DataFrame, facts: list[ImageFacts]) -> pd.DataFrame:
     """Return the numbers of images and groups, and the targets, of each fold."""
     by_id = {fact.image_id: fact for fact in facts if fact.split == "train"}
-    names = {name: kind for name, kind in truth_names(list(by_id.values())).items()}
+    names = {name: kind for name, kind in target_names(list(by_id.values())).items()}
     records = []
     for fold, part in folds.groupby("fold"):
         members = [by_id[image_id] for image_id in part["image_id"] if image_id in by_id]
         record = {"fold": fold, "images": len(part), "groups": part["group"].nunique()}
         for name, kind in names.items():
-            truths = truths_of(members, name)
-            if not truths or truths[0].derived:
+            targets = targets_of(members, name)
+            if not targets or targets[0].derived:
                 continue
             if kind in ("instances", "boxes"):
-                record[f"{name}: objects"] = sum(len(truth.areas) for truth in truths)
+                record[f"{name}: objects"] = sum(len(target.areas) for target in targets)
             elif kind == "labels":
-                table = label_counts(truths).set_index("class")["images"]
-                known = sorted({label for truth in truths_of(facts, name) for label in truth.labels}, key=_natural)
+                table = label_counts(targets).set_index("class")["images"]
+                known = sorted({label for target in targets_of(facts, name) for label in target.labels}, key=_natural)
                 record |= {f"{name} {label}": int(table.get(label, 0)) for label in known[:30]}
             elif kind in ("masks", "classes"):
-                shares = pixel_classes(truths).set_index("class")["share of pixels"]
+                shares = pixel_classes(targets).set_index("class")["share of pixels"]
                 record |= {f"{_label(name, key)}: pixels": share for key, share in shares.items()}
         records.append(record)
     return pd.DataFrame(records)

@@ -21,7 +21,7 @@ def works(
     score: Callable[[str, Arrays, Arrays], object],
     image_id: str,
     prediction: Arrays,
-    truth: Arrays,
+    targets: Arrays,
 ) -> bool:
     """Whether a chain gives the metric what it needs on one image; False if it needs a step that was left out.
 
@@ -30,13 +30,13 @@ def works(
         score: function of image id, result and target: `metric.add` to store the score, `metric.row` to try.
         image_id: image id.
         prediction: predicted arrays of the image by name.
-        truth: target arrays of the image by name.
+        targets: target arrays of the image by name.
     """
-    result = without_void(prediction, truth)
+    result = without_void(prediction, targets)
     try:
         for step in chain:
             result = step(result)
-        score(image_id, result, truth)
+        score(image_id, result, targets)
     except (ValueError, KeyError):
         return False
     return True
@@ -58,10 +58,10 @@ class StepAblation:
             own.reset()
             self.metrics.append(own)
 
-    def add(self, image_id: str, prediction: Arrays, truth: Arrays) -> None:
+    def add(self, image_id: str, prediction: Arrays, targets: Arrays) -> None:
         """Score one image without each step; a chain that needs the step is skipped from then on."""
         for number, (chain, metric) in enumerate(zip(self.chains, self.metrics, strict=True)):
-            if metric is not None and not works(chain, metric.add, image_id, prediction, truth):
+            if metric is not None and not works(chain, metric.add, image_id, prediction, targets):
                 self.metrics[number] = None
 
     def scores(self) -> list[float]:

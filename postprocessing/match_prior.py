@@ -36,10 +36,10 @@ class MatchPrior(DatasetStep):
     def __call__(self, probabilities: dict[str, np.ndarray], around: DatasetContext) -> dict[str, np.ndarray]:
         ids, matrix = stacked(probabilities, self)
         if self.shares is None:
-            truth = np.stack(list(around.labels().values()))
-            if truth.ndim == 1:
-                truth = truth[:, None] == np.arange(matrix.shape[1])
-            shares = (truth > 0.5).mean(0)
+            target = np.stack(list(around.labels().values()))
+            if target.ndim == 1:
+                target = target[:, None] == np.arange(matrix.shape[1])
+            shares = (target > 0.5).mean(0)
         else:
             shares = np.array(self.shares)
         if shares.shape != matrix.shape[1:]:

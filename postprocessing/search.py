@@ -155,7 +155,7 @@ def search(
             scores = [_score(rows, setting, metric, everything) for setting in line]
             curves[parameter.label] = list(zip(parameter.candidates, scores, strict=True))
         without = {}
-        first = cases[0].image_id, cases[0].prediction(), cases[0].truth()
+        first = cases[0].image_id, cases[0].prediction(), cases[0].targets()
         for number, (label, chain) in enumerate(without_each(space.chain(best))):
             possible = works(chain, metric.row, *first)
             without[label] = float(metric.reduce(evaluate([(*best, number)])[0])) if possible else math.nan

@@ -33,13 +33,13 @@ class SearchImage(NamedTuple):
     Attributes:
         image_id: image id.
         prediction: function that reads its probabilities by output name (out of fold, or scores are meaningless).
-        truth: function that reads its target arrays by name.
+        targets: function that reads its target arrays by name.
         group: name of its group (patient, slide), which stays in one half; None: a group of its own.
     """
 
     image_id: str
     prediction: Callable[[], Arrays]
-    truth: Callable[[], Arrays]
+    targets: Callable[[], Arrays]
     group: str | None = None
 
 
@@ -123,7 +123,7 @@ class EvaluationWorker:
         return np.stack(columns, axis=1)
 
     def _evaluate(self, case: SearchImage, chains: list[list[Step]]) -> np.ndarray:
-        prediction, truth = self._read(case)
+        prediction, target = self._read(case)
         rows = []
         # results of the steps of the last chain; leading steps shared with the next chain are not repeated
         done: list[tuple[Step, Arrays]] = []
@@ -132,26 +132,26 @@ class EvaluationWorker:
             del done[shared:]
             for place, step in enumerate(chain[shared:], shared + 1):
                 result = step(done[-1][1] if done else prediction)
-                done.append((step, without_void(result, truth) if place == self.making else result))
-            rows.append(self.metric.row(case.image_id, done[-1][1] if done else prediction, truth))
+                done.append((step, without_void(result, target) if place == self.making else result))
+            rows.append(self.metric.row(case.image_id, done[-1][1] if done else prediction, target))
         found = np.stack(rows)
         return found if found.dtype == object else found.astype(np.float64)
 
     def _read(self, case: SearchImage) -> tuple[Arrays, Arrays]:
         if case.image_id not in self.kept:
-            prediction, truth = case.prediction(), case.truth()
+            prediction, target = case.prediction(), case.targets()
             if not self.making:
-                prediction = without_void(prediction, truth)
-            compact = _compact(prediction), _compact(truth)
+                prediction = without_void(prediction, target)
+            compact = _compact(prediction), _compact(target)
             size = sum(array.data.nbytes for part in compact for array in part.values())
             if size > self.memory:
-                return prediction, truth
+                return prediction, target
             self.memory -= size
             self.kept[case.image_id] = compact
-        kept_prediction, kept_truth = self.kept[case.image_id]
+        kept_prediction, kept_target = self.kept[case.image_id]
         return (
             {name: array.restore() for name, array in kept_prediction.items()},
-            {name: array.restore() for name, array in kept_truth.items()},
+            {name: array.restore() for name, array in kept_target.items()},
         )
 
 
@@ -203,8 +203,8 @@ def evaluators(
                 for pipe in pipes:
                     with suppress(ConnectionError):  # a dead worker is reported when its rows are missing
                         pipe.send(settings)
-                for number, (worker, pipe) in enumerate(zip(workers, pipes, strict=True)):
-                    part = _receive(worker, pipe)
+                for number, (process, pipe) in enumerate(zip(workers, pipes, strict=True)):
+                    part = _receive(process, pipe)
                     if number == 0:
                         rows = np.empty((len(settings), len(cases), part.shape[-1]), part.dtype)
                     rows[:, number::processes] = part
@@ -213,11 +213,11 @@ def evaluators(
 
             yield evaluate
         finally:
-            for worker, pipe in zip(workers, pipes, strict=False):
+            for process, pipe in zip(workers, pipes, strict=False):
                 pipe.close()
-                if worker.pid is not None:
-                    worker.terminate()
-                    worker.join()
+                if process.pid is not None:
+                    process.terminate()
+                    process.join()
 
 
 def _work(worker: EvaluationWorker, pipe: Connection, others: list[Connection]) -> None:

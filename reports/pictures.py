@@ -79,13 +79,13 @@ def _rgb_channels(names: list[str], channels: int) -> list[int]:
 
 
 def cell(
-    image: np.ndarray, truth: dict[str, np.ndarray], names: list[str] | None = None, side: int = 240
+    image: np.ndarray, targets: dict[str, np.ndarray], names: list[str] | None = None, side: int = 240
 ) -> tuple[np.ndarray, str]:
     """A small picture with outlines of masks, classes, instances and boxes; what does not count is gray.
 
     Args:
         image: see `to_picture`.
-        truth: target arrays at the image's size; image-level ones are not drawn.
+        targets: target arrays at the image's size; image-level ones are not drawn.
         names: of the channels.
         side: longer side of the result.
     """
@@ -95,7 +95,7 @@ def cell(
     scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
-    for name, array in truth.items():
+    for name, array in targets.items():
         if name == "boxes":
             for left, top, right, bottom in np.round(array.reshape(-1, 4) * scale).astype(int).tolist():
                 cv2.rectangle(small, (left, top), (right - 1, bottom - 1), PALETTE[1].tolist(), 2)
@@ -111,8 +111,8 @@ def cell(
             for number in np.unique(plane):
                 if number not in (0, VOID):
                     _outline(small, plane == number, int(number) - 1)
-    if "valid" in truth:
-        small[~_small(_middle(truth["valid"], axes), size)] = GRAY
+    if "valid" in targets:
+        small[~_small(_middle(targets["valid"], axes), size)] = GRAY
     return small, remark
 
 

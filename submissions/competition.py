@@ -43,15 +43,16 @@ class Competition:
         return {"score": self.metric} | {type(metric).__name__: metric for metric in self.extra_metrics}
 
     def process(
-        self, prediction: dict[str, np.ndarray], truth: dict[str, np.ndarray] | None = None
+        self, prediction: dict[str, np.ndarray], targets: dict[str, np.ndarray] | None = None
     ) -> dict[str, np.ndarray]:
         """Apply all steps to the probabilities of one image.
 
         Args:
             prediction: arrays by name, from the network or a store.
-            truth: target to score against; the chain starts from 0 where its `valid` is False. None: for a submission.
+            targets: target arrays to score against; the chain starts from 0 where their `valid` is False. None: for a
+                submission.
         """
-        prediction = prediction if truth is None else without_void(prediction, truth)
+        prediction = prediction if targets is None else without_void(prediction, targets)
         for step in self.postprocess:
             prediction = step(prediction)
         return prediction

@@ -25,6 +25,7 @@ from commands.command_line.fit_config import (
     arguments_of,
     check_names,
     check_not_trained,
+    prediction_settings,
     resolve_monitors,
     set_pseudo_label_fold,
 )
@@ -212,7 +213,8 @@ class CompetitionCLI(LightningCLI):
         if self.verb == "predict":
             coarse_run = self.model.inference.coarse_run
             coarse = [] if coarse_run is None else CoarseMasks(coarse_run).stores
-            seen = f"{file_hash(self.checkpoint)} {self.model.inference.fingerprint()} {prediction_settings(self.text)}"
+            settings = prediction_settings(self.text)
+            seen = f"{file_hash(self.checkpoint)} {self.model.inference.fingerprint()} {settings}"
             made_with = self.checkpoint_name, self.checkpoint
             callbacks.append(PredictionWriter(self.run.predictions, text_hash(seen), made_with, coarse))
             if config.time_limit is not None:

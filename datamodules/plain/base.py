@@ -16,8 +16,8 @@ from datamodules.readers import ImageReader, Reader
 from datamodules.row import Row
 from datamodules.splits import held_by_author, held_by_folds, shared_pixels, with_given, with_pixels
 from datamodules.table import find_images, pattern_in, rows_of
+from datamodules.target_sources import TargetSources, foreground_area
 from datamodules.targets import Target
-from datamodules.truth import Truth, foreground_area
 from datamodules.unreadable import UnreadableFallback
 from evaluation.cross_validation import CrossValidation
 from evaluation.folds import folds_hash, groups_of, read_folds
@@ -122,7 +122,7 @@ class BaseData:
         self.folds, self.fold, self.val_images, self.max_images = folds, fold, val_images, max_images
         self.predict_split = predict_split if predict_split is not None else ["val", "test"]
         self.sample_submission, self.unreadable, self.generator = sample_submission, unreadable, generator
-        self._truth = Truth(self.root, self.reader, self.targets, self.preprocessing, self.external)
+        self._sources = TargetSources(self.root, self.reader, self.targets, self.preprocessing, self.external)
         self._tables: dict[str, pd.DataFrame] = {}
         self._duplicates_checked = False
 
@@ -177,7 +177,7 @@ class BaseData:
             # External and pseudo-labelled images are never validated.
             table = table[held & (table["source"] == "train")] if split == "val" else table[~held]
             if split == "train" and self.external:
-                table = pd.concat([table, *self._truth.external_tables()], ignore_index=True)
+                table = pd.concat([table, *self._sources.external_tables()], ignore_index=True)
             if split == "train" and self.positives_only:
                 table = table[self._positive(table, "data.positives_only")]
             if split == "train" and self.weights is not None:
@@ -221,7 +221,7 @@ class BaseData:
         if cv.stratify == "size" or cv.duplicates:
             table = with_pixels(table, self.reader)
         if cv.stratify == "area":
-            table["area"] = [foreground_area(self.truth(row)) for row in rows_of(table)]
+            table["area"] = [foreground_area(self.target_arrays(row)) for row in rows_of(table)]
         return table
 
     def folds_hash(self) -> str:
@@ -248,18 +248,18 @@ class BaseData:
 
     # --- targets -----------------------------------------------------------------------------------------------------
 
-    def truth(self, row: Row) -> dict[str, np.ndarray]:
+    def target_arrays(self, row: Row) -> dict[str, np.ndarray]:
         """Return the target arrays of a row at the image's size, as in validation."""
         self.prepare_targets()
-        return self._truth.of(row)
+        return self._sources.of(row)
 
-    def target_arrays(self, row: Row) -> dict[str, np.ndarray]:
+    def raw_targets(self, row: Row) -> dict[str, np.ndarray]:
         """Return the target arrays of a row as read, without the image and without derived targets."""
-        return self._decoder(self.targets).truth(row)
+        return self._decoder(self.targets).target_arrays(row)
 
     def prepare_targets(self) -> None:
         """Let the targets read their tables and report missing files; only the first call has an effect."""
-        self._truth.prepare(self.table)
+        self._sources.prepare(self.table)
 
     def training_labels(self, name: str) -> dict[str, np.ndarray]:
         """Return the value of an image-level target for each training image of this fold, by image id.
@@ -268,7 +268,7 @@ class BaseData:
             ValueError: if no target has this name.
         """
         self.prepare_targets()
-        own = self._truth.labels(name)
+        own = self._sources.labels(name)
         rows = rows_of(self.split_table("train"))
         # Labels are in tables: no image is opened to get its size.
         return {row.image_id: own.get(row.source, own[""]).read(row, (0, 0))[name] for row in rows}
@@ -276,7 +276,7 @@ class BaseData:
     def _positive(self, table: pd.DataFrame, key: str) -> list[bool]:
         """Return which rows have a non-empty mask."""
         self.prepare_targets()
-        return self._truth.has_foreground(rows_of(table), key)
+        return self._sources.has_foreground(rows_of(table), key)
 
     def _decoder(self, targets: list[Target], external: bool = False) -> Decoder:
-        return self._truth.decoder(targets, external)
+        return self._sources.decoder(targets, external)

@@ -30,4 +30,4 @@ class PairData(BaseData):
         self.prepare_targets()
         decoder = self._decoder(self.targets, external=split == "train")
         name = self.pair_target.name
-        return np.array([int(decoder.truth(row)[name]) for row in rows_of(self.split_table(split))])
+        return np.array([int(decoder.target_arrays(row)[name]) for row in rows_of(self.split_table(split))])

@@ -7,7 +7,7 @@ import numpy as np
 from datamodules.readers.arrays import open_array
 from datamodules.row import Row
 from datamodules.targets.base import FilePerImage
-from datamodules.targets.mask_files import as_numbers, as_truth
+from datamodules.targets.mask_files import as_numbers, as_target
 from masks.void import VOID, is_class_map
 
 
@@ -40,13 +40,13 @@ class ArrayFiles(FilePerImage):
             array = array[..., top : top + height, left : left + width]
         if array.shape[-2:] != tuple(size):
             raise ValueError(f"array {path} is {array.shape}, its image {row.image_id!r} is {tuple(size)}")
-        return self._truth(np.array(array), path)
+        return self._from_array(np.array(array), path)
 
-    def _truth(self, array: np.ndarray, path: Path) -> dict[str, np.ndarray]:
+    def _from_array(self, array: np.ndarray, path: Path) -> dict[str, np.ndarray]:
         if self.classes is not None:
             if array.ndim != 2:
                 raise ValueError(f"array {path} is {array.shape}, class numbers must be (H, W); remove `classes`")
-            return as_truth(as_numbers(array, path, self.classes, self.ignore), self.name, self.classes)
+            return as_target(as_numbers(array, path, self.classes, self.ignore), self.name, self.classes)
         void = ~np.isfinite(array) if array.dtype.kind == "f" else np.zeros(array.shape, bool)
         if self.ignore is not None:
             void |= array == self.ignore

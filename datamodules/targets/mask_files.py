@@ -43,9 +43,9 @@ class NumberedMasks(FilePerImage):
         """Convert the values of a file to class numbers of the same shape, 255 for void."""
         return as_numbers(found, path, self.classes, self.ignore, self.values)
 
-    def truth(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
+    def from_numbers(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
         """Return the arrays of the target from class numbers `(*spatial)`."""
-        return as_truth(numbers, self.name, self.classes)
+        return as_target(numbers, self.name, self.classes)
 
 
 class MaskFiles(NumberedMasks):
@@ -76,7 +76,7 @@ class MaskFiles(NumberedMasks):
         found = cut_at_half(found, path, self.classes, self.ignore, self.values)
         if found.dtype == bool and self.values is not None and 1 not in np.hstack(self.values):
             found = found * np.uint8(255)  # white of 1 bit, whether listed as 1 or 255
-        return self.truth(self.numbers(found, path))
+        return self.from_numbers(self.numbers(found, path))
 
 
 def check_settings(
@@ -194,7 +194,7 @@ def as_numbers(
     return np.where(ignored, numbers.dtype.type(VOID), numbers) if ignored.any() else numbers
 
 
-def as_truth(numbers: np.ndarray, name: str, classes: int | None) -> dict[str, np.ndarray]:
+def as_target(numbers: np.ndarray, name: str, classes: int | None) -> dict[str, np.ndarray]:
     """Return the arrays of a target from class numbers `(*spatial)` in which 255 is void.
 
     Args:

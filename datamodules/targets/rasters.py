@@ -12,7 +12,7 @@ from datamodules.readers.geotiff_data import alpha_bands, data_mask, held
 from datamodules.readers.lossy import lossy
 from datamodules.row import Row
 from datamodules.targets.base import FilePerImage
-from datamodules.targets.mask_files import WHITE, as_numbers, as_truth
+from datamodules.targets.mask_files import WHITE, as_numbers, as_target
 from files.paths import confined
 
 
@@ -54,7 +54,7 @@ class RasterMasks(FilePerImage):
     def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         path = self.path(row.image_id)
         found, void = self._pixels(row, path, tuple(size))
-        return as_truth(as_numbers(found, path, self.classes, self.ignore, void=void), self.name, self.classes)
+        return as_target(as_numbers(found, path, self.classes, self.ignore, void=void), self.name, self.classes)
 
     def _pixels(self, row: Row, path: Path, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Return the values of the raster, and where they are void."""

@@ -69,7 +69,7 @@ class MaskVolumes(NumberedMasks):
         numbers, _ = self._reader.placed(numbers, image_affine, order=0)
         if numbers.shape != tuple(size):
             raise ValueError(f"label volume {path} is {numbers.shape}, its image {row.image_id!r} is {tuple(size)}")
-        return self.truth(np.ascontiguousarray(numbers))
+        return self.from_numbers(np.ascontiguousarray(numbers))
 
 
 def _turned(labels: np.ndarray, affine: np.ndarray, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -159,7 +159,7 @@ def methods(value: type) -> list[str]:
 
 
 def signature(method: Any) -> str:
-    """Return a signature without module names, such as `(prediction, truth) -> ndarray`."""
+    """Return a signature without module names, such as `(prediction, targets) -> ndarray`."""
     found = inspect.signature(method)
     taken = ", ".join(name for name in found.parameters if name != "self")
     returned = "" if found.return_annotation is found.empty else f" -> {type_text(found.return_annotation)}"

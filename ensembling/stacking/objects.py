@@ -73,16 +73,16 @@ def split_objects(
     return Objects(found, parents)
 
 
-def overlaps(objects: Objects, truth: np.ndarray) -> np.ndarray:
+def overlaps(objects: Objects, target: np.ndarray) -> np.ndarray:
     """Highest IoU of every object and part with a true object, `(objects.count,)` float32; up to 0.5 counts as 0.
 
     This is the winners' target: above 0.5 a match is unique, and below an object is false, however near.
 
     Args:
         objects: objects of an image.
-        truth: true ids `(H, W)`.
+        target: true ids `(H, W)`.
     """
-    best = np.concatenate([object_overlaps(labels, truth).best_of_predicted() for labels in objects.labels])
+    best = np.concatenate([object_overlaps(labels, target).best_of_predicted() for labels in objects.labels])
     return np.where(best > 0.5, best, 0).astype(np.float32)
 
 

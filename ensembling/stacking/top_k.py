@@ -29,17 +29,17 @@ class Candidates:
     candidate: np.ndarray
     mean: np.ndarray
 
-    def target(self, truth: np.ndarray) -> Target:
+    def target(self, targets: np.ndarray) -> Target:
         """1 where the candidate is the class of the image. An image whose class is not a candidate has only zeros.
 
         Args:
-            truth: class of each image `(N,)`.
+            targets: class of each image `(N,)`.
         """
-        return Target("flags", (self.candidate == truth[self.table.owner]).astype(np.float32)[:, None], 1)
+        return Target("flags", (self.candidate == targets[self.table.owner]).astype(np.float32)[:, None], 1)
 
-    def found(self, truth: np.ndarray) -> float:
+    def found(self, target: np.ndarray) -> float:
         """Share of images whose class is among the candidates: an upper bound of the second level."""
-        return float(self.target(truth).values.sum() / len(truth))
+        return float(self.target(target).values.sum() / len(target))
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Convert scores of candidates to class probabilities.

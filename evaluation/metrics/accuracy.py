@@ -13,7 +13,7 @@ class Accuracy(CompetitionMetric):
         classes: number of classes.
         output: name of the class in the post-processed prediction: a class number `()`, made by `ArgMax`; one-hot flags
             `(K,)`; or cumulative grade flags bool `(K - 1,)`.
-        truth: name of the true class in the target, in the same formats (default: `output`).
+        target: name of the true class in the target, in the same formats (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -25,13 +25,13 @@ class Accuracy(CompetitionMetric):
         0.5
     """
 
-    def __init__(self, classes: int, output: str = "label", truth: str | None = None) -> None:
+    def __init__(self, classes: int, output: str = "label", target: str | None = None) -> None:
         super().__init__()
-        self.classes, self.output, self.truth = classes, output, truth or output
+        self.classes, self.output, self.target = classes, output, target or output
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+    def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
         predicted = class_number(prediction, self.output, "prediction", self.classes)
-        return np.array([predicted == class_number(truth, self.truth, "target", self.classes)], np.float64)
+        return np.array([predicted == class_number(targets, self.target, "target", self.classes)], np.float64)
 
     def reduce(self, rows: np.ndarray) -> float:
         return float(rows.mean())

@@ -18,12 +18,12 @@ class CompetitionMetric(ABC):
     wraps the metric in a `callbacks.GatheredMetric`, which gathers the rows of all ranks.
 
     Pixels where the target's `valid` is False are ignored: `image()` of every metric receives the arrays named `output`
-    and `truth` with 0 there. That removes void from masks and objects; an object without a pixel left does not exist.
-    A metric that also counts background or classes uses `truth["valid"]` (`evaluation.metrics.overlap`).
+    and `target` with 0 there. That removes void from masks and objects; an object without a pixel left does not exist.
+    A metric that also counts background or classes uses `targets["valid"]` (`evaluation.metrics.overlap`).
     """
 
     output: str = "mask"
-    truth: str = "mask"
+    target: str = "mask"
     higher_is_better: bool = True
 
     def __init_subclass__(cls) -> None:
@@ -35,12 +35,12 @@ class CompetitionMetric(ABC):
         self.rows: dict[str, np.ndarray] = {}
 
     @abstractmethod
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+    def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
         """Row of one image: 1-D float64 of counts or scores, equally long for every image, or a `as_row` of them.
 
         Args:
             prediction: post-processed arrays of the image by name, at original size.
-            truth: target arrays of the image by name, at original size; optionally `valid` bool `(*spatial)`, False
+            targets: target arrays of the image by name, at original size; optionally `valid` bool `(*spatial)`, False
                 where pixels are ignored.
         """
 
@@ -63,17 +63,17 @@ class CompetitionMetric(ABC):
         """Row of `image()` completed from the image id where the metric needs it, such as the area of the image."""
         return row
 
-    def row(self, image_id: str, prediction: Arrays, truth: Arrays) -> np.ndarray:
+    def row(self, image_id: str, prediction: Arrays, targets: Arrays) -> np.ndarray:
         """Row of one image, as stored."""
-        return self.placed(self.image(prediction, truth), image_id)
+        return self.placed(self.image(prediction, targets), image_id)
 
     def image_score(self, row: np.ndarray) -> float:
         """Score of one image, for `scores.csv`."""
         return self.reduce(row[None])
 
-    def add(self, image_id: str, prediction: Arrays, truth: Arrays) -> None:
+    def add(self, image_id: str, prediction: Arrays, targets: Arrays) -> None:
         """Score one image and store its row; an id added before is replaced."""
-        self.rows[image_id] = self.row(image_id, prediction, truth)
+        self.rows[image_id] = self.row(image_id, prediction, targets)
 
     def update(
         self, predicted: Any, target: Any, image_id: Sequence[str] | None = None, valid: Any | None = None
@@ -86,13 +86,13 @@ class CompetitionMetric(ABC):
             raise ValueError(f"{type(self).__name__}: {len(predicted)} predictions for {len(target)} targets")
         ids = [f"#{len(self.rows) + number:08d}" for number in range(len(target))] if image_id is None else image_id
         for number, (name, one, other) in enumerate(zip(ids, predicted, target, strict=True)):
-            prediction, truth = self.arrays(_numpy(one), _numpy(other))
+            prediction, targets = self.arrays(_numpy(one), _numpy(other))
             known = {} if valid is None else {"valid": _numpy(valid[number])}
-            self.rows[name] = self.row(name, prediction, truth | known)
+            self.rows[name] = self.row(name, prediction, targets | known)
 
     def arrays(self, predicted: np.ndarray, target: np.ndarray) -> tuple[Arrays, Arrays]:
-        """Arrays of one image for `update`, under the names `output` and `truth` that `image` reads."""
-        return {self.output: predicted}, {self.truth: target}
+        """Arrays of one image for `update`, under the names `output` and `target` that `image` reads."""
+        return {self.output: predicted}, {self.target: target}
 
     def scores(self) -> dict[str, float]:
         """Score of every image."""
@@ -124,9 +124,9 @@ def _over_valid_pixels(image: Callable[..., np.ndarray]) -> Callable[..., np.nda
     """Wrap `image()` of a metric so that it ignores void pixels."""
 
     @wraps(image)
-    def counted(self: CompetitionMetric, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        prediction = without_void(prediction, truth, (self.output,))
-        return image(self, prediction, without_void(truth, truth, (self.truth,)))
+    def counted(self: CompetitionMetric, prediction: Arrays, targets: Arrays) -> np.ndarray:
+        prediction = without_void(prediction, targets, (self.output,))
+        return image(self, prediction, without_void(targets, targets, (self.target,)))
 
     return counted
 

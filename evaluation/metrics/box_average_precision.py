@@ -30,8 +30,8 @@ class BoxAveragePrecision(CompetitionMetric):
             single box 0 0 1 1 of this class, and one without predicted boxes predicts it with score 1 (VinBigData's
             class 14). None: such images have no objects.
         output: name of the boxes `(n, 6)` in the prediction: x1, y1, x2, y2, score, label.
-        truth: name of the true boxes in the target, `(n, 4)` with `labels` `(n,)`, or `(n, 6)` (default: `output`).
-            Ignored regions are in `ignored_<truth>`, `ignored_labels` and `ignored_crowd`.
+        target: name of the true boxes in the target, `(n, 4)` with `labels` `(n,)`, or `(n, 6)` (default: `output`).
+            Ignored regions are in `ignored_<target>`, `ignored_labels` and `ignored_crowd`.
 
     Example:
         >>> import numpy as np
@@ -50,7 +50,7 @@ class BoxAveragePrecision(CompetitionMetric):
         threshold: float = 0.4,
         nothing: int | None = None,
         output: str = "boxes",
-        truth: str | None = None,
+        target: str | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= threshold < 1:
@@ -58,11 +58,11 @@ class BoxAveragePrecision(CompetitionMetric):
         if nothing is not None and not 0 <= nothing < classes:
             raise ValueError(f"BoxAveragePrecision: nothing is {nothing}, expected a label of 0 to {classes - 1}")
         self.classes, self.threshold, self.nothing = classes, threshold, nothing
-        self.output, self.truth = output, truth or output
+        self.output, self.target = output, target or output
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        predicted, true = predicted_boxes(prediction, self.output), true_boxes(truth, self.truth)
-        ignored = ignored_boxes(truth, self.truth)
+    def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
+        predicted, true = predicted_boxes(prediction, self.output), true_boxes(targets, self.target)
+        ignored = ignored_boxes(targets, self.target)
         if len(ignored):
             predicted = self._counted(predicted, true, ignored)
         if self.nothing is not None:

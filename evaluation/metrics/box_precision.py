@@ -20,7 +20,7 @@ class BoxPrecision(CompetitionMetric):
     Args:
         thresholds: IoU thresholds in [0, 1) (default: the competition's .40, .45, … .75).
         output: name of the boxes `(n, 6)` in the prediction: x1, y1, x2, y2, score, label; labels are ignored.
-        truth: name of the true boxes in the target, `(n, 4)` or `(n, 6)` (default: `output`).
+        target: name of the true boxes in the target, `(n, 4)` or `(n, 6)` (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -37,17 +37,17 @@ class BoxPrecision(CompetitionMetric):
         self,
         thresholds: list[float] = list(RSNA_THRESHOLDS),  # noqa: B006 - never changed; --help prints it
         output: str = "boxes",
-        truth: str | None = None,
+        target: str | None = None,
     ) -> None:
         super().__init__()
         if not thresholds or not all(0 <= threshold < 1 for threshold in thresholds):
             raise ValueError(f"BoxPrecision: thresholds are {thresholds}, expected numbers in [0, 1)")
-        self.thresholds, self.output, self.truth = list(thresholds), output, truth or output
+        self.thresholds, self.output, self.target = list(thresholds), output, target or output
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        predicted, true = predicted_boxes(prediction, self.output), true_boxes(truth, self.truth)
+    def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
+        predicted, true = predicted_boxes(prediction, self.output), true_boxes(targets, self.target)
         predicted = predicted[np.argsort(-predicted[:, 4], kind="stable")]
-        crowd, difficult = ignored_overlaps(predicted, ignored_boxes(truth, self.truth), by_class=False)
+        crowd, difficult = ignored_overlaps(predicted, ignored_boxes(targets, self.target), by_class=False)
         overlap = np.round(box_overlaps(predicted, true), 9)
         scores = []
         for threshold in (round(threshold, 9) for threshold in self.thresholds):

@@ -123,23 +123,23 @@ def predicted_boxes(prediction: Arrays, name: str) -> np.ndarray:
     return boxes
 
 
-def true_boxes(truth: Arrays, name: str, labels: str = "labels") -> np.ndarray:
+def true_boxes(targets: Arrays, name: str, labels: str = "labels") -> np.ndarray:
     """Read the true boxes as `(n, 5)` float64: x1, y1, x2, y2, label.
 
     Args:
-        truth: target with `name` `(n, 4)` and `labels` `(n,)`, as from the target `Boxes`, or `name` `(n, 6)`, as from
-            a solution file.
+        targets: target arrays with `name` `(n, 4)` and `labels` `(n,)`, as from the target `Boxes`, or `name` `(n, 6)`,
+            as from a solution file.
         name: name of the boxes.
         labels: name of the labels; all 0 if the array is missing.
     """
-    boxes = np.asarray(require_array(truth, name, "target"), np.float64)
+    boxes = np.asarray(require_array(targets, name, "target"), np.float64)
     if boxes.size == 0:
         return np.zeros((0, 5))
     if boxes.ndim == 2 and boxes.shape[1] == 6:
         return boxes[:, [0, 1, 2, 3, 5]]
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"target {name!r} is {boxes.shape}, expected boxes (n, 4), or (n, 6) from a solution file")
-    classes = np.asarray(truth.get(labels, np.zeros(len(boxes))), np.float64)
+    classes = np.asarray(targets.get(labels, np.zeros(len(boxes))), np.float64)
     if classes.shape != (len(boxes),):
         raise ValueError(
             f"target {labels!r} is {classes.shape}, expected ({len(boxes)},): one label per box of {name!r}"
@@ -147,21 +147,21 @@ def true_boxes(truth: Arrays, name: str, labels: str = "labels") -> np.ndarray:
     return np.column_stack([boxes, classes])
 
 
-def ignored_boxes(truth: Arrays, name: str) -> np.ndarray:
+def ignored_boxes(targets: Arrays, name: str) -> np.ndarray:
     """Read ignored regions as `(m, 6)` float64: x1, y1, x2, y2, label, and 1 for a crowd, 0 for a difficult object.
 
     Args:
-        truth: target, optionally with `ignored_<name>` `(m, 4)`, `ignored_labels` `(m,)` (default: all 0) and
+        targets: target arrays, optionally with `ignored_<name>` `(m, 4)`, `ignored_labels` `(m,)` (default: all 0) and
             `ignored_crowd` `(m,)` (default: all 1), as from the target `Boxes`.
         name: name of the true boxes.
     """
-    boxes = np.asarray(truth.get(f"ignored_{name}", np.zeros((0, 4))), np.float64)
+    boxes = np.asarray(targets.get(f"ignored_{name}", np.zeros((0, 4))), np.float64)
     if boxes.size == 0:
         return np.zeros((0, 6))
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"target 'ignored_{name}' is {boxes.shape}, expected boxes (m, 4)")
-    labels = np.asarray(truth.get("ignored_labels", np.zeros(len(boxes))), np.float64)
-    crowd = np.asarray(truth.get("ignored_crowd", np.ones(len(boxes))), np.float64)
+    labels = np.asarray(targets.get("ignored_labels", np.zeros(len(boxes))), np.float64)
+    crowd = np.asarray(targets.get("ignored_crowd", np.ones(len(boxes))), np.float64)
     if labels.shape != (len(boxes),) or crowd.shape != (len(boxes),):
         raise ValueError(
             f"target 'ignored_labels' is {labels.shape} and 'ignored_crowd' {crowd.shape} for {len(boxes)} boxes of "

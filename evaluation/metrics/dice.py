@@ -16,7 +16,7 @@ class DicePerImage(OverlapMetric):
 
     Args:
         output: name of the mask in the post-processed prediction; instance ids count as foreground above 0.
-        truth: name of the mask in the target (default: `output`).
+        target: name of the mask in the target (default: `output`).
         empty: score of an image with empty target and prediction (default: 1.0, as in the competitions above). `.nan`
             excludes such images from the mean; images without any valid pixel are always excluded.
         classes: number of classes if masks are class numbers; the mean then runs over the classes.
@@ -47,7 +47,7 @@ class DiceGlobal(OverlapMetric):
 
     Args:
         output: name of the mask in the post-processed prediction; instance ids count as foreground above 0.
-        truth: name of the mask in the target (default: `output`).
+        target: name of the mask in the target (default: `output`).
         empty: score of a channel with empty target and prediction in the whole set; `.nan` excludes it.
         classes: number of classes if masks are class numbers.
         ignore: target value of pixels to ignore (default: 255 for class numbers). Pixels that a target or reader

@@ -53,7 +53,7 @@ class DiceHausdorff(CompetitionMetric):
             excludes such slices; more than half of the slices are empty, so its best scores, near 0.89, cannot have
             counted them as 0.
         output: name of the bool mask `(C, H, W)` in the post-processed prediction.
-        truth: name of the mask in the target (default: `output`).
+        target: name of the mask in the target (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -74,7 +74,7 @@ class DiceHausdorff(CompetitionMetric):
         dice_weight: float = 0.4,
         empty: float = 0.0,
         output: str = "mask",
-        truth: str | None = None,
+        target: str | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= dice_weight <= 1:
@@ -84,13 +84,13 @@ class DiceHausdorff(CompetitionMetric):
                 f"DiceHausdorff: number {number!r} has no group for the slice number, such as slice_(\\d+)"
             )
         self.volume, self.number, self.dice_weight, self.empty = volume, number, dice_weight, empty
-        self.output, self.truth = output, truth or output
+        self.output, self.target = output, target or output
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+    def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
         """Row of a volume of this single slice; `placed` fills in the volume."""
-        counted = counts(prediction, truth, self.output, self.truth, None, None)
-        predicted, true = masks(prediction[self.output], self.output), masks(truth[self.truth], self.truth)
-        known = not nothing_counts(truth)
+        counted = counts(prediction, targets, self.output, self.target, None, None)
+        predicted, true = masks(prediction[self.output], self.output), masks(targets[self.target], self.target)
+        known = not nothing_counts(targets)
         scores = dice(counted, self.empty if known else np.nan)
         return as_row(Slice("", 0, predicted.shape[1:], scores, _packed(predicted), _packed(true), known))
 

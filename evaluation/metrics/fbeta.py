@@ -28,7 +28,7 @@ class FBeta(CompetitionMetric):
             in scikit-learn and both competitions). `.nan` excludes it from the mean.
         output: name of the labels in the post-processed prediction: bool `(K,)`, made by `LabelThreshold`, or a class
             number `()`.
-        truth: name of the labels in the target, `(K,)` of 0 and 1 or a class number (default: `output`).
+        target: name of the labels in the target, `(K,)` of 0 and 1 or a class number (default: `output`).
         classes: number of classes K, required for class numbers.
 
     Example:
@@ -47,21 +47,21 @@ class FBeta(CompetitionMetric):
         beta: float = 1.0,
         empty: float = 0.0,
         output: str = "label",
-        truth: str | None = None,
+        target: str | None = None,
         classes: int | None = None,
     ) -> None:
         super().__init__()
         if beta <= 0:
             raise ValueError(f"FBeta: beta is {beta}, expected a number above 0")
         self.average, self.beta, self.empty = average, beta, empty
-        self.output, self.truth, self.classes = output, truth or output, classes
+        self.output, self.target, self.classes = output, target or output, classes
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+    def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
         predicted = flags(prediction, self.output, "prediction", self.classes)
-        true = flags(truth, self.truth, "target", self.classes)
+        true = flags(targets, self.target, "target", self.classes)
         if len(predicted) != len(true):
             raise ValueError(
-                f"prediction {self.output!r} has {len(predicted)} classes, target {self.truth!r} {len(true)}"
+                f"prediction {self.output!r} has {len(predicted)} classes, target {self.target!r} {len(true)}"
             )
         return np.stack([predicted & true, predicted, true], axis=1).astype(np.float64).ravel()
 

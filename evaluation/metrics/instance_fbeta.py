@@ -21,7 +21,7 @@ class InstanceFBeta(CompetitionMetric):
         beta: weight of recall relative to precision (default: the competition's 2).
         thresholds: IoU thresholds in [0.5, 1) (default: the competition's .50, .55, … .95).
         output: name of the instance ids `(H, W)` in the post-processed prediction.
-        truth: name of the instance ids in the target (default: `output`).
+        target: name of the instance ids in the target (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -40,7 +40,7 @@ class InstanceFBeta(CompetitionMetric):
         beta: float = 2.0,
         thresholds: list[float] = list(DSB_THRESHOLDS),  # noqa: B006 - never changed; --help prints it
         output: str = "instances",
-        truth: str | None = None,
+        target: str | None = None,
     ) -> None:
         super().__init__()
         low = [threshold for threshold in thresholds if not 0.5 <= threshold < 1]
@@ -49,16 +49,16 @@ class InstanceFBeta(CompetitionMetric):
         if beta <= 0:
             raise ValueError(f"InstanceFBeta: beta is {beta}, expected a number above 0")
         self.beta, self.thresholds = beta, list(thresholds)
-        self.output, self.truth = output, truth or output
+        self.output, self.target = output, target or output
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        arrays = require_array(prediction, self.output, "prediction"), require_array(truth, self.truth, "target")
-        for array, name in zip(arrays, (self.output, self.truth), strict=True):
+    def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
+        arrays = require_array(prediction, self.output, "prediction"), require_array(targets, self.target, "target")
+        for array, name in zip(arrays, (self.output, self.target), strict=True):
             if array.dtype.kind not in "iu" or array.ndim != 2:
                 raise ValueError(f"{name!r} is {array.dtype} {array.shape}, expected instance ids (H, W)")
         overlaps = object_overlaps(*arrays)
         number_true, number_predicted = len(overlaps.true_areas), len(overlaps.predicted_areas)
-        if nothing_counts(truth):
+        if nothing_counts(targets):
             return np.array([np.nan])
         best = overlaps.best_of_true()
         # Rounded, so that an IoU equal to a threshold does not pass by a rounding error.

@@ -19,7 +19,7 @@ class InstanceAveragePrecision(CompetitionMetric):
     Args:
         thresholds: IoU thresholds in [0.5, 1) (default: the Data Science Bowl's .50, .55, … .95).
         output: name of the instance ids `(H, W)` in the post-processed prediction.
-        truth: name of the instance ids in the target (default: `output`).
+        target: name of the instance ids in the target (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -37,7 +37,7 @@ class InstanceAveragePrecision(CompetitionMetric):
         self,
         thresholds: list[float] = list(DSB_THRESHOLDS),  # noqa: B006 - never changed; --help prints it
         output: str = "instances",
-        truth: str | None = None,
+        target: str | None = None,
     ) -> None:
         super().__init__()
         low = [threshold for threshold in thresholds if not 0.5 <= threshold < 1]
@@ -45,15 +45,15 @@ class InstanceAveragePrecision(CompetitionMetric):
             raise ValueError(
                 f"InstanceAveragePrecision: thresholds are {low}, expected [0.5, 1), where a match is unique"
             )
-        self.thresholds, self.output, self.truth = list(thresholds), output, truth or output
+        self.thresholds, self.output, self.target = list(thresholds), output, target or output
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+    def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
         overlaps = object_overlaps(
-            require_array(prediction, self.output, "prediction"), require_array(truth, self.truth, "target")
+            require_array(prediction, self.output, "prediction"), require_array(targets, self.target, "target")
         )
         number_true, number_predicted = len(overlaps.true_areas), len(overlaps.predicted_areas)
         if number_true + number_predicted == 0:
-            return np.array([np.nan if nothing_counts(truth) else 1.0])
+            return np.array([np.nan if nothing_counts(targets) else 1.0])
         best = overlaps.best_of_true()
         # Rounded, so that an IoU equal to a threshold does not pass by a rounding error.
         found = np.array([(np.round(best, 9) > round(threshold, 9)).sum() for threshold in self.thresholds])

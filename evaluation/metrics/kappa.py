@@ -16,7 +16,7 @@ class QuadraticWeightedKappa(CompetitionMetric):
         classes: number of grades.
         output: name of the grade in the post-processed prediction: a number `()` (`ArgMax`), or cumulative flags "above
             grade k", bool `(K - 1,)` (`LabelThreshold`).
-        truth: name of the grade in the target, in the same formats (default: `output`).
+        target: name of the grade in the target, in the same formats (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -28,15 +28,15 @@ class QuadraticWeightedKappa(CompetitionMetric):
         0.923
     """
 
-    def __init__(self, classes: int = 5, output: str = "label", truth: str | None = None) -> None:
+    def __init__(self, classes: int = 5, output: str = "label", target: str | None = None) -> None:
         super().__init__()
         if classes < 2:
             raise ValueError(f"QuadraticWeightedKappa: classes is {classes}, expected 2 or more")
-        self.classes, self.output, self.truth = classes, output, truth or output
+        self.classes, self.output, self.target = classes, output, target or output
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+    def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
         predicted = class_number(prediction, self.output, "prediction", self.classes)
-        return np.array([class_number(truth, self.truth, "target", self.classes), predicted], np.float64)
+        return np.array([class_number(targets, self.target, "target", self.classes), predicted], np.float64)
 
     def reduce(self, rows: np.ndarray) -> float:
         true, predicted = rows.astype(np.int64).T

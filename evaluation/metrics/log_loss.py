@@ -16,7 +16,7 @@ class LogLoss(CompetitionMetric):
             The loss is the weighted mean over images (and, with `multilabel`, classes).
         clip: probabilities are clipped to [clip, 1 - clip] (default: Kaggle's 1e-15).
         output: name of the probabilities float `(K,)` in the prediction.
-        truth: name of the class number or flags `(K,)` in the target (default: `output`).
+        target: name of the class number or flags `(K,)` in the target (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -35,15 +35,15 @@ class LogLoss(CompetitionMetric):
         weights: list[float] | None = None,
         clip: float = 1e-15,
         output: str = "label",
-        truth: str | None = None,
+        target: str | None = None,
     ) -> None:
         super().__init__()
         if weights is not None and (min(weights) < 0 or sum(weights) <= 0):
             raise ValueError(f"LogLoss: weights are {weights}, expected numbers ≥ 0, not all 0")
         self.multilabel, self.weights, self.clip = multilabel, weights, clip
-        self.output, self.truth = output, truth or output
+        self.output, self.target = output, target or output
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+    def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
         predicted = probabilities(prediction, self.output)
         weights = np.ones(len(predicted)) if self.weights is None else np.array(self.weights, np.float64)
         if len(weights) != len(predicted):
@@ -51,14 +51,14 @@ class LogLoss(CompetitionMetric):
                 f"LogLoss: weights has {len(weights)} values, expected {len(predicted)}, the classes of {self.output!r}"
             )
         if self.multilabel:
-            true = flags(truth, self.truth, "target")
+            true = flags(targets, self.target, "target")
             if len(true) != len(predicted):
                 raise ValueError(
-                    f"prediction {self.output!r} has {len(predicted)} classes, target {self.truth!r} {len(true)}"
+                    f"prediction {self.output!r} has {len(predicted)} classes, target {self.target!r} {len(true)}"
                 )
             right = np.where(true, predicted, 1 - predicted)
         else:
-            number = class_number(truth, self.truth, "target", len(predicted))
+            number = class_number(targets, self.target, "target", len(predicted))
             total = predicted.sum()
             right = predicted[[number]] / (total if total > 0 else 1)
             weights = weights[[number]]

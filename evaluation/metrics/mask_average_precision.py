@@ -29,8 +29,8 @@ class MaskAveragePrecision(CompetitionMetric):
         >>> true = np.zeros((20, 20), np.int32)
         >>> true[:10, :10], true[10:, 10:] = 1, 2
         >>> metric = MaskAveragePrecision(classes=1)
-        >>> truth = {"instances": true, "scores": np.ones((2, 1))}  # a row for each mask, a column for each class
-        >>> row = metric.image({"instances": np.where(true == 1, 1, 0), "scores": np.array([[0.9]])}, truth)
+        >>> target = {"instances": true, "scores": np.ones((2, 1))}  # a row for each mask, a column for each class
+        >>> row = metric.image({"instances": np.where(true == 1, 1, 0), "scores": np.array([[0.9]])}, target)
         >>> round(metric.reduce(np.stack([row])), 3)  # one of two found
         0.5
     """
@@ -42,13 +42,13 @@ class MaskAveragePrecision(CompetitionMetric):
         if not 0 < threshold <= 1:
             raise ValueError(f"MaskAveragePrecision: threshold is {threshold}, expected a number in (0, 1]")
         self.classes, self.threshold = classes, threshold
-        self.output = self.truth = output
+        self.output = self.target = output
         self.scores_name = scores
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        valid = truth.get("valid")
+    def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
+        valid = targets.get("valid")
         predicted, scores = self._masks(prediction, "prediction", valid)
-        true, classes = self._masks(truth, "target", valid)
+        true, classes = self._masks(targets, "target", valid)
         # Rounded, so that an IoU equal to the threshold does not fail by a rounding error.
         overlap = np.round(mask_overlaps(predicted, true), 9)
         detections = []

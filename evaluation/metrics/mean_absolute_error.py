@@ -10,7 +10,7 @@ class MeanAbsoluteError(CompetitionMetric):
 
     Args:
         output: name of the numbers `(K,)` in the prediction: an output with `activations: {label: none}`.
-        truth: name of the numbers in the target (`datamodules.targets.Labels` of kind `number`) (default: `output`).
+        target: name of the numbers in the target (`datamodules.targets.Labels` of kind `number`) (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -23,16 +23,16 @@ class MeanAbsoluteError(CompetitionMetric):
 
     higher_is_better = False
 
-    def __init__(self, output: str = "label", truth: str | None = None) -> None:
+    def __init__(self, output: str = "label", target: str | None = None) -> None:
         super().__init__()
-        self.output, self.truth = output, truth or output
+        self.output, self.target = output, target or output
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+    def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
         predicted = np.asarray(require_array(prediction, self.output, "prediction"), np.float64)
-        true = np.asarray(require_array(truth, self.truth, "target"), np.float64)
+        true = np.asarray(require_array(targets, self.target, "target"), np.float64)
         if predicted.ndim != 1 or predicted.shape != true.shape:
             raise ValueError(
-                f"prediction {self.output!r} is {predicted.shape}, target {self.truth!r} {true.shape}, "
+                f"prediction {self.output!r} is {predicted.shape}, target {self.target!r} {true.shape}, "
                 "expected equally many numbers (K,) in both"
             )
         return np.array([np.abs(predicted - true).sum(), len(true)])

@@ -8,14 +8,14 @@ from masks.void import VOID
 
 
 def counts(
-    prediction: Arrays, truth: Arrays, output: str, target: str, classes: int | None, ignore: int | None
+    prediction: Arrays, targets: Arrays, output: str, target: str, classes: int | None, ignore: int | None
 ) -> np.ndarray:
     """Intersection, predicted pixels and true pixels of each channel or class, `(C, 3)` float64.
 
     Args:
         prediction: arrays with `output`: bool `(C, H, W)` after a threshold, `(H, W)` instance ids (above 0 is
             foreground), or class numbers `(H, W)` if `classes` is given.
-        truth: target arrays with `target`, in the same formats.
+        targets: target arrays with `target`, in the same formats.
         output: name in the prediction.
         target: name in the target.
         classes: number of classes of class maps; class probabilities `(C, H, W)` are then reduced to their argmax.
@@ -25,19 +25,19 @@ def counts(
     Raises:
         ValueError: different shapes, or a class number out of range.
     """
-    predicted, true = require_array(prediction, output, "prediction"), require_array(truth, target, "target")
+    predicted, true = require_array(prediction, output, "prediction"), require_array(targets, target, "target")
     if classes is None:
         predicted, true = masks(predicted, output), masks(true, target, ignore)
         if predicted.shape != true.shape:
             raise ValueError(f"prediction {output!r} is {predicted.shape}, target {target!r} is {true.shape}")
-        counted = require_array(truth, target, "target") != ignore if ignore is not None else None
+        counted = require_array(targets, target, "target") != ignore if ignore is not None else None
     else:
         # Class maps of volumes have three axes too: probabilities have a float type, or one axis more.
         predicted = predicted.argmax(0) if predicted.ndim > true.ndim or predicted.dtype.kind in "fb" else predicted
         true = true[0] if true.ndim > predicted.ndim else true
         if predicted.shape != true.shape:
             raise ValueError(f"prediction {output!r} is {predicted.shape}, target {target!r} is {true.shape}")
-        predicted, true = _classes_that_count(predicted, true, truth.get("valid"), ignore)
+        predicted, true = _classes_that_count(predicted, true, targets.get("valid"), ignore)
         for numbers, name in ((predicted, f"prediction {output!r}"), (true, f"target {target!r}")):
             if numbers.size and not 0 <= numbers.min() <= numbers.max() < classes:
                 wrong = numbers[(numbers < 0) | (numbers >= classes)][0]
@@ -64,16 +64,16 @@ def _classes_that_count(
     return predicted[counted], true[counted]
 
 
-def of_nothing(empty: float, counted: np.ndarray, truth: Arrays, classes: int | None) -> float:
+def of_nothing(empty: float, counted: np.ndarray, targets: Arrays, classes: int | None) -> float:
     """Score of an image with empty target and prediction: `empty`, or nan if it has no valid pixel.
 
     Args:
         empty: score of the metric's argument `empty`.
         counted: result of `counts`; with class numbers each valid pixel has one true class.
-        truth: target arrays of the image.
+        targets: target arrays of the image.
         classes: number of classes of class maps.
     """
-    unknown = nothing_counts(truth) if classes is None else not counted[:, 2].any()
+    unknown = nothing_counts(targets) if classes is None else not counted[:, 2].any()
     return float("nan") if unknown else empty
 
 

@@ -14,7 +14,7 @@ class OverlapMetric(CompetitionMetric):
 
     Args:
         output: name of the mask in the post-processed prediction; instance ids count as foreground above 0.
-        truth: name of the mask in the target (default: `output`).
+        target: name of the mask in the target (default: `output`).
         empty: score where target and prediction are empty; `.nan` excludes it from the mean.
         classes: number of classes if masks are class numbers; the mean then runs over the classes.
         ignore: target value of pixels to ignore (default: 255 for class numbers). Pixels that a target or reader
@@ -26,24 +26,24 @@ class OverlapMetric(CompetitionMetric):
     def __init__(
         self,
         output: str = "mask",
-        truth: str | None = None,
+        target: str | None = None,
         empty: float = 1.0,
         classes: int | None = None,
         ignore: int | None = None,
     ) -> None:
         super().__init__()
-        self.output, self.truth, self.empty = output, truth or output, empty
+        self.output, self.target, self.empty = output, target or output, empty
         self.classes, self.ignore = classes, ignore
 
     @abstractmethod
     def coefficient(self, counted: np.ndarray, empty: float) -> np.ndarray:
         """Scores `(…,)` of counts `(…, 3)` (intersection, predicted, true pixels); `empty` where both are empty."""
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        counted = counts(prediction, truth, self.output, self.truth, self.classes, self.ignore)
+    def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
+        counted = counts(prediction, targets, self.output, self.target, self.classes, self.ignore)
         if not self.per_image:
             return counted.ravel()
-        return self.coefficient(counted, of_nothing(self.empty, counted, truth, self.classes))
+        return self.coefficient(counted, of_nothing(self.empty, counted, targets, self.classes))
 
     def reduce(self, rows: np.ndarray) -> float:
         return mean(rows if self.per_image else self.class_scores(rows))

@@ -18,7 +18,7 @@ class IoUPrecision(CompetitionMetric):
     Args:
         thresholds: IoU thresholds in [0, 1) (default: the competition's .50, .55, … .95).
         output: name of the bool mask `(1, H, W)` in the post-processed prediction.
-        truth: name of the mask in the target (default: `output`).
+        target: name of the mask in the target (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -35,18 +35,18 @@ class IoUPrecision(CompetitionMetric):
         self,
         thresholds: list[float] = list(DSB_THRESHOLDS),  # noqa: B006 - never changed; --help prints it
         output: str = "mask",
-        truth: str | None = None,
+        target: str | None = None,
     ) -> None:
         super().__init__()
         if not thresholds or not all(0 <= threshold < 1 for threshold in thresholds):
             raise ValueError(f"IoUPrecision: thresholds are {thresholds}, expected numbers in [0, 1)")
-        self.thresholds, self.output, self.truth = list(thresholds), output, truth or output
+        self.thresholds, self.output, self.target = list(thresholds), output, target or output
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
-        counted = counts(prediction, truth, self.output, self.truth, None, None)
+    def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
+        counted = counts(prediction, targets, self.output, self.target, None, None)
         if len(counted) != 1:
             raise ValueError(f"IoUPrecision: {self.output!r} has {len(counted)} channels, expected one mask per image")
-        if nothing_counts(truth):
+        if nothing_counts(targets):
             return np.array([np.nan])
         # Rounded, so that an IoU equal to a threshold does not pass by a rounding error.
         overlap = np.round(iou(counted[0], empty=1.0), 9)

@@ -15,7 +15,7 @@ class MeanAveragePrecisionAtK(CompetitionMetric):
     Args:
         k: number of guesses per image (default: 5).
         output: name of the probabilities float `(K,)` in the prediction.
-        truth: name of the class number in the target (default: `output`).
+        target: name of the class number in the target (default: `output`).
 
     Example:
         >>> import numpy as np
@@ -27,15 +27,15 @@ class MeanAveragePrecisionAtK(CompetitionMetric):
         0.75
     """
 
-    def __init__(self, k: int = 5, output: str = "label", truth: str | None = None) -> None:
+    def __init__(self, k: int = 5, output: str = "label", target: str | None = None) -> None:
         super().__init__()
         if k < 1:
             raise ValueError(f"MeanAveragePrecisionAtK: k is {k}, expected 1 or more")
-        self.k, self.output, self.truth = k, output, truth or output
+        self.k, self.output, self.target = k, output, target or output
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+    def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
         predicted = probabilities(prediction, self.output)
-        true = class_number(truth, self.truth, "target", len(predicted))
+        true = class_number(targets, self.target, "target", len(predicted))
         before = (predicted > predicted[true]).sum() + (predicted[:true] == predicted[true]).sum()
         return np.array([1 / (before + 1) if before < self.k else 0.0])
 

@@ -10,19 +10,19 @@ BLOCK = 512  # queries compared at a time
 class _Retrieval(CompetitionMetric):
     """Base class: a row has the embedding and the class; every image queries all others by cosine similarity."""
 
-    def __init__(self, output: str, truth: str) -> None:
+    def __init__(self, output: str, target: str) -> None:
         super().__init__()
-        self.output, self.truth = output, truth
+        self.output, self.target = output, target
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+    def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
         embedding = np.asarray(require_array(prediction, self.output, "prediction"))
-        label = np.asarray(require_array(truth, self.truth, "target"))
+        label = np.asarray(require_array(targets, self.target, "target"))
         if embedding.ndim != 1 or embedding.dtype.kind != "f":
             raise ValueError(
                 f"prediction {self.output!r} is {embedding.dtype} {embedding.shape}, expected an embedding (D,)"
             )
         if label.size != 1:
-            raise ValueError(f"target {self.truth!r} is {label.shape}, expected a class number ()")
+            raise ValueError(f"target {self.target!r} is {label.shape}, expected a class number ()")
         return np.concatenate([embedding.astype(np.float64), [float(label.reshape(-1)[0])]])
 
     def reduce(self, rows: np.ndarray) -> float:
@@ -56,7 +56,7 @@ class RetrievalRecall(_Retrieval):
     Args:
         k: number of neighbours (default: 1).
         output: name of the embedding `(D,)` in the prediction.
-        truth: name of the class number in the target.
+        target: name of the class number in the target.
 
     Example:
         >>> import numpy as np
@@ -68,8 +68,8 @@ class RetrievalRecall(_Retrieval):
         0.75
     """
 
-    def __init__(self, k: int = 1, output: str = "embedding", truth: str = "label") -> None:
-        super().__init__(output, truth)
+    def __init__(self, k: int = 1, output: str = "embedding", target: str = "label") -> None:
+        super().__init__(output, target)
         if k < 1:
             raise ValueError(f"RetrievalRecall: k is {k}, expected 1 or more")
         self.k = k
@@ -84,7 +84,7 @@ class RetrievalMeanAveragePrecision(_Retrieval):
     Args:
         k: number of neighbours to rank; precisions are divided by min(k, number of relevant images) (default: all).
         output: name of the embedding `(D,)` in the prediction.
-        truth: name of the class number in the target.
+        target: name of the class number in the target.
 
     Example:
         >>> import numpy as np
@@ -96,8 +96,8 @@ class RetrievalMeanAveragePrecision(_Retrieval):
         0.833
     """
 
-    def __init__(self, k: int | None = None, output: str = "embedding", truth: str = "label") -> None:
-        super().__init__(output, truth)
+    def __init__(self, k: int | None = None, output: str = "embedding", target: str = "label") -> None:
+        super().__init__(output, target)
         if k is not None and k < 1:
             raise ValueError(f"RetrievalMeanAveragePrecision: k is {k}, expected 1 or more")
         self.k = k

@@ -13,25 +13,25 @@ class AreaUnderROC(CompetitionMetric):
 
     Args:
         output: name of the probabilities float `(K,)` in the prediction.
-        truth: name of the flags `(K,)` or class number (one class against the rest) in the target (default: `output`).
+        target: name of the flags `(K,)` or class number (one class against the rest) in the target (default: `output`).
 
     Example:
         >>> import numpy as np
         >>> from evaluation import AreaUnderROC
         >>> metric = AreaUnderROC()
-        >>> pairs = ((0.1, 0), (0.4, 0), (0.35, 1), (0.8, 1))  # probability, truth
+        >>> pairs = ((0.1, 0), (0.4, 0), (0.35, 1), (0.8, 1))  # probability, target
         >>> rows = [metric.image({"label": np.array([p], np.float32)}, {"label": np.array([y])}) for p, y in pairs]
         >>> metric.reduce(np.stack(rows))  # three of four pairs are in order
         0.75
     """
 
-    def __init__(self, output: str = "label", truth: str | None = None) -> None:
+    def __init__(self, output: str = "label", target: str | None = None) -> None:
         super().__init__()
-        self.output, self.truth = output, truth or output
+        self.output, self.target = output, target or output
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+    def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
         predicted = probabilities(prediction, self.output)
-        return np.concatenate([predicted, flags(truth, self.truth, "target", len(predicted))])
+        return np.concatenate([predicted, flags(targets, self.target, "target", len(predicted))])
 
     def reduce(self, rows: np.ndarray) -> float:
         areas = self.class_scores(rows)

@@ -26,7 +26,7 @@ class SpaceNetF1(CompetitionMetric):
             for both, so that finding an unscored building costs nothing.
         output: name of the buildings in the post-processed prediction: `instances` `(H, W)`, or an array of shapely
             polygons `(n,)` in pixels, as `polygons` from `submissions.Polygons.read`.
-        truth: name of the buildings in the target, in the same format (default: `output`).
+        target: name of the buildings in the target, in the same format (default: `output`).
         confidence: name of the confidences `(n,)` of buildings, at index i - 1 for id i (or for the i-th polygon);
             without this array buildings keep their order.
 
@@ -48,7 +48,7 @@ class SpaceNetF1(CompetitionMetric):
         min_area: float = 20.0,
         min_predicted_area: float = 0.0,
         output: str = "instances",
-        truth: str | None = None,
+        target: str | None = None,
         confidence: str = "confidence",
     ) -> None:
         super().__init__()
@@ -56,17 +56,17 @@ class SpaceNetF1(CompetitionMetric):
             raise ValueError(f"SpaceNetF1: threshold is {threshold}, expected a number in [0, 1)")
         self.areas, self.threshold = areas, threshold
         self.min_area, self.min_predicted_area = min_area, min_predicted_area
-        self.output, self.truth, self.confidence = output, truth or output, confidence
+        self.output, self.target, self.confidence = output, target or output, confidence
 
-    def image(self, prediction: Arrays, truth: Arrays) -> np.ndarray:
+    def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
         """Area number, TP, FP, FN (nan without any valid pixel); `placed` fills in the area."""
         predicted, true = (
             require_array(prediction, self.output, "prediction"),
-            require_array(truth, self.truth, "target"),
+            require_array(targets, self.target, "target"),
         )
-        if nothing_counts(truth):
+        if nothing_counts(targets):
             return np.array([0, np.nan, np.nan, np.nan])
-        overlaps = _overlaps(predicted, true, truth.get("valid"))
+        overlaps = _overlaps(predicted, true, targets.get("valid"))
         confidence = prediction.get(self.confidence)
         order = np.arange(len(overlaps.predicted_areas))
         if confidence is not None:

@@ -10,7 +10,7 @@ from evaluation.folds import read_folds
 from exploration.duplicates import KINDS, Duplicates, across, contradictions, split_groups
 from exploration.facts import ImageFacts
 from exploration.shift import Shift, label_shift, number_shift
-from exploration.statistics import fold_table, image_statistics, truth_names, truths_of
+from exploration.statistics import fold_table, image_statistics, target_names, targets_of
 from reports.dataset.images import Viewer, counted, label_text, short
 from reports.page import Finding, Report
 from reports.pictures import png
@@ -44,7 +44,7 @@ def add_copies(report: Report, facts: list[ImageFacts], copies: Duplicates, view
         for group in ordered[:16]:
             figures = []
             for index in group[:6]:
-                found = viewer.picture(index, 200, truth=False)
+                found = viewer.picture(index, 200, target=False)
                 if found is not None:
                     about = " · ".join(filter(None, (facts[index].split, label_text(facts[index]))))
                     figures.append((png(found[0]), f"{short(facts[index].image_id)}\n{about}"))
@@ -121,32 +121,32 @@ def add_shifts(report: Report, facts: list[ImageFacts], names: list[str]) -> Non
         report.findings.append(Finding("look", text, title))
     else:
         report.findings.append(Finding("note", "No clear shift of the images between train and test.", title))
-    for name, kind in truth_names(facts).items():
-        truths = {split: truths_of(part, name) for split, part in parts.items()}
-        if not all(truths.values()) or truths["train"][0].derived:
+    for name, kind in target_names(facts).items():
+        targets = {split: targets_of(part, name) for split, part in parts.items()}
+        if not all(targets.values()) or targets["train"][0].derived:
             continue
         report.heading(f"Truth: {name}")
         if kind == "labels":
-            found = label_shift(*([truth.labels for truth in part] for part in truths.values()))
+            found = label_shift(*([target.labels for target in part] for part in targets.values()))
         elif kind in ("instances", "boxes"):
-            found = number_shift(*(_object_frame(part) for part in truths.values()), what=name)
+            found = number_shift(*(_object_frame(part) for part in targets.values()), what=name)
         elif kind == "numbers":
-            found = number_shift(*(pd.DataFrame([t.numbers for t in part]) for part in truths.values()), what=name)
+            found = number_shift(*(pd.DataFrame([t.numbers for t in part]) for part in targets.values()), what=name)
         else:
-            found = number_shift(*(_pixel_frame(part) for part in truths.values()), what=name)
+            found = number_shift(*(_pixel_frame(part) for part in targets.values()), what=name)
         add_shift(report, found, "test")
         if found.shifted:
             report.findings.append(Finding("look", "; ".join(found.sentences[:3]) + ".", title))
 
 
-def _object_frame(truths: list) -> pd.DataFrame:
-    areas = [float(np.median(truth.areas)) if len(truth.areas) else np.nan for truth in truths]
-    return pd.DataFrame({"objects in an image": [len(truth.areas) for truth in truths], "their median area": areas})
+def _object_frame(targets: list) -> pd.DataFrame:
+    areas = [float(np.median(target.areas)) if len(target.areas) else np.nan for target in targets]
+    return pd.DataFrame({"objects in an image": [len(target.areas) for target in targets], "their median area": areas})
 
 
-def _pixel_frame(truths: list) -> pd.DataFrame:
-    names = sorted({name for truth in truths for name in truth.pixels})
-    return pd.DataFrame([{n: truth.pixels.get(n, 0) / max(1, truth.total) for n in names} for truth in truths])
+def _pixel_frame(targets: list) -> pd.DataFrame:
+    names = sorted({name for target in targets for name in target.pixels})
+    return pd.DataFrame([{n: target.pixels.get(n, 0) / max(1, target.total) for n in names} for target in targets])
 
 
 def add_shift(report: Report, shift: Shift, reference: str = "reference") -> None:

@@ -14,7 +14,7 @@ from exploration.statistics import images_table
 from files.writing import write_frame
 from reports.dataset.comparisons import add_copies, add_folds, add_shifts
 from reports.dataset.images import Viewer, add_broken, add_intensities, add_samples, add_sizes
-from reports.dataset.targets import add_truth
+from reports.dataset.targets import add_target
 from reports.page import Finding, Report
 from reports.pictures import channel_names
 
@@ -83,7 +83,7 @@ def explore(
     add_broken(report, facts)
     add_sizes(report, facts)
     add_intensities(report, facts, names, examiner.pixels)
-    add_truth(report, facts, {getattr(target, "name", ""): class_names(target) for target in data.targets})
+    add_target(report, facts, {getattr(target, "name", ""): class_names(target) for target in data.targets})
     add_copies(report, facts, copies, viewer, output)
     add_shifts(report, facts, names)
     add_folds(report, data, facts, copies)

@@ -18,7 +18,7 @@ class Viewer:
     def __init__(self, examiner: Examiner, rows: list[tuple[Any, str]], names: list[str]) -> None:
         self.examiner, self.rows, self.names = examiner, rows, names
 
-    def picture(self, index: int, side: int, truth: bool = True) -> tuple[np.ndarray, str] | None:
+    def picture(self, index: int, side: int, target: bool = True) -> tuple[np.ndarray, str] | None:
         """Small picture and remark; see `reports.pictures.cell`."""
         row, split = self.rows[index]
         try:
@@ -26,9 +26,9 @@ class Viewer:
         except Exception:
             return None  # listed among the files that cannot be read
         arrays = {}
-        if truth and row.image_id not in self.examiner.unknown.get(split, {}):
+        if target and row.image_id not in self.examiner.unknown.get(split, {}):
             try:
-                arrays = self.examiner.truth(row, split, image.shape[:-1], valid)
+                arrays = self.examiner.target_arrays(row, split, image.shape[:-1], valid)
             except Exception:
                 arrays = {}
         return cell(image, arrays, self.names, side)
@@ -37,7 +37,7 @@ class Viewer:
 def add_samples(report: Report, facts: list[ImageFacts], viewer: Viewer, samples: int) -> None:
     """Pictures of some images of each split, their truth outlined."""
     report.section("Samples")
-    outlined = any(t.kind in ("masks", "classes", "instances", "boxes") for f in facts for t in f.truth.values())
+    outlined = any(t.kind in ("masks", "classes", "instances", "boxes") for f in facts for t in f.target.values())
     text = "Evenly spread over the list of images."
     report.text(text + (" The truth is outlined." if outlined else ""), quiet=True)
     for split in ("train", "test"):
@@ -70,17 +70,17 @@ def add_broken(report: Report, facts: list[ImageFacts]) -> None:
     """What could not be read; nothing where all could."""
     title = "Files that cannot be read"
     images = [(f.split, f.image_id, "image", f.error) for f in facts if f.error is not None]
-    truths = [(f.split, f.image_id, "truth", f.truth_error) for f in facts if f.truth_error is not None]
-    if not images and not truths:
+    targets = [(f.split, f.image_id, "truth", f.target_error) for f in facts if f.target_error is not None]
+    if not images and not targets:
         return
     report.section(title)
     if images:
         text = f"{counted(len(images), 'image')} cannot be read."
         report.findings.append(Finding("problem", text, title))
-    if truths:
-        text = f"{counted(len(truths), 'image')} without usable truth; the first: {truths[0][3]}."
+    if targets:
+        text = f"{counted(len(targets), 'image')} without a readable target; the first: {targets[0][3]}."
         report.findings.append(Finding("problem", text, title))
-    report.table(pd.DataFrame([*images, *truths], columns=["split", "image", "what", "why"]), most=200)
+    report.table(pd.DataFrame([*images, *targets], columns=["split", "image", "what", "why"]), most=200)
 
 
 def add_sizes(report: Report, facts: list[ImageFacts]) -> None:
@@ -164,16 +164,16 @@ def size_text(size: tuple[int, ...]) -> str:
 def label_text(fact: ImageFacts) -> str:
     """What the truth says, in a few words."""
     texts = []
-    for name, truth in fact.truth.items():
-        if truth.derived:
+    for name, target in fact.target.items():
+        if target.derived:
             continue
-        if truth.kind == "labels":
-            texts.append(", ".join(truth.labels) or "(no label)")
-        elif truth.kind == "numbers":
-            texts.append(", ".join(f"{value:.4g}" for value in truth.numbers))
-        elif truth.kind in ("instances", "boxes"):
-            texts.append(counted(len(truth.areas), "object").replace(" ", "\u00a0"))
-        elif truth.kind == "masks" and not any(truth.pixels.values()):
+        if target.kind == "labels":
+            texts.append(", ".join(target.labels) or "(no label)")
+        elif target.kind == "numbers":
+            texts.append(", ".join(f"{value:.4g}" for value in target.numbers))
+        elif target.kind in ("instances", "boxes"):
+            texts.append(counted(len(target.areas), "object").replace(" ", "\u00a0"))
+        elif target.kind == "masks" and not any(target.pixels.values()):
             texts.append(f"no {name}")
     return ", ".join(texts)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from exploration.facts import ImageFacts
-from exploration.statistics import cooccurrence, label_counts, pixel_classes, truth_names, truths_of
+from exploration.statistics import cooccurrence, label_counts, pixel_classes, target_names, targets_of
 from reports import charts
 from reports.dataset.images import counted
 from reports.page import Finding, Report
@@ -12,16 +12,16 @@ from reports.page import Finding, Report
 TINY = 10  # pixels; a smaller object is more often a slip of the annotator than an object
 
 
-def add_truth(report: Report, facts: list[ImageFacts], known: dict[str, list[str]]) -> None:
+def add_target(report: Report, facts: list[ImageFacts], known: dict[str, list[str]]) -> None:
     """A part for each target array; `known` are the class names of the config, by array."""
     report.section("Truth")
-    found = truth_names(facts)
+    found = target_names(facts)
     if not found:
         report.text("The config's targets gave no truth.")
         return
     for name, kind in found.items():
-        splits = {split: truths_of(facts, name, split) for split in ("train", "test")}
-        splits = {split: truths for split, truths in splits.items() if truths}
+        splits = {split: targets_of(facts, name, split) for split in ("train", "test")}
+        splits = {split: targets for split, targets in splits.items() if targets}
         first = next(iter(splits.values()))[0]
         report.heading(f"{name} (derived)" if first.derived else name)
         if kind in ("masks", "classes"):
@@ -30,32 +30,32 @@ def add_truth(report: Report, facts: list[ImageFacts], known: dict[str, list[str
             _objects(report, name, kind, splits)
         elif kind == "labels":
             _label_section(report, name, splits)
-            present = {label for truth in splits.get("train", []) for label in truth.labels}
+            present = {label for target in splits.get("train", []) for label in target.labels}
             absent = [label for label in known.get(name, []) if label not in present]
             if absent and present:
                 some = ", ".join(absent[:5]) + (" …" if len(absent) > 5 else "")
                 text = f"`{name}`: {counted(len(absent), 'class')} without a training image: {some}"
                 report.findings.append(Finding("look", text, "Truth"))
         else:
-            values = {split: np.array([v for t in truths for v in t.numbers]) for split, truths in splits.items()}
-            report.charts([(f"truth_{name}", charts.chart(charts.histogram(values, name)), f"Values of {name}.")])
+            values = {split: np.array([v for t in targets for v in t.numbers]) for split, targets in splits.items()}
+            report.charts([(f"target_{name}", charts.chart(charts.histogram(values, name)), f"Values of {name}.")])
 
 
 def _pixels(report: Report, name: str, splits: dict[str, list], derived: bool) -> None:
-    tables = {split: pixel_classes(truths) for split, truths in splits.items()}
+    tables = {split: pixel_classes(targets) for split, targets in splits.items()}
     train = next(iter(tables.values()))
     if len(tables) > 1:
         train = train.merge(
             tables["test"].drop(columns="images with it"), on="class", how="outer", suffixes=("", ", test")
         )
     report.table(train)
-    split, truths = next(iter(splits.items()))
+    split, targets = next(iter(splits.items()))
     table = tables[split]
-    masks = truths[0].kind == "masks"
-    empty = sum(not any(truth.pixels.values()) for truth in truths)
+    masks = targets[0].kind == "masks"
+    empty = sum(not any(target.pixels.values()) for target in targets)
     if masks and not derived and empty:
-        share = empty / len(truths)
-        report.text(f"{empty:,} of {len(truths):,} {split} images ({share:.1%}) are empty.")
+        share = empty / len(targets)
+        report.text(f"{empty:,} of {len(targets):,} {split} images ({share:.1%}) are empty.")
         level = "look" if share > 0.3 else "note"
         text = f"{share:.0%} of the {split} images have no `{name}` at all"
         advice = "; see the sampler, an `Empty` head and `MinimumArea`." if share > 0.3 else "."
@@ -80,8 +80,8 @@ def _pixels(report: Report, name: str, splits: dict[str, list], derived: bool) -
 
 
 def _objects(report: Report, name: str, kind: str, splits: dict[str, list]) -> None:
-    counts = {split: np.array([len(truth.areas) for truth in truths]) for split, truths in splits.items()}
-    areas = {split: np.concatenate([truth.areas for truth in truths]) for split, truths in splits.items()}
+    counts = {split: np.array([len(target.areas) for target in targets]) for split, targets in splits.items()}
+    areas = {split: np.concatenate([target.areas for target in targets]) for split, targets in splits.items()}
     areas = {split: part[part > 0] for split, part in areas.items() if (part > 0).any()}
     rows = []
     for split, part in counts.items():
@@ -97,7 +97,7 @@ def _objects(report: Report, name: str, kind: str, splits: dict[str, list]) -> N
         drawing = charts.chart(charts.histogram(areas, "area of an object in pixels", 60, log=True))
         drawings.append((f"areas_{name}", drawing, "Areas of all objects."))
     report.charts(drawings)
-    labels = {split: [label for truth in truths for label in truth.labels] for split, truths in splits.items()}
+    labels = {split: [label for target in targets for label in target.labels] for split, targets in splits.items()}
     if kind == "boxes" and any(labels.values()):
         split, found = next(iter(labels.items()))
         report.table(pd.Series(found).value_counts().rename_axis("class").reset_index(name=f"boxes, {split}"))
@@ -113,38 +113,38 @@ def _objects(report: Report, name: str, kind: str, splits: dict[str, list]) -> N
 
 
 def _label_section(report: Report, name: str, splits: dict[str, list]) -> None:
-    split, truths = next(iter(splits.items()))
-    table = label_counts(truths)
+    split, targets = next(iter(splits.items()))
+    table = label_counts(targets)
     if "test" in splits and split != "test":
         test = label_counts(splits["test"])[["class", "share of images"]]
         table = table.merge(test, on="class", how="outer", suffixes=("", ", test")).sort_values(
             "images", ascending=False
         )
-    lengths = np.array([len(set(truth.labels)) for truth in truths])
+    lengths = np.array([len(set(target.labels)) for target in targets])
     several = len(lengths) and (lengths.max() > 1 or lengths.min() == 0)
     if several:
         report.text(
             f"{lengths.mean():.3f} labels per image in {split} (max {lengths.max()}, none on {(lengths == 0).sum():,})."
         )
-    shown = label_counts(truths).head(40)
+    shown = label_counts(targets).head(40)
     values = {split: shown["images"].to_numpy()}
     height = min(9, 0.9 + 0.2 * len(shown))
     caption = f"Images of each class in {split}" + (", the 40 most frequent." if len(table) > 40 else ".")
     drawings = [
         (f"labels_{name}", charts.chart(charts.bars(shown["class"].tolist(), values, "images"), height=height), caption)
     ]
-    if several and len(shown) > 1 and len(truths) > 1:
+    if several and len(shown) > 1 and len(targets) > 1:
         names = shown["class"].tolist()
         side = min(9.0, 2.4 + 0.22 * len(names))
         drawing = charts.chart(
-            charts.matrix(cooccurrence(truths, names), names, "share of the row's images with the column"), side, side
+            charts.matrix(cooccurrence(targets, names), names, "share of the row's images with the column"), side, side
         )
         drawings.append((f"together_{name}", drawing, "Which labels come together."))
     report.charts(drawings)
     report.table(table, most=60)
-    counts = label_counts(truths)["images"].to_numpy()
+    counts = label_counts(targets)["images"].to_numpy()
     if len(counts) > 1 and counts.max() > 20 * counts.min():
-        few = label_counts(truths).iloc[-1]
+        few = label_counts(targets).iloc[-1]
         text = (
             f"`{name}`: the rarest class, {few['class']}, has "
             f"{counted(int(few['images']), 'image')}, the most frequent {counts.max():,}; "

@@ -19,20 +19,20 @@ class ProbabilityHistogram:
     def __init__(self, channels: int) -> None:
         self.counts = np.zeros((channels, 2, BINS), np.int64)
 
-    def add(self, probabilities: np.ndarray, truth: np.ndarray, valid: np.ndarray | None = None) -> None:
+    def add(self, probabilities: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> None:
         """Count one image.
 
         Args:
             probabilities: `(C, ...)` in 0..1.
-            truth: bool of the same shape.
+            target: bool of the same shape.
             valid: `(...)` bool, what counts; all of it.
         """
-        if probabilities.shape != truth.shape or len(probabilities) != len(self.counts):
+        if probabilities.shape != target.shape or len(probabilities) != len(self.counts):
             raise ValueError(
-                f"probabilities {probabilities.shape} and truth {truth.shape}, expected both to have "
+                f"probabilities {probabilities.shape} and target {target.shape}, expected both to have "
                 f"{len(self.counts)} channels and one shape"
             )
-        places = to_steps(probabilities).astype(np.int64) + BINS * truth.astype(np.int64)
+        places = to_steps(probabilities).astype(np.int64) + BINS * target.astype(np.int64)
         for channel, plane in enumerate(places):
             kept = plane.ravel() if valid is None else plane[valid]
             self.counts[channel] += np.bincount(kept, minlength=2 * BINS).reshape(2, BINS)
@@ -80,19 +80,19 @@ class ProbabilityHistogram:
         return self.counts[:, 1].sum(-1) / np.maximum(self.counts.sum((1, 2)), 1)
 
 
-def channels_of(probabilities: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray | None] | None:
+def channels_of(probabilities: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray | None] | None:
     """The truth of an output as a bool array of its shape, and what of it counts; None where they do not compare.
 
     Args:
         probabilities: `(C, ...)`.
-        truth: masks of that shape, or class numbers `(...)` (255 does not count), or ids `(H, W)` of one channel.
+        target: masks of that shape, or class numbers `(...)` (255 does not count), or ids `(H, W)` of one channel.
     """
-    if truth.shape == probabilities.shape:
-        return truth > (0.5 if truth.dtype.kind == "f" else 0), None
-    if truth.shape in (probabilities.shape[1:], (1,)) and len(probabilities) > 1 and truth.dtype.kind in "iu":
-        numbers = truth.reshape(probabilities.shape[1:])
+    if target.shape == probabilities.shape:
+        return target > (0.5 if target.dtype.kind == "f" else 0), None
+    if target.shape in (probabilities.shape[1:], (1,)) and len(probabilities) > 1 and target.dtype.kind in "iu":
+        numbers = target.reshape(probabilities.shape[1:])
         classes = np.arange(len(probabilities)).reshape(-1, *[1] * numbers.ndim)
         return numbers[None] == classes, numbers != 255
-    if truth.shape == probabilities.shape[1:] and len(probabilities) == 1:
-        return truth[None] > 0, None
+    if target.shape == probabilities.shape[1:] and len(probabilities) == 1:
+        return target[None] > 0, None
     return None

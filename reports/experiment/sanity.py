@@ -19,7 +19,7 @@ def add_sanity(report: Report, sets: dict[str, dict[str, np.ndarray]]) -> pd.Dat
 
     Args:
         report: the page.
-        sets: `truth`, and `out of fold` and `test` where there are such: image id -> quantities `(2,)`.
+        sets: `target`, and `out of fold` and `test` where there are such: image id -> quantities `(2,)`.
 
     Returns:
         The predictions that hold far more or less than any image of the training truth should, most first: columns
@@ -47,12 +47,12 @@ def add_sanity(report: Report, sets: dict[str, dict[str, np.ndarray]]) -> pd.Dat
                 )
                 charts.append((f"{quantity} {name}", chart(drawing), f"{quantity}: {name} beside the training truth"))
     report.charts(charts)
-    truth = values["truth"]
+    target = values["truth"]
     for name in values:
         if name == "truth":
             continue
-        empty, other = (float((part[:, 0] == 0).mean()) for part in (truth, values[name]))
-        noise = np.sqrt(empty * (1 - empty) * (1 / len(truth) + 1 / len(values[name])))
+        empty, other = (float((part[:, 0] == 0).mean()) for part in (target, values[name]))
+        noise = np.sqrt(empty * (1 - empty) * (1 / len(target) + 1 / len(values[name])))
         if abs(empty - other) > max(0.05, 3 * noise):
             report.findings.append(
                 Finding(
@@ -61,7 +61,7 @@ def add_sanity(report: Report, sets: dict[str, dict[str, np.ndarray]]) -> pd.Dat
                     "Sanity",
                 )
             )
-        filled = [part[part[:, 0] > 0] for part in (truth, values[name])]
+        filled = [part[part[:, 0] > 0] for part in (target, values[name])]
         for number, quantity in enumerate(NAMES) if all(map(len, filled)) else ():
             one, two = (float(np.median(part[:, number])) for part in filled)
             if np.isfinite(one + two) and not 0.6 < two / max(one, 1e-9) < 1 / 0.6:
@@ -75,7 +75,7 @@ def add_sanity(report: Report, sets: dict[str, dict[str, np.ndarray]]) -> pd.Dat
     rows = []
     for name in values:
         if name != "truth":
-            found = zip(sets[name], values[name], outlier_score(values[name], truth), strict=True)
+            found = zip(sets[name], values[name], outlier_score(values[name], target), strict=True)
             rows += [(name, one, *held, strange) for one, held, strange in found if strange > STRANGE]
     outliers = pd.DataFrame(rows, columns=OUTLIERS).sort_values("deviations", ascending=False, kind="stable")
     if len(outliers):

@@ -215,14 +215,14 @@ def add_images(report: Report, groups: dict[str, list[Entry]]) -> None:
     for name, entries in groups.items():
         if not entries:
             continue
-        if all(truth.ndim >= 2 for _, _, truth, _, _ in entries):
+        if all(target.ndim >= 2 for _, _, target, _, _ in entries):
             add_panel(report, name, entries)
             continue
         report.heading(name)
         cells = []
-        for caption, image, truth, prediction, _ in entries:
+        for caption, image, target, prediction, _ in entries:
             picture, _ = cell(np.moveaxis(image, 0, -1), {})
-            cells.append((png(picture), f"{caption}\ntruth {_short(truth)}\nprediction {_short(prediction)}"))
+            cells.append((png(picture), f"{caption}\ntarget {_short(target)}\nprediction {_short(prediction)}"))
         report.cells(cells)
 
 

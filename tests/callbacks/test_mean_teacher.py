@@ -23,7 +23,7 @@ def images(seed, count):
 
 class Given(torch.utils.data.Dataset):
     def __init__(self, seed, count, truth):
-        self.images, self.truth = images(seed, count), truth
+        self.images, self.target = images(seed, count), truth
 
     def __len__(self):
         return len(self.images)
@@ -31,7 +31,7 @@ class Given(torch.utils.data.Dataset):
     def __getitem__(self, draw):
         index = getattr(draw, "index", draw)
         image = self.images[index]
-        return {"image": image, "image_id": str(index)} | ({"mask": image // 128} if self.truth else {})
+        return {"image": image, "image_id": str(index)} | ({"mask": image // 128} if self.target else {})
 
 
 class Data(pl.LightningDataModule):

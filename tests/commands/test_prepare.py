@@ -82,7 +82,8 @@ def read_back(split="train"):
     assert type(data) is ImageData
     table = data.table() if split == "train" else data.test_table()
     return {
-        row.image_id: (data.reader.read(row), data.truth(row) if split == "train" else {}) for row in rows_of(table)
+        row.image_id: (data.reader.read(row), data.target_arrays(row) if split == "train" else {})
+        for row in rows_of(table)
     }
 
 
@@ -90,7 +91,8 @@ def originals(root, split="train"):
     data = read_config("folds", ["--config", "c.yaml"]).data
     table = data.table() if split == "train" else data.test_table()
     return {
-        row.image_id: (data.reader.read(row), data.truth(row) if split == "train" else {}) for row in rows_of(table)
+        row.image_id: (data.reader.read(row), data.target_arrays(row) if split == "train" else {})
+        for row in rows_of(table)
     }
 
 

@@ -57,7 +57,7 @@ def teach(fold: int, experiment: str = "c", init_from: str | None = None, extern
     data = read_config("score", ["--config", str(run.config)]).data
     run.write_facts(state="finished", folds_hash=data.folds_hash())
     rows = data.split_table("train").query("source == 'train'")
-    masks = [data.truth(row)["mask"].astype(np.float32) for row in rows_of(rows)]
+    masks = [data.target_arrays(row)["mask"].astype(np.float32) for row in rows_of(rows)]
     store = PredictionStore(run.predictions / "test")
     for image_id in store.begin(["p8", "p9", "p10"], fingerprint=repr(np.mean(masks, axis=0).tolist())):
         store.write(image_id, {"mask": np.mean(masks, axis=0)})

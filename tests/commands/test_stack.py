@@ -273,7 +273,7 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(here):
     assert "['masks']" in refused("runs/a", *TREES, "--keep", "[masks]")
     assert "is repeated" in refused("runs/a", "runs/a", *TREES)
     assert "none of the outputs ['mask']" in refused("runs/a", *TREES, "--outputs", "[mask]")
-    assert "set --truth" in refused("runs/a", *TREES, "--truth", "grade")
+    assert "set --data_target" in refused("runs/a", *TREES, "--data_target", "grade")
     assert "one experiment, found 2" in refused("runs/a", "runs/b", *TREES, "--mode", "objects")
     with pytest.raises(SystemExit, match="contains a trained run"):
         cli.main(["stack", "runs/a", *TREES, "--output", "runs/c"])

@@ -99,6 +99,16 @@ def test_arguments_of_classes_in_lists_and_classes(monkeypatch):
     assert found[2]["init_args"] == {"seed": 0.3}
 
 
+def test_the_target_of_a_metric_and_a_class_of_a_fork_with_a_name_of_ours():
+    metric = {"class_path": "evaluation.DicePerImage", "init_args": {"output": "mask", "truth": "body"}}
+    with pytest.warns(FutureWarning, match="truth of DicePerImage is now target"):
+        found = accept_former_keys({"competition": {"extra_metrics": {"dice": metric}}})
+    assert found["competition"]["extra_metrics"]["dice"]["init_args"] == {"output": "mask", "target": "body"}
+    for name, arguments in (("mine.Watershed", {"seed": 1}), ("mine.metrics.Dice", {"truth": "body"})):
+        config = {"competition": {"postprocess": [{"class_path": name, "init_args": arguments}]}}
+        assert accept_former_keys(config) == config
+
+
 @pytest.mark.filterwarnings("error")
 def test_the_longer_of_two_good_paths_is_the_shorter_one_without_a_word():
     for path, expected in (

@@ -23,7 +23,7 @@ def test_organs_of_twenty_slices(competition_data, tmp_path, monkeypatch):
     data = read_config("score", ["runs/ct_organs/all"]).data
     counts = np.zeros((6, 2))
     for row in rows_of(data.table()):
-        image, truth = data.reader.read(row), data.truth(row)["mask"]
+        image, truth = data.reader.read(row), data.target_arrays(row)["mask"]
         assert image.shape == (512, 512, 9)
         found = network(image)["mask"].argmax(0)
         for number in range(6):

@@ -119,7 +119,7 @@ def test_from_folds_to_submission(siim):
 def test_truth_of_several_rows_is_one_mask(siim):
     data = read_config("folds", ["--config", CONFIG]).data
     rows = rows_of(data.table())
-    truths = [data.truth(row) for row in rows]
+    truths = [data.target_arrays(row) for row in rows]
     assert sorted(int(truth["mask"].sum()) for truth in truths) == [0] * 5 + [2 * 12 * 16] * 5
     for row, truth in zip(rows, truths, strict=True):
         mask = truth["mask"][0].astype(bool)

@@ -220,7 +220,7 @@ def distance(row, column):
 def test_contours_are_filled_on_their_slice_with_holes(sagittal):
     target = RtStructures("{PatientID}.rt", ["ring", "disc", "point", ["ring", 2]])
     data = DicomDataModule(root=str(sagittal), images="*.dcm", targets=[target])
-    truths = [data.truth(SimpleNamespace(**row))["mask"] for row in data.table().to_dict("records")]
+    truths = [data.target_arrays(SimpleNamespace(**row))["mask"] for row in data.table().to_dict("records")]
     far = distance(30, 25)
     ring = (far < 9) & (far > 4)
     disc = distance(20, 20) < 5
@@ -248,7 +248,7 @@ def test_masks_that_were_traced_come_back_whole(tmp_path, how):
     target = RtStructures("{PatientID}.rt", list(masks))
     data = DicomDataModule(root=str(root), images="0.dcm", targets=[target])
     [row] = data.table().to_dict("records")
-    found = data.truth(SimpleNamespace(**row))["mask"]
+    found = data.target_arrays(SimpleNamespace(**row))["mask"]
     assert {name: int(mask.sum()) for name, mask in zip(masks, found, strict=True)} == {
         name: int(mask.sum()) for name, mask in masks.items()
     }

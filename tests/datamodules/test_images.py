@@ -184,7 +184,7 @@ def test_real_files_in_the_competition_layout(competition_data, tmp_path):
     data = module(tmp_path / "dsb", tmp_path, test_images=None)
     data.setup("fit")
     for row in data.table().itertuples(index=False):
-        truth = data.truth(row)
+        truth = data.target_arrays(row)
         saved = np.asarray(Image.open(competition_data / "dsb2018" / "labels" / f"{row.image_id}.png"))
         assert len(np.unique(truth["instances"])) == len(np.unique(saved))
         np.testing.assert_array_equal(truth["instances"] > 0, saved > 0)

@@ -20,6 +20,7 @@ from augmentations.base import blanked_batch, on_batch  # noqa: E402
 from datamodules import ImageDataModule, SatelliteDataModule  # noqa: E402
 from datamodules.readers.geotiff import HANDLES  # noqa: E402
 from datamodules.table import rows_of  # noqa: E402
+from datamodules.target_sources import foreground_area  # noqa: E402
 from datamodules.targets import (  # noqa: E402
     ArrayFiles,
     Empty,
@@ -32,7 +33,6 @@ from datamodules.targets import (  # noqa: E402
     RunLengths,
     TouchingBorders,
 )
-from datamodules.truth import foreground_area  # noqa: E402
 from datamodules.windows import GridWindows, RandomWindows  # noqa: E402
 from exploration.facts import Examiner  # noqa: E402
 from postprocessing import rle  # noqa: E402
@@ -292,12 +292,12 @@ def test_samplers_folds_and_statistics_see_no_void(roots, reader):
     assert data.split_table("train")["image_id"].tolist() == ["b", "c", "d"]
     table = data.table()
     rows = {row.image_id: row for row in rows_of(table)}
-    assert [foreground_area(data.truth(rows[image_id])) for image_id in IDS] == [0, 24, 24, 24]
     assert [foreground_area(data.target_arrays(rows[image_id])) for image_id in IDS] == [0, 24, 24, 24]
+    assert [foreground_area(data.raw_targets(rows[image_id])) for image_id in IDS] == [0, 24, 24, 24]
     facts = Examiner(data.reader, {"train": data.targets}, {}).facts(rows["a"], "train")
-    assert facts.truth_error is None
-    assert facts.truth["mask"].pixels == {"mask": 0}
-    assert facts.truth["mask"].total == (~void_of(0)).sum()
+    assert facts.target_error is None
+    assert facts.target["mask"].pixels == {"mask": 0}
+    assert facts.target["mask"].total == (~void_of(0)).sum()
 
 
 def test_windows_with_foreground_are_where_it_counts(roots):

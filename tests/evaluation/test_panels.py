@@ -31,7 +31,7 @@ def test_any_image_becomes_rgb(channels, dtype):
     row = row_of("x", image, np.ones((1, 70, 300), np.uint8), np.zeros((1, 70, 300), bool))
     assert row.image.dtype == np.uint8
     assert row.image.shape == (60, 256, 3)
-    assert row.truth.shape == (1, 60, 256)
+    assert row.target.shape == (1, 60, 256)
     assert row.image.max() > 150
     assert draw_panel([row]).shape[2] == 3
 
@@ -113,8 +113,8 @@ def test_a_panel_of_boxes_has_the_size_of_the_image():
     image = np.zeros((3, 20, 30), np.uint8)
     truth, prediction = np.array([[5.0, 6, 10, 12]]), np.array([[6.0, 6, 11, 12, 0.9, 0], [1, 1, 4, 3, 0.2, 0]])
     row = row_of("a", image, as_map(truth, (20, 30)), as_map(prediction, (20, 30)), side=30)
-    assert row.truth.shape == row.prediction.shape == row.image.shape[:2] == (20, 30)
-    assert (row.truth > 0).sum() == 30
+    assert row.target.shape == row.prediction.shape == row.image.shape[:2] == (20, 30)
+    assert (row.target > 0).sum() == 30
     assert len(np.unique(row.prediction)) == 3
 
 
@@ -186,4 +186,4 @@ def test_a_volume_is_shown_by_the_slice_with_the_most_truth_that_counts():
     truth = np.zeros((4, 32, 32), np.int64)
     truth[1, :4], truth[2] = 1, 255
     row = row_of("x", np.zeros((1, 4, 32, 32), np.uint8), truth, np.zeros((2, 4, 32, 32), np.float32), side=32)
-    assert (row.truth == 1).sum() == 4 * 32
+    assert (row.target == 1).sum() == 4 * 32

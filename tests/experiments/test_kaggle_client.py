@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import cli
+from experiments import kaggle_client
 from predictions.store import PredictionStore
 
 IDS = ["a", "b", "c"]

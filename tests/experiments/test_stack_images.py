@@ -34,7 +34,7 @@ def test_truths_that_do_not_fit_the_output_are_refused():
         target_of(numbers(0, -1), 4)
     with pytest.raises(ValueError, match=r"the target has the shape \(3,\), the output \(2,\)"):
         target_of([np.zeros(3)], 2)
-    with pytest.raises(ValueError, match="set --truth to another"):
+    with pytest.raises(ValueError, match="set --data_target to another"):
         target_of([np.zeros((1, 4, 4))], 2)
-    with pytest.raises(ValueError, match="set --truth to another"):
+    with pytest.raises(ValueError, match="set --data_target to another"):
         target_of([np.zeros(2), np.zeros(3)], 2)

@@ -354,7 +354,7 @@ def test_a_real_chain_is_tuned_on_a_store(tmp_path, dtype):
             prediction = case.prediction()
             for step in steps:
                 prediction = step(prediction)
-            metric.add(case.image_id, prediction, case.truth())
+            metric.add(case.image_id, prediction, case.targets())
         return float(metric.compute())
 
     # what the search says is what validation would say

@@ -39,7 +39,7 @@ folds = data.fold_table(CrossValidation(stratify="area")).assign(fold=[0, 0, 1, 
 write_folds(folds[["image_id", "fold", "group"]], "folds.csv")
 assert len(data.table()) == 4 and set(data.sizes("val").values()) == {{(8, 9)}}
 assert len(data.split_table("train")) == 2
-assert {{data.truth(row)["mask"].shape for row in rows_of(data.table())}} == {{(1, 8, 9)}}
+assert {{data.target_arrays(row)["mask"].shape for row in rows_of(data.table())}} == {{(1, 8, 9)}}
 print([name for name in {HEAVY} if name in sys.modules])
 """
 

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays_of
 from PIL import Image
 
 from datamodules.targets import MaskFiles
-from datamodules.targets.mask_files import as_numbers, as_truth
+from datamodules.targets.mask_files import as_numbers, as_target
 
 SIZE = (40, 50)
 
@@ -178,7 +178,7 @@ def test_class_255_needs_another_number(tmp_path):
         as_numbers(values, tmp_path / "a.tif", 300, ignore=299)
     with pytest.raises(ValueError, match="set `ignore: 255` of the target, or"):
         as_numbers(values, tmp_path / "a.tif", 300)
-    found = as_truth(as_numbers(values, tmp_path / "a.tif", 300, ignore=255), "mask", 300)
+    found = as_target(as_numbers(values, tmp_path / "a.tif", 300, ignore=255), "mask", 300)
     np.testing.assert_array_equal(found["mask"], [[0, 255, 256]])
     np.testing.assert_array_equal(found["valid"], [[True, False, True]])
 

@@ -13,10 +13,10 @@ class Fork(CompetitionMetric):
 
     def __init__(self, output: str = "mask") -> None:
         super().__init__()
-        self.output = self.truth = output
+        self.output = self.target = output
 
     def image(self, prediction, truth):
-        return np.array([np.abs(prediction[self.output].astype(float) - truth[self.truth]).sum()])
+        return np.array([np.abs(prediction[self.output].astype(float) - truth[self.target]).sum()])
 
     def reduce(self, rows):
         return rows.mean()

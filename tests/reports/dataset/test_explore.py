@@ -126,9 +126,9 @@ def test_a_broken_image_and_missing_masks_are_named_and_the_report_goes_on(troub
     wrong = images[images["error"] != ""]
     assert wrong["image_id"].tolist() == [ids[4]]
     assert "damaged" in wrong["error"].iloc[0]
-    unknown = images[images["truth_error"] != ""]
+    unknown = images[images["target_error"] != ""]
     assert unknown["image_id"].tolist() == [ids[5]]
-    assert "no masks" in unknown["truth_error"].iloc[0]
+    assert "no masks" in unknown["target_error"].iloc[0]
     problems = [finding.text for finding in found.report.findings if finding.level == "problem"]
     assert any(problem.startswith("1 image cannot be read") for problem in problems)
     assert any(problem.startswith("1 image without usable truth") for problem in problems)
@@ -179,7 +179,7 @@ def test_object_counts_are_those_of_the_files(troubled):
         assert images.loc[image_id, "instances_objects"] == len(
             list((root / "stage1_train" / image_id / "masks").iterdir())
         )
-    body = next(fact for fact in found.facts if fact.image_id == ids[7]).truth["body"]
+    body = next(fact for fact in found.facts if fact.image_id == ids[7]).target["body"]
     masks = [cv2.imread(str(file), 0) > 0 for file in (root / "stage1_train" / ids[7] / "masks").iterdir()]
     assert body.derived
     assert body.pixels["body"] == np.any(masks, axis=0).sum()

@@ -16,7 +16,7 @@ from masks.void import foreground
 from preprocessing.base import Preprocess
 
 
-class Truth:
+class TargetSources:
     """Targets and image readers of all data sets; builds the decoders that read them.
 
     Args:
@@ -91,7 +91,7 @@ class Truth:
             ValueError: if all masks are empty, or there are no masks.
         """
         decoder = self.decoder(self.targets, external=True)
-        found = [foreground_area(decoder.truth(row), key) > 0 for row in rows]
+        found = [foreground_area(decoder.target_arrays(row), key) > 0 for row in rows]
         if not any(found):
             raise ValueError(f"{key}: the masks of all {len(rows)} training images are empty")
         return found
