@@ -37,7 +37,9 @@ def main(arguments: list[str]) -> None:
         processes=config.options.processes,
     )
     path = write_searched(config.experiment, result, config.origin, config.runs)
-    draw_search(result, config.experiment / "search.png")
+    plot = config.experiment / "search.png"
+    drawn = draw_search(result, plot)
     print(result.summary())
-    print(f"post-processing for later verbs: {path}; curves: {config.experiment / 'search.png'}")
+    curves = f"curves: {plot}" if drawn else "no parameter changes the score"
+    print(f"post-processing for later verbs: {path}; {curves}")
     print(f"next:  python cli.py submit {config.experiment}")

@@ -67,15 +67,25 @@ def draw_curves(metrics: Path, output: Path) -> None:
     _save(figure, output)
 
 
-def draw_search(result: SearchResult, output: Path) -> None:
+def draw_search(result: SearchResult, output: Path) -> bool:
     """Plot the score over the values of each parameter, with the others as found; marks configured and found values.
+
+    A parameter that does not change the score is left out. Without any other nothing is drawn, and a plot of an earlier
+    search is removed.
 
     Args:
         result: result of `search`.
         output: output PNG file.
+
+    Returns:
+        Whether there is a plot.
     """
-    figure, axes = _grid(max(1, len(result.curves)))
-    for axis, (label, points) in zip(axes, result.curves.items(), strict=False):
+    curves = {label: points for label, points in result.curves.items() if len({score for _, score in points}) > 1}
+    if not curves:
+        output.unlink(missing_ok=True)
+        return False
+    figure, axes = _grid(len(curves))
+    for axis, (label, points) in zip(axes, curves.items(), strict=True):
         values, scores = [value for value, _ in points], [score for _, score in points]
         configured, found, *halves = result.values[label]
         places = values if all(isinstance(value, int | float) for value in values) else range(len(values))
@@ -93,6 +103,7 @@ def draw_search(result: SearchResult, output: Path) -> None:
         fontsize=10,
     )
     _save(figure, output)
+    return True
 
 
 def _grid(count: int) -> tuple[Any, list]:

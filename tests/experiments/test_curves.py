@@ -5,7 +5,8 @@ import csv
 import cv2
 import numpy as np
 
-from experiments.curves import draw_curves, read_metrics, smoothed
+from experiments.curves import draw_curves, draw_search, read_metrics, smoothed
+from postprocessing.search import SearchResult
 
 
 def test_reading_drawing_and_the_last_value_of_a_step(tmp_path):
@@ -31,3 +32,21 @@ def test_reading_drawing_and_the_last_value_of_a_step(tmp_path):
 def test_running_mean_keeps_a_constant_and_its_ends():
     np.testing.assert_allclose(smoothed(np.full(7, 3.0), 5), 3)
     np.testing.assert_allclose(smoothed(np.arange(5.0), 3), [0.5, 1, 2, 3, 3.5])
+
+
+def test_only_parameters_that_change_the_score_are_plotted(tmp_path):
+    output = tmp_path / "search.png"
+    flat, steep = [(0.4, 0.7), (0.5, 0.7)], [(1, 0.6), (2, 0.7)]
+    values = {"0.Threshold.value": (0.5, 0.5, 0.5, 0.4), "1.MinimumArea.min_area": (1, 2, 2, 2)}
+    curves = dict(zip(values, (flat, steep), strict=True))
+
+    def drawn(chosen):
+        result = SearchResult([], [], 0.6, 0.65, 0.7, values, {name: curves[name] for name in chosen}, {}, 9, True)
+        return draw_search(result, output)
+
+    assert drawn(["1.MinimumArea.min_area"])
+    alone = output.read_bytes()
+    assert drawn(values)
+    assert output.read_bytes() == alone
+    assert not drawn(["0.Threshold.value"])
+    assert not output.exists()
