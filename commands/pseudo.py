@@ -33,30 +33,30 @@ class Options:
 
     Args:
         on: Images to label: `test`, or a folder of images with predictions.
-        hi: Probability above which a class is positive, in [0, 1].
-        lo: Probability below which a class is negative, in [0, 1]; pixels in between are ignored.
+        positive_above: Probability above which a class is positive, in [0, 1].
+        negative_below: Probability below which a class is negative, in [0, 1]; pixels in between are ignored.
         soft: Whether to use probabilities as labels, without thresholds.
         min_confidence: Minimum mean confidence of an image, in [0.5, 1] for two classes.
         weight: Loss weight of each pseudo-labelled image.
         ratio: Number of pseudo-labelled images per labelled image; by default, all.
         mode: Training with pseudo-labels in the printed command: jointly with labelled images, or as pretraining.
         round: Round number, from 1; 2 for teachers trained on the pseudo-labels of round 1.
-        copies: Whether to keep duplicates of training images.
+        keep_duplicates: Whether to keep duplicates of training images.
         output: Output folder of all rounds; by default, pseudo/<experiment>.
         overwrite: Whether to replace existing labels.
         missing: Handling of folds without a run: stop with an error (refuse), or use the other folds (skip).
     """
 
     on: str = "test"
-    hi: float = 0.95
-    lo: float = 0.05
+    positive_above: float = 0.95
+    negative_below: float = 0.05
     soft: bool = False
     min_confidence: float = 0.0
     weight: float = 1.0
     ratio: float | None = None
     mode: Literal["joint", "pretrain"] = "joint"
     round: int = 1
-    copies: bool = False
+    keep_duplicates: bool = False
     output: str | None = None
     overwrite: bool = False
     missing: Missing = "refuse"
@@ -72,7 +72,13 @@ def main(arguments: list[str]) -> None:
         raise SystemExit(f"error: {folder} exists; set --overwrite true to replace it, or another --output or --round")
     try:
         teachers = teachers_of(config.runs, options.round)
-        manifest = {"round": options.round, "on": options.on, "hi": options.hi, "lo": options.lo, "soft": options.soft}
+        manifest = {
+            "round": options.round,
+            "on": options.on,
+            "positive_above": options.positive_above,
+            "negative_below": options.negative_below,
+            "soft": options.soft,
+        }
         with atomic_folder(folder) as temporary:
             entries = write_labels(config, teachers, temporary)
             write_overlays(config, teachers[0][1], folder, temporary)
@@ -87,8 +93,11 @@ def main(arguments: list[str]) -> None:
 
 def check_options(options: Options) -> None:
     """Check the ranges of numeric options."""
-    if not 0 <= options.lo <= options.hi <= 1:
-        raise SystemExit(f"error: --lo {options.lo} and --hi {options.hi}: expected 0 <= lo <= hi <= 1")
+    if not 0 <= options.negative_below <= options.positive_above <= 1:
+        raise SystemExit(
+            f"error: --negative_below {options.negative_below} and --positive_above {options.positive_above}; expected "
+            "0 <= negative_below <= positive_above <= 1"
+        )
     if options.round < 1 or options.weight <= 0 or (options.ratio is not None and options.ratio <= 0):
         raise SystemExit(
             f"error: --round {options.round}, --weight {options.weight}, --ratio {options.ratio}: expected --round 1 "
@@ -138,8 +147,8 @@ def write_labels(
     data.prepare_targets()
     table = data.split_table(options.on)
     of = len(table)
-    if not options.copies:
-        table = without_copies(config, table)
+    if not options.keep_duplicates:
+        table = without_duplicates(config, table)
     like = targets_of_files(config)
     activations = config_of(teachers[0][1])["model"]["init_args"].get("activations") or {}
     softmax = {name for name, kind in activations.items() if kind == "softmax"}
@@ -166,7 +175,16 @@ def write_labels(
                 continue
             void = {} if data_at is None else {"valid": data_at}
             processed = config.competition.process(dict(prediction), void) if set(like) - set(prediction) else {}
-            arrays = labels_of(prediction, processed, like, softmax, options.hi, options.lo, options.soft, data_at)
+            arrays = labels_of(
+                prediction,
+                processed,
+                like,
+                softmax,
+                options.positive_above,
+                options.negative_below,
+                options.soft,
+                data_at,
+            )
             if arrays is None:
                 continue
             if not checked:
@@ -178,8 +196,9 @@ def write_labels(
             rows.append(wanted[image_id] | own)
         if not rows:
             raise ValueError(
-                f"no image of {options.on!r} is left for fold {fold}: no probability is above --hi {options.hi} or "
-                f"below --lo {options.lo}, or no confidence reaches --min_confidence {options.min_confidence}"
+                f"no image of {options.on!r} is left for fold {fold}: no probability is above --positive_above "
+                f"{options.positive_above} or below --negative_below {options.negative_below}, or no confidence "
+                f"reaches --min_confidence {options.min_confidence}"
             )
         write_csv(folder / f"{name}.csv", list(rows[0]), (row.values() for row in rows))
         facts = {"table": f"{name}.csv", "folds_hash": known, "teachers": [str(run.path) for run in runs]}
@@ -196,7 +215,7 @@ def targets_of_files(config: OfflineConfig) -> dict[str, np.ndarray]:
     return arrays
 
 
-def without_copies(config: OfflineConfig, table: pd.DataFrame) -> pd.DataFrame:
+def without_duplicates(config: OfflineConfig, table: pd.DataFrame) -> pd.DataFrame:
     """Drop duplicates of training images, which may be in the validation fold."""
     reader = config.data.reader
     known = {pixel_hash(reader.read(row)) for row in rows_of(config.data.table())}

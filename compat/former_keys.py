@@ -12,6 +12,9 @@ KEYS = {  # dotted, without `init_args`; also as flags
     "data.repeats": "data.samples_per_image",
     "import": "new_labels",  # of `suggest`
     "truth": "data_target",  # of `stack`
+    "hi": "positive_above",  # of `pseudo`, as the next two
+    "lo": "negative_below",
+    "copies": "keep_duplicates",
     "data.limit": "data.max_images",
     "data.reader.pixel_limit": "data.reader.max_pixels",
     "data.reader.voxel_limit": "data.reader.max_voxels",

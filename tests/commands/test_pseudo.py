@@ -96,7 +96,7 @@ def test_no_truth_of_a_fold_reaches_the_labels_of_its_training(here):
 
 
 def test_a_run_takes_the_labels_of_its_own_fold_alone(here):
-    root = make("--hi", "0.6", "--lo", "0.4")
+    root = make("--positive_above", "0.6", "--negative_below", "0.4")
     for fold in (0, 1):
         table = PseudoLabels(str(root), fold=fold, folds="folds/c.csv").table()
         assert table["labels"].str.contains(f"/fold{fold}/").all()
@@ -114,7 +114,7 @@ def test_a_run_takes_the_labels_of_its_own_fold_alone(here):
 
 
 def test_fit_refuses_labels_of_another_fold(here):
-    root = make("--hi", "0.6", "--lo", "0.4")
+    root = make("--positive_above", "0.6", "--negative_below", "0.4")
     overlay = yaml.safe_load((root / "joint.yaml").read_text())
     overlay["data"]["init_args"]["external"][0]["init_args"]["fold"] = 1
     Path("wrong.yaml").write_text(yaml.safe_dump(overlay))
@@ -134,7 +134,7 @@ def test_teachers_that_have_seen_their_fold_are_refused(here):
     with pytest.raises(ValueError, match="which was deleted"):
         check_teacher(RunFolder("runs/leaky/fold0"))
     start = teach(1)
-    root = make("--hi", "0.6", "--lo", "0.4")
+    root = make("--positive_above", "0.6", "--negative_below", "0.4")
     other = {
         "class_path": "datamodules.external.PseudoLabels",
         "init_args": {"root": str(root), "fold": 1, "folds": "folds/c.csv"},
@@ -153,7 +153,7 @@ def test_teachers_that_have_seen_their_fold_are_refused(here):
 
 
 def test_the_second_round_wants_teachers_of_the_first(here, capsys):
-    root = make("--hi", "0.6", "--lo", "0.4")
+    root = make("--positive_above", "0.6", "--negative_below", "0.4")
     with pytest.raises(SystemExit, match="trained on labels of round 0, so its labels are round 1, not 2"):
         cli.main(["pseudo", "runs/c", "--round", "2"])
     for fold in (0, 1):
@@ -164,7 +164,20 @@ def test_the_second_round_wants_teachers_of_the_first(here, capsys):
         teach(fold, "c_joint1", external=[own])
     with pytest.raises(SystemExit, match="so its labels are round 2, not 1"):
         cli.main(["pseudo", "runs/c_joint1"])
-    cli.main(["pseudo", "runs/c_joint1", "--round", "2", "--output", "pseudo/c", "--hi", "0.6", "--lo", "0.4"])
+    cli.main(
+        [
+            "pseudo",
+            "runs/c_joint1",
+            "--round",
+            "2",
+            "--output",
+            "pseudo/c",
+            "--positive_above",
+            "0.6",
+            "--negative_below",
+            "0.4",
+        ]
+    )
     second = json.loads(Path("pseudo/c/round2/manifest.json").read_text())
     assert second["round"] == 2
     assert {fold: entry["images"] for fold, entry in second["folds"].items()} == {"0": 3, "1": 3, "all": 3}
@@ -174,7 +187,7 @@ def test_the_second_round_wants_teachers_of_the_first(here, capsys):
 def test_copies_of_training_images_are_left_out(here):
     shutil.copy("data/images/p3.png", "data/test/p9.png")
     with pytest.warns(UserWarning, match="1 images are duplicates of training images and are left out, first 'p9'"):
-        root = make("--hi", "0.6", "--lo", "0.4")
+        root = make("--positive_above", "0.6", "--negative_below", "0.4")
     assert PseudoLabels(str(root), fold=0, folds="folds/c.csv").table()["image_id"].tolist() == [
         "pseudo-p10", "pseudo-p8",
     ]  # fmt: skip
@@ -187,9 +200,9 @@ def test_nothing_half_written_is_left(here, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(pseudo, "write_overlays", dies)
         with pytest.raises(KeyboardInterrupt):
-            make("--hi", "0.6", "--lo", "0.4")
+            make("--positive_above", "0.6", "--negative_below", "0.4")
     assert not Path("pseudo/c/round1").exists()
-    make("--hi", "0.6", "--lo", "0.4")
+    make("--positive_above", "0.6", "--negative_below", "0.4")
     assert [path.name for path in Path("pseudo/c").iterdir()] == ["round1"]
     with pytest.raises(SystemExit, match="set --overwrite true to replace it"):
         make()
