@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def end(error: Exception) -> int:
     """Print the error alone if the project raised it, re-raise it with its traceback otherwise; return the status."""
-    text = import_module("commands.command_line.errors").told(error)
+    text = import_module("commands.command_line.errors").format_error(error)
     if text is None:
         raise error
     print(text, file=sys.stderr)
