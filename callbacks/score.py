@@ -28,8 +28,9 @@ class CompetitionScore(pl.Callback):
     """Post-processes every validated image, scores it with the competition's metric, and logs `val/score`.
 
     `search`, `score` and `submit` use the same chain and metric. The metrics of `competition.extra_metrics` are logged
-    as `val/<name>`. Metrics of several classes are also logged per class, as `val/score_class0`, `val/FBeta_class0`, …,
-    with the number of classes that have a score, `val/score_classes`. The score of each image is written to
+    as `val/<name>`. Metrics of several classes are also logged per class by the class names of the data, as
+    `val/score_road`, or else by number, as `val/score_class0`, with the number of classes that have a score,
+    `val/score_classes`. Names of `monitor` may be either. The score of each image is written to
     `scores.csv` in the run folder, and some images with target, prediction and errors to `panels/<epoch>.png` and to
     loggers that support images.
 
@@ -44,6 +45,11 @@ class CompetitionScore(pl.Callback):
         self.metrics = {name: GatheredMetric(metric) for name, metric in competition.metrics().items()}
         self.latest: dict[str, float] = {}
         self.gallery = Gallery(0)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        data, submission = getattr(trainer, "datamodule", None), self.competition.submission
+        if data is not None and submission is not None and submission.lacks_classes():
+            submission.take_classes(data.class_names)  # an error now rather than after training
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for metric in self.metrics.values():
@@ -97,10 +103,15 @@ class CompetitionScore(pl.Callback):
         for name, metric in self.competition.metrics().items():
             classes = metric.by_class()
             if len(classes) > 1:
-                scored = {f"{stage}/{name}_class{number}": value for number, value in enumerate(classes)}
+                numbered = [f"class{number}" for number in range(len(classes))]
+                named = class_labels(trainer, len(classes)) or numbered
+                scored = {f"{stage}/{name}_{each}": value for each, value in zip(named, classes, strict=True)}
                 # A class missing in this fold may have no score, which changes the meaning of the mean.
                 scored[f"{stage}/{name}_classes"] = float(np.isfinite(classes).sum())
                 module.log_dict(scored, rank_zero_only=False, sync_dist=False)
+                if named is not numbered:  # for monitors
+                    scored = {f"{stage}/{name}_{each}": value for each, value in zip(numbered, classes, strict=True)}
+                    module.log_dict(scored, rank_zero_only=False, sync_dist=False, logger=False)
         if self.folder is None or not trainer.is_global_zero or trainer.sanity_checking:
             return
         write_scores(self.folder / scores, self.competition)
@@ -112,6 +123,12 @@ class CompetitionScore(pl.Callback):
             for logger in trainer.loggers:
                 if hasattr(logger, "log_panel"):
                     logger.log_panel(path, trainer.global_step)
+
+
+def class_labels(trainer: pl.Trainer, count: int) -> list[str] | None:
+    """The class names of the data as parts of names in logs; None if they are unknown or not so many."""
+    names = getattr(getattr(trainer, "datamodule", None), "class_names", None)
+    return [name.replace("/", "_") for name in names] if names is not None and len(names) == count else None
 
 
 def write_scores(path: Path, competition: Competition) -> None:

@@ -61,11 +61,11 @@ def score_file(config: OfflineConfig, metrics: dict) -> str:
         raise SystemExit("error: scoring a file needs competition.submission and --solution FILE")
     solution = solution if Path(solution).is_file() else str(Path(config.data.root) / solution)
     config.data.prepare_data()
-    sizes = config.data.sizes("test")
+    submission, sizes = config.submission(), config.data.sizes("test")
     file = Path(config.options.submission_file)
-    config.competition.submission.keys_of(file)  # a file that the competition would reject is not scored
-    predictions = config.competition.submission.read(file, sizes)
-    targets = config.competition.submission.read(Path(solution), sizes)
+    submission.keys_of(file)  # a file that the competition would reject is not scored
+    predictions = submission.read(file, sizes)
+    targets = submission.read(Path(solution), sizes)
     lacking = [image_id for image_id in targets if image_id not in predictions]
     if lacking:
         raise SystemExit(

@@ -36,19 +36,20 @@ def main(arguments: list[str]) -> None:
     if not config.runs:
         raise SystemExit(f"error: {config.experiment} has no trained run; fit and predict first")
     config.data.prepare_data()
+    submission = config.submission()
     stores = [open_store(config.data, run, "test") for run in config.runs]
-    if len(stores) > 1 and not config.competition.submission.blended:
+    if len(stores) > 1 and not submission.blended:
         raise SystemExit(
-            f"error: {type(config.competition.submission).__name__} takes lists of objects, which cannot be "
+            f"error: {type(submission).__name__} takes lists of objects, which cannot be "
             f"averaged over {len(stores)} folds; submit the folder of one fold, or merge boxes first: "
             f"python cli.py ensemble {config.experiment} --boxes '[boxes]' --output runs/merged"
         )
     output = Path(config.options.output or config.experiment / "submission.csv")
     sample = config.data.sample_submission_path()
     rows = ((image_id, config.competition.process(entry)) for image_id, entry in test_predictions(config, stores))
-    config.competition.submission.begin(output, config.data.split_table("test"))
+    submission.begin(output, config.data.split_table("test"))
     limit = config.competition.max_file_size
-    config.competition.submission.write(rows, output, sample, config.data.sizes("test"), limit)
+    submission.write(rows, output, sample, config.data.sizes("test"), limit)
     folds_text = f"mean of {len(stores)} folds" if len(stores) > 1 else config.runs[0].path.name
     print(f"{output}: {len(stores[0].ids())} images, {folds_text}, {output.stat().st_size / 1e6:.1f} MB")
     checked = f"checked against {sample}" if sample is not None else "not checked: data.sample_submission is not set"

@@ -158,6 +158,29 @@ def prepare_test_targets(targets: list[Target], table: Callable[[], pd.DataFrame
         target.prepare(images, Path(root))
 
 
+def name_classes(targets: list[Target], names: list[str] | None) -> None:
+    """Let targets adopt the class names of `data.classes`.
+
+    Raises:
+        ValueError: if names are empty or repeated, a target's own classes differ, or a target lacks them.
+    """
+    if names is not None and (not names or len(set(names)) < len(names) or not all(name.strip() for name in names)):
+        raise ValueError(f"data.classes is {names}, expected the names of all classes, each once")
+    for target in targets:
+        target.take_classes(names)
+
+
+def agreed_names(targets: list[Target], root: Path) -> list[str] | None:
+    """Return the class names of the targets; None if they have none, or different ones.
+
+    Args:
+        targets: targets, prepared or not.
+        root: folder of their files.
+    """
+    found = [names for target in targets if (names := target.class_names(root)) is not None]
+    return found[0] if found and all(names == found[0] for names in found) else None
+
+
 def for_evaluation(targets: list[Target]) -> list[Target]:
     """Return the targets used in validation and scoring."""
     return [target for target in targets if not target.training_only]

@@ -8,6 +8,7 @@ from datamodules.plain import BaseData
 from evaluation.cross_validation import CrossValidation
 from experiments.run_folder import RunFolder, fold_name
 from experiments.searched import Origin
+from submissions.base import Submission
 from submissions.competition import Competition
 
 
@@ -32,6 +33,19 @@ class OfflineConfig:
     runs: list[RunFolder]
     options: Any
     origin: Origin
+
+    def submission(self) -> Submission:
+        """Submission format of the competition, by default with the class names of the data.
+
+        Raises:
+            ValueError: if there is none, or it needs class names and the data has none.
+        """
+        submission = self.competition.submission
+        if submission is None:
+            raise ValueError("the config has no competition.submission; set the class of the submission format")
+        if submission.lacks_classes():
+            submission.take_classes(self.data.class_names)
+        return submission
 
 
 def experiment_folder(folder: Path) -> Path:

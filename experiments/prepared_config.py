@@ -71,8 +71,8 @@ def kept_files(split: Split) -> list[str]:
     return names + [text for text in texts if text.endswith(".csv")]
 
 
-def classes_of(split: Split, name: str) -> int:
-    return next(target.classes for target in split.targets if getattr(target, "name", None) == name)
+def classes_of(split: Split, name: str) -> int | None:
+    return next(target.class_count for target in split.targets if getattr(target, "name", None) == name)
 
 
 def as_yaml(thing: Any) -> dict[str, Any]:

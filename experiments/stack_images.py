@@ -118,7 +118,7 @@ class ImageProblem:
         """Number of classes of the labels in the config."""
         labels = [target for target in self.inputs.config.data.targets if isinstance(target, Labels)]
         own = next((one for one in labels if one.name == self.output), labels[0] if len(labels) == 1 else None)
-        return len(own.class_names()) if own is not None and own.kind == "single" else None
+        return len(own.written_classes()) if own is not None and own.kind == "single" else None
 
     def _expand(self, extra: dict[str, pd.DataFrame | None]) -> None:
         """Replace rows of images by rows of candidate classes."""

@@ -251,10 +251,7 @@ def _about(name: str, array: np.ndarray, axes: int, owner: Target | None, read: 
 
 def class_names(target: Target | None) -> list[str]:
     """Return the class names of a target; empty if it has none."""
-    if hasattr(target, "class_names"):
-        return list(target.class_names())
-    classes = getattr(target, "classes", None)
-    return [str(name) for name in classes] if isinstance(classes, list | tuple) else []
+    return (target.class_names(target.root) if target is not None and hasattr(target, "root") else None) or []
 
 
 def _name(names: list[str], number: int, array: str = "", count: int = 0) -> str:

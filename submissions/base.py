@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,6 +47,7 @@ class Submission(ABC):
         spatial: whether rows can be checked only with the size of the image.
         blended: whether predictions of several models may be averaged elementwise; lists of boxes may not.
         suffix: suffix of ids in the file that the table of images does not have, such as `.jpg`.
+        classes: class names; None if a format that has classes takes those of the data.
     """
 
     columns: tuple[str, ...]
@@ -56,6 +57,24 @@ class Submission(ABC):
     spatial: bool = True
     blended: bool = True
     suffix: str = ""
+    classes: Any
+
+    def lacks_classes(self) -> bool:
+        """Whether the format has classes that are not set."""
+        return getattr(self, "classes", ()) is None
+
+    def take_classes(self, names: list[str] | None) -> None:
+        """Adopt the class names of the data (`data.class_names`); called once if `lacks_classes`.
+
+        Raises:
+            ValueError: the format needs the names of the classes and the data has none.
+        """
+        if names is None:
+            raise ValueError(
+                f"{type(self).__name__}: classes is not set, and the targets do not name their classes; set "
+                "data.classes to the class names in order"
+            )
+        self.classes = names
 
     def begin(self, output: Path, table: "pd.DataFrame") -> None:  # noqa: B027 - most formats need nothing here
         """Prepare for writing `output` for the given table of test images."""

@@ -17,8 +17,8 @@ class Boxes(Submission):
     one (RSNA: `0.9 10 20 100 200`); the most confident comes first.
 
     Args:
-        classes: class names by label, as written in the file; a number K means 0 … K - 1. None: a single class, which
-            is not written.
+        classes: class names by label, as written in the file; a number K means 0 … K - 1 (default: the class names of
+            the data if there are several). None: a single class, which is not written.
         layout: `xyxy` (corners: VinBigData) or `xywh` (corner and size: RSNA).
         id_column: name of the id column: `image_id`, in RSNA `patientId`.
         value_column: name of the column of boxes.
@@ -41,7 +41,15 @@ class Boxes(Submission):
     ) -> None:
         self.columns = (id_column, value_column)
         self.classes, self.layout, self.empty, self.suffix, self.output = classes, layout, empty, suffix, output
-        inside = next((name for name in class_names(classes or 0) if len(name.split()) != 1), None)
+        self._check_spaces()
+
+    def take_classes(self, names: list[str] | None) -> None:
+        if names is not None and len(names) > 1:
+            self.classes = names
+            self._check_spaces()
+
+    def _check_spaces(self) -> None:
+        inside = next((name for name in class_names(self.classes or 0) if len(name.split()) != 1), None)
         if inside is not None:
             raise ValueError(f"Boxes: class {inside!r} has a space, which separates fields; rename it")
 

@@ -13,7 +13,7 @@ class ClassColumns(Submission):
     the log loss punishes.
 
     Args:
-        classes: column names in the order of the network outputs.
+        classes: column names in the order of the network outputs (default: the class names of the data).
         id_column: name of the id column.
         suffix: suffix of ids in the file that image ids lack: `.jpg`.
         output: name of the probabilities, float `(K,)`, in the prediction; bool is written as 0 and 1.
@@ -22,10 +22,18 @@ class ClassColumns(Submission):
     spatial = False
 
     def __init__(
-        self, classes: list[str], id_column: str = "image_name", suffix: str = "", output: str = "label"
+        self,
+        classes: list[str] | None = None,
+        id_column: str = "image_name",
+        suffix: str = "",
+        output: str = "label",
     ) -> None:
-        self.columns = (id_column, *classes)
+        self.columns = (id_column, *(classes or []))
         self.classes, self.suffix, self.output = classes, suffix, output
+
+    def take_classes(self, names: list[str] | None) -> None:
+        super().take_classes(names)
+        self.columns = (self.columns[0], *self.classes)
 
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
         array = require_array(prediction, self.output)

@@ -11,7 +11,7 @@ class ClassRows(Submission):
     """`ID,Label` with `<image>_<class>` and its probability: RSNA Intracranial Hemorrhage.
 
     Args:
-        classes: class names in the order of the network outputs.
+        classes: class names in the order of the network outputs (default: the class names of the data).
         id_column: name of the id column.
         value_column: name of the probability column.
         separator: separator of image and class in the id.
@@ -22,7 +22,7 @@ class ClassRows(Submission):
 
     def __init__(
         self,
-        classes: list[str],
+        classes: list[str] | None = None,
         id_column: str = "ID",
         value_column: str = "Label",
         separator: str = "_",

@@ -12,7 +12,7 @@ class ClassRunLengths(Submission):
     """A row per class with its mask: Understanding Clouds, UW-Madison.
 
     Args:
-        classes: class names in the order of the mask channels.
+        classes: class names in the order of the mask channels (default: the class names of the data).
         id_column: name of the id column.
         class_column: name of the class column: `class` in UW-Madison (`id,class,predicted`). None: the id column has
             the form `<image>_<class>`, as in Clouds (`Image_Label`).
@@ -28,7 +28,7 @@ class ClassRunLengths(Submission):
 
     def __init__(
         self,
-        classes: list[str],
+        classes: list[str] | None = None,
         id_column: str = "Image_Label",
         class_column: str | None = None,
         value_column: str = "EncodedPixels",

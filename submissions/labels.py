@@ -12,7 +12,8 @@ class Labels(Submission):
     the metric sees what is submitted.
 
     Args:
-        classes: class names in the order of the network outputs; a number K means 0 … K - 1.
+        classes: class names in the order of the network outputs; a number K means 0 … K - 1
+            (default: the class names of the data).
         id_column: name of the id column: `Id`, in Planet `image_name`.
         value_column: name of the label column: `Predicted`, in Planet `tags`.
         separator: separator of labels.
@@ -25,7 +26,7 @@ class Labels(Submission):
 
     def __init__(
         self,
-        classes: int | list[str],
+        classes: int | list[str] | None = None,
         id_column: str = "Id",
         value_column: str = "Predicted",
         separator: str = " ",
@@ -36,9 +37,18 @@ class Labels(Submission):
         self.columns = (id_column, value_column)
         self.classes, self.separator, self.empty = classes, separator, empty
         self.suffix, self.output = suffix, output
-        inside = next((name for name in class_names(classes) if separator in name), None)
-        if not separator or inside is not None:
-            raise ValueError(f"Labels: separator is {separator!r}, but class {inside!r} contains it; choose another")
+        self._check_separator()
+
+    def take_classes(self, names: list[str] | None) -> None:
+        super().take_classes(names)
+        self._check_separator()
+
+    def _check_separator(self) -> None:
+        inside = next((name for name in class_names(self.classes or 0) if self.separator in name), None)
+        if not self.separator or inside is not None:
+            raise ValueError(
+                f"Labels: separator is {self.separator!r}, but class {inside!r} contains it; choose another"
+            )
 
     def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
         flags, names = label_flags(prediction, self.output), class_names(self.classes)

@@ -128,7 +128,7 @@ def test_what_a_constructor_refuses_is_said_in_its_own_words(verb, tmp_path, mon
     target = "[{class_path: datamodules.targets.Labels, init_args: {columns: [label]}}]"
     with pytest.raises((ValueError, SystemExit)) as told:
         cli.main([verb, "--config", str(QUICKSTART), f"--data.targets={target}"])
-    cause = "Labels: classes is not set; set it to the class names in order, or their number"
+    cause = "Labels: classes is not set; set it, or data.classes, to the class names in order, or their number"
     assert str(told.value).removeprefix("error: ") == cause
 
 

@@ -1,5 +1,6 @@
 """The base class of data sets: images with targets, in folds, without torch or Lightning."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from datamodules.readers import ImageReader, Reader
 from datamodules.row import Row
 from datamodules.splits import held_by_author, held_by_folds, shared_pixels, with_given, with_pixels
 from datamodules.table import find_images, pattern_in, rows_of
-from datamodules.target_sources import TargetSources, foreground_area
+from datamodules.target_sources import TargetSources, agreed_names, foreground_area, name_classes
 from datamodules.targets import Target
 from datamodules.unreadable import UnreadableFallback
 from evaluation.cross_validation import CrossValidation
@@ -73,6 +74,9 @@ class BaseData:
             predicts nothing: maps are 0, there are no boxes, and labels are those of a black image. For a hidden test
             set, where one damaged file would cost the submission. Unreadable training images are always errors.
         generator: generator of the files, used if `root` does not exist.
+        classes: class names in the order of the class numbers, without void: `[sky, road]`. They are the default of
+            `classes` of every target and of the submission, and name the classes in logs (`val/score_road`), panels and
+            reports. Unset: the names that the targets have, from their arguments or files.
     """
 
     default_reader: type[Reader] = ImageReader
@@ -104,6 +108,7 @@ class BaseData:
         sample_submission: str | None = None,
         unreadable: Literal["refuse", "empty"] = "refuse",
         generator: Generator | None = None,
+        classes: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
         if kwargs and not isinstance(self, Loading):
@@ -113,6 +118,7 @@ class BaseData:
             )
         super().__init__(**kwargs)  # of `Loading`, in a LightningDataModule
         self.root, self.images, self.test_images = root, images, test_images
+        self.classes = classes
         self.targets, self.test_targets, self.reader = targets, test_targets or [], reader or self.default_reader()
         self.preprocessing = preprocessing or []
         self.train_ids, self.test_ids, self.id_pattern = train_ids, test_ids, id_pattern
@@ -122,6 +128,8 @@ class BaseData:
         self.folds, self.fold, self.val_images, self.max_images = folds, fold, val_images, max_images
         self.predict_split = predict_split if predict_split is not None else ["val", "test"]
         self.sample_submission, self.unreadable, self.generator = sample_submission, unreadable, generator
+        external_targets = [target for one in self.external for target in one.targets or []]
+        name_classes([*targets, *self.test_targets, *external_targets], classes)
         self._sources = TargetSources(self.root, self.reader, self.targets, self.preprocessing, self.external)
         self._tables: dict[str, pd.DataFrame] = {}
         self._duplicates_checked = False
@@ -247,6 +255,11 @@ class BaseData:
         return held
 
     # --- targets -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def class_names(self) -> list[str] | None:
+        """Class names in the order of their numbers: `classes`, else those on which the targets agree, else None."""
+        return self.classes if self.classes is not None else agreed_names(self.targets, Path(self.root))
 
     def target_arrays(self, row: Row) -> dict[str, np.ndarray]:
         """Return the target arrays of a row at the image's size, as in validation."""

@@ -21,15 +21,21 @@ class ArrayFiles(FilePerImage):
     Args:
         pattern: path under `data.root` with `{image_id}`: `masks/mask/{image_id}.npy`.
         name: name of the array.
-        classes: number of classes, for class numbers 0 … classes − 1 of any type: `(H, W)` int64, 255 for void pixels.
+        classes: number of classes, or their names, for class numbers 0 … classes − 1 of any type: `(H, W)`
+            int64, 255 for void pixels.
         ignore: value of void pixels; in masks, in any channel (default: 255 for class numbers).
     """
 
     windowed = True
     what = "array"
 
-    def __init__(self, pattern: str, name: str = "mask", classes: int | None = None, ignore: int | None = None) -> None:
+    def __init__(
+        self, pattern: str, name: str = "mask", classes: int | list[str] | None = None, ignore: int | None = None
+    ) -> None:
         self.pattern, self.name, self.classes, self.ignore = pattern, name, classes, ignore
+
+    def adopts_classes(self, count: int) -> bool:
+        return False  # the type of the array says what it is
 
     def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         path = self.path(row.image_id)
@@ -46,7 +52,7 @@ class ArrayFiles(FilePerImage):
         if self.classes is not None:
             if array.ndim != 2:
                 raise ValueError(f"array {path} is {array.shape}, class numbers must be (H, W); remove `classes`")
-            return as_target(as_numbers(array, path, self.classes, self.ignore), self.name, self.classes)
+            return as_target(as_numbers(array, path, self.class_count, self.ignore), self.name, self.class_count)
         void = ~np.isfinite(array) if array.dtype.kind == "f" else np.zeros(array.shape, bool)
         if self.ignore is not None:
             void |= array == self.ignore

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -24,10 +24,12 @@ class Target:
     """
 
     root: Path
+    classes: Any  # int | list[str] | None, only of targets with classes: their number or names; None: one class
     boxes: bool = False  # whether it returns `boxes` `(n, 4)` float32 xyxy in pixels, and their `labels` `(n,)`
     training_only: bool = False  # whether validation and scoring skip it
     tabular: bool = False  # whether `prepare` has checked all values that `read` returns
     windowed: bool = False  # whether `read` supports `row.window`; `size` is then that of the window
+    _names: list[str] | None = None  # of `data.classes`
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         """Read tables and report all missing files; called once with the table of images and `data.root`."""
@@ -38,6 +40,41 @@ class Target:
 
     def from_columns(self, columns: list[str]) -> None:
         """Take values from these columns of an external table; called on the copy for external data."""
+
+    def take_classes(self, names: list[str] | None) -> None:
+        """Adopt the class names of `data.classes`, None if it is not set; called once, before `prepare`.
+
+        Raises:
+            ValueError: if the target's own classes differ, or it needs classes and has none.
+        """
+        own = getattr(self, "classes", None)
+        if names is not None and own is not None and own != (len(names) if isinstance(own, int) else names):
+            raise ValueError(
+                f"{type(self).__name__}: classes is {own}, but data.classes is {names} ({len(names)} classes); remove "
+                "classes of the target, or make them equal"
+            )
+        if hasattr(self, "classes"):
+            self._names = names
+            if own is None and names is not None and self.adopts_classes(len(names)):
+                self.classes = names
+
+    def adopts_classes(self, count: int) -> bool:
+        """Return whether a target without `classes` has those of `data.classes`, so many; by default, if several."""
+        return count > 1
+
+    def class_names(self, root: Path) -> list[str] | None:
+        """Return the names of the classes, in the order of their numbers or channels; None if unknown.
+
+        Args:
+            root: `data.root`, for targets whose files have the names. Called before `prepare`, and without images.
+        """
+        own = getattr(self, "classes", None)
+        return self._names or (own if isinstance(own, list) and all(isinstance(name, str) for name in own) else None)
+
+    @property
+    def class_count(self) -> int | None:
+        """Number of classes; None for one class, such as a binary mask."""
+        return len(self.classes) if isinstance(self.classes, list) else self.classes
 
     def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """Return arrays by name from the files of a table row; `size` is the image's `(H, W)`."""

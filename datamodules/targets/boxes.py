@@ -33,7 +33,8 @@ class Boxes(Target):
         path: path under `data.root` of a CSV or COCO JSON of all images or, with `{image_id}`, of one VOC XML per
             image.
         kind: file format: `csv` (`columns` in the order of `layout`), `voc` or `coco`.
-        classes: class names in the order of their numbers; None for one class.
+        classes: class names in the order of their numbers (default: `data.classes`, if it has several and the files
+            have classes); None for one class.
         id_column: column of the image id or path (`csv`).
         columns: the four columns of a box in the CSV.
         layout: `xyxy` (corners) or `xywh` (corner and size: RSNA pneumonia, COCO).
@@ -72,6 +73,9 @@ class Boxes(Target):
         self._found: dict[str, np.ndarray] = {}  # (n, 6) per image: xyxy, label, kind
         self._sizes: dict[str, tuple[int, int]] = {}
         self._ignores = False
+
+    def adopts_classes(self, count: int) -> bool:
+        return count > 1 and (self.kind != "csv" or self.class_column is not None)
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)

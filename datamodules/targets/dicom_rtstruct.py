@@ -12,7 +12,7 @@ from datamodules.readers.dicom_files import read_header
 from datamodules.row import Row
 from datamodules.table import rows_of
 from datamodules.targets.base import Target
-from datamodules.targets.dicom_seg import Plane, files_of, plane_of
+from datamodules.targets.dicom_seg import Plane, check_count, files_of, joined_names, plane_of
 from masks.polygons import filled
 from preprocessing.series import slice_normal
 
@@ -43,6 +43,13 @@ class RtStructures(Target):
     ) -> None:
         self.pattern, self.structures, self.tolerance = pattern, structures, tolerance
         self.name, self.missing = name, missing
+
+    def take_classes(self, names: list[str] | None) -> None:
+        check_count(names, self.structures, False, f"RtStructures: structures are {self.structures}")
+        self._names = names
+
+    def class_names(self, root: Path) -> list[str] | None:
+        return self._names or joined_names(self.structures)
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)

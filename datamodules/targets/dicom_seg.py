@@ -59,6 +59,13 @@ class DicomSegmentations(Target):
             raise ValueError("DicomSegmentations: missing: empty needs classes, as images without a file have none")
         self.pattern, self.classes, self.as_index, self.name, self.missing = pattern, classes, as_index, name, missing
 
+    def take_classes(self, names: list[str] | None) -> None:
+        check_count(names, self.classes, self.as_index, f"DicomSegmentations: classes is {self.classes}")
+        self._names = names
+
+    def class_names(self, root: Path) -> list[str] | None:
+        return self._names or (None if self.as_index or self.classes is None else joined_names(self.classes))
+
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
         rows = rows_of(table)
@@ -130,6 +137,28 @@ def files_of(root: Path, pattern: str, row: Row) -> list[Path]:
         raise ValueError(f"{pattern!r}: the table has no column {error}, only {list(values)}") from error
     confined(root, name)
     return sorted(path for path in Path(root).glob(name) if path.is_file())
+
+
+def check_count(names: list[str] | None, entries: list | None, background: bool, what: str) -> None:
+    """Check that `data.classes` has a name for each class read from a file, and for the background of class numbers.
+
+    Args:
+        names: `data.classes`, or None.
+        entries: what is read from the files, an entry per class; None if it is unknown.
+        background: whether class 0 is the background.
+        what: what the target is set to, for the error.
+
+    Raises:
+        ValueError: if their number differs.
+    """
+    if names is not None and entries is not None and len(names) != len(entries) + background:
+        with_0 = " and class 0" if background else ""
+        raise ValueError(f"{what}{with_0}, but data.classes is {names} ({len(names)} classes); make them equally many")
+
+
+def joined_names(entries: list[int | str | list[int | str]]) -> list[str]:
+    """Return a name for each class read from a file: its number or label there, joined by `+` if it merges several."""
+    return ["+".join(map(str, entry)) if isinstance(entry, list) else str(entry) for entry in entries]
 
 
 @lru_cache(maxsize=256)

@@ -26,7 +26,7 @@ class Labels(Target):
             answers to "above k?", float32 `(K − 1,)`, so that a sigmoid per threshold learns the order. `number`: the
             number itself, float32 `(1,)`, for a regression.
         classes: class names in the order of the network's outputs, as written in the table; a number K means the
-            numbers 0 … K − 1.
+            numbers 0 … K − 1 (default: `data.classes`).
         separator: separator of the classes in one field (`multi`): a space (HPA 2018, Planet), `|` (HPA single-cell).
         several_rows: whether images may have several rows: those of `multi` are merged, those of other kinds must
             agree.
@@ -49,14 +49,34 @@ class Labels(Target):
         self.columns = [columns] if isinstance(columns, str) else list(columns)
         if len(self.columns) > 1 and kind != "one_hot":
             raise ValueError(f"Labels: columns has {len(self.columns)} names, but kind {kind} needs 1")
-        if classes is None and kind not in ("one_hot", "number"):
-            raise ValueError("Labels: classes is not set; set it to the class names in order, or their number")
         self.csv, self.id_column, self.kind, self.classes = csv, id_column, kind, classes
         self.separator, self.several_rows, self.name = separator, several_rows, name
         self.values: dict[str, np.ndarray] = {}
 
-    def class_names(self) -> list[str]:
-        """Return the class names, in the order of the outputs."""
+    def take_classes(self, names: list[str] | None) -> None:
+        if names is not None and self.kind == "one_hot" and len(self.columns) != len(names):
+            raise ValueError(
+                f"Labels: columns are {self.columns}, but data.classes is {names} ({len(names)} classes); one_hot "
+                "needs a column per class"
+            )
+        if self.kind != "number":
+            super().take_classes(names)
+        self._check_classes()
+
+    def adopts_classes(self, count: int) -> bool:
+        return self.kind != "one_hot"
+
+    def _check_classes(self) -> None:
+        if self.classes is None and self.kind not in ("one_hot", "number"):
+            raise ValueError(
+                "Labels: classes is not set; set it, or data.classes, to the class names in order, or their number"
+            )
+
+    def class_names(self, root: Path) -> list[str] | None:
+        return super().class_names(root) or (self.columns if self.kind == "one_hot" else None)
+
+    def written_classes(self) -> list[str]:
+        """Return the classes as written in the table, in the order of the outputs."""
         if self.kind in ("one_hot", "number"):
             return self.columns
         return [str(number) for number in range(self.classes)] if isinstance(self.classes, int) else list(self.classes)
@@ -67,6 +87,7 @@ class Labels(Target):
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
+        self._check_classes()
         rows, where = table, "the image table"
         if self.csv is not None:
             path = confined(root, self.csv)
@@ -107,7 +128,7 @@ class Labels(Target):
         return values[0]
 
     def _of_row(self, image_id: str, row: list[str], where: str) -> np.ndarray:
-        names = self.class_names()
+        names = self.written_classes()
         if self.kind == "one_hot":
             numbers = [float(value) if re.fullmatch(r"[01](\.0*)?", value.strip()) else -1 for value in row]
             if min(numbers) < 0:

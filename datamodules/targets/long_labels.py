@@ -19,7 +19,7 @@ class LongLabels(Target):
 
     Args:
         csv: table under `data.root`.
-        classes: class names in the order of the network's outputs.
+        classes: class names in the order of the network's outputs (default: `data.classes`).
         id_column: column of `<image><separator><class>`.
         value_column: column of 0 and 1.
         separator: separator between image and class.
@@ -31,18 +31,30 @@ class LongLabels(Target):
     def __init__(
         self,
         csv: str,
-        classes: list[str],
+        classes: list[str] | None = None,
         id_column: str = "ID",
         value_column: str = "Label",
         separator: str = "_",
         name: str = "label",
     ) -> None:
-        self.csv, self.classes, self.id_column, self.value_column = csv, list(classes), id_column, value_column
+        self.csv, self.classes, self.id_column, self.value_column = csv, classes, id_column, value_column
         self.separator, self.name = separator, name
         self.values: dict[str, np.ndarray] = {}
 
+    def take_classes(self, names: list[str] | None) -> None:
+        super().take_classes(names)
+        self._check_classes()
+
+    def adopts_classes(self, count: int) -> bool:
+        return True
+
+    def _check_classes(self) -> None:
+        if self.classes is None:
+            raise ValueError("LongLabels: classes is not set; set it, or data.classes, to the class names in order")
+
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
+        self._check_classes()
         path = confined(root, self.csv)
         rows = read_csv(path)
         lacking = [column for column in (self.id_column, self.value_column) if column not in rows]

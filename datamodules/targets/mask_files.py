@@ -15,13 +15,22 @@ WHITE = (1, 255, 65535)  # values of 1 in a binary mask
 MIDDLE = 64, 192  # range of a compressed mask between black and white
 
 
-class NumberedMasks(FilePerImage):
+class ClassNumbers(FilePerImage):
+    """Base class of targets whose files have class numbers if there are several classes, else a binary mask."""
+
+    name: str
+
+    def adopts_classes(self, count: int) -> bool:
+        return count > 1 and self.name != "valid"
+
+
+class NumberedMasks(ClassNumbers):
     """Masks in one file per image that contains class numbers, or values mapped to them.
 
     Args:
         pattern: path under `data.root` with `{image_id}`.
         name: name of the array.
-        classes: number of classes; None for binary masks.
+        classes: number of classes, or their names; None for binary masks, unless `data.classes` names several.
         ignore: file value of void pixels (default: 255 for class numbers, none for binary masks, where 255 is white).
         values: file values that become class 1, 2, …, if the file has other numbers or more than needed; a list entry
             merges several (`[5, 1, [2, 3]]`: liver, spleen, both kidneys). All other values become class 0.
@@ -31,21 +40,22 @@ class NumberedMasks(FilePerImage):
         self,
         pattern: str,
         name: str = "mask",
-        classes: int | None = None,
+        classes: int | list[str] | None = None,
         ignore: int | None = None,
         values: list[int | list[int]] | None = None,
     ) -> None:
-        check_settings(type(self).__name__, classes, ignore, values)
-        self.pattern, self.name, self.ignore, self.values = pattern, name, ignore, values
-        self.classes = len(values) + 1 if values is not None else classes
+        self.pattern, self.name, self.ignore, self.values, self.classes = pattern, name, ignore, values, classes
+        check_settings(type(self).__name__, self.class_count, ignore, values)
+        if values is not None and classes is None:
+            self.classes = len(values) + 1
 
     def numbers(self, found: np.ndarray, path: Path) -> np.ndarray:
         """Convert the values of a file to class numbers of the same shape, 255 for void."""
-        return as_numbers(found, path, self.classes, self.ignore, self.values)
+        return as_numbers(found, path, self.class_count, self.ignore, self.values)
 
     def from_numbers(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
         """Return the arrays of the target from class numbers `(*spatial)`."""
-        return as_target(numbers, self.name, self.classes)
+        return as_target(numbers, self.name, self.class_count)
 
 
 class MaskFiles(NumberedMasks):
@@ -57,8 +67,9 @@ class MaskFiles(NumberedMasks):
     Args:
         pattern: path under `data.root` with `{image_id}`: `train/masks/{image_id}.png`.
         name: name of the array.
-        classes: number of classes, for class numbers 0 … classes − 1 (a palette is read as its indices, 1 bit as 0 and
-            1): `(H, W)` int64, 255 for void pixels. None for binary masks: two values (0 and 1, 255 or 65535) become
+        classes: number of classes, or their names, for class numbers 0 … classes − 1 (a palette is read as its indices,
+            1 bit as 0 and 1): `(H, W)` int64, 255 for void pixels (default: `data.classes`). None for binary masks, of
+            which `data.classes` names no more than one: two values (0 and 1, 255 or 65535) become
             `(1, H, W)` uint8 of 0 and 1.
         ignore: file value of void pixels (default: 255 for class numbers, none for binary masks, where 255 is white).
         values: file values that become class 1, 2, …, if the file has other numbers or more than needed; a list entry
@@ -73,7 +84,7 @@ class MaskFiles(NumberedMasks):
                 f"mask {path} is {found.shape}, its image {row.image_id!r} is {size}; if one is rotated, check its "
                 "EXIF orientation"
             )
-        found = cut_at_half(found, path, self.classes, self.ignore, self.values)
+        found = cut_at_half(found, path, self.class_count, self.ignore, self.values)
         if found.dtype == bool and self.values is not None and 1 not in np.hstack(self.values):
             found = found * np.uint8(255)  # white of 1 bit, whether listed as 1 or 255
         return self.from_numbers(self.numbers(found, path))

@@ -41,7 +41,7 @@ class Polygons(Target):
             `grid_sizes`).
         grid_sizes: CSV of DSTL with an unnamed id column, Xmax and Ymin.
         class_key: property (GeoJSON) or column (CSV) with the class; None for one class.
-        classes: class values in the order of the mask's channels.
+        classes: class values in the order of the mask's channels (default: `data.classes`, if `class_key` is set).
         instances: whether to return `instances` `(H, W)` int32 instead of `mask` `(K, H, W)` uint8.
         buffer: width by which polygons are grown (or, if negative, shrunk), in units of their coordinates. Turns lines,
             which have no area, into roads.
@@ -70,8 +70,8 @@ class Polygons(Target):
     ) -> None:
         if (geojson is None) == (csv is None):
             raise ValueError("Polygons: set either geojson or csv")
-        if (class_key is None) != (classes is None):
-            raise ValueError("Polygons: class_key and classes must be set together")
+        if class_key is None and classes is not None:
+            raise ValueError("Polygons: classes is set, but class_key is not; set it to where the classes are written")
         self.geojson, self.csv, self.id_column, self.wkt_column = geojson, csv, id_column, wkt_column
         self.coordinates, self.grid_sizes = coordinates, grid_sizes
         self.class_key, self.classes, self.instances, self.buffer = class_key, classes, instances, buffer
@@ -81,8 +81,13 @@ class Polygons(Target):
         self._grid: dict[str, tuple[float, float]] = {}
         self._kept: tuple[str, np.ndarray, np.ndarray] | None = None  # polygons of the last image read
 
+    def adopts_classes(self, count: int) -> bool:
+        return self.class_key is not None
+
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
+        if self.class_key is not None and self.classes is None:
+            raise ValueError("Polygons: class_key is set, but classes is not; set it, or data.classes")
         import_shapely()
         if self.csv is not None:
             self._prepare_csv(table)

@@ -11,12 +11,11 @@ from datamodules.readers.geotiff import HANDLES
 from datamodules.readers.geotiff_data import alpha_bands, data_mask, held
 from datamodules.readers.lossy import lossy
 from datamodules.row import Row
-from datamodules.targets.base import FilePerImage
-from datamodules.targets.mask_files import WHITE, as_numbers, as_target
+from datamodules.targets.mask_files import WHITE, ClassNumbers, as_numbers, as_target
 from files.paths import confined
 
 
-class RasterMasks(FilePerImage):
+class RasterMasks(ClassNumbers):
     """`mask` from a raster on the image's grid, or on any other grid of the map (warped, nearest neighbour), and
     `valid` if some pixels are void.
 
@@ -27,8 +26,8 @@ class RasterMasks(FilePerImage):
     Args:
         pattern: path under `data.root` with `{image_id}`: `mask/mask_{image_id}.tif`; `*` may stand for a folder.
         name: name of the array.
-        classes: number of classes, for class numbers 0 … classes − 1: `(H, W)` int64, 255 for void pixels. None for
-            binary masks (0 and one other value): `(1, H, W)` uint8.
+        classes: number of classes, or their names, for class numbers 0 … classes − 1: `(H, W)` int64, 255 for void
+            pixels (default: `data.classes`). None for binary masks (0 and one other value): `(1, H, W)` uint8.
         ignore: value of void pixels (Sen1Floods11: −1); None if every value is a class, as in binary masks of 0 and
             255.
         band: number of the band, from 1.
@@ -37,7 +36,12 @@ class RasterMasks(FilePerImage):
     windowed = True
 
     def __init__(
-        self, pattern: str, name: str = "mask", classes: int | None = None, ignore: int | None = 255, band: int = 1
+        self,
+        pattern: str,
+        name: str = "mask",
+        classes: int | list[str] | None = None,
+        ignore: int | None = 255,
+        band: int = 1,
     ) -> None:
         self.pattern, self.name, self.classes, self.ignore, self.band = pattern, name, classes, ignore, band
 
@@ -54,7 +58,7 @@ class RasterMasks(FilePerImage):
     def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         path = self.path(row.image_id)
         found, void = self._pixels(row, path, tuple(size))
-        return as_target(as_numbers(found, path, self.classes, self.ignore, void=void), self.name, self.classes)
+        return as_target(as_numbers(found, path, self.class_count, self.ignore, void=void), self.name, self.class_count)
 
     def _pixels(self, row: Row, path: Path, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Return the values of the raster, and where they are void."""
@@ -114,8 +118,8 @@ class RasterMasks(FilePerImage):
         return found, void
 
     def _is_class(self, value: float) -> bool:
-        if self.classes is not None:
-            return 0 <= value < self.classes
+        if self.class_count is not None:
+            return 0 <= value < self.class_count
         return value in (0, 1) or (self.ignore is None and value in WHITE)
 
 

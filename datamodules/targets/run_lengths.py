@@ -27,7 +27,8 @@ class RunLengths(Target):
         instances: whether each row is an object (Airbus, Data Science Bowl); otherwise the rows of an image form one
             mask (SIIM-ACR).
         name: name of the array (default: `mask` `(K, H, W)` uint8 or `instances` `(H, W)` int32).
-        classes: class names in the order of the mask's channels; None for one channel.
+        classes: class names in the order of the mask's channels (default: `data.classes`, if it has several); None for
+            one channel.
         class_column: column of the class (UW-Madison); without it, the class is the part of the id after the last
             `class_separator` (Clouds: `0011165.jpg_Fish`).
         class_separator: separator between image id and class.
@@ -56,6 +57,9 @@ class RunLengths(Target):
         self.classes, self.class_column, self.class_separator = classes, class_column, class_separator
         self.texts: dict[str, list[tuple[int, str]]] = {}
         self._runs: dict[str, list[tuple[int, rle.Runs]]] = {}
+
+    def adopts_classes(self, count: int) -> bool:
+        return count > 1 and not self.instances
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)

@@ -22,8 +22,9 @@ class MaskVolumes(NumberedMasks):
     Args:
         pattern: path under `data.root` with `{image_id}`: `labels/{image_id}.nii.gz`.
         name: name of the array.
-        classes: number of classes, for class numbers 0 … classes − 1: `(D, H, W)` int64, 255 for void voxels. None for
-            binary masks: two values (0 and 1 or 255) become `(1, D, H, W)` uint8 of 0 and 1.
+        classes: number of classes, or their names, for class numbers 0 … classes − 1: `(D, H, W)` int64, 255 for void
+            voxels (default: `data.classes`). None for binary masks: two values (0 and 1 or 255) become `(1, D, H, W)`
+            uint8 of 0 and 1.
         ignore: file value of void voxels (default: 255 for class numbers, none for binary masks, where 255 is white).
         values: file values that become class 1, 2, …, if the file has other numbers or more than needed; a list entry
             merges several (`[5, 1, [2, 3]]`: liver, spleen, both kidneys). All other values become class 0.

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
 from callbacks import CompetitionScore, EarlyStopping, RunCheckpoint
@@ -100,7 +101,21 @@ class Classes(Scripted):
         return [{"mask": mask} for mask in batch["guess"]]
 
 
-def fitted(tmp_path, metric, monitor):
+class NamedData(pl.LightningDataModule):
+    """A batch with the names of its classes."""
+
+    def __init__(self, batch, class_names):
+        super().__init__()
+        self.batch, self.class_names = batch, class_names
+
+    def train_dataloader(self):
+        return DataLoader(torch.zeros(1, 1))
+
+    def val_dataloader(self):
+        return DataLoader([self.batch], batch_size=None)
+
+
+def fitted(tmp_path, metric, monitor, names=None, logger=False):
     """A run on four images without class 2; the values it logged and the names of its checkpoints."""
     truth = torch.zeros(4, 8, dtype=torch.int64)
     truth[:, 4:] = 1
@@ -109,13 +124,13 @@ def fitted(tmp_path, metric, monitor):
     images = {"image_id": [f"i{n}" for n in range(4)], "image": torch.zeros(4, 3, 4, 8)}
     batch = images | {"mask": [truth] * 4, "guess": [guess] * 4}
     trainer = pl.Trainer(
-        max_epochs=2, accelerator="cpu", logger=False, num_sanity_val_steps=2, enable_progress_bar=False,
+        max_epochs=2, accelerator="cpu", logger=logger, num_sanity_val_steps=2, enable_progress_bar=False,
         enable_model_summary=False, callbacks=[
             CompetitionScore(Competition(metric), tmp_path, panels=2),
             RunCheckpoint(tmp_path / "checkpoints", **(CHECKPOINT_DEFAULTS | {"monitor": monitor})),
         ],
     )  # fmt: skip
-    trainer.fit(Classes(), DataLoader(torch.zeros(1, 1)), DataLoader([batch], batch_size=None))
+    trainer.fit(Classes(), datamodule=NamedData(batch, names))
     return trainer.callback_metrics, sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
 
 
@@ -133,6 +148,20 @@ def test_a_class_that_the_fold_does_not_hold(tmp_path, kind):
     assert float(logged["val/score_classes"]) == 2
     assert checkpoints == ["best.ckpt", "last.ckpt"]
     assert len((tmp_path / "scores.csv").read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize("monitor", ["val/score_class1", "val/score_red_road"])
+def test_classes_are_logged_by_name_and_monitored_by_name_or_number(tmp_path, monitor):
+    logger = CSVLogger(tmp_path, name="", version="")
+    names = ["sky", "red/road", "car"]
+    logged, checkpoints = fitted(tmp_path, IoUGlobal(classes=3, empty=float("nan")), monitor, names, logger)
+    assert checkpoints == ["best.ckpt", "last.ckpt"]
+    assert float(logged[monitor]) == pytest.approx(DICE[1] / (2 - DICE[1]))
+    written = pd.read_csv(tmp_path / "metrics.csv")
+    assert {"val/score_sky", "val/score_red_road", "val/score_car"} <= set(written)
+    assert "val/score_class1" not in written
+    other, _ = fitted(tmp_path / "other", IoUGlobal(classes=3, empty=float("nan")), "val/score_class1", names[:2])
+    assert "val/score_sky" not in other  # names of another number of classes belong to another target
 
 
 def test_a_checkpoint_that_watches_the_absent_class_is_written_all_the_same(tmp_path):
