@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from commands.command_line.passed_on import options_and_settings
+from experiments.fit_settings import FitSettings
 from experiments.members import is_current
 from experiments.processes import launch, terminate_children_on_exit
 from experiments.run_folder import RunFolder, fold_name, fold_runs
+from experiments.submission_file import submission_file
 from files.paths import file_hash, text_hash
 from files.texts import read_json
 from files.writing import write_json
@@ -80,14 +82,15 @@ def main(arguments: list[str]) -> None:
     experiment, folds = given.experiment_folder(), given.folds_file()
     fold = given.setting("data.fold", 0)
     run = RunFolder(experiment / fold_name(fold))
-    submission = experiment / "submission.csv"
-    splits = ("test",) if fold == "all" else ("val", "test")
-    predictions = [run.predictions / split / "manifest.json" for split in splits]
     record = experiment / "chain.json"
     if fold not in ("all", "given") and not folds.is_file():
         run_step(ChainStep("folds", given.offline().arguments(), [], [folds]), record, [])
     resume = ["--ckpt_path", "last"] if run.has_begun() else []
     run_step(ChainStep("fit", given.arguments(), [*given.configs, folds], [run.checkpoint_file]), record, resume)
+    fitted = FitSettings((run.config,))
+    tested, form = fitted.setting("data.test_images"), fitted.setting("competition.submission.class_path")
+    splits = [*(["val"] if fold != "all" else []), *(["test"] if tested is not None else [])]
+    predictions = [run.predictions / split / "manifest.json" for split in splits]
     made_from = [run.checkpoint("best"), run.config]
     run_step(ChainStep("predict", [str(run.path)], made_from, predictions, partial(is_current, run)), record, [])
     searched = [experiment / "searched.yaml"]
@@ -95,6 +98,12 @@ def main(arguments: list[str]) -> None:
     own = [str(experiment), *(["--missing", "skip"] if len(fold_runs(experiment)) > 1 else [])]
     if fold != "all":
         run_step(ChainStep("search", own, [*predictions, run.config], searched), record, [])
+    if tested is None or form is None:
+        lacking = "data.test_images" if tested is None else "competition.submission"
+        print(f"\nfinished after {time.monotonic() - begin:.0f} s, without a submission: {lacking} is not set")
+        print(f"outputs of the run: {run.path}")
+        return
+    submission = submission_file(experiment, form)
     inputs = [*predictions, run.config, *searched]
     run_step(ChainStep("submit", own, inputs, [submission]), record, [])
     if given.setting("competition.solution") is not None:

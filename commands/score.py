@@ -17,8 +17,9 @@ class Options:
     """Options of `score`.
 
     Args:
-        submission_file: Submission CSV to score instead of out-of-fold predictions; needs a solution.
-        solution: Ground-truth CSV in submission format; by default, `competition.solution`.
+        submission_file: Submission (a file, or a folder of files) to score instead of out-of-fold predictions; needs
+            a solution.
+        solution: Ground truth in submission format; by default, `competition.solution`.
         missing: Handling of folds without a run: stop with an error (refuse), or use the other folds (skip).
     """
 
@@ -31,11 +32,11 @@ def main(arguments: list[str]) -> None:
     """Score out-of-fold predictions, or a submission file against a solution file."""
     line = CommandLine.read(arguments)
     paths, settings = line.paths, line.settings
-    if paths and paths[0].endswith(".csv"):
+    if paths and is_submission(Path(paths[0])):
         paths, settings = paths[1:], settings.with_flags({"submission_file": paths[0]})
     of_file = any(flag.key == "submission_file" for flag in settings.flags)
     arguments = [*paths, *settings.arguments()]
-    config = read_config("score", arguments, Options, "(RUN_FOLDER | CSV --config FILE)", folds=not of_file)
+    config = read_config("score", arguments, Options, "(RUN_FOLDER | FILE --config FILE)", folds=not of_file)
     metrics = config.competition.metrics()
     if config.options.submission_file:
         what = score_file(config, metrics)
@@ -54,15 +55,23 @@ def main(arguments: list[str]) -> None:
         print("optimistic: post-processing was tuned on these images; `search` prints the cross-fitted score")
 
 
+def is_submission(path: Path) -> bool:
+    """Whether a path is a submission: a file, or a folder without runs."""
+    if path.suffix in (".csv", ".json", ".zip"):
+        return True
+    return path.is_dir() and not (path / "config.yaml").is_file() and not any(path.glob("*/config.yaml"))
+
+
 def score_file(config: OfflineConfig, metrics: dict) -> str:
     """Update the metrics from a submission and a solution file; return the scored file."""
     solution = config.options.solution or config.competition.solution
     if solution is None or config.competition.submission is None:
         raise SystemExit("error: scoring a file needs competition.submission and --solution FILE")
-    solution = solution if Path(solution).is_file() else str(Path(config.data.root) / solution)
+    solution = solution if Path(solution).exists() else str(Path(config.data.root) / solution)
     config.data.prepare_data()
     submission, sizes = config.submission(), config.data.sizes("test")
     file = Path(config.options.submission_file)
+    submission.begin(file, config.data.split_table("test"))
     submission.keys_of(file)  # a file that the competition would reject is not scored
     predictions = submission.read(file, sizes)
     targets = submission.read(Path(solution), sizes)

@@ -15,7 +15,8 @@ class Options:
     """Options of `submit`.
 
     Args:
-        output: Output CSV; by default, <runs>/<experiment>/submission.csv.
+        output: Output file or, for formats with a file per image, a folder or .zip; by default,
+            <runs>/<experiment>/submission with the ending of the format.
         message: Submission message; if given, the kaggle client submits the checked file to `competition.slug`.
         missing: Handling of folds without a run: stop with an error (refuse), or use the other folds (skip).
     """
@@ -44,15 +45,20 @@ def main(arguments: list[str]) -> None:
             f"averaged over {len(stores)} folds; submit the folder of one fold, or merge boxes first: "
             f"python cli.py ensemble {config.experiment} --boxes '[boxes]' --output runs/merged"
         )
-    output = Path(config.options.output or config.experiment / "submission.csv")
+    output = Path(config.options.output or config.experiment / submission.file_name)
     sample = config.data.sample_submission_path()
     rows = ((image_id, config.competition.process(entry)) for image_id, entry in test_predictions(config, stores))
     submission.begin(output, config.data.split_table("test"))
     limit = config.competition.max_file_size
     submission.write(rows, output, sample, config.data.sizes("test"), limit)
     folds_text = f"mean of {len(stores)} folds" if len(stores) > 1 else config.runs[0].path.name
-    print(f"{output}: {len(stores[0].ids())} images, {folds_text}, {output.stat().st_size / 1e6:.1f} MB")
+    print(f"{output}: {len(stores[0].ids())} images, {folds_text}, {submission.bytes_of(output) / 1e6:.1f} MB")
     checked = f"checked against {sample}" if sample is not None else "not checked: data.sample_submission is not set"
-    print(f"{checked}; sha256 {file_hash(output)}")
+    print(f"{checked}{shown_hash(output)}")
     if message is not None:
         print(send(output, config.competition.slug, message))
+
+
+def shown_hash(output: Path) -> str:
+    """Hash of a submission for the terminal; none of a folder."""
+    return f"; sha256 {file_hash(output)}" if output.is_file() else ""

@@ -14,6 +14,7 @@ from postprocessing.gate import Gate
 from postprocessing.holes import FillHoles
 from postprocessing.hull import ConvexHull
 from postprocessing.hysteresis import HysteresisThreshold
+from postprocessing.instance_classes import InstanceClasses
 from postprocessing.label_threshold import LabelThreshold
 from postprocessing.largest import LargestComponents
 from postprocessing.match_prior import MatchPrior
@@ -41,6 +42,7 @@ __all__ = [
     "FillHoles",
     "Gate",
     "HysteresisThreshold",
+    "InstanceClasses",
     "LabelThreshold",
     "LargestComponents",
     "MatchPrior",

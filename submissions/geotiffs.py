@@ -1,28 +1,24 @@
 """Georeferenced predictions: a GeoTIFF and a GeoJSON per image, with an index."""
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from files.atomic import atomic_path
 from files.writing import write_json
-from submissions.base import Sizes, Submission
+from submissions.base import require_array
+from submissions.image_files import ImageFiles, check_shape
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class GeoTiffs(Submission):
+class GeoTiffs(ImageFiles):
     """A folder of GeoTIFFs next to the submission file, which lists them: `image_id,path`.
 
-    `submission.csv` is the list, `submission/<image_id>.tif` are the files. Each has the reference system and transform
-    of its image: class numbers (argmax of several softmax channels), one band of 0 and 1 per channel of a mask, or
-    instance ids.
+    `submission.csv` is the list, `submission/<image_id>.tif` are the files; `submit --output name` writes only a
+    folder, `--output name.zip` a zip. Each file has the reference system and transform of its image: class numbers
+    (argmax of several softmax channels), one band of 0 and 1 per channel of a mask, or instance ids.
 
     Args:
         output: name of the array in the post-processed prediction.
@@ -32,38 +28,23 @@ class GeoTiffs(Submission):
         simplify: tolerance of outlines in pixels; 0 keeps every corner of every pixel.
     """
 
+    ending = ".tif"
+    more_endings = (".geojson",)
+
     def __init__(
         self, output: str = "mask", nodata: int | None = None, polygons: bool = False, simplify: float = 0.0
     ) -> None:
         self.output, self.nodata, self.polygons, self.simplify = output, nodata, polygons, simplify
-        self.columns = ("image_id", "path")
-        self.folder = Path("submission")
+        super().__init__()
         self.sources: dict[str, Path] = {}
-        self._new: Path | None = None  # holds files until all of them are checked
 
     def begin(self, output: Path, table: "pd.DataFrame") -> None:
-        self.folder = output.with_suffix("")
         self.sources = dict(zip(table["image_id"], table["path"], strict=True))
 
-    @contextmanager
-    def held_back(self) -> Iterator[None]:
-        self._new = self.folder.with_name(f"{self.folder.name}.tmp")
-        final = self.folder
-        shutil.rmtree(self._new, ignore_errors=True)
-        self._new.mkdir(parents=True)
-        try:
-            yield
-            final.mkdir(exist_ok=True)
-            for path in self._new.iterdir():
-                os.replace(path, final / path.name)
-        finally:
-            shutil.rmtree(self._new, ignore_errors=True)
-            self._new, self.folder = None, final
-
-    def rows(self, image_id: str, prediction: dict[str, np.ndarray]) -> list[tuple[str, ...]]:
+    def write_file(self, path: Path, image_id: str, prediction: dict[str, np.ndarray]) -> None:
         import rasterio
 
-        bands = as_bands(prediction[self.output])
+        bands = as_bands(require_array(prediction, self.output))
         with rasterio.open(self._source(image_id)) as source:
             if source.shape != bands.shape[1:]:
                 raise ValueError(
@@ -72,15 +53,12 @@ class GeoTiffs(Submission):
             if self.nodata is not None:
                 bands = np.where(source.dataset_mask() > 0, bands, np.asarray(self.nodata).astype(bands.dtype))
             place = {"crs": source.crs, "transform": source.transform}
-        folder = self.folder if self._new is None else self._new
-        path = folder / f"{image_id}.tif"
         profile = {"driver": "GTiff", "count": len(bands), "height": bands.shape[1], "width": bands.shape[2]}
         profile |= {"dtype": bands.dtype, "nodata": self.nodata, "compress": "deflate"} | place
-        with atomic_path(path) as temporary, rasterio.open(temporary, "w", **profile) as target:
+        with rasterio.open(path, "w", **profile) as target:
             target.write(bands)
         if self.polygons:
             self._write_polygons(path.with_suffix(".geojson"), bands, place)
-        return [(image_id, f"{self.folder.name}/{path.name}")]
 
     def _source(self, image_id: str) -> str:
         if image_id not in self.sources:
@@ -108,22 +86,16 @@ class GeoTiffs(Submission):
                 features.append({"type": "Feature", "properties": properties, "geometry": geometry})
         write_json(path, {"type": "FeatureCollection", "features": features}, indent=None)
 
-    def image(self, texts: list[tuple[str, ...]], size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def read_file(self, path: Path, size: tuple[int, int]) -> dict[str, np.ndarray]:
         import rasterio
 
-        path = self.folder.parent / texts[0][1] if self._new is None else self._new / Path(texts[0][1]).name
         try:
             with rasterio.open(path) as source:
                 bands = source.read()
         except rasterio.errors.RasterioError as error:
-            raise ValueError(f"{path}: {error}") from error
-        if bands.shape[1:] != tuple(size):
-            raise ValueError(f"{path} is {bands.shape[1:]}, expected {tuple(size)} as its image")
+            raise ValueError(str(error)) from error
+        check_shape(bands.shape[1:], size)
         return {self.output: bands[0] if len(bands) == 1 else bands > 0}
-
-    def read(self, path: Path, sizes: Sizes | None) -> dict[str, dict[str, np.ndarray]]:
-        self.folder = path.with_suffix("")
-        return super().read(path, sizes)
 
 
 def as_bands(array: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ class Points(Submission):
     """
 
     several_rows = True
+    sparse = True
     spatial = False
 
     def __init__(

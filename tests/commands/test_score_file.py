@@ -1,5 +1,6 @@
 """`score FILE`: what the competition would refuse has no score, and the first line says which row it is."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -88,3 +89,50 @@ def test_a_wrong_file_is_refused_with_its_row(here, kind, place, capsys):
     with pytest.raises((ValueError, SystemExit), match=message):
         score(kind, change(GOOD[kind][1]))
     assert "score (" not in capsys.readouterr().out
+
+
+CLASS_MAPS = {
+    "metric": {"class_path": "evaluation.IoUGlobal", "init_args": {"classes": 3}},
+    "submission": {"class_path": "submissions.ClassImages", "init_args": {"classes": 3}},
+}
+BOXES = {
+    "metric": {"class_path": "evaluation.BoxAveragePrecision", "init_args": {"classes": 1, "threshold": 0.5}},
+    "submission": {"class_path": "submissions.Coco", "init_args": {"file": "truth.json"}},
+}
+
+
+def config(competition):
+    data = {"root": "data", "images": "*.png", "test_images": "*.png", "folds": "folds.csv", "targets": []}
+    module = {"class_path": "datamodules.ImageDataModule", "init_args": data}
+    Path("c.yaml").write_text(yaml.safe_dump({"data": module, "competition": competition}))
+
+
+def test_folders_of_class_images_are_scored(here, capsys):
+    config(CLASS_MAPS)
+    rng = np.random.default_rng(0)
+    counts = np.zeros((3, 3), int)
+    for folder in ("found", "truth"):
+        Path(folder).mkdir()
+    for name in "abc":
+        found, true = rng.integers(0, 3, (2, SIDE, SIDE))
+        cv2.imwrite(f"found/{name}.png", found)
+        cv2.imwrite(f"truth/{name}.png", true)
+        np.add.at(counts, (found, true), 1)
+    cli.main(["score", "found", "--config", "c.yaml", "--solution", "truth"])
+    iou = np.diag(counts) / (counts.sum(0) + counts.sum(1) - np.diag(counts))
+    assert f"found: score (IoUGlobal) {iou.mean():.4f} " in capsys.readouterr().out
+
+
+def test_coco_results_are_scored_also_for_images_without_any(here, capsys):
+    """Half of the objects found, first; an image without results counts."""
+    config(BOXES)
+    images = [{"id": number, "file_name": f"{name}.png"} for number, name in enumerate("abc", 1)]
+    objects = [{"id": n, "image_id": n, "category_id": 1, "bbox": [0, 0, 4, 4]} for n in (1, 2)]
+    content = {"images": images, "categories": [{"id": 1, "name": "cell"}], "annotations": objects}
+    Path("truth.json").write_text(json.dumps(content))
+    Path("s.json").write_text(json.dumps([objects[0] | {"score": 0.9}]))
+    cli.main(["score", "s.json", "--config", "c.yaml", "--solution", "truth.json"])
+    assert "s.json: score (BoxAveragePrecision) 0.5000 " in capsys.readouterr().out
+    Path("s.json").write_text(json.dumps([objects[0] | {"score": 0.9, "image_id": 4}]))
+    with pytest.raises(ValueError, match="result 0: image_id 4 is not among the 3 images"):
+        cli.main(["score", "s.json", "--config", "c.yaml", "--solution", "truth.json"])

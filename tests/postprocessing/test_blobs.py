@@ -55,6 +55,11 @@ def test_the_list_reads_back(tmp_path):
     found = Points().read(path, dict.fromkeys("ab", (8, 8)))
     np.testing.assert_allclose(found["a"]["candidates"][:, 6:9], predictions["a"]["candidates"][:, 6:9], atol=1e-3)
     assert {row[0] for row in rows[1:]} == {"a"}
+    assert found["b"]["candidates"].shape == (0, 14)  # predicted, without a row
+    (tmp_path / "sample.csv").write_text("seriesuid,coordX,coordY,coordZ,probability\nb,0,0,0,0\na,0,0,0,0\n")
+    Points().write(predictions.items(), path, tmp_path / "sample.csv")
+    with pytest.raises(SubmissionError, match=r"1 ids without a prediction \['b'\]"):
+        Points().write([("a", predictions["a"])], path, tmp_path / "sample.csv")
     path.write_text("seriesuid,coordX,coordY,coordZ,probability\na,1,2,3,0.5\na,1,2,3,7\n")
     with pytest.raises(SubmissionError, match="row 3.*probability is 7"):
         Points().read(path, dict.fromkeys("ab", (8, 8)))

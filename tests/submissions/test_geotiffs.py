@@ -108,3 +108,19 @@ def test_the_limit_of_the_file_counts_here_too(table, tmp_path):
     assert not list((tmp_path / "out").rglob("*"))
     form.write(predictions, output, None, None, 1.0)
     assert sorted(path.name for path in (tmp_path / "out").rglob("*.*")) == ["001.tif", "b.tif", "submission.csv"]
+
+
+@pytest.mark.parametrize("name", ["maps", "maps.v2", "maps.zip"])
+def test_an_output_without_csv_is_a_folder_or_a_zip(table, tmp_path, name):
+    form, output = GeoTiffs(polygons=True), tmp_path / "out" / name
+    mask = np.zeros((1, 30, 40), bool)
+    mask[0, 3:9, 4:20] = True
+    sizes = dict.fromkeys(("001", "b"), (30, 40))
+    form.begin(output, table)
+    form.write([(one, {"mask": mask}) for one in sizes], output, None, sizes)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+    if output.is_dir():
+        assert sorted(path.name for path in output.iterdir()) == ["001.geojson", "001.tif", "b.geojson", "b.tif"]
+        with rasterio.open(output / "001.tif") as source:
+            np.testing.assert_array_equal(source.read(1), mask[0])
+    np.testing.assert_array_equal(form.read(output, sizes)["b"]["mask"], mask[0])

@@ -332,3 +332,29 @@ def test_formats_come_from_yaml():
     assert [type(one).__name__ for one in made] == [entry["class_path"].rpartition(".")[2] for entry in formats]
     assert made[4].size == [350, 525]
     assert made[0].classes == 28
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), first=st.integers(0, 1))
+def test_class_maps_come_back(folder, seed, first):
+    """What `ArgMax` gives, with the background as a class of its own or without a row."""
+    rng = np.random.default_rng(seed)
+    numbers = rng.integers(0, 4 + first, tuple(rng.integers(1, 9, 2)))
+    form, sizes = ClassRunLengths(CLOUDS, first_class=first), {"a": numbers.shape}
+    np.testing.assert_array_equal(through(form, {"a": numbers}, folder, sizes)["a"], numbers)
+    masks = numbers == np.arange(first, first + 4)[:, None, None]
+    plain = ClassRunLengths(CLOUDS)
+    np.testing.assert_array_equal(plain.read(folder / "submission.csv", sizes)["a"]["mask"], masks)
+
+
+def test_class_maps_need_the_first_class(folder):
+    with pytest.raises(SubmissionError, match="has class numbers; set first_class"):
+        ClassRunLengths(CLOUDS).write([("a", {"mask": np.zeros((3, 4), int)})], folder / "s.csv")
+    with pytest.raises(SubmissionError, match="has class 5, expected 0 to 4"):
+        ClassRunLengths(CLOUDS, first_class=1).write([("a", {"mask": np.full((3, 4), 5)})], folder / "s.csv")
+    with pytest.raises(ValueError, match="first_class is 2"):
+        ClassRunLengths(CLOUDS, first_class=2)
+    both = [f"a_{name},1 2" for name in CLOUDS]
+    (folder / "s.csv").write_text("\n".join(["Image_Label,EncodedPixels", *both]) + "\n")
+    with pytest.raises(SubmissionError, match="2 pixels have several classes"):
+        ClassRunLengths(CLOUDS, first_class=1).read(folder / "s.csv", {"a": (3, 4)})
