@@ -67,8 +67,8 @@ class Decoder:
             return joined(parts, reader.known(row) if _spatial(parts) else None, size)
         parts, size = [], window[len(window) // 2 :]
         for target in targets:
-            if target.windowed:
-                parts.append(target.read(row, size))
+            if target.windowed or type(target).read_window is not Target.read_window:
+                parts.append(self._window_of(target, row, reader))
                 continue
             full = without_window(row)
             found = self._kept(target, row, lambda target=target, full=full: target.read(full, reader.size(full)))

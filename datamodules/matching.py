@@ -231,7 +231,7 @@ class Images:
         names = [ENDING.sub("", parts_of(name)[1]) for name in names[:1000]]
         wanted = set(ids)
         if self.folders and wanted & set(names):
-            return ". Only their folders differ; file names alone would match (`folders: false` of Boxes)"
+            return ". Only their folders differ; file names alone would match (`folders: false` of the target)"
         for what, change in (
             ("with their leading zeros; spreadsheets drop them in numeric columns", lambda text: text.lstrip("0")),
             ("without the decimal point added by a conversion to numbers", lambda text: re.sub(r"\.0$", "", text)),

@@ -18,7 +18,7 @@ from datamodules.row import Row
 from datamodules.table import rows_of
 from datamodules.targets import Target
 from datamodules.targets.boxes import ARRAYS
-from datamodules.windows import crop, with_window, without_window
+from datamodules.windows import with_window, without_window
 from masks.void import VOID, is_id_map, joined
 from preprocessing.duplicates import thumbnail
 from preprocessing.hashes import bytes_hash, dihedral_hashes, pixel_hash
@@ -142,8 +142,7 @@ class Examiner:
                 parts.append(target.read(row, size))
             else:
                 full = without_window(row)
-                found = target.read(full, self.reader.size(full))
-                parts.append({name: crop(a, row.window) if a.ndim >= 2 else a for name, a in found.items()})
+                parts.append(target.read_window(full, self.reader.size(full), row.window))
         return joined(parts, valid, size)
 
     def facts(self, row: Row, split: str) -> ImageFacts:

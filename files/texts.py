@@ -14,6 +14,17 @@ MARKS = {
 }
 
 
+class _DeclarationError(Exception):
+    """An XML file declares a document type."""
+
+
+class _PlainXml(ElementTree.TreeBuilder):
+    """Elements of XML without a document type declaration."""
+
+    def doctype(self, name: str, *_: str | None) -> None:
+        raise _DeclarationError(name)
+
+
 def read_text(path: Path | str) -> str:
     """Read a UTF-8 file, without a byte-order mark.
 
@@ -55,12 +66,18 @@ def read_json(path: Path | str) -> Any:
 def read_xml(path: Path | str) -> ElementTree.Element:
     """Root element of an XML file, in the encoding it declares.
 
+    A document type declaration, which may define entities that grow when expanded, is refused; label files have none.
+
     Raises:
         FileNotFoundError: no such file.
         ValueError: not XML; names the line.
     """
     try:
-        return ElementTree.parse(path).getroot()
+        return ElementTree.parse(path, ElementTree.XMLParser(target=_PlainXml())).getroot()
+    except _DeclarationError as error:
+        raise ValueError(
+            f"{path}: a document type declaration (<!DOCTYPE {error}>), which may define entities; remove it"
+        ) from None
     except ElementTree.ParseError as error:
         line, column = error.position
         raise ValueError(f"{path}, line {line}, column {column + 1}: not XML: {error}") from None

@@ -4,6 +4,8 @@ This is the format of `pycocotools.mask`: from the fourth on, a count is stored 
 numbers are written in groups of five bits, lowest first; a sixth bit means more follow, and adding 48 makes a letter.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -51,6 +53,18 @@ def decode(text: bytes, pixels: int) -> np.ndarray:
         value = shift = 0
     if shift:
         raise ValueError("COCO run lengths are cut off within a number")
+    return runs_of_counts(counts, pixels)
+
+
+def runs_of_counts(counts: Sequence[int], pixels: int) -> np.ndarray:
+    """Return the runs `(2, R)` int64 of uncompressed run lengths: counts of background and mask pixels in turn.
+
+    Raises:
+        ValueError: counts that are below 0 or no integers, or with a wrong sum.
+    """
+    odd = next((count for count in counts if not isinstance(count, int)), None)
+    if odd is not None:
+        raise ValueError(f"COCO run lengths contain {odd!r}, expected integers")
     if counts and min(counts) < 0:
         raise ValueError(
             f"COCO run lengths: count {counts.index(min(counts)) + 1} is {min(counts)}, expected 0 or more"

@@ -66,7 +66,7 @@ def contour_pixels(rings: Sequence[np.ndarray], size: tuple[int, int]) -> tuple[
         first = np.where(drawn, np.floor(low), np.ceil(low - 0.5 - ON_CONTOUR))
         last = np.where(drawn, np.floor(high), np.floor(high - 0.5 + ON_CONTOUR))
         side = (size[1], size[0])[axis]
-        edge, step = _expanded(np.clip(first, 0, side).astype(np.int64), np.clip(last + 1, 0, side).astype(np.int64))
+        edge, step = expanded(np.clip(first, 0, side).astype(np.int64), np.clip(last + 1, 0, side).astype(np.int64))
         start, way = tail[along][edge], delta[along][edge]
         centre = np.empty((len(edge), 2))
         centre[:, axis] = step + 0.5
@@ -132,7 +132,7 @@ def _spans(
     top, bottom = np.where(down[:, None], tail, head), np.where(down[:, None], head, tail)
     first = np.clip(np.ceil(top[:, 1] - 0.5), 0, size[0]).astype(np.int64)
     last = np.clip(np.ceil(bottom[:, 1] - 0.5), 0, size[0]).astype(np.int64)
-    edge, row = _expanded(first, last)
+    edge, row = expanded(first, last)
     (x, y), (across, along) = top[edge].T, (bottom - top)[edge].T
     down = row + 0.5 - y
     column = np.floor(x + down * across / along + 0.5)
@@ -175,7 +175,7 @@ def _thin(points: np.ndarray, ring: np.ndarray) -> np.ndarray:
     return ~np.logical_or.reduceat(third, starts)[own]
 
 
-def _expanded(first: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def expanded(first: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Every integer from `first` up to `end`, and the index of its pair."""
     lengths = np.maximum(end - first, 0)
     index = np.repeat(np.arange(len(first)), lengths)

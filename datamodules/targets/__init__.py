@@ -3,6 +3,7 @@
 from datamodules.targets.array_files import ArrayFiles
 from datamodules.targets.base import Target
 from datamodules.targets.boxes import Boxes
+from datamodules.targets.coco_masks import CocoMasks
 from datamodules.targets.dicom_rtstruct import RtStructures
 from datamodules.targets.dicom_seg import DicomSegmentations
 from datamodules.targets.empty import Empty
@@ -21,6 +22,7 @@ from datamodules.targets.volumes import MaskVolumes
 __all__ = [
     "ArrayFiles",
     "Boxes",
+    "CocoMasks",
     "DicomSegmentations",
     "Empty",
     "Foreground",

@@ -1,6 +1,5 @@
 """Readers of box files: CSV, Pascal VOC XML, COCO JSON."""
 
-import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,9 +9,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from datamodules.matching import match_images, matched
+from datamodules.matching import matched
+from datamodules.targets.coco_files import CocoFile, read_coco_file
 from files.tables import comma_hint, read_csv
-from files.texts import read_json, read_xml
+from files.texts import read_xml
 
 OBJECT, CROWD, DIFFICULT = 0, 1, 2  # content of a box: one object, many objects, an object that may be missed
 EXIF_ORIENTATION = 0x0112
@@ -138,100 +138,33 @@ def read_coco(path: Path, table: pd.DataFrame, root: Path, folders: bool) -> Box
     Warns:
         UserWarning: if images are not listed in the file.
     """
-    content = read_json(path)
-    parts = content if isinstance(content, dict) else {}
-    lacking = [name for name in ("images", "categories", "annotations") if not isinstance(parts.get(name), list)]
-    if lacking:
-        raise ValueError(f"{path} is not a COCO file of boxes: it has no list {lacking[0]!r}")
-    files = _by_id(parts["images"], "file_name", f"{path}: image")
-    kinds = _by_id(parts["categories"], "name", f"{path}: category")
-    names = [item["file_name"] for item in files.values()]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        first, second = [number for number, item in files.items() if item["file_name"] == twice][:2]
-        raise ValueError(f"{path}: images {first!r} and {second!r} have the same file_name {twice!r}")
-    meant = match_images(names, table, root, f"{path}, file_name", folders=folders)
-    unlisted = sorted(set(table["image_id"]) - set(meant.values()))
-    if unlisted and len(meant) == len(names):  # else `match_images` warns
-        few = ", ".join(map(repr, unlisted[:3]))
-        warnings.warn(
-            f"{path}: {len(unlisted)} of {len(table)} images are not in its list (first: {few}); they are treated as "
-            "images without boxes",
-            stacklevel=4,
-        )
-    image_of = {number: meant[item["file_name"]] for number, item in files.items() if item["file_name"] in meant}
-    sizes = {}
-    for number, image_id in image_of.items():
-        size = [_whole(files[number].get(side)) for side in ("height", "width")]
-        if all(size):
-            sizes[image_id] = size[0], size[1]
-    images, numbers, names, kind = _annotations(parts["annotations"], files, kinds, path)
-    kept = np.array([number in image_of for number in images], bool)
-    places = np.flatnonzero(kept)
+    coco = read_coco_file(path)
+    image_of = coco.image_ids(table, root, folders, "boxes")
+    boxes = _coco_boxes(coco)
+    kept = [place for place, number in enumerate(coco.images) if number in image_of]
     return BoxRows(
-        [image_of[number] for number in images if number in image_of],
-        numbers[kept],
-        [name for name, own in zip(names, kept, strict=True) if own],
-        kind[kept],
-        lambda n: f"{path}, annotation {_id_of(parts['annotations'][places[n]], places[n])!r}",
-        sizes,
+        [image_of[coco.images[place]] for place in kept],
+        boxes[kept],
+        [coco.names[label] for label in coco.labels[kept]],
+        np.where(coco.crowd[kept], CROWD, OBJECT),
+        lambda n: coco.where(kept[n]),
+        coco.sizes(image_of),
     )
 
 
-def _annotations(
-    items: list, files: dict[Any, dict], kinds: dict[Any, dict], path: Path
-) -> tuple[list, np.ndarray, list[str], np.ndarray]:
-    """Return image, box `(N, 4)`, class and kind `(N,)` of each annotation; there may be a million."""
+def _coco_boxes(coco: CocoFile) -> np.ndarray:
+    """Return the box of each annotation `(N, 4)`; there may be a million."""
     try:
-        images = [item["image_id"] for item in items]
-        names = [kinds[item["category_id"]]["name"] for item in items]
-        crowd = np.array([item.get("iscrowd", 0) for item in items], np.float64)
-        numbers = np.array([item["bbox"] for item in items], np.float64).reshape(-1, 4)
-        sound = all(number in files for number in images) and len(numbers) == len(items)
-        sound = sound and np.isfinite(numbers).all() and np.isin(crowd, (0, 1)).all()
-    except (KeyError, TypeError, ValueError, AttributeError):
-        sound = False
-    if not sound:
-        for place, item in enumerate(items):
-            _refuse_annotation(item, f"{path}, annotation {_id_of(item, place)!r}", files, kinds)
-        raise ValueError(f"{path} is not a COCO file of boxes: its annotations have different types")
-    return images, numbers, names, np.where(crowd == 1, CROWD, OBJECT)
-
-
-def _by_id(items: list, name: str, what: str) -> dict[Any, dict]:
-    found: dict[Any, dict] = {}
-    for place, item in enumerate(items):
-        if not isinstance(item, dict) or not isinstance(item.get(name), str) or not _is_id(item.get("id")):
-            raise ValueError(f"{what} number {place} has no id and {name}: {str(item)[:80]}")
-        if item["id"] in found:
-            raise ValueError(f"{what} {item['id']!r} occurs twice: {found[item['id']][name]!r} and {item[name]!r}")
-        found[item["id"]] = item
-    return found
-
-
-def _is_id(value: Any) -> bool:
-    return isinstance(value, int | str)
-
-
-def _id_of(item: Any, place: int) -> Any:
-    return item.get("id", f"number {place}") if isinstance(item, dict) else f"number {place}"
-
-
-def _refuse_annotation(item: Any, where: str, files: dict, kinds: dict) -> None:
-    """Raise an error if an annotation is invalid."""
-    if not isinstance(item, dict):
-        raise ValueError(f"{where} is {str(item)[:40]}, expected an object with keys")
-    if not _is_id(item.get("image_id")) or item["image_id"] not in files:
-        raise ValueError(f"{where}: image_id is {item.get('image_id')!r}, which is not among the file's images")
-    if not _is_id(item.get("category_id")) or item["category_id"] not in kinds:
-        few = ", ".join(f"{number} {kind['name']}" for number, kind in list(kinds.items())[:12])
-        raise ValueError(f"{where}: category_id is {item.get('category_id')!r}, expected one of {few}")
-    box = item.get("bbox")
-    if not isinstance(box, list) or len(box) != 4:
-        raise ValueError(f"{where}: bbox is {box!r}, expected [x, y, width, height]")
-    _floats(box, where)
-    if item.get("iscrowd", 0) not in (0, 1):
-        raise ValueError(f"{where}: iscrowd is {item['iscrowd']!r}, expected 0 or 1")
+        boxes = np.array(coco.bbox, np.float64).reshape(-1, 4)
+        if len(boxes) == len(coco.bbox) and np.isfinite(boxes).all():
+            return boxes
+    except (TypeError, ValueError):
+        pass
+    for number, box in enumerate(coco.bbox):
+        if not isinstance(box, list) or len(box) != 4:
+            raise ValueError(f"{coco.where(number)}: bbox is {box!r}, expected [x, y, width, height]")
+        _floats(box, coco.where(number))
+    raise ValueError(f"{coco.path} is not a COCO file of boxes: its boxes have different types")
 
 
 def _floats(values: list, where: str) -> list[float]:

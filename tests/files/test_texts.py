@@ -59,3 +59,11 @@ def test_xml(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=expected):
             read_xml(path)
+
+
+def test_xml_with_a_declaration_of_entities_is_refused(tmp_path):
+    (tmp_path / "a.xml").write_text('<!DOCTYPE a [<!ENTITY b "cc"><!ENTITY d "&b;&b;">]><a>&d;</a>')
+    with pytest.raises(ValueError, match=r"a.xml: a document type declaration \(<!DOCTYPE a>\).* remove it"):
+        read_xml(tmp_path / "a.xml")
+    (tmp_path / "a.xml").write_text('<?xml version="1.0"?><a xmlns="urn:b"><c>&lt;</c></a>')
+    assert read_xml(tmp_path / "a.xml")[0].text == "<"

@@ -1,0 +1,163 @@
+"""Masks, ids, class numbers or boxes from a COCO file."""
+
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from datamodules.row import Row
+from datamodules.targets.boxes_files import size_fault
+from datamodules.targets.coco_files import CocoFile, read_coco_file
+from datamodules.targets.coco_segmentations import has_area, parts_of
+from datamodules.targets.objects import Objects, Output
+from files.paths import confined
+from masks.coco_polygons import coco_patches
+from masks.shapes import Shape
+
+
+class CocoMasks(Objects):
+    """`mask`, `instances` or boxes from the `segmentation` of a COCO file: polygons and run lengths, also compressed.
+
+    Pixels are exactly those of `pycocotools.coco.COCO.annToMask`. An object may have several polygons. Category ids may
+    have gaps: class numbers follow their order. Pixels of a crowd (`iscrowd`) are void where no other object covers
+    them. Where objects overlap, the later one wins, except between `channels`.
+
+    Boxes are the `bbox` of the annotations, as `datamodules.targets.Boxes` reads them; those of crowds are ignored.
+
+    Image sizes declared in the file must match the images. Several targets may use one file; it is read once.
+
+    Args:
+        path: path of the file under `data.root`.
+        output: `classes`: class numbers `(H, W)` int64, 0 for background; `channels`: a mask per class `(K, H, W)`
+            uint8; `instances`: ids `(H, W)` int32; `boxes`: `boxes` `(n, 4)` float32 xyxy and `labels` `(n,)`.
+        classes: names of the categories to use, in the order of their numbers, without the background; other objects
+            are left out (default: all, in the order of their ids).
+        unlabelled: for `classes`, pixels without an object: `background` is class 0; `void` ignores them, and the first
+            category is class 0.
+        folders: whether folders in `file_name` must match those of the images; otherwise only file names are compared.
+        name: name of the array (default: `instances` for ids, else `mask`).
+
+    Raises:
+        ValueError: if the file is not in COCO format, none of its images is in the table, or an annotation is invalid;
+            names the annotation.
+
+    Example:
+        >>> import json, numpy as np, pandas as pd
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from types import SimpleNamespace
+        >>> square = {"id": 1, "image_id": 1, "category_id": 4, "segmentation": [[1, 0, 3, 0, 3, 2, 1, 2]]}
+        >>> content = {"images": [{"id": 1, "file_name": "a.jpg"}], "categories": [{"id": 4, "name": "car"}]}
+        >>> target = CocoMasks("all.json", output="classes")
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "all.json").write_text(json.dumps(content | {"annotations": [square]}))
+        ...     target.prepare(pd.DataFrame({"image_id": ["a"]}), Path(folder))
+        >>> target.read(SimpleNamespace(image_id="a"), (2, 4))["mask"].tolist()
+        [[0, 1, 1, 0], [0, 1, 1, 0]]
+    """
+
+    def __init__(
+        self,
+        path: str,
+        output: Output,
+        classes: list[str] | None = None,
+        unlabelled: Literal["background", "void"] = "background",
+        folders: bool = True,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(output, classes, unlabelled, name)
+        self.path, self.folders = path, folders
+        self._coco: CocoFile  # set by `prepare`
+        self._found: dict[str, list[int]] = {}
+        self._sizes: dict[str, tuple[int, int]] = {}
+
+    def where(self) -> str:
+        return self.path
+
+    def file_classes(self, root: Path) -> list[str]:
+        return read_coco_file(confined(root, self.path)).names
+
+    def files(self, row: Row) -> list[Path]:
+        return [confined(self.root, self.path)]
+
+    def prepare(self, table: pd.DataFrame, root: Path) -> None:
+        super().prepare(table, root)
+        coco = read_coco_file(confined(root, self.path))
+        image_of = coco.image_ids(table, root, self.folders, "objects")
+        self._coco, self._found, self._sizes = coco, coco.by_image(image_of), coco.sizes(image_of)
+        self.ignores = bool(coco.crowd.any())
+        self._check(coco, [number for numbers in self._found.values() for number in numbers])
+
+    def _check(self, coco: CocoFile, numbers: list[int]) -> None:
+        """Raise the errors of annotations, and warn about those without area."""
+        if self.boxes:
+            for number in numbers:
+                _box(coco, number)  # raises
+            numbers = [number for number in numbers if coco.bbox[number] is None]
+        empty = [number for number in numbers if not has_area(coco.segmentation[number], coco.where(number))]
+        if not empty:
+            return
+        if len(empty) == len(numbers) and not self.boxes:
+            raise ValueError(
+                f"{coco.where(empty[0])} has no segmentation, like all {len(numbers)}; for boxes set output: boxes"
+            )
+        warnings.warn(
+            f"{coco.path}: {len(empty)} of {len(numbers)} annotations have no segmentation, or no polygon of three "
+            f"corners, and are left out; the first is {coco.ids[empty[0]]!r}",
+            stacklevel=4,
+        )
+
+    def check(self, row: Row, size: tuple[int, ...]) -> None:
+        self._check_size(row, size)
+        for number in self._drawn(row):
+            parts_of(self._coco.segmentation[number], size, self._coco.where(number))
+
+    def objects(self, row: Row, size: tuple[int, ...]) -> list[Shape]:
+        self._check_size(row, size)
+        coco, numbers = self._coco, self._found.get(row.image_id, [])
+        drawn = set(self._drawn(row))
+        shapes: list[Shape] = []
+        rings: list[np.ndarray] = []
+        owners: list[int] = []
+        for place, number in enumerate(numbers):
+            needed = coco.segmentation[number] if number in drawn else None
+            polygons, patches = parts_of(needed, size, coco.where(number))
+            rings += polygons
+            owners += [place] * len(polygons)
+            box = _box(coco, number) if self.boxes else None
+            shapes.append(Shape(int(coco.labels[number]), (), patches, box, bool(coco.crowd[number])))
+        for place, patch in zip(owners, coco_patches(rings, (size[0], size[1])), strict=True):
+            if patch is not None:
+                shapes[place] = shapes[place]._replace(patches=(*shapes[place].patches, patch))
+        return shapes
+
+    def _drawn(self, row: Row) -> list[int]:
+        """Return the annotations of an image whose segmentation is needed."""
+        numbers = self._found.get(row.image_id, [])
+        return [number for number in numbers if self._coco.bbox[number] is None] if self.boxes else numbers
+
+    def _check_size(self, row: Row, size: tuple[int, ...]) -> None:
+        declared = self._sizes.get(row.image_id)
+        if declared is not None and declared != tuple(size):
+            path = getattr(row, "path", None)
+            what = f"image {row.image_id!r}" + (f" ({path})" if path is not None else "")
+            raise ValueError(f"{self.files(row)[0]}: {what} {size_fault(declared, size, path)}")
+
+
+def _box(coco: CocoFile, number: int) -> list[float] | None:
+    """Return the box of an annotation, xyxy; None if it has none.
+
+    Raises:
+        ValueError: if it is not four numbers.
+    """
+    box = coco.bbox[number]
+    if box is None:
+        return None
+    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(side, int | float) for side in box):
+        raise ValueError(f"{coco.where(number)}: bbox is {box!r}, expected [x, y, width, height]")
+    x, y, width, height = box
+    if not np.isfinite(box).all() or width < 0 or height < 0:
+        raise ValueError(f"{coco.where(number)}: bbox is {box!r}, expected a width and height of 0 or more")
+    return [x, y, x + width, y + height]
