@@ -7,7 +7,7 @@ cross-fitted: each half is scored with the values found on the other half.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import NamedTuple
 
@@ -15,8 +15,11 @@ import numpy as np
 
 from evaluation.metrics.base import CompetitionMetric
 from postprocessing.ablation import without_each, works
+from postprocessing.constant import constant_answers
 from postprocessing.search_workers import SearchImage, Setting, evaluators
 from postprocessing.step import Step, argument_and_entry, arguments_of, as_config
+
+BARELY = 0.005  # gain over a constant answer up to which a chain is reported as no better
 
 
 class Parameter(NamedTuple):
@@ -55,6 +58,8 @@ class SearchResult:
         without: step label -> in-sample score of `steps` without this one; NaN where other steps need it.
         evaluations: number of evaluated settings, each on every image.
         higher_is_better: whether a higher score is better, as in the metric.
+        constant: description -> score of the same answer for every image: `all empty`, `all full`, `all class 2`; only
+            those that the metric can score.
     """
 
     configured: list[Step]
@@ -67,6 +72,7 @@ class SearchResult:
     without: dict[str, float]
     evaluations: int
     higher_is_better: bool
+    constant: dict[str, float] = field(default_factory=dict)
 
     @property
     def keeps_configured(self) -> bool:
@@ -78,6 +84,22 @@ class SearchResult:
     def recommended(self) -> list[Step]:
         """Tuned steps, or the configured ones if tuning lowers the cross-fitted score."""
         return self.configured if self.keeps_configured else self.steps
+
+    @property
+    def majority(self) -> tuple[str, float] | None:
+        """The best constant answer and its score; None if the metric can score none."""
+        sign = 1 if self.higher_is_better else -1
+        scores = {name: score for name, score in self.constant.items() if not math.isnan(score)}
+        best = max(scores, key=lambda name: sign * scores[name], default=None)
+        return None if best is None else (best, scores[best])
+
+    @property
+    def barely_better(self) -> bool:
+        """Whether the recommended chain scores no better than the best constant answer."""
+        if self.majority is None:
+            return False
+        score = self.before if self.keeps_configured else self.in_sample
+        return (1 if self.higher_is_better else -1) * (score - self.majority[1]) <= BARELY
 
     def as_overlay(self) -> dict:
         """Recommended chain as a config overlay: `competition.postprocess` with every argument of every step."""
@@ -101,6 +123,14 @@ class SearchResult:
             gain = f"gains {sign * (self.in_sample - score):+.5f}"
             lines.append(f"{label} " + ("is required by other steps" if math.isnan(score) else gain))
         lines.append(f"{self.evaluations} settings evaluated")
+        if self.majority is not None:
+            answer, score = self.majority
+            lines.insert(3, f"majority      {score:.5f}  (the answer {answer!r} for every image)")
+        if self.majority is not None and self.barely_better:
+            lines.append(
+                f"warning: the chain scores no better than the answer {answer!r} for every image: the network "
+                "has learned little, or the search tuned it away; look at the panels before you submit"
+            )
         return "\n".join(lines)
 
 
@@ -135,7 +165,7 @@ def search(
     steps = list(steps)
     cases = sorted(cases, key=lambda case: case.image_id)
     first_half = _first_half(cases, seed)
-    space = _Space(steps)
+    space = _Space(steps, list(constant_answers(metric).values()))
     start = tuple(parameter.configured for parameter in space.parameters)
     with evaluators(space.chain, metric, cases, processes, memory) as evaluate:
         rows = _Rows(space, evaluate)
@@ -159,6 +189,10 @@ def search(
         for number, (label, chain) in enumerate(without_each(space.chain(best))):
             possible = works(chain, metric.row, *first)
             without[label] = float(metric.reduce(evaluate([(*best, number)])[0])) if possible else math.nan
+        constant = {}
+        for number, (name, answer) in enumerate(constant_answers(metric).items(), len(steps)):
+            if works([*space.chain(best), answer], metric.row, *first):
+                constant[name] = float(metric.reduce(evaluate([(*best, number)])[0]))
         return SearchResult(
             configured=steps,
             steps=space.chain(best),
@@ -175,6 +209,7 @@ def search(
             without=without,
             evaluations=len(rows.evaluated),
             higher_is_better=bool(metric.higher_is_better),
+            constant=constant,
         )
 
 
@@ -208,8 +243,8 @@ def _first_half(cases: list[SearchImage], seed: int) -> np.ndarray:
 class _Space:
     """Parameters of a chain, and the chain for each setting."""
 
-    def __init__(self, steps: list[Step]):
-        self.steps = steps
+    def __init__(self, steps: list[Step], extra: Sequence[Step] = ()):
+        self.steps, self.extra = steps, extra
         self.parameters: list[Parameter] = []
         self._made: dict[tuple[int, Setting], Step | ValueError] = {}
         for number, step in enumerate(steps):
@@ -232,13 +267,16 @@ class _Space:
     def chain(self, setting: Setting) -> list[Step]:
         """Steps of a setting; equal values of a step give the same object.
 
-        A setting with one extra number leaves out the step of that index.
+        A setting with one extra number leaves out the step of that index; numbers after those of the steps add one of
+        the `extra` steps.
 
         Raises:
             ValueError: a step rejects its values.
         """
         if len(setting) > len(self.parameters):
             whole = self.chain(setting[:-1])
+            if setting[-1] >= len(whole):
+                return [*whole, self.extra[setting[-1] - len(whole)]]
             return whole[: setting[-1]] + whole[setting[-1] + 1 :]
         chain = []
         for number, step in enumerate(self.steps):

@@ -51,6 +51,12 @@ def add_sanity(report: Report, sets: dict[str, dict[str, np.ndarray]]) -> pd.Dat
     for name in values:
         if name == "truth":
             continue
+        for share, what in ((0, "empty"), (1, "full")):
+            count, images = int((values[name][:, 0] == share).sum()), len(values[name])
+            if count == images:
+                report.findings.append(
+                    Finding("problem", f"{count} of {images} {name} predictions are {what}.", "Sanity")
+                )
         empty, other = (float((part[:, 0] == 0).mean()) for part in (target, values[name]))
         noise = np.sqrt(empty * (1 - empty) * (1 / len(target) + 1 / len(values[name])))
         if abs(empty - other) > max(0.05, 3 * noise):
