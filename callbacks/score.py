@@ -9,7 +9,8 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from callbacks.gathered_metric import GatheredMetric
-from evaluation.panels import Gallery, as_map, write_panel
+from evaluation.gallery import Gallery
+from evaluation.panels import drawable, probability_map, write_panel
 from files.writing import write_csv
 from submissions.competition import Competition
 
@@ -37,7 +38,8 @@ class CompetitionScore(pl.Callback):
     Args:
         competition: metric, post-processing and submission of the config.
         folder: run folder for `scores.csv` and `panels/`; None to write neither.
-        panels: number of images in a panel, half of them fixed, half the worst of this rank; 0 for no panels.
+        panels: number of images in a panel, half of them fixed, half the worst of this rank (of its worse half);
+            0 for no panels.
     """
 
     def __init__(self, competition: Competition, folder: Path | None = None, panels: int = 8) -> None:
@@ -67,19 +69,19 @@ class CompetitionScore(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         for index, probabilities in enumerate(outputs):
-            targets = target_arrays(batch, index)
-            prediction = self.competition.process(as_arrays(probabilities), targets)
+            targets, raw = target_arrays(batch, index), as_arrays(probabilities)
+            prediction = self.competition.process(raw, targets)
             image_id, metric = batch["image_id"][index], self.competition.metric
             for each in self.metrics.values():
                 each.update(image_id, prediction, targets)
             if not self.gallery.count:
                 continue
             size = tuple(batch["image"][index].shape[1:])
-            shown, true = as_map(prediction.get(metric.output), size), as_map(targets.get(metric.target), size)
+            shown, true = drawable(prediction, metric.output, size), drawable(targets, metric.target, size)
             if shown is not None and true is not None:
                 score = metric.image_score(metric.rows[image_id])
-                image = batch["image"][index].cpu().numpy()
-                self.gallery.add(image_id, score, image, true, shown, targets.get("valid"))
+                image, likely = batch["image"][index].cpu().numpy(), probability_map(raw, metric.output, size)
+                self.gallery.add(image_id, score, image, true, shown, targets.get("valid"), likely)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         fitting = trainer.state.fn == TrainerFn.FITTING
@@ -119,7 +121,7 @@ class CompetitionScore(pl.Callback):
         if rows:
             title = f"{panel}   {type(self.competition.metric).__name__} {self.latest['score']:.4f}"
             path = self.folder / "panels" / f"{panel}.png"
-            write_panel(path, rows, title)
+            write_panel(path, rows, title, getattr(getattr(trainer, "datamodule", None), "class_names", None) or [])
             for logger in trainer.loggers:
                 if hasattr(logger, "log_panel"):
                     logger.log_panel(path, trainer.global_step)

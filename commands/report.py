@@ -12,8 +12,9 @@ from tqdm import tqdm
 from commands.command_line.config import read_config
 from commands.command_line.findings import print_findings
 from datamodules.table import rows_of
+from evaluation.gallery import worst_median_best
 from evaluation.interval import bootstrap_interval
-from evaluation.panels import as_map
+from evaluation.panels import drawable, probability_map
 from evaluation.void import nothing_counts
 from experiments.configuration import OfflineConfig
 from experiments.curves import read_metrics, smoothed
@@ -28,6 +29,7 @@ from reports.experiment.quantities import NAMES, quantities
 from reports.experiment.reliability import ProbabilityHistogram, channels_of
 from reports.experiment.sanity import add_sanity
 from reports.experiment.sections import (
+    Entry,
     add_curves,
     add_folds,
     add_images,
@@ -118,7 +120,7 @@ def write(config: OfflineConfig, output: Path) -> Report:
     write_frame(output / "outliers.csv", outliers)
     show_outliers(report, outliers, config, cases, draw)
     if cases:
-        add_images(report, chosen_images(config, cases))
+        add_images(report, chosen_images(config, cases), class_names(config))
     report.save(output / "report.html")
     return report
 
@@ -224,7 +226,7 @@ def show_outliers(
         if name == "out of fold":
             entries = entries_of(config, cases, captions)
             if entries:
-                add_panel(report, "Strange out-of-fold predictions", entries)
+                add_panel(report, "Unusual out-of-fold predictions", entries, class_names(config))
         elif draw is not None:
             report.heading("Test images with far more or fewer pixels or objects than the targets")
             pictures = [(draw(one), f"{one[:24]}\n{caption}") for one, caption in captions.items()]
@@ -264,36 +266,38 @@ def look_at_test(config: OfflineConfig) -> tuple[dict[str, np.ndarray], Any]:
     return found, draw
 
 
-def chosen_images(config: OfflineConfig, cases: dict[str, Any]) -> dict[str, list]:
-    """The best, median and worst images, with target and prediction as scored by the metric."""
-    metric, count = config.competition.metric, config.options.images
+def chosen_images(config: OfflineConfig, cases: dict[str, Any]) -> dict[str, list[Entry]]:
+    """The worst, median and best images, with target and prediction as scored by the metric; no image twice."""
+    metric = config.competition.metric
     scores = {image_id: score for image_id, score in metric.scores().items() if np.isfinite(score)}
-    order = sorted(scores, key=lambda image_id: scores[image_id], reverse=metric.higher_is_better)
-    middle = max(0, len(order) // 2 - count // 2)
-    groups = {
-        "Worst images": order[::-1][:count],
-        "Median images": order[middle : middle + count],
-        "Best images": order[:count],
-    }
-    captions = {image_id: f"{scores[image_id]:.3f}" for ids in groups.values() for image_id in ids}
+    order = sorted(scores, key=lambda image_id: scores[image_id], reverse=not metric.higher_is_better)
     return {
-        name: entries_of(config, cases, {image_id: captions[image_id] for image_id in ids})
-        for name, ids in groups.items()
+        f"{kind.capitalize()} images": entries_of(config, cases, {one: f"{scores[one]:.3f}" for one in ids})
+        for kind, ids in worst_median_best(order, config.options.images).items()
     }
 
 
-def entries_of(config: OfflineConfig, cases: dict[str, Any], captions: dict[str, str]) -> list:
-    """Caption, image `(C, H, W)`, target, prediction and valid pixels (None: all) of the images in `captions`."""
+def entries_of(config: OfflineConfig, cases: dict[str, Any], captions: dict[str, str]) -> list[Entry]:
+    """Images of the ids in `captions`, with target and prediction as scored by the metric."""
     metric, rows, result = config.competition.metric, {}, []
     if captions:
         rows = {row.image_id: row for row in rows_of(config.data.table())}
     for image_id, caption in captions.items():
-        targets = cases[image_id].targets()
-        shown = config.competition.process(cases[image_id].prediction(), targets).get(metric.output)
-        true = targets.get(metric.target)
-        if shown is not None and true is not None:
-            image = np.moveaxis(config.data.reader.read(rows[image_id]), -1, 0)
-            drawn = [as_map(array, image.shape[1:]) for array in (true, shown)]
-            pair = (true, shown) if any(array is None for array in drawn) else drawn
-            result.append((f"{image_id[:40]}   {caption}", image, *pair, targets.get("valid")))
+        targets, raw = cases[image_id].targets(), cases[image_id].prediction()
+        prediction = config.competition.process(raw, targets)
+        shown, true = prediction.get(metric.output), targets.get(metric.target)
+        if shown is None or true is None:
+            continue
+        image = np.moveaxis(config.data.reader.read(rows[image_id]), -1, 0)
+        size = image.shape[1:]
+        one, other = drawable(targets, metric.target, size), drawable(prediction, metric.output, size)
+        if one is None or other is None:
+            one, other = true, shown
+        likely = probability_map(raw, metric.output, size)
+        result.append(Entry(f"{image_id[:40]}   {caption}", image, one, other, targets.get("valid"), likely))
     return result
+
+
+def class_names(config: OfflineConfig) -> list[str]:
+    """Class names of the data; empty if unknown."""
+    return getattr(config.data, "class_names", None) or []

@@ -89,6 +89,19 @@ class Report:
         """Add a PNG as wide as the page, and what it shows for who cannot see it."""
         self._add("picture", embedded(content), alternative)
 
+    def panel(self, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[bytes | None]]]) -> None:
+        """Add images side by side under the names of their columns: a caption and a PNG per column for each row."""
+        self._add(
+            "panel", columns, [(about, [None if one is None else embedded(one) for one in row]) for about, row in rows]
+        )
+
+    def legend(self, title: str, entries: Sequence[tuple[str, tuple[int, int, int]]]) -> None:
+        """Add a line of colours `(red, green, blue)` in 0..255 and what each stands for; nothing without entries."""
+        if entries:
+            self._add(
+                "legend", title, [(name, f"#{red:02x}{green:02x}{blue:02x}") for name, (red, green, blue) in entries]
+            )
+
     def cells(self, cells: Sequence[tuple[bytes, str]]) -> None:
         """Add a grid of small pictures: PNG and caption."""
         self._add("cells", figures_of(cells))

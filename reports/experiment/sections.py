@@ -1,21 +1,40 @@
 """The sections of the page of an experiment."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from evaluation.metrics.base import CompetitionMetric
-from evaluation.panels import draw_panel, row_of
+from evaluation.panels import (
+    class_legend,
+    columns_of,
+    confusion_of,
+    draw_panel,
+    error_legend,
+    panel_cells,
+    row_of,
+)
 from predictions.quantiser import LEVELS
 from reports.charts import Drawing, Palette, chart, histogram
 from reports.experiment.reliability import ProbabilityHistogram
 from reports.page import Finding, Report
 from reports.pictures import cell, png
 
-# Caption, image `(C, H, W)`, truth, prediction, and what counts (None: all).
-Entry = tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
+PANEL_WIDTH = 930  # pixels of the page, so that texts in the images keep their size
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7b7b7b")
+
+
+class Entry(NamedTuple):
+    """An image of the report with its target and prediction; see `evaluation.panels.row_of`."""
+
+    caption: str
+    image: np.ndarray
+    target: np.ndarray
+    prediction: np.ndarray
+    valid: np.ndarray | None = None
+    probability: np.ndarray | None = None
 
 
 def lines(series: dict[str, tuple[np.ndarray, np.ndarray]], label: str, diagonal: bool = False) -> Drawing:
@@ -204,38 +223,49 @@ def add_steps(
             )
 
 
-def add_images(report: Report, groups: dict[str, list[Entry]]) -> None:
-    """Pictures with truth, prediction and errors, in groups."""
+def add_images(report: Report, groups: dict[str, list[Entry]], names: Sequence[str] = ()) -> None:
+    """Images with target, prediction and errors, in groups; `names` are those of the classes."""
     report.section("Images")
-    report.text(
-        "Missed pixels are orange, invented ones blue, confused ones purple, those that do not count gray; outlines: "
-        "truth white, prediction yellow.",
-        quiet=True,
-    )
     for name, entries in groups.items():
         if not entries:
             continue
-        if all(target.ndim >= 2 for _, _, target, _, _ in entries):
-            add_panel(report, name, entries)
+        if all(entry.target.ndim >= 2 for entry in entries):
+            add_panel(report, name, entries, names)
             continue
         report.heading(name)
         cells = []
-        for caption, image, target, prediction, _ in entries:
-            picture, _ = cell(np.moveaxis(image, 0, -1), {})
-            cells.append((png(picture), f"{caption}\ntarget {_short(target)}\nprediction {_short(prediction)}"))
+        for entry in entries:
+            image, _ = cell(np.moveaxis(entry.image, 0, -1), {})
+            target, prediction = (_short(values, names) for values in (entry.target, entry.prediction))
+            cells.append((png(image), f"{entry.caption}\ntarget {target}\nprediction {prediction}"))
         report.cells(cells)
 
 
-def add_panel(report: Report, name: str, entries: list[Entry]) -> None:
-    """One picture of several images, each with truth, prediction and errors; kept beside the page as well."""
+def add_panel(report: Report, name: str, entries: list[Entry], names: Sequence[str] = ()) -> None:
+    """Images with target, prediction and errors, a row each; written as one PNG file beside the page as well."""
     report.heading(name)
-    picture = png(draw_panel([row_of(*entry[:-1], valid=entry[-1]) for entry in entries], name))
-    report.write(f"{name.split()[0].lower()}.png", picture)
-    report.picture(picture, name)
+    side = PANEL_WIDTH // (4 if all(entry.probability is None for entry in entries) else 5)
+    rows = [row_of(*entry[:4], side=side, valid=entry.valid, probability=entry.probability) for entry in entries]
+    report.write(f"{name.split()[0].lower()}.png", png(draw_panel(rows, name, names)))
+    columns = columns_of(rows)
+    report.legend("Classes", class_legend(rows, names))
+    report.legend("Errors", error_legend(rows))
+    shown = []
+    for row in rows:
+        drawn = panel_cells(row, columns, names)
+        about = " · ".join(filter(None, (row.caption, confusion_of(row, names))))
+        shown.append((about, [None if one is None else png(one) for one in drawn]))
+    report.panel(columns, shown)
 
 
-def _short(values: np.ndarray) -> str:
+def _short(values: np.ndarray, names: Sequence[str] = ()) -> str:
     """Classes of an image-level array in a few characters."""
     if values.dtype == bool or (values.ndim and len(values) > 1 and values.dtype.kind in "iu"):
-        return " ".join(map(str, np.flatnonzero(values))) or "none"
+        return ", ".join(_name(int(number), names) for number in np.flatnonzero(values)) or "none"
+    if values.dtype.kind in "iu":
+        return ", ".join(_name(int(number), names) for number in np.atleast_1d(values)[:6])
     return " ".join(f"{value:.3g}" for value in np.atleast_1d(values)[:6])
+
+
+def _name(number: int, names: Sequence[str]) -> str:
+    return names[number] if number < len(names) else str(number)

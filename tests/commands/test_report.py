@@ -92,7 +92,7 @@ def test_the_page_says_what_the_stores_hold(here, capsys):
     assert "report: runs/a/report/report.html" in capsys.readouterr().out
 
 
-def test_strange_predictions_out_of_fold_are_shown_beside_their_truth(here, capsys):
+def test_unusual_predictions_out_of_fold_are_shown_beside_their_target(here, capsys):
     path = Path("runs/a/fold0/predictions/val")
     masks = {name: PredictionStore.open(path).read(name)["mask"][0] > 0.5 for name in PredictionStore.open(path).ids()}
     store(path, masks | {"t04": np.ones((SIDE, SIDE), bool)})
@@ -103,9 +103,9 @@ def test_strange_predictions_out_of_fold_are_shown_beside_their_truth(here, caps
     assert found["objects"].tolist() == [1, 1]
     assert (found["deviations"] > 4).all()
     page = Path("runs/a/report/report.html").read_text()
-    assert "Strange out-of-fold predictions" in page
+    assert "Unusual out-of-fold predictions" in page
     assert "Test images with far more or fewer" in page
-    assert (Path("runs/a/report") / "strange.png").stat().st_size > 1000
+    assert (Path("runs/a/report") / "unusual.png").stat().st_size > 1000
     assert "2 predictions hold far more or less than the training truth" in capsys.readouterr().out
 
 
