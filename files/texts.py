@@ -1,9 +1,11 @@
-"""Text, JSON and XML from untrusted files, with errors that name file and line."""
+"""Text, JSON, YAML and XML from untrusted files, with errors that name file and line."""
 
 import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 # UTF-32 before UTF-16, as its mark starts with the one of UTF-16.
 MARKS = {
@@ -61,6 +63,23 @@ def read_json(path: Path | str) -> Any:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}, line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
+
+
+def read_yaml(path: Path | str) -> Any:
+    """Read a YAML file of plain values.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not UTF-8, or not YAML; names the line.
+    """
+    text = read_text(path)
+    try:
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
+        raise ValueError(f"{path}{line}: not YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError) as error:  # a character or a date that does not exist
+        raise ValueError(f"{path}: not YAML: {error}") from None
 
 
 def read_xml(path: Path | str) -> ElementTree.Element:

@@ -4,6 +4,7 @@ from datamodules.targets.array_files import ArrayFiles
 from datamodules.targets.base import Target
 from datamodules.targets.boxes import Boxes
 from datamodules.targets.coco_masks import CocoMasks
+from datamodules.targets.cvat import Cvat
 from datamodules.targets.dicom_rtstruct import RtStructures
 from datamodules.targets.dicom_seg import DicomSegmentations
 from datamodules.targets.empty import Empty
@@ -18,11 +19,13 @@ from datamodules.targets.rasters import RasterMasks
 from datamodules.targets.run_lengths import RunLengths
 from datamodules.targets.touching_borders import TouchingBorders
 from datamodules.targets.volumes import MaskVolumes
+from datamodules.targets.yolo import Yolo
 
 __all__ = [
     "ArrayFiles",
     "Boxes",
     "CocoMasks",
+    "Cvat",
     "DicomSegmentations",
     "Empty",
     "Foreground",
@@ -38,4 +41,5 @@ __all__ = [
     "RunLengths",
     "Target",
     "TouchingBorders",
+    "Yolo",
 ]

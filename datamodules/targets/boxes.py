@@ -9,7 +9,7 @@ import pandas as pd
 
 from datamodules.row import Row
 from datamodules.targets.base import Target
-from datamodules.targets.boxes_files import CROWD, OBJECT, BoxRows, read_box_csv, read_coco, read_voc, size_fault
+from datamodules.targets.boxes_files import CROWD, OBJECT, BoxRows, check_size, read_box_csv, read_coco, read_voc
 from files.paths import confined
 
 IGNORED = ("ignored_boxes", "ignored_labels", "ignored_crowd")
@@ -114,11 +114,7 @@ class Boxes(Target):
 
     def _check(self, row: Row, found: np.ndarray, size: tuple[int, int]) -> None:
         """Reject boxes of an image of another size."""
-        declared = self._sizes.get(row.image_id)
-        if declared is not None and declared != tuple(size):
-            path = getattr(row, "path", None)
-            what = f"image {row.image_id!r}" + (f" ({path})" if path is not None else "")
-            raise ValueError(f"{self.files(row)[0]}: {what} {size_fault(declared, size, path)}")
+        check_size(self._sizes.get(row.image_id), size, row, self.files(row)[0])
         outside = (found[:, :2] >= size[::-1]).any(axis=1) | (found[:, 2:4] <= 0).any(axis=1)
         if outside.any():
             raise ValueError(

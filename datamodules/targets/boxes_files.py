@@ -10,6 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from datamodules.matching import matched
+from datamodules.row import Row
 from datamodules.targets.coco_files import CocoFile, read_coco_file
 from files.tables import comma_hint, read_csv
 from files.texts import read_xml
@@ -188,6 +189,18 @@ def _whole(value: Any) -> int:
         return int(float(value or 0))
     except (TypeError, ValueError):
         return 0
+
+
+def check_size(declared: tuple[int, int] | None, size: tuple[int, ...], row: Row, file: Path) -> None:
+    """Compare the size `(H, W)` of an image with the one in the file of its objects, None if it has none.
+
+    Raises:
+        ValueError: if they differ.
+    """
+    if declared is not None and declared != tuple(size):
+        path = getattr(row, "path", None)
+        what = f"image {row.image_id!r}" + (f" ({path})" if path is not None else "")
+        raise ValueError(f"{file}: {what} {size_fault(declared, size, path)}")
 
 
 def size_fault(declared: tuple[int, int], size: tuple[int, ...], path: Path | str | None) -> str:

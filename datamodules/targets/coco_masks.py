@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from datamodules.row import Row
-from datamodules.targets.boxes_files import size_fault
+from datamodules.targets.boxes_files import check_size
 from datamodules.targets.coco_files import CocoFile, read_coco_file
 from datamodules.targets.coco_segmentations import has_area, parts_of
 from datamodules.targets.objects import Objects, Output
@@ -110,12 +110,12 @@ class CocoMasks(Objects):
         )
 
     def check(self, row: Row, size: tuple[int, ...]) -> None:
-        self._check_size(row, size)
+        check_size(self._sizes.get(row.image_id), size, row, self.files(row)[0])
         for number in self._drawn(row):
             parts_of(self._coco.segmentation[number], size, self._coco.where(number))
 
     def objects(self, row: Row, size: tuple[int, ...]) -> list[Shape]:
-        self._check_size(row, size)
+        check_size(self._sizes.get(row.image_id), size, row, self.files(row)[0])
         coco, numbers = self._coco, self._found.get(row.image_id, [])
         drawn = set(self._drawn(row))
         shapes: list[Shape] = []
@@ -137,13 +137,6 @@ class CocoMasks(Objects):
         """Return the annotations of an image whose segmentation is needed."""
         numbers = self._found.get(row.image_id, [])
         return [number for number in numbers if self._coco.bbox[number] is None] if self.boxes else numbers
-
-    def _check_size(self, row: Row, size: tuple[int, ...]) -> None:
-        declared = self._sizes.get(row.image_id)
-        if declared is not None and declared != tuple(size):
-            path = getattr(row, "path", None)
-            what = f"image {row.image_id!r}" + (f" ({path})" if path is not None else "")
-            raise ValueError(f"{self.files(row)[0]}: {what} {size_fault(declared, size, path)}")
 
 
 def _box(coco: CocoFile, number: int) -> list[float] | None:

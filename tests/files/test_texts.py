@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from files.texts import read_json, read_text, read_xml
+from files.texts import read_json, read_text, read_xml, read_yaml
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -67,3 +67,15 @@ def test_xml_with_a_declaration_of_entities_is_refused(tmp_path):
         read_xml(tmp_path / "a.xml")
     (tmp_path / "a.xml").write_text('<?xml version="1.0"?><a xmlns="urn:b"><c>&lt;</c></a>')
     assert read_xml(tmp_path / "a.xml")[0].text == "<"
+
+
+def test_yaml(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("names: {0: é, 1: b}")
+    assert read_yaml(path) == {"names": {0: "é", 1: "b"}}
+    path.write_text("a: 1\nb: [c\n")
+    with pytest.raises(ValueError, match=r"a\.yaml, line 3: not YAML"):
+        read_yaml(path)
+    path.write_text("a: !!python/object:os.system {}")
+    with pytest.raises(ValueError, match=r"a\.yaml, line 1: not YAML: could not determine a constructor"):
+        read_yaml(path)

@@ -1,0 +1,175 @@
+"""YOLO boxes and polygons, against plain loops and the polygons of matplotlib."""
+
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from matplotlib.path import Path as Outline
+
+from datamodules.decoder import Decoder
+from datamodules.readers import ImageReader
+from datamodules.targets import Yolo
+from datamodules.windows import with_window
+from files.png import write_png
+
+HEIGHT, WIDTH = SIZE = (30, 50)
+NAMES = "names: [car, dog, tree]\nnc: 3\n"
+
+
+def row(root, image_id="a", folder="images/train", **more):
+    return SimpleNamespace(image_id=image_id, path=str(root / folder / f"{image_id}.jpg"), **more)
+
+
+def tree(root, text="", names=NAMES, name="a"):
+    (root / "labels/train").mkdir(parents=True, exist_ok=True)
+    (root / "data.yaml").write_text(names)
+    (root / f"labels/train/{name}.txt").write_text(text)
+    return root
+
+
+def prepared(root, target, ids=("a",)):
+    table = pd.DataFrame({"image_id": ids, "path": [row(root, one).path for one in ids]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        target.prepare(table, root)
+    return target
+
+
+@st.composite
+def star(draw):
+    """Corners around a centre, so that the outline does not cross itself; relative to the image size."""
+    radii = draw(st.lists(st.floats(0.05, 0.2), min_size=3, max_size=7))
+    angles = np.arange(len(radii)) * 2 * np.pi / len(radii)
+    centre = draw(st.tuples(st.floats(0.2, 0.8), st.floats(0.2, 0.8)))
+    return np.stack([np.cos(angles), np.sin(angles)], 1) * np.array(radii)[:, None] + centre
+
+
+@st.composite
+def box(draw):
+    x, y = draw(st.floats(0.2, 0.8)), draw(st.floats(0.2, 0.8))
+    return np.array([x, y, draw(st.floats(0.05, 2 * min(x, 1 - x))), draw(st.floats(0.05, 2 * min(y, 1 - y)))])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(objects=st.lists(st.tuples(st.integers(0, 2), st.one_of(star(), box())), max_size=5))
+def test_every_array_equals_a_plain_loop(tmp_path, objects):
+    lines = [f"{label} " + " ".join(f"{value:.9f}" for value in np.ravel(found)) for label, found in objects]
+    tree(tmp_path, "\n".join(lines))
+    centres = np.stack(np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5), -1).reshape(-1, 2)
+    ids, clear = np.zeros(HEIGHT * WIDTH, int), np.ones(HEIGHT * WIDTH, bool)
+    channels, boxes = np.zeros((3, HEIGHT * WIDTH), int), []
+    for number, (label, found) in enumerate(objects, 1):
+        corners = found if found.ndim == 2 else found[:2] + found[2:] / 2 * [[-1, -1], [1, -1], [1, 1], [-1, 1]]
+        corners = corners * (WIDTH, HEIGHT)
+        inside = Outline([*corners, corners[0]]).contains_points(centres)
+        ends = np.roll(corners, -1, axis=0)
+        for start, end in zip(corners, ends, strict=True):  # centres on an edge may be on either side of it
+            share = np.clip(((centres - start) @ (end - start)) / ((end - start) @ (end - start)), 0, 1)
+            clear &= np.hypot(*(centres - start - share[:, None] * (end - start)).T) > 1e-5
+        ids[inside], channels[label][inside] = number, 1
+        boxes.append([*corners.min(axis=0), *corners.max(axis=0)])
+    labels = np.array([-1, *(label for label, _ in objects)])
+    for output, expected in (("instances", ids), ("classes", labels[ids] + 1), ("channels", channels)):
+        found = prepared(tmp_path, Yolo(output)).read(row(tmp_path), SIZE)
+        assert np.array_equal(next(iter(found.values())).reshape(expected.shape)[..., clear], expected[..., clear])
+    found = prepared(tmp_path, Yolo("boxes")).read(row(tmp_path), SIZE)
+    assert np.allclose(found["boxes"], np.array(boxes).reshape(-1, 4), atol=1e-4)
+    assert found["labels"].tolist() == labels[1:].tolist()
+
+
+def test_a_window_has_the_boxes_of_its_pixels(tmp_path):
+    tree(tmp_path, "1 0.5 0.5 0.2 0.4\n0 0.1 0.1 0.1 0.1\n")
+    (tmp_path / "images/train").mkdir(parents=True)
+    write_png(tmp_path / "images/train/a.png", np.zeros(SIZE, np.uint8))
+    one = SimpleNamespace(image_id="a", path=str(tmp_path / "images/train/a.png"))
+    decoder = Decoder(ImageReader(), [prepared(tmp_path, Yolo("boxes"))])
+    assert decoder.read(with_window(one, (10, 15, 20, 20)))[1]["boxes"].tolist() == [[5, 0, 15, 11]]
+    assert decoder.target_arrays(with_window(one, (10, 15, 20, 20)))["labels"].tolist() == [1]
+
+
+def test_names_are_a_list_a_mapping_or_lines(tmp_path):
+    for names in ("names: [car, dog]", "names: {0: car, 1: dog}", "names:\n  5: dog\n  2: car\n"):
+        tree(tmp_path, "", names)
+        assert Yolo("boxes").class_names(tmp_path) == ["car", "dog"]
+    tree(tmp_path, "5 0.5 0.5 0.2 0.4", names)
+    assert prepared(tmp_path, Yolo("boxes")).read(row(tmp_path), SIZE)["labels"].tolist() == [1]
+    (tmp_path / "classes.txt").write_text("car\ndog\n\n")
+    assert Yolo("classes", data="classes.txt").class_names(tmp_path) == ["background", "car", "dog"]
+    assert Yolo("boxes", classes=["dog"]).class_names(tmp_path) == ["dog"]
+    assert prepared(tmp_path, Yolo("boxes", classes=["dog"])).read(row(tmp_path), SIZE)["labels"].tolist() == [0]
+
+
+def test_label_files_are_found_like_ultralytics_does_or_by_a_pattern(tmp_path):
+    tree(tmp_path, "1 0.5 0.5 0.2 0.4")
+    target = prepared(tmp_path, Yolo("boxes"))
+    assert target.files(row(tmp_path)) == [tmp_path / "data.yaml", tmp_path / "labels/train/a.txt"]
+    nested = prepared(tmp_path, Yolo("boxes"))._file("a", "/x/images/b/images/train/a.v1.jpg")
+    assert str(nested) == "/x/images/b/labels/train/a.v1.txt"
+    assert str(target._file("a", "/x/train/a.jpg")) == "/x/train/a.txt"
+    other = prepared(tmp_path, Yolo("boxes", labels="labels/train/{image_id}.txt"))
+    assert len(other.read(row(tmp_path, folder="somewhere"), SIZE)["boxes"]) == 1
+
+
+def test_empty_and_missing_files_are_images_without_objects(tmp_path):
+    tree(tmp_path, "0 0.5 0.5 0.2 0.4")
+    tree(tmp_path, "\n", name="b")
+    target = Yolo("boxes")
+    with pytest.warns(UserWarning, match="1 of 3 images have no label file; the first is .*c.txt; they are"):
+        target.prepare(
+            pd.DataFrame({"image_id": list("abc"), "path": [row(tmp_path, i).path for i in "abc"]}), tmp_path
+        )
+    assert [len(target.read(row(tmp_path, one), SIZE)["boxes"]) for one in "abc"] == [1, 0, 0]
+    assert target.files(row(tmp_path, "c")) == [tmp_path / "data.yaml"]
+    with pytest.raises(FileNotFoundError, match="1 of 1 images have no label file.* Set labels of the target"):
+        prepared(tmp_path, Yolo("boxes"), ["x"])
+
+
+def test_boxes_beside_keypoints(tmp_path):
+    tree(tmp_path, "0 0.5 0.5 0.2 0.4 0.5 0.5 2 0.4 0.4 1", NAMES + "kpt_shape: [2, 3]\n")
+    assert len(prepared(tmp_path, Yolo("boxes")).read(row(tmp_path), SIZE)["boxes"]) == 1
+    with pytest.raises(ValueError, match="describes keypoints .* set output: boxes"):
+        prepared(tmp_path, Yolo("classes"))
+    tree(tmp_path, "0 0.5 0.5 0.2 0.4 0.5 0.5 2", NAMES + "kpt_shape: [2, 3]\n")
+    with pytest.raises(ValueError, match="line 1: 8 numbers, expected 11"):
+        prepared(tmp_path, Yolo("boxes")).check(row(tmp_path), SIZE)
+
+
+LINES = {
+    "0 0.5 0.5 0.2": "line 2: 4 numbers, expected a class and x, y, width, height",
+    "0 0.5 0.5 0.2 0.2 0.9": "line 2: 6 numbers, .* a confidence",
+    "3 0.5 0.5 0.2 0.2": "line 2: class 3, expected one of data.yaml: 0 car, 1 dog, 2 tree",
+    "0.5 0.5 0.5 0.2 0.2": "line 2: class 0.5, expected one of",
+    "-1 0.5 0.5 0.2 0.2": "line 2: class -1, expected one of",
+    "0 25 15 10 10": "line 2: 25, expected 0 to 1, relative to the width and height",
+    "0 0.5 nan 0.2 0.2": "line 2: nan, expected 0 to 1",
+    "0 0,5 0,5 0,2 0,2": "line 2: '0 0,5.* expected numbers.*point",
+    "car 0.5 0.5 0.2 0.2": "line 2: 'car .* expected numbers",
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_faults_name_file_and_line(tmp_path, line):
+    tree(tmp_path, f"0 0.5 0.5 0.2 0.4\n{line}\n")
+    with pytest.raises(ValueError, match=f"labels/train/a.txt, {LINES[line]}"):
+        prepared(tmp_path, Yolo("boxes")).check(row(tmp_path), SIZE)
+
+
+YAMLS = {
+    "nc: 3": "data.yaml has no class names",
+    "names: [a, b]\nnc: 3": "data.yaml: nc is 3, but there are 2 names",
+    "names: {a: b}": "data.yaml: names has the key 'a', expected class numbers",
+    "names: [a, a]": "data.yaml has the class name 'a' twice",
+    "names: [a": "data.yaml, line 1: not YAML",
+    "names: [a]\nkpt_shape: 17": "data.yaml: kpt_shape is 17",
+}
+
+
+@pytest.mark.parametrize("text", YAMLS)
+def test_faults_of_the_names(tmp_path, text):
+    tree(tmp_path, "", text)
+    with pytest.raises(ValueError, match=YAMLS[text]):
+        prepared(tmp_path, Yolo("boxes"))
