@@ -3,6 +3,7 @@
 from datamodules.targets.array_files import ArrayFiles
 from datamodules.targets.base import Target
 from datamodules.targets.boxes import Boxes
+from datamodules.targets.coco_keypoints import CocoKeypoints
 from datamodules.targets.coco_masks import CocoMasks
 from datamodules.targets.cvat import Cvat
 from datamodules.targets.dicom_rtstruct import RtStructures
@@ -24,6 +25,7 @@ from datamodules.targets.yolo import Yolo
 __all__ = [
     "ArrayFiles",
     "Boxes",
+    "CocoKeypoints",
     "CocoMasks",
     "Cvat",
     "DicomSegmentations",

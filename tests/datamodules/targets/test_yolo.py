@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import supervision
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
@@ -17,6 +18,7 @@ from datamodules.windows import with_window
 from files.png import write_png
 
 HEIGHT, WIDTH = SIZE = (30, 50)
+CENTRES = np.stack(np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5), -1).reshape(-1, 2)
 NAMES = "names: [car, dog, tree]\nnc: 3\n"
 
 
@@ -54,22 +56,32 @@ def box(draw):
     return np.array([x, y, draw(st.floats(0.05, 2 * min(x, 1 - x))), draw(st.floats(0.05, 2 * min(y, 1 - y)))])
 
 
+def corners_of(found):
+    """Corners of a box or polygon in pixels."""
+    corners = found if found.ndim == 2 else found[:2] + found[2:] / 2 * [[-1, -1], [1, -1], [1, 1], [-1, 1]]
+    return corners * (WIDTH, HEIGHT)
+
+
+def from_outline(corners):
+    """Distance of each pixel centre from the nearest edge."""
+    far = np.full(HEIGHT * WIDTH, np.inf)
+    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        share = np.clip(((CENTRES - start) @ (end - start)) / ((end - start) @ (end - start)), 0, 1)
+        far = np.minimum(far, np.hypot(*(CENTRES - start - share[:, None] * (end - start)).T))
+    return far
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(objects=st.lists(st.tuples(st.integers(0, 2), st.one_of(star(), box())), max_size=5))
 def test_every_array_equals_a_plain_loop(tmp_path, objects):
     lines = [f"{label} " + " ".join(f"{value:.9f}" for value in np.ravel(found)) for label, found in objects]
     tree(tmp_path, "\n".join(lines))
-    centres = np.stack(np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5), -1).reshape(-1, 2)
     ids, clear = np.zeros(HEIGHT * WIDTH, int), np.ones(HEIGHT * WIDTH, bool)
     channels, boxes = np.zeros((3, HEIGHT * WIDTH), int), []
     for number, (label, found) in enumerate(objects, 1):
-        corners = found if found.ndim == 2 else found[:2] + found[2:] / 2 * [[-1, -1], [1, -1], [1, 1], [-1, 1]]
-        corners = corners * (WIDTH, HEIGHT)
-        inside = Outline([*corners, corners[0]]).contains_points(centres)
-        ends = np.roll(corners, -1, axis=0)
-        for start, end in zip(corners, ends, strict=True):  # centres on an edge may be on either side of it
-            share = np.clip(((centres - start) @ (end - start)) / ((end - start) @ (end - start)), 0, 1)
-            clear &= np.hypot(*(centres - start - share[:, None] * (end - start)).T) > 1e-5
+        corners = corners_of(found)
+        inside = Outline([*corners, corners[0]]).contains_points(CENTRES)
+        clear &= from_outline(corners) > 1e-5  # centres on an edge may be on either side of it
         ids[inside], channels[label][inside] = number, 1
         boxes.append([*corners.min(axis=0), *corners.max(axis=0)])
     labels = np.array([-1, *(label for label, _ in objects)])
@@ -79,6 +91,29 @@ def test_every_array_equals_a_plain_loop(tmp_path, objects):
     found = prepared(tmp_path, Yolo("boxes")).read(row(tmp_path), SIZE)
     assert np.allclose(found["boxes"], np.array(boxes).reshape(-1, 4), atol=1e-4)
     assert found["labels"].tolist() == labels[1:].tolist()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(objects=st.lists(st.tuples(st.integers(0, 2), st.one_of(star(), box())), min_size=1, max_size=4))
+def test_supervision_reads_the_same(tmp_path, objects):
+    """Its masks have the contour, too, and corners rounded to pixels."""
+    lines = [f"{label} " + " ".join(f"{value:.9f}" for value in np.ravel(found)) for label, found in objects]
+    tree(tmp_path, "\n".join(lines))
+    (tmp_path / "images/train").mkdir(parents=True, exist_ok=True)
+    write_png(tmp_path / "images/train/a.png", np.zeros((*SIZE, 3), np.uint8))
+    folders = [str(tmp_path / name) for name in ("images/train", "labels/train", "data.yaml")]
+    whole = supervision.DetectionDataset.from_yolo(*folders, force_masks=True)
+    (_, _, theirs), one = next(iter(whole)), row(tmp_path)
+    target = prepared(tmp_path, Yolo("boxes"))
+    ours = target.read(one, SIZE)
+    assert target.class_names(tmp_path) == whole.classes
+    assert ours["labels"].tolist() == theirs.class_id.tolist()
+    assert np.allclose(ours["boxes"], theirs.xyxy, atol=1e-4)
+    for line, (_, found), mask in zip(lines, objects, theirs.mask, strict=True):
+        tree(tmp_path, line)
+        own = prepared(tmp_path, Yolo("channels")).read(one, SIZE)["mask"].any(axis=0)
+        clear = from_outline(corners_of(found)).reshape(SIZE) > 2
+        assert np.array_equal(own[clear], mask[clear])
 
 
 def test_a_window_has_the_boxes_of_its_pixels(tmp_path):
