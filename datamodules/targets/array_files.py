@@ -19,7 +19,8 @@ class ArrayFiles(FilePerImage):
     writes such files for targets that do not fit in an image file: several masks of one image.
 
     Args:
-        pattern: path under `data.root` with `{image_id}`: `masks/mask/{image_id}.npy`.
+        pattern: path under `data.root` with `{image_id}`, `{split}`, `{column}` or `*`, as of `MaskFiles`:
+            `masks/mask/{image_id}.npy`.
         name: name of the array.
         classes: number of classes, or their names, for class numbers 0 … classes − 1 of any type: `(H, W)`
             int64, 255 for void pixels.

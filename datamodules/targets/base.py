@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from datamodules.row import Row
+from datamodules.targets.patterns import by_id_alone, one_file_each
 from files.paths import confined
 
 if TYPE_CHECKING:
@@ -111,36 +112,31 @@ class Target:
 
 
 class FilePerImage(Target, ABC):
-    """Base class of targets with one file per image, at `pattern` under `data.root`, which contains `{image_id}`."""
+    """Base class of targets with one file per image, at `pattern` under `data.root`: `datamodules.targets.patterns`."""
 
     pattern: str
     what: str = "mask"  # name of the files in messages
     folders: bool = False  # whether a folder, as of a series of slices, may replace a file
+    _paths: dict[str, Path] | None = None  # of the images seen by `prepare`; None if the id alone determines the path
 
     def path(self, image_id: str) -> Path:
         """Return the file of an image."""
-        return confined(self.root, self.pattern.format(image_id=image_id))
+        if self._paths is not None and image_id in self._paths:
+            return self._paths[image_id]
+        if by_id_alone(self.pattern):
+            return confined(self.root, self.pattern.replace("{image_id}", image_id))
+        return self._find(pd.DataFrame({"image_id": [image_id]}))[image_id]
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
-        paths = {image_id: self.path(image_id) for image_id in table["image_id"]}
-        there = Path.exists if self.folders else Path.is_file
-        missing = [(image_id, path) for image_id, path in paths.items() if not there(path)]
-        if missing:
-            _refuse(missing, self.what)
+        found = self._find(table)
+        self._paths = None if by_id_alone(self.pattern) else found
+
+    def _find(self, table: pd.DataFrame) -> dict[str, Path]:
+        return one_file_each(self.root, self.pattern, table, self.what, Path.exists if self.folders else Path.is_file)
 
     def files(self, row: Row) -> list[Path]:
         return [self.path(row.image_id)]
 
     @abstractmethod
     def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]: ...
-
-
-def _refuse(missing: list[tuple[str, Path]], what: str) -> None:
-    """Raise one error for all missing files."""
-    image_id, path = missing[0]
-    others = ", ".join(repr(name) for name, _ in missing[1:20]) + (", …" if len(missing) > 20 else "")
-    raise FileNotFoundError(
-        f"{len(missing)} images have no {what}; the first is {image_id!r}: file {path} does not exist. Check the "
-        "target's pattern, or list the images that have one in data.train_ids" + (f"\n  and {others}" if others else "")
-    )

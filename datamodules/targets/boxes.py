@@ -10,6 +10,7 @@ import pandas as pd
 from datamodules.row import Row
 from datamodules.targets.base import Target
 from datamodules.targets.boxes_files import CROWD, OBJECT, BoxRows, check_size, read_box_csv, read_coco, read_voc
+from datamodules.targets.patterns import one_file_each
 from files.paths import confined
 
 IGNORED = ("ignored_boxes", "ignored_labels", "ignored_crowd")
@@ -31,7 +32,7 @@ class Boxes(Target):
 
     Args:
         path: path under `data.root` of a CSV or COCO JSON of all images or, with `{image_id}`, of one VOC XML per
-            image.
+            image (`{split}`, `{column}` and `*` as of `MaskFiles`).
         kind: file format: `csv` (`columns` in the order of `layout`), `voc` or `coco`.
         classes: class names in the order of their numbers (default: `data.classes`, if it has several and the files
             have classes); None for one class.
@@ -71,6 +72,7 @@ class Boxes(Target):
         if base not in (None, 0, 1):
             raise ValueError(f"Boxes: base is {base}, expected 0 or 1")
         self._found: dict[str, np.ndarray] = {}  # (n, 6) per image: xyxy, label, kind
+        self._paths: dict[str, Path] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
         self._ignores = False
 
@@ -80,7 +82,8 @@ class Boxes(Target):
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
         if self.kind == "voc":
-            rows = read_voc({image_id: self._file(image_id) for image_id in table["image_id"]})
+            self._paths = one_file_each(self.root, self.path, table, "boxes")
+            rows = read_voc(self._paths)
         elif self.kind == "coco":
             rows = read_coco(self._file(), table, self.root, self.folders)
         else:
@@ -91,11 +94,11 @@ class Boxes(Target):
         if not any((found[:, 5] == OBJECT).any() for found in self._found.values()):
             warnings.warn(f"{self.path}: none of {len(table)} images has a box", stacklevel=2)
 
-    def _file(self, image_id: str = "") -> Path:
-        return confined(self.root, self.path.replace("{image_id}", image_id))
+    def _file(self) -> Path:
+        return confined(self.root, self.path)
 
     def files(self, row: Row) -> list[Path]:
-        return [self._file(row.image_id)]
+        return [self._paths[row.image_id] if self.kind == "voc" else self._file()]
 
     def check(self, row: Row, size: tuple[int, ...]) -> None:
         self.read(row, size)  # opens no file, so it is also done for images read by windows

@@ -87,15 +87,8 @@ def read_voc(paths: dict[str, Path]) -> BoxRows:
         paths: file of each image.
 
     Raises:
-        FileNotFoundError: if images have no file; names the first.
         ValueError: if a file is not in VOC format, or an object is not a box; names both.
     """
-    missing = [(image_id, path) for image_id, path in paths.items() if not path.is_file()]
-    if missing:
-        first, files = missing[0][0], ", ".join(str(path) for _, path in missing[:3])
-        raise FileNotFoundError(
-            f"{len(missing)} of {len(paths)} images have no boxes; the first is {first!r}: no {files}"
-        )
     ids, numbers, names, kinds, places, sizes = [], [], [], [], [], {}
     for image_id, path in paths.items():
         root = read_xml(path)

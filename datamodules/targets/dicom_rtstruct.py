@@ -25,7 +25,7 @@ class RtStructures(Target):
     through their centres. Contours of one or two points draw their pixels (`masks.polygons.filled`, contour included).
 
     Args:
-        pattern: RTSTRUCT files under `data.root`; column names in braces are replaced by the row's values
+        pattern: RTSTRUCT files under `data.root`; column names and `{split}` in braces are as of `MaskFiles`
             (`rt/{SeriesInstanceUID}.dcm`, `{PatientID}/RTSTRUCT*.dcm`). Several files are merged.
         structures: ROI names or numbers, one channel each; a list entry merges several structures into one channel.
         tolerance: maximum distance between a contour and its slice, mm; less than half the slice spacing.

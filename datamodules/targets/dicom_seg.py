@@ -1,6 +1,5 @@
 """Masks from DICOM Segmentation objects."""
 
-import glob
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -15,6 +14,7 @@ from datamodules.readers.dicom_pixels import stored_values
 from datamodules.row import Row
 from datamodules.table import rows_of
 from datamodules.targets.base import Target
+from datamodules.targets.patterns import expansions
 from files.paths import confined
 from preprocessing.series import slice_normal
 
@@ -37,7 +37,7 @@ class DicomSegmentations(Target):
     label-map segmentations are supported. The grid must be that of the image.
 
     Args:
-        pattern: SEG files under `data.root`; column names in braces are replaced by the row's values
+        pattern: SEG files under `data.root`; column names and `{split}` in braces are as of `MaskFiles`
             (`segs/{SeriesInstanceUID}.dcm`, `{PatientID}/seg/*.dcm`). Several files are merged.
         classes: numbers or labels of the segments to read, in this order; a list entry merges several segments into
             one class (default: all segments of a file, by number; every file must then have the same).
@@ -125,18 +125,15 @@ class DicomSegmentations(Target):
 
 
 def files_of(root: Path, pattern: str, row: Row) -> list[Path]:
-    """Return the files under the root that match a pattern, with each `{column}` replaced by the row's value.
+    """Return the files under the root that match a pattern for a row (see `datamodules.targets.patterns`).
 
     Raises:
-        ValueError: if there is no such column, or the path leads out of the root.
+        ValueError: if the table has no such column, or the path leads out of the root.
     """
-    values = {name: glob.escape(str(value)) for name, value in vars(row).items()}
-    try:
-        name = pattern.format(**values)
-    except KeyError as error:
-        raise ValueError(f"{pattern!r}: the table has no column {error}, only {list(values)}") from error
-    confined(root, name)
-    return sorted(path for path in Path(root).glob(name) if path.is_file())
+    names = expansions(root, pattern, vars(row), escape=True)
+    for name in names:
+        confined(root, name)
+    return sorted({path for name in names for path in Path(root).glob(name) if path.is_file()})
 
 
 def check_count(names: list[str] | None, entries: list | None, background: bool, what: str) -> None:

@@ -9,7 +9,7 @@ from datamodules.readers.images import opened
 from datamodules.readers.lossy import lossy
 from datamodules.row import Row
 from datamodules.targets.base import Target
-from files.paths import confined
+from datamodules.targets.patterns import expansions, one_file_each
 
 
 class InstanceFolders(Target):
@@ -18,29 +18,22 @@ class InstanceFolders(Target):
     Where masks overlap, the later one wins (9 pixels of the whole Data Science Bowl).
 
     Args:
-        pattern: glob under `data.root` with `{image_id}`: `stage1_train/{image_id}/masks/*.png`.
+        pattern: glob under `data.root` with `{image_id}`, `{split}` or `{column}`, as of `MaskFiles`:
+            `stage1_train/{image_id}/masks/*.png`.
         name: name of the array, int32 ids `(H, W)`.
     """
 
     def __init__(self, pattern: str, name: str = "instances") -> None:
         self.pattern, self.name = pattern, name
+        self._folders: dict[str, Path] = {}
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
-        folders = {row.image_id: self._glob(row.image_id).parent for row in table.itertuples(index=False)}
-        missing = [(image_id, folder) for image_id, folder in folders.items() if not folder.is_dir()]
-        if missing:
-            raise FileNotFoundError(
-                f"{len(missing)} images have no masks; the first is {missing[0][0]!r}: folder {missing[0][1]} does not "
-                "exist. Check the target's pattern, or list the images that have masks in data.train_ids"
-            )
-
-    def _glob(self, image_id: str) -> Path:
-        return confined(self.root, self.pattern.format(image_id=image_id))
+        self._folders = one_file_each(self.root, str(Path(self.pattern).parent), table, "masks", Path.is_dir)
 
     def files(self, row: Row) -> list[Path]:
-        glob = self._glob(row.image_id)
-        return sorted(glob.parent.glob(glob.name))
+        names = expansions(self.root, Path(self.pattern).name, vars(row), escape=True)
+        return sorted(file for name in names for file in self._folders[row.image_id].glob(name))
 
     def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         labels = np.zeros(size, np.int32)

@@ -16,7 +16,8 @@ class LabelImages(FilePerImage):
     Lossy compression (JPEG) changes ids, so such files are errors.
 
     Args:
-        pattern: path under `data.root` with `{image_id}`: `labels/{image_id}.png`.
+        pattern: path under `data.root` with `{image_id}`, `{split}`, `{column}` or `*`, as of `MaskFiles`:
+            `labels/{image_id}.png`.
         name: name of the array: ids `(H, W)` of the file, int32, or uint32 and uint64 from 2^31.
         ignore: value of void pixels: 255 for the contours of Pascal VOC's objects. None: every value is an id.
     """

@@ -28,7 +28,7 @@ class NumberedMasks(ClassNumbers):
     """Masks in one file per image that contains class numbers, or values mapped to them.
 
     Args:
-        pattern: path under `data.root` with `{image_id}`.
+        pattern: path under `data.root` with `{image_id}` (`datamodules.targets.patterns`).
         name: name of the array.
         classes: number of classes, or their names; None for binary masks, unless `data.classes` names several.
         ignore: file value of void pixels (default: 255 for class numbers, none for binary masks, where 255 is white).
@@ -65,7 +65,9 @@ class MaskFiles(NumberedMasks):
     `values: [255]`. These are thresholded at half, and are errors if too many pixels are in between.
 
     Args:
-        pattern: path under `data.root` with `{image_id}`: `train/masks/{image_id}.png`.
+        pattern: path under `data.root` with `{image_id}`: `train/masks/{image_id}.png`. `{split}` is the image's folder
+            of that name (`masks/{split}/{image_id}.png`), `{column}` a column of the table of images (of
+            `data.id_pattern`, `data.metadata`), and `*` any part of a name.
         name: name of the array.
         classes: number of classes, or their names, for class numbers 0 … classes − 1 (a palette is read as its indices,
             1 bit as 0 and 1): `(H, W)` int64, 255 for void pixels (default: `data.classes`). None for binary masks, of

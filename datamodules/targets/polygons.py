@@ -1,6 +1,5 @@
 """Masks from polygons: GeoJSON or WKT, in pixels or on the map."""
 
-import glob
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import pandas as pd
 from datamodules.matching import matched
 from datamodules.row import Row
 from datamodules.targets.base import Target
+from datamodules.targets.patterns import located, sought
 from datamodules.targets.rasters import georeference
 from files.paths import confined
 from files.tables import numbers_of, read_csv
@@ -31,7 +31,7 @@ class Polygons(Target):
     two points, collinear ones and spikes have none. Where instances overlap, the later one wins.
 
     Args:
-        geojson: path under `data.root` with `{image_id}`, one file per image; `*` may stand for a folder. A missing or
+        geojson: path under `data.root` with `{image_id}`, `{split}`, `{column}` or `*`, as of `MaskFiles`. A missing or
             empty file means no polygons unless `required`. The reference system is the file's `crs` member, else
             longitude and latitude, or the image's own if values are out of their range.
         csv: table under `data.root` with one polygon per row as WKT, instead of `geojson`.
@@ -78,6 +78,7 @@ class Polygons(Target):
         self.required, self.crs = required, crs
         self.name = name or ("instances" if instances else "mask")
         self._rows: dict[str, list[tuple[str, str, int]]] = {}
+        self._paths: dict[str, Path] = {}
         self._grid: dict[str, tuple[float, float]] = {}
         self._kept: tuple[str, np.ndarray, np.ndarray] | None = None  # polygons of the last image read
 
@@ -92,21 +93,24 @@ class Polygons(Target):
         if self.csv is not None:
             self._prepare_csv(table)
         else:
-            self._prepare_geojson(table["image_id"].tolist())
+            self._prepare_geojson(table)
 
-    def _prepare_geojson(self, ids: list[str]) -> None:
-        missing = [image_id for image_id in ids if not self._path(image_id).is_file()]
+    def _prepare_geojson(self, table: pd.DataFrame) -> None:
+        ids = table["image_id"].tolist()
+        self._paths = located(self.root, self.geojson, table, what="polygons")
+        missing = [row for row in table.to_dict("records") if row["image_id"] not in self._paths]
         if missing:
-            text = f"{len(missing)} of {len(ids)} images have no polygons; the first is {missing[0]!r}: no file "
-            text += f"{self._path(missing[0])}" + "".join(f", {self._path(name)}" for name in missing[1:3])
+            text = f"{len(missing)} of {len(ids)} images have no polygons; "
+            text += f"the first is {missing[0]['image_id']!r}: no file "
+            text += ", ".join(sought(self.root, self.geojson, row) for row in missing[:3])
             if self.required or len(missing) == len(ids):
                 raise FileNotFoundError(f"{text}. Check geojson of the target")
             warnings.warn(f"{text}; they are treated as images without polygons", stacklevel=3)
         if self.class_key is None:
             return
         kinds: set[str] = set()
-        for path in (self._path(image_id) for image_id in ids):  # up to the first file with a known class
-            kinds |= set(self._kinds(path, _features(path)[1])) if path.is_file() else set()
+        for path in self._paths.values():  # up to the first file with a known class
+            kinds |= set(self._kinds(path, _features(path)[1]))
             if kinds & set(self.classes):
                 return
         self._refuse_kinds(f"{self.geojson}: the property {self.class_key!r}", kinds)
@@ -156,17 +160,10 @@ class Polygons(Target):
             across, down = (numbers_of(sizes.iloc[:, n], f"{self.grid_sizes}, column {n + 1}") for n in (1, 2))
             self._grid = dict(zip(names, zip(across, down, strict=True), strict=True))
 
-    def _path(self, image_id: str) -> Path:
-        path = confined(self.root, self.geojson.replace("{image_id}", image_id))
-        if "*" not in self.geojson:
-            return path
-        pattern = self.geojson.replace("{image_id}", glob.escape(image_id))
-        return next(iter(sorted(self.root.glob(pattern))), path)
-
     def files(self, row: Row) -> list[Path]:
         if self.csv is not None:
             return [confined(self.root, self.csv)]
-        return [path for path in [self._path(row.image_id)] if path.is_file()]
+        return [self._paths[row.image_id]] if row.image_id in self._paths else []
 
     def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         if self._kept is None or self._kept[0] != row.image_id:
@@ -195,8 +192,8 @@ class Polygons(Target):
         flat = ~shapely.is_empty(shapes) & (shapely.get_dimensions(shapes) < 2)
         if flat.any() and not self.buffer:
             raise ValueError(
-                f"{self.csv or self._path(row.image_id)}, image {row.image_id!r}: a {shapes[flat][0].geom_type} has no "
-                "area, expected polygons; set the target's buffer"
+                f"{self.csv or self._paths[row.image_id]}, image {row.image_id!r}: a {shapes[flat][0].geom_type} has "
+                "no area, expected polygons; set the target's buffer"
             )
         if self.instances:
             shapes, number = shapely.get_parts(shapes, return_index=True)
@@ -224,8 +221,8 @@ class Polygons(Target):
         from rasterio.warp import transform_geom
         from shapely.geometry import shape
 
-        path = self._path(row.image_id)
-        content, features = _features(path) if path.is_file() else ({}, [])
+        path = self._paths.get(row.image_id)
+        content, features = _features(path) if path is not None else ({}, [])
         if not features:
             return [], []
         classes = self._kinds(path, features) if self.class_key else [""] * len(features)

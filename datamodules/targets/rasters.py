@@ -1,6 +1,5 @@
 """Masks in GeoTIFF files, read by windows."""
 
-import glob
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from datamodules.readers.geotiff_data import alpha_bands, data_mask, held
 from datamodules.readers.lossy import lossy
 from datamodules.row import Row
 from datamodules.targets.mask_files import WHITE, ClassNumbers, as_numbers, as_target
-from files.paths import confined
 
 
 class RasterMasks(ClassNumbers):
@@ -24,7 +22,8 @@ class RasterMasks(ClassNumbers):
     raster.
 
     Args:
-        pattern: path under `data.root` with `{image_id}`: `mask/mask_{image_id}.tif`; `*` may stand for a folder.
+        pattern: path under `data.root` with `{image_id}`, `{split}`, `{column}` or `*`, as of `MaskFiles`:
+            `mask/mask_{image_id}.tif`, `*/mask/mask_{image_id}.tif`.
         name: name of the array.
         classes: number of classes, or their names, for class numbers 0 … classes − 1: `(H, W)` int64, 255 for void
             pixels (default: `data.classes`). None for binary masks (0 and one other value): `(1, H, W)` uint8.
@@ -44,16 +43,6 @@ class RasterMasks(ClassNumbers):
         band: int = 1,
     ) -> None:
         self.pattern, self.name, self.classes, self.ignore, self.band = pattern, name, classes, ignore, band
-
-    def path(self, image_id: str) -> Path:
-        path = confined(self.root, self.pattern.replace("{image_id}", image_id))
-        if "*" not in self.pattern:
-            return path
-        # Masks may be in several folders, such as the author's training and validation sides.
-        found = sorted(self.root.glob(self.pattern.replace("{image_id}", glob.escape(image_id))))
-        if len(found) > 1:
-            raise ValueError(f"image {image_id!r} has {len(found)} masks: {found[0]}, {found[1]}")
-        return found[0] if found else path
 
     def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         path = self.path(row.image_id)

@@ -20,7 +20,8 @@ class MaskVolumes(NumberedMasks):
     reader to it; elsewhere call `follow(reader)`.
 
     Args:
-        pattern: path under `data.root` with `{image_id}`: `labels/{image_id}.nii.gz`.
+        pattern: path under `data.root` with `{image_id}`, `{split}`, `{column}` or `*`, as of `MaskFiles`:
+            `labels/{image_id}.nii.gz`.
         name: name of the array.
         classes: number of classes, or their names, for class numbers 0 … classes − 1: `(D, H, W)` int64, 255 for void
             voxels (default: `data.classes`). None for binary masks: two values (0 and 1 or 255) become `(1, D, H, W)`

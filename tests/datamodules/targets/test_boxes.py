@@ -289,7 +289,7 @@ def test_broken_voc_files_are_refused_with_the_object(tmp_path, name):
     (tmp_path / "a.xml").write_text(text)
     with pytest.raises(ValueError, match=rf"a\.xml.*{message}"):
         prepared(tmp_path, Boxes("{image_id}.xml", "voc", ["car"]), TABLE[:1])
-    with pytest.raises(FileNotFoundError, match=r"1 of 2 images have no boxes; the first is 'b': no .*b\.xml"):
+    with pytest.raises(FileNotFoundError, match=r"1 images have no boxes; the first is 'b': file .*b\.xml does not"):
         prepared(tmp_path, Boxes("{image_id}.xml", "voc", ["car"]))
 
 
