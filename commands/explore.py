@@ -22,6 +22,7 @@ class Options:
         processes: Number of worker processes; by default, one per CPU.
         samples: Number of sample images shown per split.
         correlation: Minimum correlation of every channel of near duplicates.
+        augmented: Whether to draw only train_batch.png, a training batch after augmentation, without training.
     """
 
     labels: str | None = None
@@ -30,6 +31,7 @@ class Options:
     processes: int | None = None
     samples: int = 20
     correlation: float = 0.95
+    augmented: bool = False
 
 
 @dataclass
@@ -55,8 +57,13 @@ class LabelOptions:
 
 def main(arguments: list[str]) -> None:
     """Write the report on a dataset, or compare the labels of two CSVs."""
-    if any(flag.key == "labels" for flag in CommandLine.read(arguments).settings.flags):
+    line = CommandLine.read(arguments)
+    flags = {flag.key: flag.value for flag in line.settings.flags}
+    if "labels" in flags:
         compare_labels(arguments)
+        return
+    if str(flags.get("augmented")).lower() == "true":
+        draw_augmented(line)
         return
     config = read_config("explore", arguments, Options)
     from reports.dataset.explore import explore
@@ -70,6 +77,19 @@ def main(arguments: list[str]) -> None:
         raise SystemExit(f"error: {error}") from error
     print_findings(found.report)
     print(f"report: {found.path}; tables: {output / 'images.csv'}, {output / 'duplicates.csv'}")
+
+
+def draw_augmented(line: CommandLine) -> None:
+    """`explore --augmented`: needs torch, but neither the network nor its weights."""
+    from callbacks.train_batch import draw_batch
+    from commands.command_line.augmented import augmented_batch, without_model
+
+    config = read_config("explore", without_model(line), Options, loaders=True)
+    batch, model = augmented_batch(config.data, line)
+    output = Path(config.options.output or config.experiment / "explore") / "train_batch.png"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    draw_batch(output, batch, model.input_range, model.inputs, config.data.class_names or [], config.options.samples)
+    print(f"drawn: {output}")
 
 
 def compare_labels(arguments: list[str]) -> None:

@@ -27,7 +27,7 @@ def several_classes(array: np.ndarray) -> bool:
     return is_class_map(array) or (array.ndim == 3 and len(array) > 1)
 
 
-def draw_array(image: np.ndarray, array: np.ndarray, names: Sequence[str], predicted: bool) -> np.ndarray:
+def draw_array(image: np.ndarray, array: np.ndarray, names: Sequence[str] = (), predicted: bool = False) -> np.ndarray:
     """Draw a target or a prediction of any kind over an image.
 
     Args:
@@ -140,6 +140,12 @@ def _label(image: np.ndarray, text: str, box: np.ndarray, colour: tuple[int, ...
     placed[plate], image[plate] = True, colour
     ink = (0, 0, 0) if np.dot(colour, (0.299, 0.587, 0.114)) > 110 else (255, 255, 255)
     cv2.putText(image, text, (left + 1, top + height), *FONT, ink, 1, cv2.LINE_AA)
+
+
+def heat(values: np.ndarray) -> np.ndarray:
+    """Draw values `(h, w)` in 0..1 from dark to bright, `(h, w, 3)` uint8."""
+    steps = np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(cv2.applyColorMap(steps, cv2.COLORMAP_VIRIDIS)[..., ::-1])
 
 
 def outlines(array: np.ndarray) -> np.ndarray:

@@ -9,14 +9,11 @@ import numpy as np
 
 from evaluation.colours import GRAY, PALETTE, colour_of, fills_background, name_of
 from evaluation.metrics.detection import true_boxes
-from evaluation.overlays import are_boxes, draw_array, several_classes
+from evaluation.overlays import are_boxes, draw_array, heat, several_classes
+from evaluation.panel_bars import GAP, Legend, bar, legend_bars, write_text, write_words
 from evaluation.panel_errors import CONFUSED, INVENTED, MISSED, WHITE, confusion_text, draw_errors
 from files.png import write_png
 from masks.void import VOID, Arrays, is_class_map
-
-BAR, GAP = 18, 2
-FONT = cv2.FONT_HERSHEY_SIMPLEX, 0.42
-Legend = list[tuple[str, tuple[int, int, int]]]
 
 
 class Row(NamedTuple):
@@ -82,12 +79,12 @@ def row_of(
     scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    resized = cv2.resize(_rgb(image), size, interpolation=smooth).reshape(size[1], size[0], 3)
-    counted = None if valid is None or valid.all() else _small(valid[None], size)[0]
+    resized = cv2.resize(rgb(image), size, interpolation=smooth).reshape(size[1], size[0], 3)
+    counted = None if valid is None or valid.all() else small_array(valid[None], size)[0]
     if likely is not None:
         likely = cv2.resize(likely.astype(np.float32), size, interpolation=smooth)
     target, prediction = (
-        _scaled(array, scale) if are_boxes(array) else _small(array, size) for array in (target, prediction)
+        _scaled(array, scale) if are_boxes(array) else small_array(array, size) for array in (target, prediction)
     )
     return Row(caption, resized, target, prediction, counted, likely)
 
@@ -138,14 +135,14 @@ def draw_panel(rows: list[Row], title: str = "", names: Sequence[str] = ()) -> n
     side = max(max(row.image.shape[:2]) for row in rows)
     columns = columns_of(rows)
     width = len(columns) * (side + GAP)
-    heads = _bar(width)
+    heads = bar(width)
     for column, name in enumerate(columns):
-        _text(heads, name, column * (side + GAP) + 4)
-    _words(heads, (len(columns) - 1) * (side + GAP) + 4, columns[-1], error_legend(rows))
-    parts = [_text(_bar(width), title, 4), *_legend(class_legend(rows, names), width), heads]
+        write_text(heads, name, column * (side + GAP) + 4)
+    write_words(heads, (len(columns) - 1) * (side + GAP) + 4, columns[-1], error_legend(rows))
+    parts = [write_text(bar(width), title, 4), *legend_bars(class_legend(rows, names), width), heads]
     for row in rows:
         about = confusion_of(row, names)
-        parts.append(_text(_bar(width), row.caption + (f"   {about}" if about else ""), 4))
+        parts.append(write_text(bar(width), row.caption + (f"   {about}" if about else ""), 4))
         line = np.full((row.image.shape[0] + GAP, width, 3), 32, np.uint8)
         for column, cell in enumerate(panel_cells(row, columns, names)):
             if cell is not None:
@@ -178,7 +175,7 @@ def panel_cells(row: Row, columns: list[str], names: Sequence[str] = ()) -> list
     target, prediction = (
         draw_array(row.image, array, names, found) for array, found in ((row.target, False), (row.prediction, True))
     )
-    likely = None if row.probability is None else _heat(row.probability)
+    likely = None if row.probability is None else heat(row.probability)
     drawn = {"image": row.image, "target": target, "prediction": prediction, "probability": likely}
     drawn["errors"] = draw_errors(row.image, row.target, row.prediction, names)
     cells = [drawn[column] for column in columns]
@@ -226,7 +223,7 @@ def error_legend(rows: list[Row]) -> Legend:
     return [(word, (int(colour[0]), int(colour[1]), int(colour[2]))) for word, colour in words]
 
 
-def _rgb(image: np.ndarray) -> np.ndarray:
+def rgb(image: np.ndarray) -> np.ndarray:
     """Image as RGB `(H, W, 3)` uint8."""
     channels = image[:3] if len(image) >= 3 else np.repeat(image[:1], 3, axis=0)
     if channels.dtype != np.uint8:
@@ -239,7 +236,7 @@ def _scaled(boxes: np.ndarray, scale: float) -> np.ndarray:
     return boxes * np.array([scale, scale, scale, scale, 1, 1])
 
 
-def _small(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def small_array(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Ids `(h, w)` int32, class numbers int64 or masks `(C, h, w)` bool, resized by nearest neighbour."""
     if array.ndim == 2:
         small = cv2.resize(array.astype(np.float64), size, interpolation=cv2.INTER_NEAREST)
@@ -248,40 +245,5 @@ def _small(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.stack([cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0 for mask in masks])
 
 
-def _heat(probability: np.ndarray) -> np.ndarray:
-    steps = np.clip(np.rint(probability * 255), 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(cv2.applyColorMap(steps, cv2.COLORMAP_VIRIDIS)[..., ::-1])
-
-
 def _are_ids(array: np.ndarray) -> bool:
     return array.ndim == 2 and not is_class_map(array) and not are_boxes(array)
-
-
-def _bar(width: int) -> np.ndarray:
-    return np.full((BAR, width, 3), 32, np.uint8)
-
-
-def _legend(entries: Legend, width: int) -> list[np.ndarray]:
-    """Bars with a swatch and a name per class, on as many lines as needed."""
-    bars, left = [], width
-    for name, colour in entries:
-        length = 22 + cv2.getTextSize(name, *FONT, 1)[0][0]
-        if left + length > width:
-            bars.append(_bar(width))
-            left = 4
-        bars[-1][4 : BAR - 4, left : left + 10] = colour
-        _text(bars[-1], name, left + 14)
-        left += length + 8
-    return bars
-
-
-def _words(image: np.ndarray, left: int, before: str, words: Legend) -> None:
-    """Write words in their colours after the word `before`."""
-    for (previous, _), (word, colour) in zip([(before, ()), *words], words, strict=False):
-        left += cv2.getTextSize(f"{previous} ", *FONT, 1)[0][0] + 3
-        _text(image, word, left, colour)
-
-
-def _text(image: np.ndarray, text: str, left: int, colour: tuple[int, ...] = (235, 235, 235)) -> np.ndarray:
-    cv2.putText(image, text, (left, BAR - 5), *FONT, colour, 1, cv2.LINE_AA)
-    return image

@@ -144,6 +144,7 @@ class BaseModule(OptimizedModule):
         self.inference = inference or Inference()
         self.validate_with_tta = validate_with_tta
         self.loss_parts: dict[str, Tensor] = {}  # of the last training step
+        self.batch_viewer: Callable[[dict[str, Any]], None] | None = None  # called with augmented training batches
         self.depth = ImageDepth()
         self.config: dict[str, Any] = {}  # class_path and init_args of this module, if built from YAML
         if init_from is not None:
@@ -213,6 +214,8 @@ class BaseModule(OptimizedModule):
                 for step in self.augmentation:
                     batch = step.batch(batch, self._full, rng)
             batch = blanked_batch(batch)
+        if self.batch_viewer is not None:
+            self.batch_viewer(batch)
         return batch
 
     def training_loss(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:

@@ -157,7 +157,11 @@ def test_fit_writes_the_run_folder(here):
     scores = list(csv.DictReader(open(run_folder / "scores.csv")))
     assert len(scores) in (3, 4)
     assert (run_folder / "curves.png").is_file()
-    assert sorted(path.name for path in (run_folder / "panels").iterdir()) == ["epoch_000.png", "epoch_001.png"]
+    assert sorted(path.name for path in (run_folder / "panels").iterdir()) == [
+        "epoch_000.png",
+        "epoch_001.png",
+        "train_batch.png",
+    ]
     assert [float(row["score"]) for row in scores] == sorted(float(row["score"]) for row in scores)
 
 

@@ -118,7 +118,7 @@ def test_from_boxes_to_a_submission(here, capsys):
     rows = list(csv.DictReader(open("runs/boxes/fold0/metrics.csv")))
     assert {"train/loss_box_reg", "train/loss_objectness", "val/score_class1"} <= {row["name"] for row in rows}
     assert float([row["value"] for row in rows if row["name"] == "val/score"][-1]) > 0.3  # chance: below 0.05
-    assert len(list(Path("runs/boxes/fold0/panels").glob("*.png"))) == 1
+    assert len(list(Path("runs/boxes/fold0/panels").glob("*.png"))) == 2
     store = PredictionStore.open("runs/boxes/fold0/predictions/test")
     found = {image_id: store.read(image_id)["boxes"] for image_id in store.ids()}
     assert all(boxes.shape[1:] == (6,) and boxes.dtype == np.float32 for boxes in found.values())

@@ -20,6 +20,7 @@ from callbacks import (
     PredictionWriter,
     RunCheckpoint,
 )
+from callbacks.train_batch import TrainBatchPanel
 from commands.command_line.command_line import CommandLine
 from commands.command_line.fit_config import (
     arguments_of,
@@ -208,6 +209,8 @@ class CompetitionCLI(LightningCLI):
             facts = {"commit": git_commit(), "command": ["cli.py", *sys.argv[1:]], "config_hash": text_hash(self.text)}
             anew = self.checkpoint is None
             callbacks += [SaveRun(self.run, self.text, facts, anew), Curves(self.run.path)]
+            if config.panels:
+                callbacks.append(TrainBatchPanel(self.run.path / "panels" / "train_batch.png", config.panels))
             if config.trainer.logger is not False:
                 callbacks.append(LearningRateMonitor("step"))
         if self.verb == "predict":

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from evaluation.panels import BAR
+from evaluation.panel_bars import BAR
 
 MAX_SIZE = 200_000  # bytes
 

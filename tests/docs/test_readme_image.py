@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 
 from docs.generate.readme_image import MAX_SIZE, readme_image, row_starts
-from evaluation.panels import BAR, GAP, draw_panel, row_of
+from evaluation.panel_bars import BAR, GAP
+from evaluation.panels import draw_panel, row_of
 
 IMAGE = Path(__file__).parents[2] / "docs/images/panel.png"
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from evaluation.colours import GRAY, PALETTE, colour_of
+from evaluation.panel_bars import BAR
 from evaluation.panel_errors import CONFUSED, INVENTED, MISSED
 from evaluation.panels import (
-    BAR,
     class_legend,
     columns_of,
     confusion_of,
