@@ -40,7 +40,8 @@ class BaseModule(OptimizedModule):
         network: any `nn.Module` of any library by `class_path` that maps `(N, C, H, W)` float to logits: a tensor, a
             tuple or a dict.
         outputs: names of the network's outputs, one entry per tensor; a list entry splits the channels of one tensor
-            by name: `[[body, border], empty]`. The first name is the main output of the task.
+            by name, evenly or by numbers of channels: `[[body, border], empty]`, `[[body, border, "kind:4"]]`. The
+            first name is the main output of the task.
         loss: loss formula, for example `bce(mask) + 0.5 * dice(mask)`; a bare `bce + dice` is for the main output.
             None only if the task has its own loss (as a detector).
         compile_loss: whether to compile the loss formula, which makes it two to three times as fast and keeps one byte

@@ -10,8 +10,28 @@ Names = Sequence[str | Sequence[str]]
 
 
 def flat_names(names: Names) -> list[str]:
-    """`[[body, border], empty]` -> `[body, border, empty]`."""
-    return [name for entry in names for name in ([entry] if isinstance(entry, str) else entry)]
+    """`[[body, border], empty]` -> `[body, border, empty]`; `[[body, "kind:4"]]` -> `[body, kind]`."""
+    return [name for entry in names for name in ([entry] if isinstance(entry, str) else channel_counts(entry))]
+
+
+def channel_counts(entry: Sequence[str]) -> dict[str, int | None]:
+    """`[body, "kind:4"]` -> `{body: 1, kind: 4}`; None for all if no name has a number.
+
+    Raises:
+        ValueError: not a number of channels after a colon.
+    """
+    parts = [name.partition(":") for name in entry]
+    wrong = next(
+        (name for name, (_, colon, count) in zip(entry, parts, strict=True) if colon and not _is_count(count)), 0
+    )
+    if wrong:
+        raise ValueError(f"model.outputs has {wrong!r}, expected a name, or name:channels with 1 or more channels")
+    sized = any(colon for _, colon, _ in parts)
+    return {name: int(count or 1) if sized else None for name, _, count in parts}
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and int(text) > 0
 
 
 def name_outputs(result: Tensor | Sequence[Tensor] | dict, names: Names) -> dict[str, Tensor | list[Tensor]]:
@@ -21,10 +41,11 @@ def name_outputs(result: Tensor | Sequence[Tensor] | dict, names: Names) -> dict
         result: a tensor `(N, C, *spatial)` or `(N, C)`, a tuple or list of these (smp with `aux_params` returns
             `(mask, label)`), or a dict with all names.
         names: one entry per tensor. A string names the tensor; a list of strings splits its channels evenly, one name
-            per part: `[[body, border], empty]`.
+            per part: `[[body, border], empty]`. If a name of the list ends in a number of channels, others have one:
+            `[[body, border, "kind:4"]]`.
 
     Raises:
-        ValueError: the number of tensors is not that of names, or channels do not split evenly.
+        ValueError: the number of tensors is not that of names, or channels do not split in this way.
     """
     flat = flat_names(names)
     if isinstance(result, dict):
@@ -46,6 +67,16 @@ def name_outputs(result: Tensor | Sequence[Tensor] | dict, names: Names) -> dict
     for tensor, entry in zip(tensors, names, strict=True):
         if isinstance(entry, str):
             outputs[entry] = tensor
+            continue
+        counts = channel_counts(entry)
+        sizes = [count for count in counts.values() if count is not None]
+        if sizes:
+            if sum(sizes) != tensor.shape[1]:
+                raise ValueError(
+                    f"model.outputs splits a tensor of {tensor.shape[1]} channels into {list(entry)}, which are "
+                    f"{sum(sizes)}; set the network's `classes` to {sum(sizes)}"
+                )
+            outputs |= zip(counts, tensor.split(sizes, dim=1), strict=True)
             continue
         if tensor.shape[1] % len(entry):
             raise ValueError(

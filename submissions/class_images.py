@@ -28,6 +28,7 @@ class ClassImages(ImageFiles):
             same with the colours of the classes, so that viewers show them. `rgb`: the colours.
         values: number of each class in the files (default: 0 … K - 1): Cityscapes [7, 8, 11, …].
         colours: red, green and blue in 0..255 of each class, by name; needed for `palette` and `rgb`.
+        ignore: number, or colour, of void pixels in the files of a solution, which are not scored.
         output: name of the class numbers `(H, W)` in the prediction, or of softmax probabilities `(K, H, W)`, of which
             the most probable class is written.
     """
@@ -41,11 +42,14 @@ class ClassImages(ImageFiles):
         kind: Kind = "numbers",
         values: list[int] | None = None,
         colours: dict[str, list[int]] | None = None,
+        ignore: int | list[int] | None = None,
         output: str = "mask",
     ) -> None:
         super().__init__()
         self.classes = list(colours) if classes is None and colours is not None else classes
-        self.kind, self.values, self.colours, self.output = kind, values, colours, output
+        self.kind, self.values, self.colours, self.ignore, self.output = kind, values, colours, ignore, output
+        if ignore is not None and np.size(ignore) != (3 if kind == "rgb" else 1):
+            raise ValueError(f"ClassImages: ignore is {ignore}, expected a colour for kind rgb, else a number")
         self._numbers, self._colours = np.zeros(0, np.int64), np.zeros((0, 3), np.uint8)
         if self.classes is not None:
             self._make_tables()
@@ -89,20 +93,27 @@ class ClassImages(ImageFiles):
                 raise ValueError(f"its mode is {image.mode}, expected {' or '.join(modes[:2])}")
             pixels = np.asarray(image)
         check_shape(pixels.shape, size)
-        codes = self._colours if self.kind == "rgb" else self._numbers[:, None]
-        codes = codes.astype(np.int64) @ (256 ** np.arange(codes.shape[1]))
-        found = pixels.reshape(*pixels.shape[:2], -1).astype(np.int64)
-        found = found @ (256 ** np.arange(found.shape[2]))
+        found = _packed(pixels.reshape(*pixels.shape[:2], -1))
+        codes = _packed(self._colours if self.kind == "rgb" else self._numbers[:, None])
         order = np.argsort(codes)
         place = order[np.minimum(np.searchsorted(codes[order], found), len(codes) - 1)]
         wrong = codes[place] != found
+        valid = None if self.ignore is None else found != _packed(np.atleast_1d(self.ignore))
+        wrong = wrong if valid is None else wrong & valid
         if wrong.any():
             first = pixels[wrong][0].tolist()
             what = "colour" if self.kind == "rgb" else "value"
             raise ValueError(
                 f"{what} {first} of {np.count_nonzero(wrong)} pixels is not one of the {len(codes)} classes"
             )
-        return {self.output: place}
+        if valid is None or valid.all():
+            return {self.output: place}
+        return {self.output: np.where(valid, place, 0), "valid": valid}
+
+
+def _packed(colours: np.ndarray) -> np.ndarray:
+    """Colours `(…, C)` as one number each."""
+    return colours.astype(np.int64) @ (256 ** np.arange(colours.shape[-1]))
 
 
 def _checked(colours: Mapping[str, list[int]], names: list[str]) -> np.ndarray:

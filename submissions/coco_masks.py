@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from masks import coco_rle
-from masks.polygons import filled
+from masks.coco_polygons import coco_patches
 from masks.run_length_masks import runs_of
 
 
@@ -22,13 +22,15 @@ def runs_of_segmentation(segmentation: Any, size: tuple[int, int], what: str) ->
         ValueError: anything else, another size, or an empty mask.
     """
     if isinstance(segmentation, list):
-        rings = [np.asarray(ring, np.float64).reshape(-1, 2) for ring in segmentation]
-        found = runs_of((filled(rings, size, range(1, len(rings) + 1)) > 0).astype(np.uint8))  # parts may overlap
-        runs = found[0] if found else np.zeros((2, 0), np.int64)
+        runs = _runs_of_polygons(segmentation, size)
     elif isinstance(segmentation, dict) and {"size", "counts"} <= set(segmentation):
         if list(segmentation["size"]) != list(size):
             raise ValueError(f"the mask of {what} is {segmentation['size']}, expected {list(size)} as its image")
-        runs = _runs(segmentation["counts"], size[0] * size[1], what)
+        counts, pixels = segmentation["counts"], size[0] * size[1]
+        if isinstance(counts, str):
+            runs = coco_rle.decode(counts.encode(), pixels)
+        else:
+            runs = coco_rle.runs_of_counts(counts, pixels)
     else:
         raise ValueError(f"segmentation of {what} is {str(segmentation)[:40]}, expected run lengths or polygons")
     if not runs.shape[1]:
@@ -36,12 +38,13 @@ def runs_of_segmentation(segmentation: Any, size: tuple[int, int], what: str) ->
     return runs
 
 
-def _runs(counts: Any, pixels: int, what: str) -> np.ndarray:
-    if isinstance(counts, str):
-        return coco_rle.decode(counts.encode(), pixels)
-    borders = np.cumsum(np.asarray(counts, np.int64))
-    if len(borders) and (min(counts) < 0 or borders[-1] != pixels):
-        raise ValueError(f"the run lengths of {what} cover {borders[-1]} pixels, expected {pixels} as in the image")
-    ends = borders[1::2]
-    runs = np.stack([borders[::2][: len(ends)], ends])
-    return runs[:, runs[1] > runs[0]]
+def _runs_of_polygons(polygons: list[Any], size: tuple[int, int]) -> np.ndarray:
+    """Runs of the union of polygons, by COCO's own rule."""
+    rings = [np.asarray(ring, np.float64).reshape(-1, 2) for ring in polygons]
+    mask = np.zeros(size, np.uint8)
+    for patch in coco_patches(rings, size):
+        if patch is not None:
+            height, width = patch.mask.shape
+            mask[patch.top : patch.top + height, patch.left : patch.left + width] |= patch.mask
+    found = runs_of(mask)
+    return found[0] if found else np.zeros((2, 0), np.int64)

@@ -22,6 +22,8 @@ class MaskAveragePrecision(CompetitionMetric):
             Masks that may overlap, as in a submission file, are read from `masks` instead.
         scores: name of the scores `(n, K)`; nan for a class that a mask does not have. In the target any number means
             that the mask has the class.
+        class_map: name of a class map `(H, W)` of the target, 0 for the background and 1 … K for the classes, if it has
+            no scores: a mask has the most frequent class of its pixels.
 
     Example:
         >>> import numpy as np
@@ -36,18 +38,25 @@ class MaskAveragePrecision(CompetitionMetric):
     """
 
     def __init__(
-        self, classes: int = 19, threshold: float = 0.6, output: str = "instances", scores: str = "scores"
+        self,
+        classes: int = 19,
+        threshold: float = 0.6,
+        output: str = "instances",
+        scores: str = "scores",
+        class_map: str | None = None,
     ) -> None:
         super().__init__()
         if not 0 < threshold <= 1:
             raise ValueError(f"MaskAveragePrecision: threshold is {threshold}, expected a number in (0, 1]")
         self.classes, self.threshold = classes, threshold
         self.output = self.target = output
-        self.scores_name = scores
+        self.scores_name, self.class_map = scores, class_map
 
     def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
         valid = targets.get("valid")
         predicted, scores = self._masks(prediction, "prediction", valid)
+        if self.class_map is not None and self.scores_name not in targets:
+            targets = targets | {self.scores_name: self._classes_of_masks(targets)}
         true, classes = self._masks(targets, "target", valid)
         # Rounded, so that an IoU equal to the threshold does not fail by a rounding error.
         overlap = np.round(mask_overlaps(predicted, true), 9)
@@ -59,6 +68,18 @@ class MaskAveragePrecision(CompetitionMetric):
             detections.append(np.column_stack([np.full(own.sum(), number), scores[own, number], found]))
         objects = (~np.isnan(classes)).sum(axis=0).astype(np.float64)
         return as_row(Ranked(np.concatenate(detections), objects))
+
+    def _classes_of_masks(self, targets: Arrays) -> np.ndarray:
+        """1 for the class of each true mask, NaN for the others, `(n, K)`."""
+        ids = require_array(targets, self.target, "target")
+        numbers = require_array(targets, self.class_map or "", "target")
+        inside = (ids > 0) & (numbers > 0) & (numbers <= self.classes)
+        shape = int(ids.max(initial=0)), self.classes
+        places = (ids[inside].astype(np.int64) - 1) * self.classes + numbers[inside] - 1
+        found = np.bincount(places, minlength=shape[0] * shape[1]).reshape(shape)
+        own = (found == found.max(axis=1, keepdims=True)) & (found > 0)
+        first = own & (np.cumsum(own, axis=1) == 1)
+        return np.where(first, 1.0, np.nan)
 
     def _masks(self, arrays: Arrays, what: str, valid: np.ndarray | None) -> tuple[list[np.ndarray], np.ndarray]:
         """Runs of each mask that has valid pixels, and its scores."""

@@ -49,3 +49,18 @@ def test_logits_are_recovered_from_probabilities(activation):
 
 def test_activation_raises_half_to_float():
     assert activate(torch.zeros(1, 1, 2, 2, dtype=torch.bfloat16), "sigmoid").dtype == torch.float32
+
+
+def test_parts_of_given_sizes():
+    names = [["body", "kind:4"], "empty"]
+    assert flat_names(names) == ["body", "kind", "empty"]
+    result = torch.arange(5.0).reshape(1, 5, 1, 1), torch.zeros(1, 1)
+    named = name_outputs(result, names)
+    assert list(named) == ["body", "kind", "empty"]
+    assert named["body"].flatten().tolist() == [0]
+    assert named["kind"].flatten().tolist() == [1, 2, 3, 4]
+    with pytest.raises(ValueError, match=r"6 channels into \['body', 'kind:4'\], which are 5"):
+        name_outputs(torch.zeros(1, 6, 1, 1), names[:1])
+    for wrong in ("kind:", "kind:0", "kind:x"):
+        with pytest.raises(ValueError, match=f"model.outputs has '{wrong}'"):
+            flat_names([["body", wrong]])

@@ -177,3 +177,23 @@ def test_files_of_others_are_checked(tmp_path):
 def test_contradicting_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         ClassImages(**arguments)
+
+
+def test_void_pixels_of_a_solution_do_not_count(tmp_path):
+    solution, found = tmp_path / "solution", np.random.default_rng(0).integers(0, 3, SIZE)
+    solution.mkdir()
+    valid = np.ones(SIZE, bool)
+    valid[2:4] = False
+    Image.fromarray(np.where(valid, found, 255).astype(np.uint8)).save(solution / "a.png")
+    arrays_ = ClassImages(3, ignore=255).read(solution, {"a": SIZE})["a"]
+    np.testing.assert_array_equal(arrays_["valid"], valid)
+    np.testing.assert_array_equal(arrays_["mask"], found * valid)
+    colours = np.array(list(COLOURS.values()), np.uint8)[found]
+    colours[~valid] = 224, 224, 192
+    Image.fromarray(colours).save(solution / "a.png")
+    form = ClassImages(kind="rgb", colours=COLOURS, ignore=[224, 224, 192])
+    np.testing.assert_array_equal(form.read(solution, {"a": SIZE})["a"]["mask"], found * valid)
+    with pytest.raises(SubmissionError, match=r"colour \[224, 224, 192\] of 18 pixels is not one of the 3"):
+        ClassImages(kind="rgb", colours=COLOURS).read(solution, {"a": SIZE})
+    with pytest.raises(ValueError, match="ignore is 255, expected a colour"):
+        ClassImages(kind="rgb", colours=COLOURS, ignore=255)
