@@ -61,7 +61,7 @@ class Coco(Submission):
 
     def take_classes(self, names: list[str] | None) -> None:
         if names is not None:
-            self.classes, self._names.classes = names, names
+            self.classes, self._names.classes, self._names.adopted = names, names, True
 
     def begin(self, output: Path, table: "pd.DataFrame") -> None:
         self._names.learn(dict(zip(table["image_id"], table["path"].astype(str), strict=True)))
@@ -164,7 +164,8 @@ class Coco(Submission):
 
         Boxes: `boxes` `(n, 6)`; of annotations with crowds also `ignored_boxes`, `ignored_labels`, `ignored_crowd`.
         Masks: `masks` `(n,)`, runs `(2, R)` each (see `masks.run_length_masks`), `scores` `(n, K)`, NaN for other
-        classes; of annotations with crowds also `valid` `(H, W)`.
+        classes, and ids `instances` `(H, W)`, of which the one with the best score wins where masks overlap; of
+        annotations with crowds also `valid` `(H, W)`.
         """
         entries = [json.loads(text) for _, text in texts]
         labels = []
@@ -210,19 +211,21 @@ class Coco(Submission):
             runs[place] = masks[number]
         table = np.full((len(kept), len(self._names.category_ids())), np.nan)
         table[np.arange(len(kept)), labels[kept]] = scores[kept]
-        found = {"masks": runs, self.scores: table}
+        order = np.argsort(scores[kept], kind="stable")
+        ids = _painted([(place + 1, masks[kept[place]]) for place in order], size)
+        found = {"masks": runs, self.scores: table, self.output: ids}
         if crowd.any():
-            found["valid"] = ~_painted([masks[number] for number in np.flatnonzero(crowd)], size)
-            found["valid"] |= _painted([masks[number] for number in kept], size)
+            found["valid"] = (_painted([(1, masks[number]) for number in np.flatnonzero(crowd)], size) == 0) | (ids > 0)
         return found
 
 
-def _painted(masks: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:
-    flat = np.zeros(size[0] * size[1], bool)
-    for runs in masks:
+def _painted(masks: list[tuple[int, np.ndarray]], size: tuple[int, int]) -> np.ndarray:
+    """Number of the last mask that covers each pixel, `(H, W)` int32."""
+    flat = np.zeros(size[0] * size[1], np.int32)
+    for number, runs in masks:
         for first, end in runs.T:
-            flat[first:end] = True
-    return flat.reshape(size[::-1]).T
+            flat[first:end] = number
+    return np.ascontiguousarray(flat.reshape(size[::-1]).T)
 
 
 def _content(path: Path) -> Any:

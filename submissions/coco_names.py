@@ -16,6 +16,7 @@ class CocoNames:
 
     def __init__(self, file: str | None, classes: list[str] | None) -> None:
         self.file, self.classes = file, classes
+        self.adopted = False  # whether classes are those of the data, which may begin with the background
         self._paths: dict[str, str] = {}
         self._ids: dict[Any, str] | None = None  # image id of each id in COCO files
         self._numbers: dict[str, Any] = {}
@@ -67,6 +68,8 @@ class CocoNames:
                 self._categories = list(range(1, len(self.classes or [""]) + 1))
             else:
                 listed = {item["name"]: item["id"] for item in self._content("categories")}
+                if self.adopted and self.classes and self.classes[0] not in listed:
+                    self.classes = self.classes[1:]  # the background of class maps
                 names = self.classes if self.classes is not None else sorted(listed, key=listed.__getitem__)
                 lacking = [name for name in names if name not in listed]
                 if lacking:

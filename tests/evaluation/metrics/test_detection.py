@@ -372,3 +372,21 @@ def test_an_image_of_crowds_alone_has_nothing_to_find():
         metric.image({"boxes": inside}, region | {"ignored_labels": np.zeros(3)})
     with pytest.raises(ValueError, match="'ignored_boxes' is"):
         metric.image({"boxes": inside}, region | {"ignored_boxes": np.zeros((2, 6))})
+
+
+def test_classes_of_masks_from_a_class_map():
+    """The same score as with the classes as scores; a mask has the most frequent class of its pixels."""
+    rng = np.random.default_rng(0)
+    ids = np.repeat(np.repeat(np.arange(16).reshape(4, 4), 4, 0), 4, 1)
+    kinds = rng.integers(0, 3, 16)
+    numbers = np.where(ids > 0, kinds[ids] + 1, 0)
+    numbers[::4] = 0  # some pixels are void or of another class
+    numbers[1::4] = np.where(ids[1::4] > 0, 1, 0)
+    scores = np.where(np.arange(3) == kinds[1:, None], 1.0, np.nan)
+    found = np.where(rng.random((15, 3)) < 0.5, rng.random((15, 3)), np.nan)
+    prediction = {"instances": ids, "scores": found}
+    by_map = MaskAveragePrecision(3, 0.5, class_map="kind")
+    rows = by_map.image(prediction, {"instances": ids, "kind": numbers})[None]
+    expected = MaskAveragePrecision(3, 0.5).image(prediction, {"instances": ids, "scores": scores})[None]
+    assert by_map.reduce(rows) == MaskAveragePrecision(3, 0.5).reduce(expected)
+    np.testing.assert_array_equal(by_map.class_scores(rows), by_map.class_scores(expected))
