@@ -31,7 +31,8 @@ class TrainBatchPanel(pl.Callback):
 
             def draw(batch: dict[str, Any]) -> None:
                 pl_module.batch_viewer = None  # only the first
-                draw_batch(self.path, batch, pl_module.get_buffer("input_range").item(), pl_module.inputs, names, self.count)
+                max_value = pl_module.get_buffer("input_range").item()
+                draw_batch(self.path, batch, max_value, pl_module.inputs, names, self.count)
 
             pl_module.batch_viewer = draw
 

@@ -10,7 +10,7 @@ import cli
 from files.png import read_png
 
 OVERLAY = """
-model: {init_args: {augmentation: [{class_path: augmentations.Geometry, init_args: {vflip: 1.0, affine: 1.0, rotate: 45.0}}]}}
+model: {init_args: {augmentation: [{class_path: augmentations.Geometry, init_args: {vflip: 1.0, rotate: 45.0}}]}}
 data: {init_args: {fold: 0, augmentation: [{class_path: albumentations.RandomBrightnessContrast, init_args: {p: 1.0}}]}}
 trainer: {max_epochs: 2}
 panels: 2
