@@ -23,6 +23,7 @@ from experiments.loading import load
 from experiments.run_folder import RunFolder
 from files.paths import text_hash
 from files.writing import write_array, write_frame
+from lightning_modules.normalisation import expected_statistics
 from networks import ImageClassifier
 from predictions.store import PredictionStore
 from preprocessing.sources import checkpoint_mark, look
@@ -186,6 +187,7 @@ def of_encoder(options: Options, data: Any) -> FeatureExtractor:
     torch.manual_seed(0)  # random weights must be the same in every call, so that train and test features match
     network = ImageClassifier(options.encoder, 0, channels, options.pretrained, options.pooling)
     known = network.encoder.pretrained_cfg
-    mean, std = (torch.tensor([known[name][i % 3] for i in range(channels)]) for name in ("mean", "std"))
+    expected = expected_statistics(network) or (known["mean"], known["std"])
+    mean, std = (torch.tensor([values[i % 3] for i in range(channels)]) for values in expected)
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     return FeatureExtractor(network, mean, std, options.input_range, options.size, torch.device(device))

@@ -1,10 +1,14 @@
 """Private parts and messages of torchvision 0.29. torchvision has no upper bound: each part is checked where it is
 used, and an error names the supported version."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torchvision
+from torch import Tensor
 from torchvision import tv_tensors
+from torchvision.models import WeightsEnum
 
 
 def apply_policy(transform: Any, picture: tv_tensors.Image, numbers: tv_tensors.Mask) -> tuple[Any, Any]:
@@ -45,3 +49,17 @@ def apply_policy(transform: Any, picture: tv_tensors.Image, numbers: tv_tensors.
 def refuses_masks(error: TypeError) -> bool:
     """Whether an error says that a transform does not support masks."""
     return "Mask" in str(error)
+
+
+@contextmanager
+def weights_read_by(read: Callable[[WeightsEnum], dict[str, Tensor]]) -> Iterator[None]:
+    """Context in which networks of torchvision get their pretrained weights from a function instead of a download.
+
+    The method that all of its builders call for this is public, but no argument replaces it.
+    """
+    own = WeightsEnum.get_state_dict
+    WeightsEnum.get_state_dict = lambda weights, *_, **__: read(weights)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        WeightsEnum.get_state_dict = own  # type: ignore[method-assign]

@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser
 from compat.former_keys import accept_former_keys
 from experiments.run_folder import RunFolder
 from lightning_modules import BaseModule
-from lightning_modules.weights import read_checkpoint, without_hub
+from lightning_modules.weights import prepare_networks, read_checkpoint
 
 
 class Predictor:
@@ -47,8 +47,8 @@ def build_module(config: dict) -> BaseModule:
     """Build the LightningModule from a checkpoint's `class_path` and `init_args`, without downloading weights."""
     parser = ArgumentParser()
     parser.add_subclass_arguments(BaseModule, "model")
-    config = without_hub(accept_former_keys({"model": config})["model"])
-    config["init_args"] = config.get("init_args", {}) | {"init_from": None}
+    config = prepare_networks(accept_former_keys({"model": config})["model"], pretrained=False)
+    config["init_args"] = config.get("init_args", {}) | {"init_from": None, "encoder_init_from": None}
     return parser.instantiate_classes(parser.parse_object({"model": config})).model
 
 

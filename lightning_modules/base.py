@@ -20,15 +20,14 @@ from inference import Inference
 from lightning_modules.checkpointing import checkpoint_activations
 from lightning_modules.depth import KEY, ImageDepth
 from lightning_modules.network_errors import explained
+from lightning_modules.normalisation import find_statistics
 from lightning_modules.optimized import OptimizedModule
 from lightning_modules.outputs import activate, deactivate, flat_names, name_outputs
 from lightning_modules.rates import rate_scales
 from lightning_modules.streamed_prediction import StreamedPrediction, predict_large_apart
-from lightning_modules.weights import load_weights
+from lightning_modules.weights import load_encoder_file, load_weights
 from losses import LossFormula
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 SHOWN_EVERY = 5  # batches between updates of the loss on the progress bar
 Activation = Literal["sigmoid", "softmax", "none", "unit"]
 
@@ -64,9 +63,9 @@ class BaseModule(OptimizedModule):
         scheduler_monitor: logged value that a plateau scheduler monitors, at each validation (it has no interval or
             frequency); for `val/score` the direction is that of the metric.
         input_range: pixel value that means 1.0: 255 for 8-bit files, 65535 for 16-bit, 1 for float images.
-        mean: mean of each channel of images in [0, 1] (default: ImageNet's, which most encoder weights expect). One
+        mean: mean of each channel of images in [0, 1] (default: that of the pretrained weights, else ImageNet's). One
             number applies to all channels.
-        std: standard deviation of each channel of images in [0, 1].
+        std: standard deviation of each channel of images in [0, 1] (default: as for the mean).
         augmentation: augmentations of training batches on the device (`augmentations`), in order; random draws depend
             on seed, epoch, step and rank.
         channels_last: whether network and images use the channels-last memory format; convolutions are 1.5 times
@@ -84,6 +83,8 @@ class BaseModule(OptimizedModule):
             half the memory and a fifth more time. Batch norms then see each batch twice. For timm encoders
             (`networks.ImageClassifier`, smp's `tu-…`); the decoder of a U-Net keeps its activations.
         init_from: checkpoint, weights file or run folder with initial weights; the optimizer state is not loaded.
+        encoder_init_from: file of pretrained weights for the encoder alone, in the names of timm, torchvision or smp;
+            no other place is then searched for weights. Without effect if `init_from` is set.
     """
 
     def __init__(
@@ -103,8 +104,8 @@ class BaseModule(OptimizedModule):
         scheduler_frequency: int = 1,
         scheduler_monitor: str = "val/score",
         input_range: float = 255.0,
-        mean: list[float] | float = list(IMAGENET_MEAN),  # noqa: B006 - never changed; jsonargparse prints it in --help
-        std: list[float] | float = list(IMAGENET_STD),  # noqa: B006
+        mean: list[float] | float | None = None,
+        std: list[float] | float | None = None,
         augmentation: list[Augmentation] | None = None,
         channels_last: bool = True,
         inference: Inference | None = None,
@@ -114,11 +115,14 @@ class BaseModule(OptimizedModule):
         compile_network: bool = False,
         gradient_checkpointing: bool = False,
         init_from: str | None = None,
+        encoder_init_from: str | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.outputs, self.inputs = outputs, inputs or ["image"]
         self.names = flat_names(outputs)
+        if encoder_init_from is not None and init_from is None:
+            load_encoder_file(self.network, encoder_init_from)
         self.activations = {name: "sigmoid" for name in self.names} | (activations or {})
         unknown = sorted(set(self.activations) - set(self.names))
         if unknown:
@@ -136,6 +140,7 @@ class BaseModule(OptimizedModule):
         # Normalisation is part of the network: as buffers it is saved in every checkpoint.
         self.register_buffer("input_range", torch.tensor(float(input_range)))
         self._full = float(input_range)  # on the host, without synchronising the device
+        mean, std = find_statistics(network, mean, std)
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(-1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(-1, 1, 1))
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format

@@ -8,16 +8,33 @@ from typing import Any
 import torch
 from torch import nn
 
+from lightning_modules.rates import encoders
+
 # Arguments of smp, timm and torchvision for weights from a hub.
 HUB_ARGUMENTS = ("encoder_weights", "pretrained", "weights", "weights_backbone")
 
 
-def without_hub(config: Any) -> Any:
-    """A copy of a nested config without weights from hubs, for networks loaded from a checkpoint.
+def prepare_networks(config: dict[str, Any], pretrained: bool) -> dict[str, Any]:
+    """A copy of a model's config whose networks never ask a library for weights.
 
-    smp would try the hub five times, which takes minutes and fails in a kernel without internet.
+    Args:
+        config: `class_path` and `init_args` of a LightningModule.
+        pretrained: whether networks get their pretrained weights, from a local file or, if missing, from a hub; if
+            not, they get random ones, for networks loaded from a checkpoint.
     """
+    if not asks_for_weights(config):
+        return config
+    from networks.pretrained import resolve_pretrained  # imports timm, which takes 1 s and would slow down --help
+
+    config = resolve_pretrained(config, random=not pretrained)
+    return config if pretrained else without_hub(config)
+
+
+def without_hub(config: Any) -> Any:
+    """A copy of a nested config without weights from hubs."""
     if isinstance(config, dict):
+        if "random" in (config.get("init_args") or {}):  # a torchvision network, built by `networks.pretrained`
+            return config
         return {
             # Numbers are not weights of a network, but for example class weights of a loss.
             key: (False if isinstance(value, bool) else None)
@@ -26,6 +43,14 @@ def without_hub(config: Any) -> Any:
             for key, value in config.items()
         }
     return [without_hub(value) for value in config] if isinstance(config, list) else config
+
+
+def asks_for_weights(config: Any) -> bool:
+    """Whether a nested config has an argument for weights from a hub that is set."""
+    if isinstance(config, dict):
+        set_here = any(config.get(key) not in (None, False) for key in HUB_ARGUMENTS)
+        return set_here or any(map(asks_for_weights, config.values()))
+    return isinstance(config, list) and any(map(asks_for_weights, config))
 
 
 def find_weights(name: str) -> Path:
@@ -104,6 +129,11 @@ def load_weights(module: nn.Module, name: str) -> None:
         if key in expected and value.shape != expected[key].shape
     ]
     if wrong:
+        if not own and fits_encoder(module.network, path):
+            raise ValueError(
+                f"model.init_from: {path} contains the weights of an encoder, not of the whole network; set "
+                "model.encoder_init_from to it"
+            )
         shown = "\n  ".join(wrong[:20])
         raise ValueError(f"{path}: {len(wrong)} weights do not fit the network:\n  {shown}")
     target.load_state_dict(state, strict=False)
@@ -112,3 +142,36 @@ def load_weights(module: nn.Module, name: str) -> None:
 def _of_network(key: str) -> bool:
     """Whether a key of a LightningModule's state dict belongs to its network or its normalisation."""
     return key.startswith("network.") or "." not in key
+
+
+def load_encoder_file(network: nn.Module, name: str) -> None:
+    """Load a file of pretrained weights into the encoder of a network.
+
+    Args:
+        network: network whose modules named `encoder` or `backbone` get the weights; without one, the whole network.
+        name: path of the file, or its name in `$WEIGHTS_DIR`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the weights do not fit; the message lists the differences.
+    """
+    from networks.encoder_weights import load_encoder  # imports timm, which takes 1 s and would slow down --help
+
+    path = find_weights(name)
+    for encoder in parts_with_weights(network):
+        load_encoder(encoder, path)
+
+
+def fits_encoder(network: nn.Module, path: Path) -> bool:
+    """Whether a file has the weights of the encoder of a network."""
+    from networks.encoder_weights import fit_encoder
+
+    try:
+        return bool(encoders(network)) and all(fit_encoder(one, path) for one in parts_with_weights(network))
+    except ValueError:
+        return False
+
+
+def parts_with_weights(network: nn.Module) -> list[nn.Module]:
+    """Encoders of a network; of a torchvision backbone, the part below its feature pyramid."""
+    return [getattr(encoder, "body", encoder) for encoder in encoders(network)] or [network]

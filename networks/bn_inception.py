@@ -2,13 +2,18 @@
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
-from networks.encoder_weights import find_file, misfit_text, misfits, places, read_state
+from networks.encoder_weights import LoadedWeights
 from networks.first_layer import repack, set_in_channels
 from networks.heads import ClassifierHead
 from networks.pooling import pooling as make_pooling
+from networks.weight_files import Wanted, find_weights_file, read_state
+from networks.weight_keys import COUNT, fit_state, misfit_text
+from networks.weight_sources import Statistics, stem_of
+
+# The ImageNet weights were trained on images in [0, 255] minus their mean.
+EXPECTED: Statistics = ([128 / 255, 117 / 255, 104 / 255], [1 / 255] * 3)
 
 
 class BnInception(nn.Module):
@@ -17,12 +22,13 @@ class BnInception(nn.Module):
     `(N, C, H, W)` -> logits `(N, classes)`; 11.3 M parameters, 10.3 M without the classifier.
 
     The ImageNet weights were trained on BGR images in [0, 255] minus their mean. Their first layer is converted to RGB;
-    with these weights set `model.input_range: 1`, `mean: [128, 117, 104]` and `std: 1`.
+    a model without `mean` and `std` takes those that they expect, for images in [0, 1].
 
     Args:
         classes: as in `ImageClassifier`; 0 returns the features.
         in_channels: number of channels of the image; pretrained weights are adapted (`networks.first_layer`).
-        pretrained: whether to load `$WEIGHTS_DIR/bninception.pth` (Cadene's file) or, if missing, download it.
+        pretrained: whether to load `bninception.pth` (Cadene's file) from `$WEIGHTS_DIR`, a mounted folder or the
+            cache or, if missing, download it.
         pooling: `avg`, `max`, `catavgmax` or `gem`.
         dropout: dropout rate before each linear layer, in [0, 1); a list has one per layer.
         head: sizes of the fully connected layers before the last.
@@ -65,30 +71,20 @@ class BnInception(nn.Module):
         self.head = None if classes == 0 else ClassifierHead(self.num_features, classes, head, dropout, head_norm)
 
     def _load(self) -> None:
-        path, expected = find_file("bninception"), self.encoder.state_dict()
-        what = str(path)
-        if path is not None:
-            state = read_state(path)
-        else:
-            from pretrainedmodels.models.bninception import pretrained_settings
+        from pretrainedmodels.models.bninception import pretrained_settings
 
-            what = pretrained_settings["bninception"]["imagenet"]["url"]
-            try:
-                state = torch.hub.load_state_dict_from_url(what, map_location="cpu", weights_only=True)
-            except Exception as error:
-                tried = ", ".join(map(str, places("bninception"))) or "$WEIGHTS_DIR (not set)"
-                raise OSError(
-                    f"no weights of bninception: searched {tried}, and {what} could not be downloaded ({error}); put "
-                    "the file there, or set pretrained: false"
-                ) from error
-        state = {key: value for key, value in state.items() if not key.startswith("last_linear.")}
-        counts = {key: value for key, value in expected.items() if key.endswith("num_batches_tracked")}
-        state = counts | state
-        wrong = misfits(state, expected)
+        url = pretrained_settings["bninception"]["imagenet"]["url"]
+        path = find_weights_file(Wanted("bninception", ("bninception", *stem_of(url)), url=url))
+        fitted, wrong = fit_state(read_state(path), self.encoder.state_dict())
         if wrong:
-            raise ValueError(misfit_text(what, wrong))
-        state["conv1_7x7_s2.weight"] = repack(state["conv1_7x7_s2.weight"], 3, [2, 1, 0])  # BGR to RGB
-        self.encoder.load_state_dict(state)
+            raise ValueError(misfit_text(str(path), wrong))
+        stem = "conv1_7x7_s2.weight"
+        fitted.values[stem] = repack(fitted.values[stem], 3, [2, 1, 0])  # BGR to RGB
+        self.encoder.load_state_dict(fitted.values)
+        total = sum(not key.endswith(COUNT) for key in fitted.values)
+        self.encoder.loaded_weights = LoadedWeights(
+            "bninception", path, fitted.matched, total, fitted.unused, fitted.random, EXPECTED
+        )
 
     def pyramid(self, image: Tensor) -> list[Tensor]:
         """Feature maps with `CHANNELS` channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image's size."""

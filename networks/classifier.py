@@ -22,7 +22,7 @@ class ImageClassifier(nn.Module):
         in_channels: number of channels of the image; a pretrained first layer is adapted so that an image with equal
             channels gives the same responses.
         pretrained: whether to load weights from `$WEIGHTS_DIR/<encoder>.safetensors` (`.pth`, `.pt`, `.bin`, or a
-            folder) or, if missing, from timm's hub or cache.
+            folder), a mounted folder or the cache or, if missing, from timm's hub.
         pooling: `native`, as in the encoder's training (mostly the mean; the class token of ViTs), or `avg`, `max`,
             `catavgmax` (both, concatenated) or `gem` (generalised mean of learnt power) over the last feature map.
         dropout: dropout rate before each linear layer of the head, in [0, 1); a list has one per layer.

@@ -1,7 +1,6 @@
-"""timm encoders with weights from a local file or, if missing, from timm's hub."""
+"""Pretrained weights of encoders, from a local file or, if missing, from a hub; timm encoders built with them."""
 
-import os
-import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,42 +8,131 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from networks.first_layer import repack_state
-
-ENDINGS = (".safetensors", ".pth", ".pt", ".bin")
-IN_FOLDER = ("model.safetensors", "pytorch_model.bin")  # file names of a hub
-# Names in Cadene's collection and smp -> timm's names of the networks with the same weights.
-RENAMED = {
-    "xception": "legacy_xception",
-    "senet154": "legacy_senet154",
-    "se_resnet50": "legacy_seresnet50",
-    "se_resnet101": "legacy_seresnet101",
-    "se_resnet152": "legacy_seresnet152",
-    "se_resnext50_32x4d": "legacy_seresnext50_32x4d",
-    "se_resnext101_32x4d": "legacy_seresnext101_32x4d",
-    "inceptionresnetv2": "inception_resnet_v2",
-    "inceptionv4": "inception_v4",
-}
+from networks.weight_files import find_weights_file, read_state
+from networks.weight_keys import COUNT, HEADS, FittedState, fit_state, misfit_text, misfits
+from networks.weight_sources import (
+    IMAGENET,
+    Statistics,
+    statistics_beside,
+    statistics_of_timm,
+    timm_name,
+    wanted_of_timm,
+)
 
 
-def timm_name(name: str) -> str:
-    """timm's name of an encoder; old names are translated with a warning.
+@dataclass(frozen=True)
+class LoadedWeights:
+    """What was loaded into an encoder; its attribute `loaded_weights`.
+
+    Args:
+        encoder: name of the encoder.
+        path: file of the weights.
+        matched: number of tensors from the file.
+        total: number of tensors of the encoder.
+        unused: modules of the file that the encoder lacks.
+        random: modules of the encoder that the file lacks.
+        statistics: mean and std of each channel that the weights expect; None for detectors, which keep theirs.
+    """
+
+    encoder: str
+    path: Path
+    matched: int
+    total: int
+    unused: list[str]
+    random: list[str]
+    statistics: Statistics | None
+
+    def text(self) -> str:
+        """One line for the start of a training."""
+        number = f"all {self.total}" if self.matched == self.total else f"{self.matched} of {self.total}"
+        unused = f"; not used: {', '.join(self.unused[:8])}" if self.unused else ""
+        random = f"; random: {', '.join(self.random)}" if self.random else ""
+        return f"{self.encoder}: {number} tensors from {self.path}{unused}{random}"
+
+
+def load_encoder(
+    encoder: nn.Module,
+    path: Path,
+    name: str | None = None,
+    copies: list[int] | None = None,
+    settings: dict[str, Any] | None = None,
+    statistics: Statistics | None = IMAGENET,
+) -> None:
+    """Load a file of weights into an encoder of any library, and note it in its `loaded_weights`.
+
+    Names of the weights are those of timm, torchvision, smp or this project. Layers that see the image are adapted to
+    its number of channels (`first_layer`).
+
+    Args:
+        encoder: encoder, changed in place.
+        path: file of the weights.
+        name: name of the encoder for messages (default: that of timm, else of its class).
+        copies: as in `first_layer.spread`.
+        settings: arguments of `timm.create_model` for the encoder; by default, found in the encoder.
+        statistics: mean and std that the weights expect, unless the file, its `config.json` or timm knows better.
 
     Raises:
-        ValueError: timm has no such model; the message suggests the nearest ones.
+        ValueError: the weights do not fit; the message lists the differences.
     """
-    if name == "bninception":
-        raise ValueError("timm has no model 'bninception'; use network.class_path: networks.BnInception")
-    if name in RENAMED:
-        text = f"encoder {name!r} is replaced by timm's {RENAMED[name]!r}"
-        if name == "senet154":
-            text += ", which has the ImageNet weights of 2018; timm's other one is 'senet154.gluon_in1k'"
-        warnings.warn(text, stacklevel=3)
-        return RENAMED[name]
-    if name.split(".")[0] not in timm.list_models():
-        near = timm.list_models(f"*{name.split('.')[0]}*")[:5]
-        raise ValueError(f"timm has no model {name!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))
-    return name
+    part = timm_part(encoder)
+    if part is not None:
+        name = name or full_name(part)
+        statistics = statistics_of_timm(name)
+    fitted = fit_encoder(encoder, path, name, copies, settings)
+    encoder.load_state_dict(fitted.values)
+    if statistics is not None:
+        statistics = statistics_beside(path) or statistics_of_stem(path) or statistics
+    total = sum(not key.endswith(COUNT) for key in fitted.values)
+    name = name or type(encoder).__name__
+    encoder.loaded_weights = LoadedWeights(name, path, fitted.matched, total, fitted.unused, fitted.random, statistics)
+
+
+def fit_encoder(
+    encoder: nn.Module,
+    path: Path,
+    name: str | None = None,
+    copies: list[int] | None = None,
+    settings: dict[str, Any] | None = None,
+) -> FittedState:
+    """The weights of a file under the names of an encoder; arguments and errors are those of `load_encoder`."""
+    part, state, expected = timm_part(encoder), read_state(path), encoder.state_dict()
+    heads = HEADS if part is None else classifiers(part)
+    fitted, wrong = fit_state(state, expected, copies, heads)
+    if wrong and part is not None:  # the file of a whole model for the first stages, or one whose names timm translates
+        settings = settings_of(part) if settings is None else settings
+        state = whole_state(name or full_name(part), path, settings)
+        fitted, wrong = fit_state(state, expected, copies, heads, checked=True)
+    if wrong:
+        raise ValueError(misfit_text(str(path), wrong))
+    return fitted
+
+
+def timm_part(encoder: nn.Module) -> nn.Module | None:
+    """The timm model that an encoder is or holds (smp's `tu-…`); None for encoders of other libraries."""
+    for part in (encoder, getattr(encoder, "model", None)):
+        if isinstance(getattr(part, "pretrained_cfg", None), dict) and part.pretrained_cfg.get("architecture"):
+            return part
+    return None
+
+
+def full_name(part: nn.Module) -> str:
+    """timm's name of a model, with the tag of its weights."""
+    config = part.pretrained_cfg
+    return ".".join(filter(None, (config["architecture"], config.get("tag"))))
+
+
+def settings_of(part: nn.Module) -> dict[str, Any]:
+    """The image size for which a transformer was built, if it is not that of its weights."""
+    built = next((m.img_size for m in part.modules() if hasattr(m, "img_size") and hasattr(m, "patch_size")), None)
+    usual = tuple(part.pretrained_cfg.get("input_size") or ())[1:]
+    return {} if built is None or tuple(built) == usual else {"img_size": tuple(built)}
+
+
+def statistics_of_stem(path: Path) -> Statistics | None:
+    """Mean and std of the weights that a file is named after, `vit_base_patch16_224.orig_in21k.safetensors`."""
+    bare, _, tag = path.stem.removeprefix("tu-").partition(".")
+    known = tag and timm.is_model(bare) and f"{bare}.{tag}" in timm.list_pretrained(f"{bare}.*")
+    return statistics_of_timm(f"{bare}.{tag}") if known else None
 
 
 def make_encoder(
@@ -58,8 +146,9 @@ def make_encoder(
 
     Args:
         name: timm's name, or an old one of `RENAMED`.
-        pretrained: whether to load weights from `$WEIGHTS_DIR/<name>.safetensors` (`.pth`, `.pt`, `.bin`, or a folder
-            `<name>` with `model.safetensors`) or, if missing, from timm's hub or cache. A classifier in it is ignored.
+        pretrained: whether to load pretrained weights: from `$WEIGHTS_DIR/<name>.safetensors` (`.pth`, `.pt`, `.bin`,
+            or a folder `<name>` with `model.safetensors`), a mounted folder, a cache or timm's hub. A classifier in
+            them is ignored.
         in_channels: number of channels of the image; pretrained first layers are adapted (`first_layer`).
         channel_copies: index of the pretrained channel (0 red, 1 green, 2 blue) whose weights each channel copies.
         settings: further arguments of `timm.create_model`; None values are dropped.
@@ -76,12 +165,8 @@ def make_encoder(
         )
     network = create(name, in_chans=in_channels, **settings)
     if pretrained:
-        expected = network.state_dict()
-        state = repack_state(pretrained_state(name, settings), expected, in_channels, channel_copies)
-        wrong = misfits(state, expected)
-        if wrong:
-            raise ValueError(misfit_text(f"the weights of {name}", wrong))
-        network.load_state_dict(state)
+        whole = {key: value for key, value in settings.items() if key not in ("features_only", "out_indices")}
+        load_encoder(network, find_weights_file(wanted_of_timm(name)), name, channel_copies, whole)
     return network
 
 
@@ -96,103 +181,45 @@ def create(name: str, **settings: Any) -> nn.Module:
         raise ValueError(f"encoder {name} does not accept one of {given}: {error}; remove it") from error
 
 
-def pretrained_state(name: str, settings: dict[str, Any]) -> dict[str, Tensor]:
-    """Weights for three channels, named as in the network built with `settings`."""
-    path = find_file(name)
-    if path is None:
-        try:
-            return create(name, pretrained=True, **settings).state_dict()
-        except ValueError:
-            raise
-        except Exception as error:  # each hub client raises its own errors
-            raise OSError(
-                f"no weights of {name}: {', '.join(map(str, places(name))) or '$WEIGHTS_DIR (not set)'} "
-                f"hold none, and timm's hub failed ({(str(error) or repr(error)).splitlines()[0]}). Put the file "
-                "there, or set pretrained: false"
-            ) from error
-    whole = {key: value for key, value in settings.items() if key not in ("features_only", "out_indices")}
-    state = fitted_file(name, path, whole)
-    if not settings.get("features_only"):
-        return state
-    return create(name, pretrained=True, pretrained_cfg_overlay={"state_dict": state}, **settings).state_dict()
-
-
-def fitted_file(name: str, path: Path, settings: dict[str, Any]) -> dict[str, Tensor]:
-    """The weights of a file without the classifier, named as in the current timm.
+def whole_state(name: str, path: Path, settings: dict[str, Any]) -> dict[str, Tensor]:
+    """All weights of a file of a timm model, for three channels, named as in the current timm.
 
     Raises:
         ValueError: the weights do not fit; the message lists the differences.
     """
-    network = create(name, **settings)
+    network = outline(name, settings)
     expected, state = network.state_dict(), read_state(path)
-    classifier = network.pretrained_cfg.get("classifier") or ()
-    heads = tuple(f"{head}." for head in ([classifier] if isinstance(classifier, str) else classifier))
+    heads = tuple(f"{head}." for head in classifiers(network))
     bare = {key: value for key, value in state.items() if not key.startswith(heads) or key in expected}
-    # Files from before torch 1.0 lack the counts of batches; only a momentum of None uses them.
-    counts = {key: value for key, value in expected.items() if key.endswith("num_batches_tracked")}
-    bare = counts | bare
-    wrong = misfits(bare, expected)
+    counts = {key: value for key, value in expected.items() if key.endswith(COUNT) and key not in bare}
+    wrong = misfits(counts | bare, expected)
     if not wrong:
-        return bare
-    try:  # an original file, whose names timm translates; with its classifier, so that this is checked too
-        made = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(path)}, **settings)
+        return state
+    # An original file, whose names timm translates, or one for another image size, for which it resamples positions.
+    # It is loaded with its classifier, as timm checks nothing otherwise.
+    classes = {len(state[f"{head}weight"]) for head in heads if f"{head}weight" in state}
+    number = {"num_classes": classes.pop()} if len(classes) == 1 else {}
+    source = {"file": str(path)} | number
+    try:
+        made = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=source, **settings, **number)
     except Exception:
         raise ValueError(misfit_text(str(path), wrong)) from None
-    translated = {key: value for key, value in made.state_dict().items() if key in expected}
-    if misfits(translated, expected):
+    translated = made.state_dict()
+    if misfits({key: value for key, value in translated.items() if key in expected}, expected):
         raise ValueError(misfit_text(str(path), wrong))
     return translated
 
 
-def misfits(state: dict[str, Tensor], expected: dict[str, Tensor]) -> list[str]:
-    """Missing and unknown weights, and those of another shape, one line each."""
-    wrong = [f"missing {key}" for key in expected if key not in state]
-    wrong += [f"unknown {key}" for key in state if key not in expected]
-    wrong += [
-        f"{key}: file {tuple(value.shape)}, network {tuple(expected[key].shape)}"
-        for key, value in state.items()
-        if key in expected and value.shape != expected[key].shape
-    ]
-    return wrong
-
-
-def misfit_text(what: str, wrong: list[str]) -> str:
-    shown = "\n  ".join(wrong[:20])
-    return f"{what}: {len(wrong)} weights do not fit the encoder:\n  {shown}"
-
-
-def places(name: str) -> list[Path]:
-    """Paths where weights are searched for; none without `$WEIGHTS_DIR`."""
-    if "WEIGHTS_DIR" not in os.environ:
-        return []
-    folder = Path(os.environ["WEIGHTS_DIR"])
-    names = dict.fromkeys([name, name.split(".")[0]])
-    files = [folder / f"{each}{ending}" for each in names for ending in ENDINGS]
-    return files + [folder / each / file for each in names for file in IN_FOLDER]
-
-
-def find_file(name: str) -> Path | None:
-    """The first of `places` that exists."""
-    return next((place for place in places(name) if place.is_file()), None)
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Tensors by name; never runs code from the file.
-
-    Raises:
-        ValueError: the file is damaged or not a state dict.
-    """
+def outline(name: str, settings: dict[str, Any]) -> nn.Module:
+    """A timm model without a classifier, for the names and shapes of its weights."""
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
+        with torch.device("meta"):
+            return create(name, **settings)
+    except (NotImplementedError, RuntimeError):  # models that compute with values when they are built
+        return create(name, **settings)
 
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        content = content.get("state_dict", content)
-        return {key.removeprefix("module."): value for key, value in content.items()}
-    except Exception as error:
-        cause = (str(error) or repr(error)).splitlines()[0]
-        raise ValueError(
-            f"weights {path} are damaged or not a state dict ({path.stat().st_size} bytes): {cause}; copy the "
-            "file again"
-        ) from error
+
+def classifiers(network: nn.Module) -> tuple[str, ...]:
+    """Names of the classifiers of a timm model."""
+    named = network.pretrained_cfg.get("classifier") or ()
+    return (named,) if isinstance(named, str) else tuple(named)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from compat.smp import OWN_SIZE, what_would_work
-from networks.first_layer import set_in_channels
+from networks.pretrained import load_smp_encoder
 
 
 def build_encoder(
@@ -22,33 +22,33 @@ def build_encoder(
         name: name in smp (`resnet34`), or in timm with the prefix `tu-` (`tu-convnext_tiny`). Transformers have no
             features at 1/2: these have 0 channels.
         in_channels: number of channels of the image; pretrained first layers are adapted.
-        weights: name of smp's weights (`imagenet`), or True for timm's; None or False for random weights.
+        weights: name of smp's weights (`imagenet`), or True for timm's, from a local file or, if missing, from a hub
+            (`weight_files`); None or False for random weights.
         depth: number of halvings of the image.
         output_stride: downsampling factor of the last features; 16 or 8 use dilation instead of halving.
 
     Raises:
         ValueError: there is no such encoder, or the decoder does not support it; the message suggests what works.
+        OSError: no pretrained weights were found.
     """
     check_name(name)
     try:
-        # smp adapts the first layer too, but keeps its mean response only for multiples of three channels.
-        channels = 3 if weights else in_channels
         encoder = smp.encoders.get_encoder(
-            name, in_channels=channels, depth=depth, weights=weights or None, output_stride=output_stride
+            name, in_channels=in_channels, depth=depth, weights=None, output_stride=output_stride
         )
     except (ValueError, TypeError) as error:
         advice = what_would_work(error)
         if advice is None:
             raise
         raise ValueError(f"encoder_name {name!r} does not fit this network ({error}): {advice}") from error
-    if channels != in_channels:
-        set_in_channels(encoder, in_channels)
     training = encoder.training
     try:
         with torch.no_grad():
             encoder.eval()(torch.zeros(1, in_channels, 64, 96))
     except (AssertionError, RuntimeError) as error:
         raise ValueError(f"encoder_name {name!r} fails on an image of 64 × 96 ({error}): {OWN_SIZE}") from error
+    if weights:
+        load_smp_encoder(encoder, name, weights)
     return encoder.train(training)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -106,3 +107,20 @@ def competition_data() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real data: {root} is not there; set COMPETITION_DATA to the folder that holds it")
     return root
+
+
+@pytest.fixture
+def no_network(monkeypatch) -> list[tuple]:
+    """Sockets that raise, caches of hubs that are empty, and the addresses that were asked for."""
+    asked: list[tuple] = []
+
+    def refused(*arguments, **_) -> None:
+        asked.append(arguments)
+        raise OSError("no network in tests")
+
+    for name in ("create_connection", "getaddrinfo", "gethostbyname"):
+        monkeypatch.setattr(socket, name, refused)
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    monkeypatch.setenv("HF_HUB_CACHE", "/nowhere")
+    monkeypatch.delenv("WEIGHTS_DIR", raising=False)
+    return asked

@@ -43,7 +43,7 @@ from experiments.stages import run_stages, stages_given
 from files.paths import file_hash, text_hash
 from inference.coarse import CoarseMasks
 from lightning_modules import BaseModule
-from lightning_modules.weights import check_whole, read_checkpoint, without_hub
+from lightning_modules.weights import check_whole, prepare_networks, read_checkpoint
 from loggers.choose import make_loggers
 from loggers.metrics_csv import MetricsCSV
 
@@ -167,11 +167,12 @@ class CompetitionCLI(LightningCLI):
         self.loggers = given = config.trainer.logger
         config.trainer.logger = given if isinstance(given, bool) else None
         self.checkpoint = self._find_checkpoint(config)
-        if self.checkpoint is not None or config.model.init_args.init_from is not None:
-            model = without_hub(config.model.as_dict())
-            if self.checkpoint is not None:  # it contains all weights; the file in init_from may be gone
-                model["init_args"]["init_from"] = None
-            config.model = Namespace(model)
+        model = config.model.as_dict()
+        files = [model["init_args"][key] for key in ("init_from", "encoder_init_from")]
+        pretrained = self.checkpoint is None and files == [None, None]
+        if self.checkpoint is not None:  # it contains all weights; these files may be gone
+            model["init_args"] |= {"init_from": None, "encoder_init_from": None}
+        config.model = Namespace(prepare_networks(model, pretrained))
 
     def _find_checkpoint(self, config: Namespace) -> Path | None:
         """Resolve `best`, `last` or a path to a file; all verbs except fit default to `best`."""

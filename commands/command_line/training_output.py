@@ -13,6 +13,7 @@ from evaluation.interval import bootstrap_interval
 from experiments.fit_settings import FitSettings
 from experiments.run_folder import RunFolder
 from lightning_modules import BaseModule
+from lightning_modules.normalisation import describe
 
 
 @rank_zero_only
@@ -22,6 +23,8 @@ def print_start(settings: FitSettings, run: RunFolder, model: BaseModule, traine
         if not line.startswith("stages: "):
             print(f"changed  {line}")
     print(f"network  {size_of(model.network)}")
+    for line in describe(model.network, model.mean, model.std, float(model.input_range)):
+        print(line)
     for term in ["computed by the network"] if model.loss is None else model.loss.terms_text():
         print(f"loss     {term}")
     print(f"runs to  {run.path}")

@@ -1,14 +1,17 @@
 import pytest
+import segmentation_models_pytorch as smp
 import torch
+import torchvision
 from torch import nn
 
-from lightning_modules.weights import find_weights, load_weights, read_checkpoint, without_hub
+from lightning_modules.weights import find_weights, load_encoder_file, load_weights, read_checkpoint, without_hub
+from networks import ImageClassifier, Siamese
 
 
 class Holder(nn.Module):
-    def __init__(self, channels: int = 2) -> None:
+    def __init__(self, network: nn.Module | int = 2) -> None:
         super().__init__()
-        self.network = nn.Conv2d(3, channels, 1)
+        self.network = nn.Conv2d(3, network, 1) if isinstance(network, int) else network
         self.register_buffer("mean", torch.zeros(1))
 
 
@@ -74,3 +77,43 @@ def test_weights_folder(tmp_path, monkeypatch):
     assert find_weights("r.pth") == tmp_path / "r.pth"
     with pytest.raises(FileNotFoundError, match=r"missing\.pth"):
         find_weights("missing.pth")
+
+
+ENCODERS = {
+    "smp": lambda: smp.Unet("resnet18", encoder_weights=None),
+    "timm in smp": lambda: smp.Unet("tu-resnet18", encoder_weights=None, in_channels=4),
+    "timm": lambda: ImageClassifier("resnet18", 2),
+    "torchvision": lambda: torchvision.models.segmentation.fcn_resnet50(weights=None, weights_backbone=None),
+    "shared by two images": lambda: Siamese(ImageClassifier("resnet18", 0)),
+}
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_a_file_of_encoder_weights_is_no_start_of_a_network_but_of_its_encoder(kind, tmp_path):
+    name = "resnet50" if kind == "torchvision" else "resnet18"
+    state = torchvision.models.get_model(name).state_dict()
+    torch.save(state, tmp_path / "mine.pth")
+    network = ENCODERS[kind]()
+    with pytest.raises(ValueError, match=r"model.init_from: .*mine.pth contains the weights of an encoder.*") as raised:
+        load_weights(Holder(network), str(tmp_path / "mine.pth"))
+    assert "model.encoder_init_from" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    load_encoder_file(network, str(tmp_path / "mine.pth"))
+    values = dict(network.state_dict())
+    (key,) = [key for key in values if key.endswith("layer2.0.conv1.weight")]
+    assert torch.equal(values[key], state["layer2.0.conv1.weight"])
+
+
+def test_the_encoder_of_a_checkpoint_starts_another_network(tmp_path):
+    trained = Holder(smp.Unet("resnet18", encoder_weights=None))
+    torch.save({"state_dict": trained.state_dict()}, tmp_path / "w.ckpt")
+    network = smp.FPN("resnet18", encoder_weights=None)
+    load_encoder_file(network, str(tmp_path / "w.ckpt"))
+    for key, value in network.encoder.state_dict().items():
+        assert torch.equal(value, trained.network.encoder.state_dict()[key])
+
+
+def test_a_file_of_another_encoder_is_refused(tmp_path):
+    torch.save(torchvision.models.resnet34().state_dict(), tmp_path / "resnet34.pth")
+    with pytest.raises(ValueError, match=r"resnet34.pth: \d+ weights do not fit the encoder:\n  unknown layer1\.2"):
+        load_encoder_file(smp.Unet("resnet18", encoder_weights=None), str(tmp_path / "resnet34.pth"))

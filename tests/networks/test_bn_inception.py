@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+from lightning_modules.normalisation import expected_statistics
 from networks.bn_inception import BnInception
 
 SIZE = (1, 3, 224, 224)
@@ -57,15 +58,24 @@ def test_weights_of_a_local_file_in_rgb(tmp_path, monkeypatch):
         BnInception(0, pretrained=True)
 
 
-def test_nobody_is_asked_unless_wanted(monkeypatch, tmp_path):
-    def asked(*args, **kwargs):
-        raise ConnectionError("asked a hub")
-
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", asked)
-    monkeypatch.setenv("WEIGHTS_DIR", str(tmp_path))
+def test_nobody_is_asked_unless_wanted(no_network):
     BnInception(3)
-    with pytest.raises(OSError, match=r"no weights of bninception: searched .*bninception.pth.*asked a hub"):
+    assert not no_network
+    with pytest.raises(OSError, match=r"no weights of bninception in .*no network in tests.*bninception.pth"):
         BnInception(3, pretrained=True)
+
+
+def test_its_own_normalisation_is_expected(tmp_path, monkeypatch):
+    """Pixels of 8 bits minus the mean, whatever the range of the files."""
+    from pretrainedmodels.models.bninception import BNInception
+
+    torch.save(BNInception(10).state_dict(), tmp_path / "bn_inception-52deb4733.pth")
+    monkeypatch.setenv("WEIGHTS_DIR", str(tmp_path))
+    mean, std = expected_statistics(BnInception(3, pretrained=True))
+    pixels = torch.tensor([128.0, 117, 104]) / 255
+    torch.testing.assert_close(
+        (pixels + 1 / 255 - torch.tensor(mean)) / torch.tensor(std), torch.ones(3), rtol=1e-3, atol=1e-3
+    )
 
 
 def test_sides_that_it_cannot_join_are_refused():

@@ -7,26 +7,19 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-import networks.encoder_weights
 from lightning_modules.weights import without_hub
 from networks import ImageClassifier
-from networks.encoder_weights import RENAMED, find_file, make_encoder, timm_name
+from networks.encoder_weights import load_encoder, make_encoder
+from networks.weight_files import find_weights_file
+from networks.weight_sources import RENAMED, timm_name, wanted_of_timm
 
 SMALL = "tf_mobilenetv3_small_minimal_100"
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """`$WEIGHTS_DIR`, and a hub that cannot be reached."""
+def folder(tmp_path, monkeypatch, no_network):
+    """`$WEIGHTS_DIR`, and no network."""
     monkeypatch.setenv("WEIGHTS_DIR", str(tmp_path))
-    original = timm.create_model
-
-    def offline(*args, pretrained=False, pretrained_cfg_overlay=None, **kwargs):
-        if pretrained and not pretrained_cfg_overlay:
-            raise ConnectionError("the hub is not there")
-        return original(*args, pretrained=pretrained, pretrained_cfg_overlay=pretrained_cfg_overlay, **kwargs)
-
-    monkeypatch.setattr(networks.encoder_weights.timm, "create_model", offline)
     return tmp_path
 
 
@@ -48,7 +41,7 @@ def test_a_folder_as_hubs_lay_it_out_and_a_name_with_its_tag(folder):
     state = timm.create_model("resnet18", num_classes=0).state_dict()
     (folder / "resnet18").mkdir()
     save_file(state, folder / "resnet18" / "model.safetensors")
-    assert find_file("resnet18.a1_in1k") == folder / "resnet18" / "model.safetensors"
+    assert find_weights_file(wanted_of_timm("resnet18.a1_in1k")) == folder / "resnet18" / "model.safetensors"
     network = make_encoder("resnet18.a1_in1k", pretrained=True)
     assert torch.equal(network.conv1.weight, state["conv1.weight"])
 
@@ -120,7 +113,7 @@ def test_what_does_not_fit_is_listed(folder):
 
 
 def test_no_file_and_no_hub(folder):
-    with pytest.raises(OSError, match=rf"no weights of {SMALL}: .*{SMALL}.safetensors.*the hub is not there.*false"):
+    with pytest.raises(OSError, match=rf"no weights of {SMALL} in .*no network in tests.*{SMALL}.safetensors.*false"):
         make_encoder(SMALL, pretrained=True)
 
 
@@ -145,3 +138,35 @@ def test_the_two_senets_differ_in_their_weights():
     """The ImageNet weights of 2018, Cadene's, are those of the one that the old name is taken for."""
     assert "legacy_senet154" in timm.get_pretrained_cfg("legacy_senet154").url
     assert "gluon" in timm.get_pretrained_cfg("senet154").url
+
+
+def test_what_was_loaded_is_told(folder):
+    torch.save(timm.create_model("resnet18", num_classes=7).state_dict(), folder / "resnet18.pth")
+    loaded = make_encoder("resnet18", pretrained=True).loaded_weights
+    assert loaded.text() == f"resnet18: all 100 tensors from {folder / 'resnet18.pth'}; not used: fc"
+    assert loaded.statistics == ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+
+
+def test_first_stages_take_the_file_of_a_whole_model_and_refuse_that_of_a_deeper_one(folder):
+    for name in ("convnext_atto", "convnext_femto"):
+        torch.save(timm.create_model(name).state_dict(), folder / f"{name}.pth")
+    encoder = timm.create_model("convnext_atto", features_only=True, out_indices=(0, 1))
+    load_encoder(encoder, folder / "convnext_atto.pth")
+    whole = torch.load(folder / "convnext_atto.pth", weights_only=True)
+    assert torch.equal(encoder.state_dict()["stages_1.blocks.0.gamma"], whole["stages.1.blocks.0.gamma"])
+    assert encoder.loaded_weights.unused == ["stages", "head"]
+    with pytest.raises(ValueError, match=r"convnext_femto.pth: \d+ weights do not fit the encoder"):
+        load_encoder(encoder, folder / "convnext_femto.pth")
+
+
+@pytest.mark.parametrize(("name", "size"), [("vit_tiny_patch16_224", 64), ("swin_tiny_patch4_window7_224", 128)])
+def test_positions_are_resampled_for_another_image_size(name, size, folder):
+    whole = timm.create_model(name, num_classes=3)
+    torch.save(whole.state_dict(), folder / f"{name}.pth")
+    expected = timm.create_model(
+        name, num_classes=0, img_size=size, pretrained=True, pretrained_cfg_overlay={"state_dict": whole.state_dict()}
+    )
+    encoder = timm.create_model(name, num_classes=0, img_size=size)
+    load_encoder(encoder, folder / f"{name}.pth")
+    for key, value in expected.state_dict().items():
+        assert torch.equal(value, encoder.state_dict()[key]), key

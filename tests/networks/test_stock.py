@@ -8,7 +8,7 @@ from segmentation_models_pytorch.base.modules import SCSEModule
 from segmentation_models_pytorch.encoders import get_encoder
 
 from benchmarks.networks import multiply_adds
-from lightning_modules.base import IMAGENET_MEAN, IMAGENET_STD
+from lightning_modules.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 
 @pytest.mark.parametrize("name", ["vgg11.tv_in1k", "resnet34.tv_in1k", "resnet50d.ra2_in1k"])
