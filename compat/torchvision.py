@@ -58,8 +58,8 @@ def weights_read_by(read: Callable[[WeightsEnum], dict[str, Tensor]]) -> Iterato
     The method that all of its builders call for this is public, but no argument replaces it.
     """
     own = WeightsEnum.get_state_dict
-    WeightsEnum.get_state_dict = lambda weights, *_, **__: read(weights)  # type: ignore[method-assign]
+    WeightsEnum.get_state_dict = lambda weights, *_, **__: read(weights)
     try:
         yield
     finally:
-        WeightsEnum.get_state_dict = own  # type: ignore[method-assign]
+        WeightsEnum.get_state_dict = own

@@ -129,7 +129,7 @@ def load_weights(module: nn.Module, name: str) -> None:
         if key in expected and value.shape != expected[key].shape
     ]
     if wrong:
-        if not own and fits_encoder(module.network, path):
+        if not own and fits_encoder(module.get_submodule("network"), path):
             raise ValueError(
                 f"model.init_from: {path} contains the weights of an encoder, not of the whole network; set "
                 "model.encoder_init_from to it"

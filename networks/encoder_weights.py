@@ -84,7 +84,8 @@ def load_encoder(
         statistics = statistics_beside(path) or statistics_of_stem(path) or statistics
     total = sum(not key.endswith(COUNT) for key in fitted.values)
     name = name or type(encoder).__name__
-    encoder.loaded_weights = LoadedWeights(name, path, fitted.matched, total, fitted.unused, fitted.random, statistics)
+    noted: Any = encoder
+    noted.loaded_weights = LoadedWeights(name, path, fitted.matched, total, fitted.unused, fitted.random, statistics)
 
 
 def fit_encoder(
@@ -109,22 +110,27 @@ def fit_encoder(
 
 def timm_part(encoder: nn.Module) -> nn.Module | None:
     """The timm model that an encoder is or holds (smp's `tu-…`); None for encoders of other libraries."""
-    for part in (encoder, getattr(encoder, "model", None)):
-        if isinstance(getattr(part, "pretrained_cfg", None), dict) and part.pretrained_cfg.get("architecture"):
-            return part
-    return None
+    parts: tuple[Any, Any] = (encoder, getattr(encoder, "model", None))
+    return next((part for part in parts if config_of(part).get("architecture")), None)
+
+
+def config_of(part: Any) -> dict[str, Any]:
+    """What timm knows of the pretrained weights of a model; empty for those of other libraries."""
+    found = getattr(part, "pretrained_cfg", None)
+    return found if isinstance(found, dict) else {}
 
 
 def full_name(part: nn.Module) -> str:
     """timm's name of a model, with the tag of its weights."""
-    config = part.pretrained_cfg
+    config = config_of(part)
     return ".".join(filter(None, (config["architecture"], config.get("tag"))))
 
 
 def settings_of(part: nn.Module) -> dict[str, Any]:
     """The image size for which a transformer was built, if it is not that of its weights."""
-    built = next((m.img_size for m in part.modules() if hasattr(m, "img_size") and hasattr(m, "patch_size")), None)
-    usual = tuple(part.pretrained_cfg.get("input_size") or ())[1:]
+    inner: list[Any] = list(part.modules())
+    built = next((one.img_size for one in inner if hasattr(one, "img_size") and hasattr(one, "patch_size")), None)
+    usual = tuple(config_of(part).get("input_size") or ())[1:]
     return {} if built is None or tuple(built) == usual else {"img_size": tuple(built)}
 
 
@@ -199,9 +205,10 @@ def whole_state(name: str, path: Path, settings: dict[str, Any]) -> dict[str, Te
     # It is loaded with its classifier, as timm checks nothing otherwise.
     classes = {len(state[f"{head}weight"]) for head in heads if f"{head}weight" in state}
     number = {"num_classes": classes.pop()} if len(classes) == 1 else {}
-    source = {"file": str(path)} | number
+    settings = settings | number
     try:
-        made = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=source, **settings, **number)
+        source = {"file": str(path)} | number
+        made = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=source, **settings)
     except Exception:
         raise ValueError(misfit_text(str(path), wrong)) from None
     translated = made.state_dict()
@@ -221,5 +228,5 @@ def outline(name: str, settings: dict[str, Any]) -> nn.Module:
 
 def classifiers(network: nn.Module) -> tuple[str, ...]:
     """Names of the classifiers of a timm model."""
-    named = network.pretrained_cfg.get("classifier") or ()
+    named = config_of(network).get("classifier") or ()
     return (named,) if isinstance(named, str) else tuple(named)

@@ -54,7 +54,7 @@ def resolve_pretrained(config: Any, random: bool = False) -> Any:
         return node
     if library == "smp" and arguments.get("encoder_weights"):
         weights = {"encoder": arguments["encoder_name"], "weights": str(arguments["encoder_weights"])}
-        off = {"encoder_weights": None}
+        off: dict[str, Any] = {"encoder_weights": None}
     elif library == "timm" and arguments.get("pretrained") and not any(arguments.get(key) for key in OWN_FILES):
         weights = {"encoder": arguments.get("model_name") or node["class_path"].rpartition(".")[2], "weights": "True"}
         off = {"pretrained": False}
@@ -92,7 +92,7 @@ def with_pretrained(network: nn.Module, library: Literal["smp", "timm"], encoder
         weights: name of smp's weights, such as `imagenet`.
     """
     if library == "smp":
-        load_smp_encoder(network.encoder, encoder, weights)
+        load_smp_encoder(network.get_submodule("encoder"), encoder, weights)
     else:
         load_encoder(network, find_weights_file(wanted_of_timm(encoder)), encoder, settings=None)
     return network
@@ -156,7 +156,8 @@ def plain_network(weights: WeightsEnum) -> tuple[str, nn.Module]:
             break
     else:
         raise ValueError(f"torchvision has no model with the weights {weights!r}")
-    settings = {"weights_backbone": None} if "weights_backbone" in signature(get_model_builder(name)).parameters else {}
+    composed = "weights_backbone" in signature(get_model_builder(name)).parameters
+    settings: dict[str, Any] = {"weights_backbone": None} if composed else {}
     if weights.meta.get("categories"):
         settings["num_classes"] = len(weights.meta["categories"])
     return name, torchvision.models.get_model(name, weights=None, **settings)

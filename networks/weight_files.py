@@ -183,7 +183,8 @@ def out_of_reach(address: str | None) -> str | None:
 def download(wanted: Wanted) -> Path:
     """Download the file into the cache of its hub."""
     if wanted.repository is None:
-        path = torch_cache() / Path(urlsplit(wanted.url or "").path).name
+        assert wanted.url is not None  # it was reached
+        path = torch_cache() / Path(urlsplit(wanted.url).path).name
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(wanted.url, str(path))
         return path

@@ -58,7 +58,7 @@ def wanted_of_timm(name: str, off: str = "pretrained: false") -> Wanted:
     if config is None:
         return Wanted(name, stems, off=off)
     files = (config.hf_hub_filename,) if config.hf_hub_filename else IN_FOLDER
-    url = config.url if config.url and not config.url.endswith(".npz") else None  # other names for the layers
+    url = config.url if isinstance(config.url, str) and not config.url.endswith(".npz") else None  # of other layers
     return Wanted(name, (*stems, *stem_of(url)), config.hf_hub_id, None, files, url, off)
 
 
@@ -76,7 +76,8 @@ def wanted_of_smp(name: str, weights: str) -> Wanted:
     builder = name if plain and name in torchvision.models.list_models(module=torchvision.models) else None
     # smp's ImageNet weights of torchvision's networks are torchvision's first ones.
     url = torchvision.models.get_model_weights(builder)["IMAGENET1K_V1"].url if builder else None
-    others = (same_in_timm(name),) if same_in_timm(name) else ()
+    same = same_in_timm(name)
+    others = () if same is None else (same,)
     tagged = [f"{other}.{config.tag}" for other in others if (config := timm.get_pretrained_cfg(other)) and config.tag]
     hub = settings["repo_id"].split("/")[-1]
     stems = dict.fromkeys([hub, f"{name}.{weights}", name, *stem_of(url), *others, *tagged])
