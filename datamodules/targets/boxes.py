@@ -10,7 +10,7 @@ import pandas as pd
 from datamodules.row import Row
 from datamodules.targets.base import Target
 from datamodules.targets.boxes_files import CROWD, OBJECT, BoxRows, check_size, read_box_csv, read_coco, read_voc
-from datamodules.targets.patterns import one_file_each
+from datamodules.targets.patterns import one_file_each, tables_by_file
 from files.paths import confined
 
 IGNORED = ("ignored_boxes", "ignored_labels", "ignored_crowd")
@@ -32,7 +32,8 @@ class Boxes(Target):
 
     Args:
         path: path under `data.root` of a CSV or COCO JSON of all images or, with `{image_id}`, of one VOC XML per
-            image (`{split}`, `{column}` and `*` as of `MaskFiles`).
+            image (`{split}`, `{column}` and `*` as of `MaskFiles`). `annotations/instances_{split}.json` is a COCO JSON
+            per folder of images.
         kind: file format: `csv` (`columns` in the order of `layout`), `voc` or `coco`.
         classes: class names in the order of their numbers (default: `data.classes`, if it has several and the files
             have classes); None for one class.
@@ -83,14 +84,19 @@ class Boxes(Target):
         super().prepare(table, root)
         if self.kind == "voc":
             self._paths = one_file_each(self.root, self.path, table, "boxes")
-            rows = read_voc(self._paths)
+            parts = [read_voc(self._paths)]
         elif self.kind == "coco":
-            rows = read_coco(self._file(), table, self.root, self.folders)
+            tables = tables_by_file(self.root, self.path, table, "file of boxes")
+            self._paths = {image_id: file for file, part in tables.items() for image_id in part["image_id"]}
+            parts = [read_coco(file, part, self.root, self.folders) for file, part in tables.items()]
         else:
             settings = self.id_column, self.columns, self.class_column, self.empty_class, self.folders
-            rows = read_box_csv(self._file(), table, self.root, *settings)
-        self._sizes, self._ignores = rows.sizes, bool((rows.kinds != OBJECT).any())
-        self._found = self._by_image(rows)
+            parts = [read_box_csv(self._file(), table, self.root, *settings)]
+        self._found, self._sizes = {}, {}
+        for rows in parts:
+            self._found |= self._by_image(rows)
+            self._sizes |= rows.sizes
+        self._ignores = any((rows.kinds != OBJECT).any() for rows in parts)
         if not any((found[:, 5] == OBJECT).any() for found in self._found.values()):
             warnings.warn(f"{self.path}: none of {len(table)} images has a box", stacklevel=2)
 
@@ -98,7 +104,7 @@ class Boxes(Target):
         return confined(self.root, self.path)
 
     def files(self, row: Row) -> list[Path]:
-        return [self._paths[row.image_id] if self.kind == "voc" else self._file()]
+        return [self._paths[row.image_id] if self._paths else self._file()]
 
     def check(self, row: Row, size: tuple[int, ...]) -> None:
         self.read(row, size)  # opens no file, so it is also done for images read by windows

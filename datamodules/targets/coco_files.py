@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from datamodules.matching import match_images
+from datamodules.targets.patterns import tables_by_file
 from files.texts import read_json
 
 Id = int | str
@@ -120,7 +121,38 @@ def read_coco_file(path: Path) -> CocoFile:
     return _read(path, found.st_mtime_ns, found.st_size)
 
 
-@lru_cache(maxsize=2)
+def coco_files(
+    root: Path, path: str, table: pd.DataFrame, folders: bool, what: str
+) -> list[tuple[CocoFile, list[str], dict[Id, str]]]:
+    """Read the file of all images, or those of each split.
+
+    Args:
+        root: folder of the competition's files.
+        path: path below it, or a pattern (`datamodules.targets.patterns`).
+        table: table of images.
+        folders: as of `CocoFile.image_ids`.
+        what: likewise.
+
+    Returns:
+        Each file with the image ids of its split, and those that it lists by their ids in the file.
+
+    Raises:
+        ValueError: as `CocoFile` and `CocoFile.image_ids`, or if two files have different categories.
+    """
+    found: list[tuple[CocoFile, list[str], dict[Id, str]]] = []
+    for file, part in tables_by_file(root, path, table, "COCO file").items():
+        coco = read_coco_file(file)
+        if found and coco.names != found[0][0].names:
+            first = found[0][0]
+            raise ValueError(
+                f"{file} has the categories {', '.join(coco.names)}, but {first.path} has {', '.join(first.names)}; "
+                "make them equal"
+            )
+        found.append((coco, part["image_id"].tolist(), coco.image_ids(part, root, folders, what)))
+    return found
+
+
+@lru_cache(maxsize=4)
 def _read(path: Path, changed: int, size: int) -> CocoFile:
     return CocoFile(path)
 

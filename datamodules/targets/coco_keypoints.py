@@ -10,8 +10,8 @@ from datamodules.row import Row
 from datamodules.targets.base import Target
 from datamodules.targets.boxes import cut_boxes
 from datamodules.targets.boxes_files import check_size
-from datamodules.targets.coco_files import CocoFile, read_coco_file
-from files.paths import confined
+from datamodules.targets.coco_files import CocoFile, coco_files, read_coco_file
+from datamodules.targets.patterns import any_file
 
 FAR = 4  # standard deviations beyond which a heat map is 0; there the Gaussian is below 0.0004
 NOT_LABELLED, VISIBLE = 0, 2  # COCO's v; 1 is labelled but hidden
@@ -26,7 +26,8 @@ class CocoKeypoints(Target):
     Image sizes declared in the file must match the images. Several targets may use one file; it is read once.
 
     Args:
-        path: path of the file under `data.root`.
+        path: path of the file under `data.root`; `annotations/person_keypoints_{split}.json` is a file per folder of
+            images (`{split}`, `{column}` and `*` as of `MaskFiles`).
         output: `heatmaps`: float32 `(K, H, W)`, 1 at each point, `exp(-d² / (2 sigma²))` at a distance of d pixels;
             `discs`: uint8 `(K, H, W)`, 1 within `radius` of a point; `boxes`: a square of side `2 radius` around each
             point, `boxes` `(n, 4)` float32 xyxy with the far side excluded, and `labels` `(n,)`, numbers of keypoint
@@ -79,36 +80,40 @@ class CocoKeypoints(Target):
         self.boxes = output in ("boxes", "object_boxes")
         self._points: dict[str, np.ndarray] = {}  # (n, 4) per image: x, y, label, number of the object
         self._sizes: dict[str, tuple[int, int]] = {}
+        self._files: dict[str, Path] = {}
         self._channels = 0
 
     def adopts_classes(self, count: int) -> bool:
         return True
 
     def class_names(self, root: Path) -> list[str] | None:
-        coco = read_coco_file(confined(root, self.path))
-        return super().class_names(root) or (list(coco.keypoints) if self.output == "object_boxes" else _names(coco))
+        return super().class_names(root) or self._known(read_coco_file(any_file(root, self.path)))
+
+    def _known(self, coco: CocoFile) -> list[str]:
+        """Return the names of a file that are channels or labels."""
+        return list(coco.keypoints) if self.output == "object_boxes" else _names(coco)
 
     def files(self, row: Row) -> list[Path]:
-        return [confined(self.root, self.path)]
+        return [self._files[row.image_id]]
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
-        coco = read_coco_file(confined(root, self.path))
-        known = list(coco.keypoints) if self.output == "object_boxes" else _names(coco)
-        if not known:
-            raise ValueError(f"{coco.path}: no category has keypoints, only the names {', '.join(coco.names)}")
-        wanted = known if self.classes is None else self.classes
-        unknown = next((name for name in wanted if name not in known), None)
-        if unknown is not None:
-            few = ", ".join(map(repr, known[:40]))
-            raise ValueError(f"{coco.path} has no keypoint {unknown!r}, only {few}; set classes of the target")
-        number_of, self._channels = {name: number for number, name in enumerate(wanted)}, len(wanted)
-        image_of = coco.image_ids(table, root, self.folders, "keypoints")
-        self._sizes = coco.sizes(image_of)
-        self._points = {
-            image_id: np.concatenate([np.zeros((0, 4)), *(self._labelled(coco, one, number_of) for one in numbers)])
-            for image_id, numbers in coco.by_image(image_of).items()
-        }
+        self._points, self._sizes, self._files = {}, {}, {}
+        for coco, images, image_of in coco_files(self.root, self.path, table, self.folders, "keypoints"):
+            known = self._known(coco)
+            if not known:
+                raise ValueError(f"{coco.path}: no category has keypoints, only the names {', '.join(coco.names)}")
+            wanted = known if self.classes is None else self.classes
+            unknown = next((name for name in wanted if name not in known), None)
+            if unknown is not None:
+                few = ", ".join(map(repr, known[:40]))
+                raise ValueError(f"{coco.path} has no keypoint {unknown!r}, only {few}; set classes of the target")
+            number_of, self._channels = {name: number for number, name in enumerate(wanted)}, len(wanted)
+            self._sizes |= coco.sizes(image_of)
+            self._files |= dict.fromkeys(images, coco.path)
+            for image_id, numbers in coco.by_image(image_of).items():
+                points = [self._labelled(coco, number, number_of) for number in numbers]
+                self._points[image_id] = np.concatenate([np.zeros((0, 4)), *points])
 
     def _labelled(self, coco: CocoFile, number: int, number_of: dict[str, int]) -> np.ndarray:
         """Return the points `(n, 4)` of an annotation that are labelled and wanted: x, y, label, annotation."""

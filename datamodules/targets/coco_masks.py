@@ -9,10 +9,10 @@ import pandas as pd
 
 from datamodules.row import Row
 from datamodules.targets.boxes_files import check_size
-from datamodules.targets.coco_files import CocoFile, read_coco_file
+from datamodules.targets.coco_files import CocoFile, coco_files, read_coco_file
 from datamodules.targets.coco_segmentations import has_area, parts_of
 from datamodules.targets.objects import Objects, Output
-from files.paths import confined
+from datamodules.targets.patterns import any_file
 from masks.coco_polygons import coco_patches
 from masks.shapes import Shape
 
@@ -29,7 +29,8 @@ class CocoMasks(Objects):
     Image sizes declared in the file must match the images. Several targets may use one file; it is read once.
 
     Args:
-        path: path of the file under `data.root`.
+        path: path of the file under `data.root`; `annotations/instances_{split}.json` is a file per folder of images
+            (`{split}`, `{column}` and `*` as of `MaskFiles`).
         output: `classes`: class numbers `(H, W)` int64, 0 for background; `channels`: a mask per class `(K, H, W)`
             uint8; `instances`: ids `(H, W)` int32; `boxes`: `boxes` `(n, 4)` float32 xyxy and `labels` `(n,)`.
         classes: names of the categories to use, in the order of their numbers, without the background; other objects
@@ -69,26 +70,28 @@ class CocoMasks(Objects):
     ) -> None:
         super().__init__(output, classes, unlabelled, name)
         self.path, self.folders = path, folders
-        self._coco: CocoFile  # set by `prepare`
-        self._found: dict[str, list[int]] = {}
+        self._found: dict[str, tuple[CocoFile, list[int]]] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
 
     def where(self) -> str:
         return self.path
 
     def file_classes(self, root: Path) -> list[str]:
-        return read_coco_file(confined(root, self.path)).names
+        return read_coco_file(any_file(root, self.path)).names
 
     def files(self, row: Row) -> list[Path]:
-        return [confined(self.root, self.path)]
+        return [self._found[row.image_id][0].path]
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
-        coco = read_coco_file(confined(root, self.path))
-        image_of = coco.image_ids(table, root, self.folders, "objects")
-        self._coco, self._found, self._sizes = coco, coco.by_image(image_of), coco.sizes(image_of)
-        self.ignores = bool(coco.crowd.any())
-        self._check(coco, [number for numbers in self._found.values() for number in numbers])
+        self._found, self._sizes, self.ignores = {}, {}, False
+        for coco, images, image_of in coco_files(self.root, self.path, table, self.folders, "objects"):
+            self._found |= {image_id: (coco, []) for image_id in images}
+            found = coco.by_image(image_of)
+            self._found |= {image_id: (coco, numbers) for image_id, numbers in found.items()}
+            self._sizes |= coco.sizes(image_of)
+            self.ignores |= bool(coco.crowd.any())
+            self._check(coco, [number for numbers in found.values() for number in numbers])
 
     def _check(self, coco: CocoFile, numbers: list[int]) -> None:
         """Raise the errors of annotations, and warn about those without area."""
@@ -111,12 +114,13 @@ class CocoMasks(Objects):
 
     def check(self, row: Row, size: tuple[int, ...]) -> None:
         check_size(self._sizes.get(row.image_id), size, row, self.files(row)[0])
+        coco, _ = self._found[row.image_id]
         for number in self._drawn(row):
-            parts_of(self._coco.segmentation[number], size, self._coco.where(number))
+            parts_of(coco.segmentation[number], size, coco.where(number))
 
     def objects(self, row: Row, size: tuple[int, ...]) -> list[Shape]:
         check_size(self._sizes.get(row.image_id), size, row, self.files(row)[0])
-        coco, numbers = self._coco, self._found.get(row.image_id, [])
+        coco, numbers = self._found[row.image_id]
         drawn = set(self._drawn(row))
         shapes: list[Shape] = []
         rings: list[np.ndarray] = []
@@ -135,8 +139,8 @@ class CocoMasks(Objects):
 
     def _drawn(self, row: Row) -> list[int]:
         """Return the annotations of an image whose segmentation is needed."""
-        numbers = self._found.get(row.image_id, [])
-        return [number for number in numbers if self._coco.bbox[number] is None] if self.boxes else numbers
+        coco, numbers = self._found[row.image_id]
+        return [number for number in numbers if coco.bbox[number] is None] if self.boxes else numbers
 
 
 def _box(coco: CocoFile, number: int) -> list[float] | None:

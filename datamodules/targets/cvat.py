@@ -12,7 +12,7 @@ from datamodules.row import Row
 from datamodules.targets.boxes_files import check_size
 from datamodules.targets.cvat_files import CvatFile, CvatObject, read_cvat_file
 from datamodules.targets.objects import Objects, Output
-from files.paths import confined
+from datamodules.targets.patterns import any_file, tables_by_file
 from masks.shapes import Shape
 
 
@@ -30,7 +30,8 @@ class Cvat(Objects):
     Image sizes declared in the file must match the images. Several targets may use one file; it is read once.
 
     Args:
-        path: path of the XML under `data.root`.
+        path: path of the XML under `data.root`; `annotations/{split}.xml` is a file per folder of images, as of a video
+            (`{split}`, `{column}` and `*` as of `MaskFiles`).
         output: `classes`: class numbers `(H, W)` int64, 0 for background; `channels`: a mask per class `(K, H, W)`
             uint8; `instances`: ids `(H, W)` int32; `boxes`: `boxes` `(n, 4)` float32 xyxy and `labels` `(n,)`.
         classes: names of the labels to use, in the order of their numbers, without the background; other objects are
@@ -82,37 +83,44 @@ class Cvat(Objects):
         self.path, self.width, self.frame, self.folders = path, width, frame, folders
         self._found: dict[str, list[CvatObject]] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
+        self._files: dict[str, Path] = {}
 
     def where(self) -> str:
         return self.path
 
     def file_classes(self, root: Path) -> list[str]:
-        return read_cvat_file(confined(root, self.path)).names
+        return read_cvat_file(any_file(root, self.path)).names
 
     def files(self, row: Row) -> list[Path]:
-        return [confined(self.root, self.path)]
+        return [self._files[row.image_id]]
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
-        cvat = read_cvat_file(confined(root, self.path))
-        if cvat.frames is None:
-            self._match_images(cvat, table)
-        else:
-            self._match_frames(cvat, cvat.frames, table["image_id"].tolist())
+        self._found, self._sizes, self._files = {}, {}, {}
+        known = self.file_classes(root)
+        for file, part in tables_by_file(self.root, self.path, table, "CVAT file").items():
+            cvat = read_cvat_file(file)
+            if cvat.names != known:
+                raise ValueError(f"{file} has the labels {', '.join(cvat.names)}, but another has {', '.join(known)}")
+            self._files |= dict.fromkeys(part["image_id"], file)
+            if cvat.frames is None:
+                self._match_images(cvat, part)
+            else:
+                self._match_frames(cvat, cvat.frames, part["image_id"].tolist())
+            unlisted = [image_id for image_id in part["image_id"] if image_id not in self._found]
+            if unlisted:
+                few = ", ".join(map(repr, unlisted[:3]))
+                text = f"{file}: {len(unlisted)} of {len(part)} images are not in it (first: {few})"
+                warnings.warn(f"{text}; they are treated as images without objects", stacklevel=3)
         for found in self._found.values():
             for one in found:
                 if self._label_of[one.label] >= 0:
                     one.shape(self.width)  # raises
-        unlisted = [image_id for image_id in table["image_id"] if image_id not in self._found]
-        if unlisted:
-            few = ", ".join(map(repr, unlisted[:3]))
-            text = f"{cvat.path}: {len(unlisted)} of {len(table)} images are not in it (first: {few})"
-            warnings.warn(f"{text}; they are treated as images without objects", stacklevel=3)
 
     def _match_images(self, cvat: CvatFile, table: pd.DataFrame) -> None:
         meant = match_images(cvat.images, table, self.root, f"{cvat.path}, image", folders=self.folders)
-        self._found = {image_id: cvat.images[name] for name, image_id in meant.items()}
-        self._sizes = {image_id: cvat.declared[name] for name, image_id in meant.items() if name in cvat.declared}
+        self._found |= {image_id: cvat.images[name] for name, image_id in meant.items()}
+        self._sizes |= {image_id: cvat.declared[name] for name, image_id in meant.items() if name in cvat.declared}
 
     def _match_frames(self, cvat: CvatFile, frames: dict[int, list[CvatObject]], ids: list[str]) -> None:
         numbers = {image_id: match[1] for image_id in ids if (match := re.search(self.frame, image_id))}
@@ -125,7 +133,7 @@ class Cvat(Objects):
             if other != image_id:
                 raise ValueError(
                     f"{cvat.path}: images {other!r} and {image_id!r} are both frame {int(number)}; set frame of the "
-                    "target, or use a file and a datamodule per video"
+                    "target, or `{split}` in path for a file per folder of frames"
                 )
         if frames and not set(frames) & set(image_of):
             few = ", ".join(map(repr, ids[:3]))
@@ -133,8 +141,8 @@ class Cvat(Objects):
                 f"{cvat.path}: none of its frames {min(frames)} to {max(frames)} is an image; the images are {few}. "
                 "Their last number is that of the frame, or what frame of the target finds"
             )
-        self._found = {image_id: frames.get(number, []) for number, image_id in image_of.items()}
-        self._sizes = dict.fromkeys(self._found, cvat.declared[""]) if "" in cvat.declared else {}
+        self._found |= {image_id: frames.get(number, []) for number, image_id in image_of.items()}
+        self._sizes |= dict.fromkeys(image_of.values(), cvat.declared[""]) if "" in cvat.declared else {}
 
     def check(self, row: Row, size: tuple[int, ...]) -> None:
         check_size(self._sizes.get(row.image_id), size, row, self.files(row)[0])  # `prepare` has checked the objects

@@ -58,6 +58,32 @@ def one_file_each(
     return found
 
 
+def tables_by_file(root: Path, pattern: str, table: pd.DataFrame, what: str) -> dict[Path, pd.DataFrame]:
+    """Return the images of each file that describes several: of one file all, of a pattern those of its split.
+
+    Arguments and errors are those of `one_file_each`; a path without keys and wildcards is not looked up.
+    """
+    if not KEY.search(pattern) and WILD.search(pattern) is None:
+        return {confined(root, pattern): table}
+    files = table[ID].map(one_file_each(root, pattern, table, what))
+    return {path: table[files == path] for path in dict.fromkeys(files)}
+
+
+def any_file(root: Path, pattern: str) -> Path:
+    """Return the first file that a pattern may find for some image; a path without keys and wildcards is itself.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    path = confined(root, pattern)
+    if not KEY.search(pattern) and WILD.search(pattern) is None:
+        return path
+    found = min(Path(root).glob(KEY.sub("*", pattern)), default=None)
+    if found is None:
+        raise FileNotFoundError(f"{path}: no file has such a path; check the target's path")
+    return found
+
+
 def by_id_alone(pattern: str) -> bool:
     """Return whether a pattern gives the path of an image from its id."""
     return set(KEY.findall(pattern)) <= {ID} and WILD.search(pattern) is None

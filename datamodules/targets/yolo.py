@@ -9,6 +9,7 @@ import pandas as pd
 
 from datamodules.row import Row
 from datamodules.targets.objects import Objects, Output
+from datamodules.targets.patterns import located
 from datamodules.targets.yolo_files import read_labels, read_names
 from files.paths import confined
 from masks.shapes import Shape
@@ -29,7 +30,8 @@ class Yolo(Objects):
             int32.
         data: path under `data.root` of the `data.yaml` with `names` (a list, or a mapping of class numbers), or of a
             text with a name per line.
-        labels: path of the label files under `data.root`, with `{image_id}` (default: the path of the image with its
+        labels: path of the label files under `data.root`, with `{image_id}` (`{split}`, `{column}` and `*` as of
+            `MaskFiles`; default: the path of the image with its
             last folder `images` replaced by `labels`, or beside the image if it has none).
         classes: names of the classes to use, in the order of their numbers, without the background; other objects are
             left out (default: all of `data`).
@@ -67,6 +69,7 @@ class Yolo(Objects):
     ) -> None:
         super().__init__(output, classes, unlabelled, name)
         self.data, self.labels = data, labels
+        self._paths: dict[str, Path] = {}
 
     def where(self) -> str:
         return self.data
@@ -81,38 +84,40 @@ class Yolo(Objects):
             raise ValueError(
                 f"{self._known.path} describes keypoints (kpt_shape), whose files have boxes alone; set output: boxes"
             )
-        paths = table["path"] if "path" in table else table["image_id"]
-        files = [self._file(image_id, path) for image_id, path in zip(table["image_id"], paths, strict=True)]
-        missing = [file for file in files if not file.is_file()]
+        if self.labels is not None:
+            self._paths, where = located(self.root, self.labels, table, what="label file"), self.labels
+        else:
+            paths = table["path"] if "path" in table else table["image_id"]
+            beside = {image_id: _beside(path) for image_id, path in zip(table["image_id"], paths, strict=True)}
+            self._paths = {image_id: path for image_id, path in beside.items() if path.is_file()}
+            where = str(next((path for path in beside.values() if not path.is_file()), ""))
+        missing = [image_id for image_id in table["image_id"] if image_id not in self._paths]
         if not missing:
             return
-        text = f"{len(missing)} of {len(files)} images have no label file; the first is {missing[0]}"
-        if len(missing) == len(files):
+        text = f"{len(missing)} of {len(table)} images have no label file; the first is {missing[0]!r} (no {where})"
+        if len(missing) == len(table):
             raise FileNotFoundError(f"{text}. Set labels of the target, with {{image_id}} for the name of the image")
         warnings.warn(f"{text}; they are treated as images without objects", stacklevel=3)
 
-    def _file(self, image_id: str, path: str) -> Path:
-        """Return the label file of an image."""
-        if self.labels is not None:
-            return confined(self.root, self.labels.format(image_id=image_id))
-        parts = list(Path(path).parts)
-        if "images" in parts[:-1]:
-            parts[len(parts) - 2 - parts[-2::-1].index("images")] = "labels"
-        return Path(*parts).with_suffix(".txt")
-
     def files(self, row: Row) -> list[Path]:
-        file = self._file(row.image_id, row.path)
-        return [confined(self.root, self.data), *([file] if file.is_file() else [])]
+        return [confined(self.root, self.data), *([self._paths[row.image_id]] if row.image_id in self._paths else [])]
 
     def objects(self, row: Row, size: tuple[int, ...]) -> list[Shape]:
-        file = self._file(row.image_id, getattr(row, "path", row.image_id))
-        if not file.is_file():
+        if row.image_id not in self._paths:
             return []
         sides, shapes = np.array(size[::-1]), []
-        for label, found in read_labels(file, self._known):
+        for label, found in read_labels(self._paths[row.image_id], self._known):
             if found.ndim == 2:
                 shapes.append(Shape(label, (found * sides,)))
                 continue
             corners = np.concatenate([found[:2] - found[2:] / 2, found[:2] + found[2:] / 2]) * np.tile(sides, 2)
             shapes.append(Shape(label, (rectangle(*corners),), box=corners.tolist()))
         return shapes
+
+
+def _beside(path: str) -> Path:
+    """Return the label file of an image as Ultralytics finds it."""
+    parts = list(Path(path).parts)
+    if "images" in parts[:-1]:
+        parts[len(parts) - 2 - parts[-2::-1].index("images")] = "labels"
+    return Path(*parts).with_suffix(".txt")

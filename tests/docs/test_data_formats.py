@@ -85,7 +85,8 @@ def coco(root, files):
     images = [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}]
     points = {"keypoints": ["head", "tail"]} if files == ["keypoints.json"] else {}
     kinds = [{"id": 3, "name": "car"} | points, {"id": 7, "name": "tree"}]
-    (root / files[0]).write_text(json.dumps({"images": images, "categories": kinds, "annotations": items}))
+    for file in files:
+        (root / file).write_text(json.dumps({"images": images, "categories": kinds, "annotations": items}))
 
 
 def heat():
@@ -157,6 +158,7 @@ LABELS = {
     ),
     "COCO objects": (coco, {"instances": IDS}, None),
     "COCO objects as classes": (coco, {"mask": CLASSES}, WITH_BACKGROUND),
+    "COCO objects of several splits": (coco, {"instances": IDS}, None),
     "COCO keypoints": (coco, {"keypoints": heat()}, ["head", "tail"]),
     "YOLO boxes": (yolo(polygons=False), FOUND, NAMES),
     "YOLO polygons": (yolo(polygons=True), {"instances": IDS}, None),

@@ -201,6 +201,33 @@ def test_several_targets_read_a_file_once_and_again_when_it_changes(tmp_path):
     assert len(read_coco_file(path).ids) == 2
 
 
+def test_a_file_per_split(tmp_path):
+    for name, item, size in (("train2017", SQUARE, WIDTH), ("val2017", OTHER, WIDTH)):
+        image = {"id": 5, "file_name": f"{name}.png", "height": HEIGHT, "width": size}
+        (tmp_path / f"instances_{name}.json").write_text(json.dumps(content(item, images=[image])))
+    names = ["train2017", "val2017"]
+    table = pd.DataFrame({"image_id": names, "path": [f"{tmp_path}/{name}/{name}.png" for name in names]})
+    target = CocoMasks("instances_{split}.json", "classes")
+    assert target.class_names(tmp_path) == ["background", "car", "dog", "tree"]
+    target.prepare(table, tmp_path)
+    assert [np.unique(read(target, name)["mask"]).tolist() for name in names] == [[0, 1], [0, 3]]
+    assert target.files(SimpleNamespace(image_id="val2017")) == [tmp_path / "instances_val2017.json"]
+    boxes = Boxes("instances_{split}.json", "coco", ["car", "dog", "tree"])
+    boxes.prepare(table, tmp_path)
+    assert [read(boxes, name)["labels"].tolist() for name in names] == [[0], [2]]
+    assert boxes.files(SimpleNamespace(image_id="val2017")) == [tmp_path / "instances_val2017.json"]
+    (tmp_path / "instances_val2017.json").write_text(
+        json.dumps(content(images=[image], categories=[{"id": 1, "name": "x"}]))
+    )
+    with pytest.raises(ValueError, match="instances_val2017.json has the categories x, but .*train2017.json has car"):
+        target.prepare(table, tmp_path)
+    (tmp_path / "instances_val2017.json").unlink()
+    with pytest.raises(FileNotFoundError, match="1 images have no COCO file; the first is 'val2017'"):
+        target.prepare(table, tmp_path)
+    with pytest.raises(FileNotFoundError, match="no file has such a path"):
+        CocoMasks("labels_{split}.json", "classes").class_names(tmp_path)
+
+
 def test_objects_without_area_are_told(tmp_path):
     written(tmp_path, SQUARE, SQUARE | {"segmentation": [[1, 1, 5, 5]]}, SQUARE | {"segmentation": []})
     target = CocoMasks("all.json", "instances")

@@ -125,7 +125,14 @@ def test_frames_of_a_video(tmp_path):
         prepared(tmp_path, Cvat("all.xml", "boxes"), ["clip_7", "clip_8"])
     with pytest.raises(ValueError, match="'a_1' and 'b_1' are both frame 1; set frame"):
         prepared(tmp_path, Cvat("all.xml", "boxes"), ["a_1", "b_1"])
-    found = prepared(tmp_path, Cvat("all.xml", "boxes", frame=r"a_(\d+)"), ["a_1", "b_1"])
+    (tmp_path / "all.xml").rename(tmp_path / "clip.xml")
+    written(tmp_path, track(0, "car", at(7)), more=size).joinpath("all.xml").rename(tmp_path / "other.xml")
+    both = pd.DataFrame({"image_id": ["a_1", "b_7"], "path": [f"{tmp_path}/clip/a_1.png", f"{tmp_path}/other/b_7.png"]})
+    target = Cvat("{split}.xml", "boxes")
+    target.prepare(both, tmp_path)
+    assert [read(target, one).tolist() for one in both["image_id"]] == [[[5, 3, 14, 9]], [[4, 3, 14, 9]]]
+    assert target.files(SimpleNamespace(image_id="b_7")) == [tmp_path / "other.xml"]
+    found = prepared(tmp_path, Cvat("clip.xml", "boxes", frame=r"a_(\d+)"), ["a_1", "b_1"])
     assert len(read(found, "a_1")) == 1
     assert len(read(found, "b_1")) == 0
 

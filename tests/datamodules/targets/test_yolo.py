@@ -142,18 +142,22 @@ def test_label_files_are_found_like_ultralytics_does_or_by_a_pattern(tmp_path):
     tree(tmp_path, "1 0.5 0.5 0.2 0.4")
     target = prepared(tmp_path, Yolo("boxes"))
     assert target.files(row(tmp_path)) == [tmp_path / "data.yaml", tmp_path / "labels/train/a.txt"]
-    nested = prepared(tmp_path, Yolo("boxes"))._file("a", "/x/images/b/images/train/a.v1.jpg")
-    assert str(nested) == "/x/images/b/labels/train/a.v1.txt"
-    assert str(target._file("a", "/x/train/a.jpg")) == "/x/train/a.txt"
-    other = prepared(tmp_path, Yolo("boxes", labels="labels/train/{image_id}.txt"))
-    assert len(other.read(row(tmp_path, folder="somewhere"), SIZE)["boxes"]) == 1
+    for image in ("images/b/images/train/c.v1.jpg", "train/c.jpg"):
+        (tmp_path / image).parent.mkdir(parents=True, exist_ok=True)
+        label = tmp_path / ("images/b/labels/train/c.v1.txt" if "images" in image else "train/c.txt")
+        label.parent.mkdir(parents=True, exist_ok=True)
+        label.write_text("")
+        target.prepare(pd.DataFrame({"image_id": ["c"], "path": [str(tmp_path / image)]}), tmp_path)
+        assert target.files(SimpleNamespace(image_id="c"))[1] == label
+    for pattern in ("labels/train/{image_id}.txt", "labels/{split}/{image_id}.txt", "labels/*/{image_id}.txt"):
+        assert len(prepared(tmp_path, Yolo("boxes", labels=pattern)).read(row(tmp_path), SIZE)["boxes"]) == 1
 
 
 def test_empty_and_missing_files_are_images_without_objects(tmp_path):
     tree(tmp_path, "0 0.5 0.5 0.2 0.4")
     tree(tmp_path, "\n", name="b")
     target = Yolo("boxes")
-    with pytest.warns(UserWarning, match="1 of 3 images have no label file; the first is .*c.txt; they are"):
+    with pytest.warns(UserWarning, match=r"1 of 3 images have no label file; the first is 'c' \(no .*c.txt"):
         target.prepare(
             pd.DataFrame({"image_id": list("abc"), "path": [row(tmp_path, i).path for i in "abc"]}), tmp_path
         )
