@@ -35,6 +35,7 @@ class Shape(NamedTuple):
         patches: pixels, for objects that are not polygons.
         box: xyxy in pixels, if the file has one; else it is the bounding box.
         void: whether its pixels are ignored, as COCO's crowds.
+        group: shapes of one class and group are one object; None: an object of its own.
     """
 
     label: int
@@ -42,6 +43,7 @@ class Shape(NamedTuple):
     patches: tuple[Patch, ...] = ()
     box: Sequence[float] | None = None
     void: bool = False
+    group: int | None = None
 
 
 def drawn(shapes: Sequence[Shape], window: Window) -> np.ndarray:
@@ -66,6 +68,17 @@ def drawn(shapes: Sequence[Shape], window: Window) -> np.ndarray:
             for patch in shape.patches:
                 _paste(labels, patch, number, window)
     return labels
+
+
+def object_numbers(shapes: Sequence[Shape]) -> list[int]:
+    """Number, from 1, of the object of each shape, in the order of their first shapes."""
+    numbers: dict[tuple[int, int], int] = {}
+    count, found = 0, []
+    for shape in shapes:
+        known = None if shape.group is None else numbers.setdefault((shape.label, shape.group), count + 1)
+        count += known in (None, count + 1)
+        found.append(known or count)
+    return found
 
 
 def bounds(shape: Shape) -> np.ndarray | None:

@@ -15,6 +15,7 @@ ROOMS = [
     "compat",
     "files",
     "masks",
+    "annotations",
     "preprocessing",
     "augmentations",
     "networks",
@@ -34,7 +35,17 @@ ROOMS = [
     "experiments",
     "commands",
 ]
-PLAIN = ["files", "masks", "evaluation", "predictions", "postprocessing", "submissions", "ensembling", "preprocessing"]
+PLAIN = [
+    "files",
+    "masks",
+    "annotations",
+    "evaluation",
+    "predictions",
+    "postprocessing",
+    "submissions",
+    "ensembling",
+    "preprocessing",
+]
 LONGEST = 400  # lines; a file past that is two ideas
 
 

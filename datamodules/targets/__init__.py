@@ -12,6 +12,7 @@ from datamodules.targets.empty import Empty
 from datamodules.targets.foreground import Foreground
 from datamodules.targets.instance_folders import InstanceFolders
 from datamodules.targets.label_images import LabelImages
+from datamodules.targets.labelme import LabelMe, LabelMeFlags
 from datamodules.targets.labels import Labels
 from datamodules.targets.long_labels import LongLabels
 from datamodules.targets.mask_files import MaskFiles
@@ -33,6 +34,8 @@ __all__ = [
     "Foreground",
     "InstanceFolders",
     "LabelImages",
+    "LabelMe",
+    "LabelMeFlags",
     "Labels",
     "LongLabels",
     "MaskFiles",

@@ -11,7 +11,7 @@ import pandas as pd
 from datamodules.row import Row
 from datamodules.targets.base import Target
 from datamodules.targets.boxes import IGNORED, cut_boxes
-from masks.shapes import Shape, bounds, drawn
+from masks.shapes import Shape, bounds, drawn, object_numbers
 from masks.void import VOID
 
 Output = Literal["classes", "channels", "instances", "boxes"]
@@ -149,7 +149,7 @@ class Objects(Target, ABC):
             covered = array.any(axis=0)
         else:
             found = drawn(own, window)
-            covered, array = found > 0, found
+            covered, array = found > 0, np.array([0, *object_numbers(own)], np.int32)[found]
             if self.output == "classes":
                 nothing = 0 if self.with_background else VOID
                 numbers = [shape.label + self.with_background for shape in own]

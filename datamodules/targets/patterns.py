@@ -113,6 +113,12 @@ def located(
     return {image_id: paths[0] for image_id, paths in found.items()}
 
 
+def every_file(root: Path, pattern: str) -> list[Path]:
+    """Return all files that match a pattern for any values of its keys, sorted."""
+    confined(root, pattern)
+    return sorted(path for path in Path(root).glob(_listing(pattern)) if path.is_file())
+
+
 def expansions(root: Path, pattern: str, row: Mapping[str, Any], escape: bool = False) -> list[str]:
     """Return the pattern with the values of a row for its keys; several if `{split}` may be several folders.
 
@@ -167,14 +173,18 @@ def _by_listing(root: Path, pattern: str, rows: list[dict], there: Callable[[Pat
     """Return the files of each image for a pattern with wildcards, from one listing of the folders."""
     confined(root, pattern)
     images = {row.get("path") for row in rows}
-    listing = re.sub(r"\*{2,}(?!/)", "*", KEY.sub("*", pattern))
-    paths = [path for path in sorted(root.glob(listing)) if str(path) not in images and there(path)]
+    paths = [path for path in sorted(root.glob(_listing(pattern))) if str(path) not in images and there(path)]
     names = [path.relative_to(root).as_posix() for path in paths]
     alone = all(len(KEY.findall(part)) + len(WILD.findall(part)) < 2 for part in pattern.split("/"))
     found: dict[str, list[Path]] = {}
     for image_id, number in (_by_groups if alone else _by_parts)(root, pattern, rows, names):
         found.setdefault(image_id, []).append(paths[number])
     return found
+
+
+def _listing(pattern: str) -> str:
+    """Return a glob for the files of all images."""
+    return re.sub(r"\*{2,}(?!/)", "*", KEY.sub("*", pattern))
 
 
 def _by_groups(root: Path, pattern: str, rows: list[dict], names: list[str]) -> Iterator[tuple[str, int]]:
