@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 DEVIATION = 0.01  # pixels between an ellipse and its polygon
+MOST = 20_000  # corners, for a radius of 400,000 pixels
 
 
 def rectangle(x1: float, y1: float, x2: float, y2: float, degrees: float = 0.0) -> np.ndarray:
@@ -31,8 +32,8 @@ def ellipse(x: float, y: float, radius_x: float, radius_y: float, degrees: float
         radius_y: half axis along y.
         degrees: rotation about the centre, clockwise as seen in the image.
     """
-    largest = max(abs(radius_x), abs(radius_y), DEVIATION)
-    count = max(8, math.ceil(math.pi / math.acos(1 - min(DEVIATION / largest, 1))))
+    largest = max(abs(radius_x), abs(radius_y))
+    count = math.ceil(min(max(math.pi * math.sqrt(largest / (2 * DEVIATION)), 8), MOST))
     angles = np.arange(count) * (2 * np.pi / count)
     corners = np.stack([x + radius_x * np.cos(angles), y + radius_y * np.sin(angles)], axis=1)
     return _turned(corners, (x, y), degrees) if degrees else corners

@@ -34,7 +34,8 @@ class CocoMasks(Objects):
         output: `classes`: class numbers `(H, W)` int64, 0 for background; `channels`: a mask per class `(K, H, W)`
             uint8; `instances`: ids `(H, W)` int32; `boxes`: `boxes` `(n, 4)` float32 xyxy and `labels` `(n,)`.
         classes: names of the categories to use, in the order of their numbers, without the background; other objects
-            are left out (default: all, in the order of their ids).
+            are left out (default: those of `data.classes`, whose first is the background for `output: classes`; else
+            all, in the order of their ids).
         unlabelled: for `classes`, pixels without an object: `background` is class 0; `void` ignores them, and the first
             category is class 0.
         folders: whether folders in `file_name` must match those of the images; otherwise only file names are compared.
@@ -113,9 +114,12 @@ class CocoMasks(Objects):
         )
 
     def check(self, row: Row, size: tuple[int, ...]) -> None:
+        if self.boxes:
+            self.objects(row, size)
+            return
         check_size(self._sizes.get(row.image_id), size, row, self.files(row)[0])
-        coco, _ = self._found[row.image_id]
-        for number in self._drawn(row):
+        coco, numbers = self._found[row.image_id]
+        for number in numbers:  # decoded, but not drawn
             parts_of(coco.segmentation[number], size, coco.where(number))
 
     def objects(self, row: Row, size: tuple[int, ...]) -> list[Shape]:
@@ -131,6 +135,11 @@ class CocoMasks(Objects):
             rings += polygons
             owners += [place] * len(polygons)
             box = _box(coco, number) if self.boxes else None
+            if box is not None and (box[0] >= size[1] or box[1] >= size[0] or box[2] <= 0 or box[3] <= 0):
+                raise ValueError(
+                    f"{coco.where(number)}: bbox {coco.bbox[number]} of image {row.image_id!r} is outside of its size "
+                    f"{tuple(size)}"
+                )
             shapes.append(Shape(int(coco.labels[number]), (), patches, box, bool(coco.crowd[number])))
         for place, patch in zip(owners, coco_patches(rings, (size[0], size[1])), strict=True):
             if patch is not None:

@@ -35,7 +35,8 @@ class Cvat(Objects):
         output: `classes`: class numbers `(H, W)` int64, 0 for background; `channels`: a mask per class `(K, H, W)`
             uint8; `instances`: ids `(H, W)` int32; `boxes`: `boxes` `(n, 4)` float32 xyxy and `labels` `(n,)`.
         classes: names of the labels to use, in the order of their numbers, without the background; other objects are
-            left out (default: all, in the order of the file).
+            left out (default: those of `data.classes`, whose first is the background for `output: classes`;
+            else all, in the order of the file).
         unlabelled: for `classes`, pixels without an object: `background` is class 0; `void` ignores them, and the first
             label is class 0.
         width: width of polylines and diameter of points, in pixels; None if there are none.

@@ -12,6 +12,7 @@ from files.texts import read_xml
 from masks.shapes import Patch, Shape
 from masks.strokes import ellipse, rectangle, stroke
 
+MOST = 1 << 31  # pixels of a mask
 NOT_FLAT = ("cuboid", "skeleton")
 KINDS = ("box", "polygon", "polyline", "points", "ellipse", "mask", *NOT_FLAT)
 
@@ -205,7 +206,7 @@ def _mask(item: Element, where: str) -> Patch:
         counts = np.array([int(count) for count in text.split(",")], np.int64)
     except ValueError:
         raise ValueError(f"{where}: rle is {text[:60]!r}, expected counts of pixels: 3, 5, 7") from None
-    if (counts < 0).any() or counts.sum() != width * height or width < 1 or height < 1:
+    if not 0 < width * height < MOST or width < 1 or (counts < 0).any() or counts.sum() != width * height:
         raise ValueError(
             f"{where}: rle has {counts.sum()} pixels, expected {width * height}: width {width} x height {height}"
         )

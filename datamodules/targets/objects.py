@@ -34,7 +34,8 @@ class Objects(Target, ABC):
     Args:
         output: array to return.
         classes: names of the classes to use, in the order of their numbers, without the background; other objects are
-            left out (default: all classes, in the order of the file).
+            left out (default: those of `data.classes`, whose first is the background for `output: classes`;
+            else all, in the order of the file).
         unlabelled: for `classes`, pixels without an object: `background` is class 0; `void` ignores them, and the first
             class is 0.
         name: name of the array (default: `instances` for ids, else `mask`).

@@ -34,7 +34,8 @@ class Yolo(Objects):
             `MaskFiles`; default: the path of the image with its
             last folder `images` replaced by `labels`, or beside the image if it has none).
         classes: names of the classes to use, in the order of their numbers, without the background; other objects are
-            left out (default: all of `data`).
+            left out (default: those of `data.classes`, whose first is the background for `output: classes`;
+            else all of `data`).
         unlabelled: for `classes`, pixels without an object: `background` is class 0; `void` ignores them, and the first
             class is 0.
         name: name of the array (default: `instances` for ids, else `mask`).

@@ -46,3 +46,8 @@ def test_ellipses_and_rectangles_turn_clockwise(x, y, a, b, degrees):
     assert agree(pixels(ellipse(x, y, a, b, degrees)), (far - 1) * min(a, b))
     box = np.maximum(np.abs(along) - a, np.abs(across) - b)
     assert agree(pixels(rectangle(x - a, y - b, x + a, y + b, degrees)), box)
+
+
+def test_extreme_ellipses():
+    assert len(ellipse(0, 0, 0, 0)) == 8
+    assert len(ellipse(0, 0, 1e30, 1)) == 20_000

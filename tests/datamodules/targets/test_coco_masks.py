@@ -276,6 +276,7 @@ FAULTS = {
         r"annotation 10: corner \[200.0, 10.0\] \(x, y\) is far outside of its image.* is \(32, 40\)",
     ),
     "a box of words": (SQUARE | {"bbox": "x"}, r"annotation 10: bbox is 'x', expected \[x, y, width, height\]"),
+    "a box outside": (SQUARE | {"bbox": [90, 1, 5, 5]}, r"annotation 10: bbox \[90, 1, 5, 5\] of image 'a' is outside"),
     "a box below 0": (SQUARE | {"bbox": [1, 2, 3, -4]}, "annotation 10: bbox is .*, expected a width and height"),
 }
 

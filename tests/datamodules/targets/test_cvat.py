@@ -170,6 +170,10 @@ FAULTS = {
         element("mask", label="car", rle="1, 2", left=0, top=0, width=2, height=2),
         "mask 1: rle has 3 pixels, expected 4: width 2 x height 2",
     ),
+    "an endless mask": (
+        element("mask", label="car", rle=str(10**15), left=0, top=0, width=10**15, height=1),
+        "mask 1: rle has 10+ pixels, expected 10+",
+    ),
     "a mask of words": (element("mask", label="car", rle="x", left=0, top=0, width=2, height=2), "mask 1: rle is 'x'"),
 }
 
