@@ -32,7 +32,7 @@ class Boxes(Target):
 
     Args:
         path: path under `data.root` of a CSV or COCO JSON of all images or, with `{image_id}`, of one VOC XML per
-            image (`{split}`, `{column}` and `*` as of `MaskFiles`). `annotations/instances_{split}.json` is a COCO JSON
+            image (`{split}`, `{column}` and `*` as of `MaskFiles`). `labels/instances_{split}.json` is a COCO JSON
             per folder of images.
         kind: file format: `csv` (`columns` in the order of `layout`), `voc` or `coco`.
         classes: class names in the order of their numbers (default: `data.classes`, if it has several and the files

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from annotations.coco import CocoFile, read_coco_file
 from datamodules.matching import matched
 from datamodules.row import Row
-from datamodules.targets.coco_files import CocoFile, read_coco_file
+from datamodules.targets.coco_images import image_ids
 from files.tables import comma_hint, read_csv
 from files.texts import read_xml
 
@@ -133,7 +134,7 @@ def read_coco(path: Path, table: pd.DataFrame, root: Path, folders: bool) -> Box
         UserWarning: if images are not listed in the file.
     """
     coco = read_coco_file(path)
-    image_of = coco.image_ids(table, root, folders, "boxes")
+    image_of = image_ids(coco, table, root, folders, "boxes")
     boxes = _coco_boxes(coco)
     kept = [place for place, number in enumerate(coco.images) if number in image_of]
     return BoxRows(

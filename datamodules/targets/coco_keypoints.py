@@ -6,11 +6,12 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from annotations.coco import CocoFile, read_coco_file
 from datamodules.row import Row
 from datamodules.targets.base import Target
 from datamodules.targets.boxes import cut_boxes
 from datamodules.targets.boxes_files import check_size
-from datamodules.targets.coco_files import CocoFile, coco_files, read_coco_file
+from datamodules.targets.coco_images import coco_files
 from datamodules.targets.patterns import any_file
 
 FAR = 4  # standard deviations beyond which a heat map is 0; there the Gaussian is below 0.0004
@@ -26,7 +27,7 @@ class CocoKeypoints(Target):
     Image sizes declared in the file must match the images. Several targets may use one file; it is read once.
 
     Args:
-        path: path of the file under `data.root`; `annotations/person_keypoints_{split}.json` is a file per folder of
+        path: path of the file under `data.root`; `labels/person_keypoints_{split}.json` is a file per folder of
             images (`{split}`, `{column}` and `*` as of `MaskFiles`).
         output: `heatmaps`: float32 `(K, H, W)`, 1 at each point, `exp(-d² / (2 sigma²))` at a distance of d pixels;
             `discs`: uint8 `(K, H, W)`, 1 within `radius` of a point; `boxes`: a square of side `2 radius` around each

@@ -7,10 +7,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from annotations.coco import CocoFile, read_coco_file
+from annotations.coco_segmentations import has_area, parts_of
 from datamodules.row import Row
 from datamodules.targets.boxes_files import check_size
-from datamodules.targets.coco_files import CocoFile, coco_files, read_coco_file
-from datamodules.targets.coco_segmentations import has_area, parts_of
+from datamodules.targets.coco_images import coco_files
 from datamodules.targets.objects import Objects, Output
 from datamodules.targets.patterns import any_file
 from masks.coco_polygons import coco_patches
@@ -29,7 +30,7 @@ class CocoMasks(Objects):
     Image sizes declared in the file must match the images. Several targets may use one file; it is read once.
 
     Args:
-        path: path of the file under `data.root`; `annotations/instances_{split}.json` is a file per folder of images
+        path: path of the file under `data.root`; `labels/instances_{split}.json` is a file per folder of images
             (`{split}`, `{column}` and `*` as of `MaskFiles`).
         output: `classes`: class numbers `(H, W)` int64, 0 for background; `channels`: a mask per class `(K, H, W)`
             uint8; `instances`: ids `(H, W)` int32; `boxes`: `boxes` `(n, 4)` float32 xyxy and `labels` `(n,)`.

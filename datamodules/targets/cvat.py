@@ -7,10 +7,10 @@ from typing import Literal
 
 import pandas as pd
 
+from annotations.cvat import CvatFile, CvatObject, read_cvat_file
 from datamodules.matching import match_images
 from datamodules.row import Row
 from datamodules.targets.boxes_files import check_size
-from datamodules.targets.cvat_files import CvatFile, CvatObject, read_cvat_file
 from datamodules.targets.objects import Objects, Output
 from datamodules.targets.patterns import any_file, tables_by_file
 from masks.shapes import Shape
@@ -30,7 +30,7 @@ class Cvat(Objects):
     Image sizes declared in the file must match the images. Several targets may use one file; it is read once.
 
     Args:
-        path: path of the XML under `data.root`; `annotations/{split}.xml` is a file per folder of images, as of a video
+        path: path of the XML under `data.root`; `labels/{split}.xml` is a file per folder of images, as of a video
             (`{split}`, `{column}` and `*` as of `MaskFiles`).
         output: `classes`: class numbers `(H, W)` int64, 0 for background; `channels`: a mask per class `(K, H, W)`
             uint8; `instances`: ids `(H, W)` int32; `boxes`: `boxes` `(n, 4)` float32 xyxy and `labels` `(n,)`.
@@ -54,9 +54,9 @@ class Cvat(Objects):
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> from types import SimpleNamespace
-        >>> target = Cvat("annotations.xml", output="instances")
+        >>> target = Cvat("train.xml", output="instances")
         >>> with TemporaryDirectory() as folder:
-        ...     _ = Path(folder, "annotations.xml").write_text(
+        ...     _ = Path(folder, "train.xml").write_text(
         ...         '<annotations><image name="a.png" width="4" height="2">'
         ...         '<box label="car" xtl="1" ytl="0" xbr="3" ybr="2"/></image></annotations>'
         ...     )

@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from annotations.yolo import read_labels, read_names
 from datamodules.row import Row
 from datamodules.targets.objects import Objects, Output
 from datamodules.targets.patterns import located
-from datamodules.targets.yolo_files import read_labels, read_names
 from files.paths import confined
 from masks.shapes import Shape
 from masks.strokes import rectangle

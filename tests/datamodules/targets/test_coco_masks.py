@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from pycocotools import mask as pycoco
 from pycocotools.coco import COCO
 
+from annotations.coco import CocoFile, read_coco_file
 from datamodules.decoder import Decoder
 from datamodules.readers import ImageReader
 from datamodules.targets import Boxes, CocoMasks
-from datamodules.targets.coco_files import CocoFile, read_coco_file
 from datamodules.windows import with_window
 from files.png import write_png
 

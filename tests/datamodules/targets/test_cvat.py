@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from annotations.cvat import read_cvat_file
 from datamodules.targets import Cvat
-from datamodules.targets.cvat_files import read_cvat_file
 
 HEIGHT, WIDTH = SIZE = (30, 40)
 X, Y = np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5)

@@ -1,16 +1,12 @@
 """COCO files: images, categories and annotations in columns, read once for all targets."""
 
-import warnings
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from datamodules.matching import match_images
-from datamodules.targets.patterns import tables_by_file
 from files.texts import read_json
 
 Id = int | str
@@ -71,34 +67,12 @@ class CocoFile:
         """Return file and id of an annotation, for messages."""
         return f"{self.path}, annotation {self.ids[number]!r}"
 
-    def image_ids(self, table: pd.DataFrame, root: Path, folders: bool, what: str) -> dict[Id, str]:
-        """Return the `image_id` of each image of the file that is in a table, by its id in the file.
+    def by_image(self, image_of: dict[Id, str]) -> dict[str, list[int]]:
+        """Return the positions of the annotations of each image, in the order of the file.
 
         Args:
-            table: table of images.
-            root: folder of the competition's files.
-            folders: whether folders of file names are compared with those of images.
-            what: name of the objects, for messages.
-
-        Raises:
-            ValueError: if no image of the file is in the table.
-
-        Warns:
-            UserWarning: if images are not listed in the file.
+            image_of: own name of each image to return, by its id in the file.
         """
-        meant = match_images(self.files.values(), table, root, f"{self.path}, file_name", folders=folders)
-        unlisted = sorted(set(table["image_id"]) - set(meant.values()))
-        if unlisted and len(meant) == len(self.files):  # else `match_images` warns
-            few = ", ".join(map(repr, unlisted[:3]))
-            warnings.warn(
-                f"{self.path}: {len(unlisted)} of {len(table)} images are not in its list (first: {few}); they are "
-                f"treated as images without {what}",
-                stacklevel=4,
-            )
-        return {number: meant[name] for number, name in self.files.items() if name in meant}
-
-    def by_image(self, image_of: dict[Id, str]) -> dict[str, list[int]]:
-        """Return the positions of the annotations of each image of `image_ids`, in the order of the file."""
         found: dict[str, list[int]] = {image_id: [] for image_id in image_of.values()}
         for place, number in enumerate(self.images):
             if number in image_of:
@@ -106,7 +80,7 @@ class CocoFile:
         return found
 
     def sizes(self, image_of: dict[Id, str]) -> dict[str, tuple[int, int]]:
-        """Return the declared `(H, W)` of the images of `image_ids`."""
+        """Return the declared `(H, W)` of images by their own names; `image_of` as of `by_image`."""
         return {image_id: self.declared[number] for number, image_id in image_of.items() if number in self.declared}
 
 
@@ -119,37 +93,6 @@ def read_coco_file(path: Path) -> CocoFile:
     """
     found = path.stat()
     return _read(path, found.st_mtime_ns, found.st_size)
-
-
-def coco_files(
-    root: Path, path: str, table: pd.DataFrame, folders: bool, what: str
-) -> list[tuple[CocoFile, list[str], dict[Id, str]]]:
-    """Read the file of all images, or those of each split.
-
-    Args:
-        root: folder of the competition's files.
-        path: path below it, or a pattern (`datamodules.targets.patterns`).
-        table: table of images.
-        folders: as of `CocoFile.image_ids`.
-        what: likewise.
-
-    Returns:
-        Each file with the image ids of its split, and those that it lists by their ids in the file.
-
-    Raises:
-        ValueError: as `CocoFile` and `CocoFile.image_ids`, or if two files have different categories.
-    """
-    found: list[tuple[CocoFile, list[str], dict[Id, str]]] = []
-    for file, part in tables_by_file(root, path, table, "COCO file").items():
-        coco = read_coco_file(file)
-        if found and coco.names != found[0][0].names:
-            first = found[0][0]
-            raise ValueError(
-                f"{file} has the categories {', '.join(coco.names)}, but {first.path} has {', '.join(first.names)}; "
-                "make them equal"
-            )
-        found.append((coco, part["image_id"].tolist(), coco.image_ids(part, root, folders, what)))
-    return found
 
 
 @lru_cache(maxsize=4)
