@@ -9,6 +9,7 @@ from datamodules.matching import matched
 from datamodules.table import join_columns
 from files.paths import confined
 from files.tables import comma_hint, read_csv
+from files.texts import read_text
 
 
 def listed(table: pd.DataFrame, root: str, csv: str | None, id_column: str, key: str) -> pd.DataFrame:
@@ -17,7 +18,7 @@ def listed(table: pd.DataFrame, root: str, csv: str | None, id_column: str, key:
     Args:
         table: table with `image_id`.
         root: folder of the competition's files.
-        csv: path of the list under the root, or None.
+        csv: path of the list under the root, a CSV or a text (`.txt`) with a name per line; None if there is none.
         id_column: column of the image ids in the list.
         key: config key of the list, for messages.
 
@@ -28,10 +29,16 @@ def listed(table: pd.DataFrame, root: str, csv: str | None, id_column: str, key:
     if csv is None:
         return table
     path = confined(root, csv)
-    rows = read_csv(path)
-    if id_column not in rows:
-        raise ValueError(f"{key}: {path} has no column {id_column!r}, only {list(rows.columns)}; set data.id_column")
-    named = matched(rows[id_column], table, root, f"{key}: {path}, column {id_column}", others="raise")
+    if path.suffix.lower() == ".txt":
+        names, where = pd.Series([line.strip() for line in read_text(path).splitlines() if line.strip()]), str(path)
+    else:
+        rows, where = read_csv(path), f"{path}, column {id_column}"
+        if id_column not in rows:
+            raise ValueError(
+                f"{key}: {path} has no column {id_column!r}, only {list(rows.columns)}; set data.id_column"
+            )
+        names = rows[id_column]
+    named = matched(names, table, root, f"{key}: {where}", others="raise")
     return table[table["image_id"].isin(named)].reset_index(drop=True)
 
 

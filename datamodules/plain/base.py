@@ -46,9 +46,9 @@ class BaseData:
         preprocessing: steps applied to every image after reading, in training and prediction (once, if there is a
             cache): `preprocessing.Clahe`, `preprocessing.RemoveHaze`. Steps that change an image's shape belong in
             `prepare` or `model.inference.size`.
-        train_ids: CSV under `root` whose `id_column` lists the training images, if a folder contains other images too
-            (DSTL); other matches of `images` are dropped.
-        test_ids: CSV that lists the test images, often the sample submission.
+        train_ids: CSV under `root` whose `id_column` lists the training images, or text with one per line (`.txt`), if
+            a folder contains other images too (DSTL, Pascal VOC); other matches of `images` are dropped.
+        test_ids: CSV or text that lists the test images, often the sample submission.
         id_pattern: regular expression with named groups that extracts columns from the image id:
             `(?P<car>[^_]+)_[0-9]+` gives the column `car`, to group folds by.
         metadata: CSV (or several) under `root` with metadata of the training images, for `cv.group`, `cv.stratify` and

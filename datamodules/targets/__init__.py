@@ -5,6 +5,7 @@ from datamodules.targets.base import Target
 from datamodules.targets.boxes import Boxes
 from datamodules.targets.coco_keypoints import CocoKeypoints
 from datamodules.targets.coco_masks import CocoMasks
+from datamodules.targets.colour_masks import ColourMasks
 from datamodules.targets.cvat import Cvat
 from datamodules.targets.dicom_rtstruct import RtStructures
 from datamodules.targets.dicom_seg import DicomSegmentations
@@ -28,6 +29,7 @@ __all__ = [
     "Boxes",
     "CocoKeypoints",
     "CocoMasks",
+    "ColourMasks",
     "Cvat",
     "DicomSegmentations",
     "Empty",

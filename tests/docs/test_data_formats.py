@@ -48,6 +48,50 @@ def pictures(array, first=False):
     return write
 
 
+def listed(write):
+    """Write the labels, and the list of images in the last file."""
+
+    def both(root, files):
+        write(root, files[:-1])
+        (root / files[-1]).write_text("a\nb\n")
+
+    return both
+
+
+def coloured(name):
+    """Write RGB label images, white in the corner, and the list of colours if there is one."""
+    table = np.array([[0, 0, 0], [64, 0, 128], [128, 128, 0]], np.uint8)[IDS]
+    table[0, 0] = 255
+
+    def write(root, files):
+        for file in files[:2]:
+            write_png(root / file, table)
+        if files[2:]:
+            rows = ["name,r,g,b", "background,0,0,0", "car,64,0,128", "tree,128,128,0", f"{name},255,255,255"]
+            (root / files[2]).write_text("\n".join(rows) + "\n")
+
+    return write
+
+
+def voc(root, files):
+    sides = "<{0}><xmin>{1}</xmin><ymin>{2}</ymin><xmax>{3}</xmax><ymax>{4}</ymax></{0}>"
+    boxes = [sides.format("bndbox", x1 + 1, y1 + 1, x2, y2) for x1, y1, x2, y2 in BOXES]
+    objects = [f"<object><name>{name}</name>{box}</object>" for name, box in zip(NAMES, boxes, strict=True)]
+    for file in files:
+        (root / file).write_text(f"<annotation>{''.join(objects)}</annotation>")
+
+
+def labelme(root, files):
+    """Rectangles include the pixels of both corners."""
+    shapes = [
+        {"label": name, "points": [[x1, y1], [x2 - 1, y2 - 1]], "shape_type": "rectangle", "flags": {}}
+        for name, (x1, y1, x2, y2) in zip(NAMES, BOXES, strict=True)
+    ]
+    for file in files:
+        content = {"shapes": shapes, "flags": {"day": True, "fog": False}, "imagePath": f"{Path(file).stem}.jpg"}
+        (root / file).write_text(json.dumps(content | {"imageHeight": HEIGHT, "imageWidth": WIDTH}))
+
+
 def objects(root, files):
     for file in files:
         write_png(root / file, ((int(Path(file).stem) == IDS) * 255).astype(np.uint8))
@@ -131,13 +175,23 @@ def cvat_video(root, files):
 
 VALID = np.ones(SIZE, bool)
 VALID[0, 0] = False
+VOIDED = {"mask": np.where(VALID, CLASSES, 255), "valid": VALID}
 LABELS = {
     "A mask per image": (pictures(MASK[0] * 255), {"mask": MASK}, None),
     "A PNG of class numbers per image": (
         pictures(CLASSES, first=True),
-        {"mask": np.where(VALID, CLASSES, 255), "valid": VALID},
+        VOIDED,
         WITH_BACKGROUND,
     ),
+    "A mask folder per split": (pictures(MASK[0] * 255), {"mask": MASK}, None),
+    "Mask names by a rule": (pictures(MASK[0] * 255), {"mask": MASK}, None),
+    "A colour per class": (coloured(""), VOIDED, WITH_BACKGROUND),
+    "A list of colours": (coloured("Void"), VOIDED, WITH_BACKGROUND),
+    "Pascal VOC classes": (listed(pictures(CLASSES, first=True)), VOIDED, WITH_BACKGROUND),
+    "Pascal VOC objects": (listed(pictures(IDS, first=True)), {"instances": IDS, "valid": VALID}, None),
+    "Pascal VOC boxes": (voc, FOUND, NAMES),
+    "Labelme shapes": (labelme, {"mask": CLASSES}, WITH_BACKGROUND),
+    "Labelme flags": (labelme, {"label": np.array([1, 0])}, ["day", "fog"]),
     "A PNG of object numbers per image": (pictures(IDS), {"instances": IDS}, None),
     "A folder per image, a mask per object": (objects, {"instances": IDS}, None),
     "Run lengths in a CSV": (
@@ -177,7 +231,7 @@ def test_a_layout_is_read_by_its_lines(heading, tmp_path):
     write, expected, names = LABELS[heading]
     for file in files:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-    is_image = re.compile(r"(^|/)images/.*\.(jpg|png)$")
+    is_image = re.compile(r"(^|/)(images|JPEGImages)/.*\.(jpg|png)$")
     for file in filter(is_image.search, files):
         write_png(tmp_path / file, np.full((*SIZE, 3), 100, np.uint8))
     write(tmp_path, [file for file in files if not is_image.search(file)])
