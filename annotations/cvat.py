@@ -62,6 +62,7 @@ class CvatFile:
         names: class names in the order of the file's labels.
         images: objects of each image, by its name.
         frames: objects of each frame, by its number; None for a file of images.
+        gaps: frames that a track skips while it is in sight: the ones before and after, and the track.
         declared: size `(H, W)` of each image by its name; of all frames under `""`.
 
     Raises:
@@ -80,6 +81,7 @@ class CvatFile:
         self._positions = {name: place for place, name in enumerate(self.names)}
         self.images: dict[str, list[CvatObject]] = {}
         self.frames: dict[int, list[CvatObject]] | None = None
+        self.gaps: list[tuple[int, int, str]] = []
         self.declared: dict[str, tuple[int, int]] = {}
         if tracks or (not images and root.find("meta//original_size") is not None):
             self._read_tracks(root, tracks)
@@ -116,15 +118,18 @@ class CvatFile:
         items: dict[int, list[Element]] = {}
         found: dict[int, list[CvatObject]] = {}
         for track in tracks:
-            for item in track:
-                if item.tag not in KINDS or item.get("outside", "0") == "1":
-                    continue
-                where = f"{self.path}, track {track.get('id', '?')}, frame {item.get('frame')}, {item.tag}"
+            name, last = f"track {track.get('id', '?')}", None
+            for item in (item for item in track if item.tag in KINDS):
+                where = f"{self.path}, {name}, frame {item.get('frame')}, {item.tag}"
                 if not item.get("frame", "").isdigit():
                     raise ValueError(f"{where}: frame is {item.get('frame')!r}, expected a number from 0")
                 frame = int(item.get("frame", ""))
-                items.setdefault(frame, []).append(item)
-                found.setdefault(frame, []).append(self._object(item, track, where))
+                if last is not None and frame > last + 1:
+                    self.gaps.append((last, frame, name))
+                last = None if item.get("outside", "0") == "1" else frame
+                if last is not None:
+                    items.setdefault(frame, []).append(item)
+                    found.setdefault(frame, []).append(self._object(item, track, where))
         self.frames = {frame: _by_depth(items[frame], found[frame]) for frame in found}
         sides = [root.findtext(f"meta//original_size/{side}", "").strip() for side in ("height", "width")]
         if all(side.isdigit() and int(side) for side in sides):

@@ -142,6 +142,16 @@ class Cvat(Objects):
                 f"{cvat.path}: none of its frames {min(frames)} to {max(frames)} is an image; the images are {few}. "
                 "Their last number is that of the frame, or what frame of the target finds"
             )
+        for before, after, track in cvat.gaps:
+            skipped = [image_id for number, image_id in image_of.items() if before < number < after]
+            if skipped:
+                warnings.warn(
+                    f"{cvat.path}: {track} has frames {before} and {after}, but not the {len(skipped)} images between "
+                    f"(first: {skipped[0]!r}); if the file has key frames alone, export it from CVAT, which adds the "
+                    "others",
+                    stacklevel=4,
+                )
+                break
         self._found |= {image_id: frames.get(number, []) for number, image_id in image_of.items()}
         self._sizes |= dict.fromkeys(image_of.values(), cvat.declared[""]) if "" in cvat.declared else {}
 

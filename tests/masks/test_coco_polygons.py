@@ -23,7 +23,7 @@ def pixels(patch, size):
     return drawn([Shape(0, patches=(patch,) if patch else ())], (0, 0, *size)) > 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rings=RINGS, height=st.integers(1, 50), width=st.integers(1, 50))
 def test_polygons_equal_pycocotools(rings, height, width):
     size = (height, width)

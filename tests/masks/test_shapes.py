@@ -35,7 +35,7 @@ def painted(objects):
     return canvas
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(objects=st.lists(shapes(), max_size=6), window=st.data())
 def test_windows_and_order(objects, window):
     top, left = window.draw(st.integers(0, 20)), window.draw(st.integers(0, 25))

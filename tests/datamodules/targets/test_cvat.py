@@ -137,6 +137,21 @@ def test_frames_of_a_video(tmp_path):
     assert len(read(found, "b_1")) == 0
 
 
+def test_key_frames_alone_are_told(tmp_path):
+    sides = 'xtl="1" ytl="1" xbr="5" ybr="5"'
+    track = '<track id="3" label="car">{}</track>'
+    shown = [f'<box frame="{frame}" outside="{outside}" {sides}/>' for frame, outside in ((0, 0), (4, 1), (6, 0))]
+    written(tmp_path, track.format("".join(shown)))
+    table = pd.DataFrame({"image_id": [f"f_{number}" for number in (0, 2, 5, 6)]})
+    with pytest.warns(
+        UserWarning, match=r"track 3 has frames 0 and 4, and none of the 1 images between \(first: 'f_2'\)"
+    ):
+        Cvat("all.xml", "boxes").prepare(table, tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Cvat("all.xml", "boxes").prepare(table[table["image_id"] != "f_2"], tmp_path)  # every fifth frame, for example
+
+
 def test_names_match_with_folders_and_subsets(tmp_path):
     two = [image(element("box", **BOX), name="x.png", subset=subset) for subset in ("train", "val")]
     written(tmp_path, *two)

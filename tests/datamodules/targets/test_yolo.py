@@ -71,7 +71,7 @@ def from_outline(corners):
     return far
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(objects=st.lists(st.tuples(st.integers(0, 2), st.one_of(star(), box())), max_size=5))
 def test_every_array_equals_a_plain_loop(tmp_path, objects):
     lines = [f"{label} " + " ".join(f"{value:.9f}" for value in np.ravel(found)) for label, found in objects]
