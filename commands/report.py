@@ -3,7 +3,7 @@
 import copy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -115,7 +115,7 @@ def write(config: OfflineConfig, output: Path) -> Report:
         names = [type(step).__name__ for step in steps]
         add_steps(report, names, float(metric.compute()), gains.scores(), metric.higher_is_better, searched)
     tested, draw = look_at_test(config)
-    sets = {"truth": seen.target, "out of fold": seen.predicted, "test": tested}
+    sets = {"target": seen.target, "out of fold": seen.predicted, "test": tested}
     outliers = add_sanity(report, sets)
     write_frame(output / "outliers.csv", outliers)
     show_outliers(report, outliers, config, cases, draw)
@@ -205,7 +205,7 @@ def fold_scores(seen: OutOfFoldPass, config: OfflineConfig) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def is_map(array: np.ndarray | None) -> bool:
+def is_map(array: np.ndarray | None) -> TypeGuard[np.ndarray]:
     """Whether an array contains masks, instance ids or class numbers of pixels rather than boxes."""
     return array is not None and (array.ndim > 2 or (array.ndim == 2 and array.dtype.kind in "biu"))
 
@@ -227,6 +227,7 @@ def show_outliers(
             entries = entries_of(config, cases, captions)
             if entries:
                 add_panel(report, "Unusual out-of-fold predictions", entries, class_names(config))
+                report.text("All of them are in `outliers.csv`.", quiet=True)
         elif draw is not None:
             report.heading("Test images with far more or fewer pixels or objects than the targets")
             pictures = [(draw(one), f"{one[:24]}\n{caption}") for one, caption in captions.items()]

@@ -69,6 +69,7 @@ class ImageFacts:
         mean, std: mean and standard deviation per channel, `(C,)`.
         percentiles: percentiles 0, 1, 50, 99 and 100 per channel, `(5, C)`.
         valid: share of valid pixels.
+        equal_channels: whether the image has three channels with the same pixels.
         partial: whether only the centre of a large scene was read.
         pixels: randomly sampled pixels `(n, C)`, for histograms over many images.
         bytes_hash, pixel_hash: see `preprocessing.hashes`.
@@ -90,6 +91,7 @@ class ImageFacts:
     std: np.ndarray | None = None
     percentiles: np.ndarray | None = None
     valid: float = 1.0
+    equal_channels: bool = False
     partial: bool = False
     pixels: np.ndarray | None = None
     bytes_hash: str | None = None
@@ -188,6 +190,7 @@ class Examiner:
             values = np.zeros((1, image.shape[-1]), np.float32)  # only nodata; `valid` is 0
         facts.mean, facts.std = values.mean(0, dtype=np.float64), values.std(0, dtype=np.float64)
         facts.percentiles = _percentiles(values)
+        facts.equal_channels = values.shape[1] == 3 and bool((values == values[:, :1]).all())
         seed = int(facts.pixel_hash[:12], 16)
         places = np.random.default_rng(seed).integers(len(values), size=min(self.pixels, len(values)))
         facts.pixels = values[places].astype(np.float32)
@@ -202,7 +205,7 @@ class Examiner:
                 continue  # image-level targets derived from a mask add nothing to it
             if name in ARRAYS[1:] and "boxes" in read:
                 continue
-            owner = next((target for target in targets if getattr(target, "name", None) == name), None)
+            owner = next((target for target in targets if owns(target, name)), None)
             found = _about(name, array, len(size), owner, read)
             found.derived = name not in read
             facts.target[name] = found
@@ -246,6 +249,11 @@ def _about(name: str, array: np.ndarray, axes: int, owner: Target | None, read: 
     if np.isin(values, (0, 1)).all():
         return TargetFacts("labels", labels=[_name(names, k, name, len(values)) for k in np.flatnonzero(values)])
     return TargetFacts("numbers", numbers=[float(value) for value in values])
+
+
+def owns(target: Target, name: str) -> bool:
+    """Whether a target made an array; boxes have no name of their own."""
+    return target.boxes if name == "boxes" else getattr(target, "name", None) == name
 
 
 def class_names(target: Target | None) -> list[str]:

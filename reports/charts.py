@@ -29,7 +29,7 @@ def _render(draw: Drawing, width: float, height: float, palette: Palette) -> byt
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    style = {
+    style: dict[Any, Any] = {
         "font.size": 9,
         "text.color": palette["ink"],
         "axes.labelcolor": palette["soft"],
@@ -50,13 +50,47 @@ def _render(draw: Drawing, width: float, height: float, palette: Palette) -> byt
     with rc_context(style):
         figure = Figure(figsize=(width, height), dpi=200, layout="constrained")
         canvas = FigureCanvasAgg(figure)
-        draw(figure.add_subplot(), palette)
+        axis = figure.add_subplot()
+        draw(axis, palette)
+        space_ticks(axis)
         buffer = io.BytesIO()
         canvas.print_png(buffer)
     return buffer.getvalue()
 
 
-def histogram(values: dict[str, np.ndarray], label: str, bins: int = 60, log: bool = False) -> Drawing:
+def short_number(value: float) -> str:
+    """A number in a few characters: 20, 3,000, 50k, 2M."""
+    if value >= 1e6:
+        return f"{value / 1e6:,.10g}M"
+    return f"{value / 1e3:.10g}k" if value >= 1e4 else f"{value:,.10g}"
+
+
+def space_ticks(axis: Any) -> None:
+    """Few plain numbers on each axis, so that none overlap: matplotlib writes 2 × 10² and 3 × 10² beside each other."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+
+    for line in (axis.xaxis, axis.yaxis):
+        if line.get_scale() == "log":
+            low, high = line.get_view_interval()
+            decades = np.log10(high / low)
+            subs = (1.0, 2.0, 5.0) if decades < 1.6 else (1.0, 3.0) if decades < 3 else (1.0,)
+            line.set_major_locator(LogLocator(subs=subs, numticks=8))
+            line.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+            line.set_minor_formatter(NullFormatter())
+            inside = [tick for tick in line.get_majorticklocs() if low <= tick <= high]
+            if len(inside) < 2:  # less than an octave
+                line.set_major_locator(MaxNLocator(4))
+        elif isinstance(line.get_major_formatter(), ScalarFormatter):
+            line.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+
+
+def histogram(
+    values: dict[str, np.ndarray],
+    label: str,
+    bins: int = 60,
+    log: bool = False,
+    bounds: tuple[float, float] | None = None,
+) -> Drawing:
     """Outlined histograms of a quantity per split, as shares, so that splits of different size compare.
 
     Args:
@@ -64,11 +98,13 @@ def histogram(values: dict[str, np.ndarray], label: str, bins: int = 60, log: bo
         label: of the horizontal axis.
         bins: number of them; whole numbers of a short range get one each.
         log: logarithmic axis; values must be above 0.
+        bounds: range of the axis, such as that of a score; used unless values are outside. None: that of the values.
     """
 
     def draw(axis: Any, palette: Palette) -> None:
         every = np.concatenate([part for part in values.values() if len(part)])
-        edges = _edges(every, bins, log)
+        inside = bounds is not None and bounds[0] <= every.min() and every.max() <= bounds[1]
+        edges = np.linspace(*bounds, bins + 1) if bounds is not None and inside else _edges(every, bins, log)
         for split, part in values.items():
             if not len(part):
                 continue
@@ -96,7 +132,7 @@ def _edges(values: np.ndarray, bins: int, log: bool) -> np.ndarray:
         return np.arange(low - 0.5, high + 1.5)
     if whole:
         return np.arange(low - 0.5, high + 0.5 + (step := np.ceil((high - low + 1) / bins)), step)
-    return np.linspace(low, high if high > low else low + 1, bins + 1)
+    return np.linspace(low, high, bins + 1) if high > low else np.array([low - 0.5, low + 0.5])
 
 
 def bars(names: list[str], values: dict[str, np.ndarray], label: str) -> Drawing:

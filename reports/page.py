@@ -1,7 +1,7 @@
-"""One HTML page without outside resources: sections, tables, charts, pictures, findings.
+"""One HTML page without outside resources: sections, tables, charts, images, findings.
 
-The HTML stands in `page.html.j2` and `parts.html.j2` beside this file, its style in `page.css`. Texts are plain, with
-`code` and **strong** marked as here; everything else in them is shown as it is, whatever a file's name holds.
+The HTML is in `page.html.j2` and `parts.html.j2` beside this file, its style in `page.css`. Texts are plain, with
+`code` and **strong** marked as here; everything else is escaped.
 """
 
 import re
@@ -24,10 +24,10 @@ MARKS = re.compile(r"`([^`]+)`|\*\*(.+?)\*\*")
 
 @dataclass
 class Finding:
-    """Something a person should know before the first training.
+    """Something to know about a dataset or an experiment.
 
     Args:
-        level: `problem` will spoil a training or its score, `look` may, `note` is good to know.
+        level: `problem` spoils a training or its score, `look` may spoil it, `note` is for information.
         text: a sentence or two with what to do.
         section: title of the section that shows it.
     """
@@ -50,8 +50,8 @@ class Report:
 
     Args:
         title: of the page.
-        lead: text below the title: what was looked at.
-        folder: pictures are written here as well; None embeds them only.
+        lead: text below the title: which images were read.
+        folder: folder of copies of the images; None: they are only embedded.
     """
 
     title: str
@@ -86,7 +86,7 @@ class Report:
             self._add("charts", [(embedded(light), embedded(dark), text) for _, (light, dark), text in charts])
 
     def picture(self, content: bytes, alternative: str) -> None:
-        """Add a PNG as wide as the page, and what it shows for who cannot see it."""
+        """Add a PNG as wide as the page, and its alternative text."""
         self._add("picture", embedded(content), alternative)
 
     def panel(self, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[bytes | None]]]) -> None:
@@ -103,11 +103,11 @@ class Report:
             )
 
     def cells(self, cells: Sequence[tuple[bytes, str]]) -> None:
-        """Add a grid of small pictures: PNG and caption."""
+        """Add a grid of small images: PNG and caption."""
         self._add("cells", figures_of(cells))
 
     def group(self, strong: str, lines: Sequence[str], cells: Sequence[tuple[bytes, str]]) -> None:
-        """Add small pictures that belong together, with a text beside them whose first words stand out."""
+        """Add small images that belong together, with a text beside them whose first words are bold."""
         self._add("group", strong, lines, figures_of(cells))
 
     def _add(self, part: str, *arguments: Any) -> None:
@@ -161,7 +161,7 @@ TEMPLATES.filters |= {"anchor": anchor, "marked_up": marked_up}
 
 
 def figures_of(cells: Sequence[tuple[bytes, str]]) -> list[tuple[str, list[str]]]:
-    """Small pictures as addresses, their captions in lines."""
+    """Small images as addresses, their captions in lines."""
     return [(embedded(content), caption.split("\n")) for content, caption in cells]
 
 

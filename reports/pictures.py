@@ -1,19 +1,23 @@
-"""Any image as a picture for people, with its truth drawn on it."""
+"""Any image as RGB for people, with its target drawn on it."""
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 
 from datamodules.targets.boxes import ARRAYS
-from evaluation.panels import PALETTE
-from masks.void import VOID, is_id_map
+from evaluation.colours import GRAY
+from evaluation.metrics.detection import true_boxes
+from evaluation.overlays import draw_array, draw_boxes
+from evaluation.panels import small_array
+from masks.void import VOID, is_class_map, is_id_map
 
 YELLOW = ("red", "green", "blue", "yellow")
 SENTINEL = ("B04", "B03", "B02")
-GRAY = 110  # of pixels that do not count
-DIM = 96  # 8-bit pictures whose brightest hundredth lies below are stretched, or nobody would see anything
+FRAME = 208  # gray value around images, so that white ones have an edge
+DIM = 96  # 8-bit images whose 99th percentile is lower are stretched, else they would look black
 
 
 def channel_names(reader: Any) -> list[str]:
@@ -30,7 +34,7 @@ def to_picture(image: np.ndarray, names: list[str] | None = None) -> tuple[np.nd
 
     One channel is gray; three are red, green and blue; of more, those named so (or Sentinel-2's B04, B03, B02), else
     the first three. Red, green, blue and yellow together are blended as the Human Protein Atlas shows them, yellow on
-    red and green. Types other than 8 bits, and dim pictures, are stretched from their 1st to their 99.5th percentile.
+    red and green. Types other than 8 bits, and dim images, are stretched from their 1st to their 99.5th percentile.
 
     Args:
         image: `(H, W, C)`, or a volume `(D, H, W, C)`, whose middle slice is taken.
@@ -79,66 +83,54 @@ def _rgb_channels(names: list[str], channels: int) -> list[int]:
 
 
 def cell(
-    image: np.ndarray, targets: dict[str, np.ndarray], names: list[str] | None = None, side: int = 240
+    image: np.ndarray,
+    targets: dict[str, np.ndarray],
+    names: list[str] | None = None,
+    side: int = 240,
+    classes: Sequence[str] = (),
 ) -> tuple[np.ndarray, str]:
-    """A small picture with outlines of masks, classes, instances and boxes; what does not count is gray.
+    """A small image with masks, class numbers, instances and boxes in the colours of their classes; void is gray.
 
     Args:
         image: see `to_picture`.
         targets: target arrays at the image's size; image-level ones are not drawn.
-        names: of the channels.
-        side: longer side of the result.
+        names: channel names.
+        side: longer side of the result in pixels.
+        classes: class names.
+
+    Returns:
+        `(h, w, 3)` uint8, and the remark of `to_picture`.
     """
     axes = image.ndim - 1
-    picture, remark = to_picture(image, names)
-    height, width = picture.shape[:2]
+    drawn, remark = to_picture(image, names)
+    height, width = drawn.shape[:2]
     scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
+    small = cv2.resize(drawn, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
     for name, array in targets.items():
         if name == "boxes":
-            for left, top, right, bottom in np.round(array.reshape(-1, 4) * scale).astype(int).tolist():
-                cv2.rectangle(small, (left, top), (right - 1, bottom - 1), PALETTE[1].tolist(), 2)
-        elif name in ARRAYS:
-            continue
-        elif name != "valid" and array.ndim == axes + 1:
-            for number, plane in enumerate(array):
-                _outline(small, _middle(plane, axes) > 0, number)
-        elif is_id_map(array, axes):
-            _outline_ids(small, _middle(array, axes))
-        elif name != "valid" and array.ndim == axes:
-            plane = _middle(array, axes)
-            for number in np.unique(plane):
-                if number not in (0, VOID):
-                    _outline(small, plane == number, int(number) - 1)
+            boxes = np.insert(true_boxes(targets, name), 4, 1.0, axis=1)
+            small = draw_boxes(small, boxes * np.array([scale, scale, scale, scale, 1, 1]), labels=False)
+        elif name not in (*ARRAYS, "valid") and array.ndim in (axes, axes + 1):
+            plane = array.astype(np.int32) if is_id_map(array, axes) else array
+            plane = plane[..., len(plane) // 2, :, :] if axes == 3 and array.ndim == axes else plane
+            plane = plane[:, plane.shape[1] // 2] if axes == 3 and array.ndim == axes + 1 else plane
+            small = draw_array(small, small_array(as_drawn(plane), size), classes)
     if "valid" in targets:
-        small[~_small(_middle(targets["valid"], axes), size)] = GRAY
+        valid = targets["valid"]
+        small[~small_array((valid[len(valid) // 2] if axes == 3 else valid)[None], size)[0]] = GRAY
     return small, remark
 
 
-def _small(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-
-
-def _middle(array: np.ndarray, axes: int) -> np.ndarray:
-    return array[len(array) // 2] if axes == 3 else array
-
-
-def _outline(picture: np.ndarray, mask: np.ndarray, number: int) -> None:
-    small = _small(mask, picture.shape[1::-1])
-    contours = cv2.findContours(small.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
-    cv2.drawContours(picture, contours, -1, PALETTE[number % len(PALETTE)].tolist(), 2)
-
-
-def _outline_ids(picture: np.ndarray, ids: np.ndarray) -> None:
-    """Borders between different ids, inside the objects, so that touching ones stay apart."""
-    small = cv2.resize(ids.astype(np.float64), picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    edge = (cv2.dilate(small, np.ones((3, 3))) != small) | (cv2.erode(small, np.ones((3, 3))) != small)
-    picture[edge & (small > 0)] = PALETTE[1]
+def as_drawn(plane: np.ndarray) -> np.ndarray:
+    """Class numbers without void; float maps as masks."""
+    if is_class_map(plane):
+        return np.where(plane == VOID, 0, plane)
+    return plane[None] > 0 if plane.ndim == 2 and plane.dtype.kind not in "iu" else plane
 
 
 def sheet(cells: list[np.ndarray], columns: int = 6, gap: int = 8) -> np.ndarray:
-    """Cells of any sizes in one picture, on white, row by row."""
+    """Images of any sizes in one, framed, on white, row by row."""
     side = max(max(cell.shape[:2]) for cell in cells)
     rows = -(-len(cells) // columns)
     columns = min(columns, len(cells))
@@ -146,7 +138,9 @@ def sheet(cells: list[np.ndarray], columns: int = 6, gap: int = 8) -> np.ndarray
     for number, small in enumerate(cells):
         top, left = (gap + place * (side + gap) for place in divmod(number, columns))
         top, left = top + (side - small.shape[0]) // 2, left + (side - small.shape[1]) // 2
-        result[top : top + small.shape[0], left : left + small.shape[1]] = small
+        bottom, right = top + small.shape[0], left + small.shape[1]
+        result[top - 1 : bottom + 1, left - 1 : right + 1] = FRAME
+        result[top:bottom, left:right] = small
     return result
 
 
@@ -154,7 +148,7 @@ def png(picture: np.ndarray) -> bytes:
     """A PNG file of `(H, W, 3)` uint8 RGB."""
     done, content = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_PNG_COMPRESSION, 6])
     if not done:
-        raise OSError(f"a picture of shape {picture.shape} cannot be encoded")
+        raise OSError(f"an image of shape {picture.shape} cannot be encoded")
     return content.tobytes()
 
 

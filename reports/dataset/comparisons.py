@@ -1,4 +1,4 @@
-"""Sections of the report that compare: copies, train against test, folds."""
+"""Sections of the report that compare: duplicates, train against test, folds."""
 
 from pathlib import Path
 
@@ -11,31 +11,37 @@ from exploration.duplicates import KINDS, Duplicates, across, contradictions, sp
 from exploration.facts import ImageFacts
 from exploration.shift import Shift, label_shift, number_shift
 from exploration.statistics import fold_table, image_statistics, target_names, targets_of
-from reports.dataset.images import Viewer, counted, label_text, short
+from reports.dataset.images import Viewer, counted, label_text, short, single_colour
 from reports.page import Finding, Report
 from reports.pictures import png
 
 CLEAR = 0.1  # Kolmogorov-Smirnov distance below which a shift is real and does not matter
 
 
-def add_copies(report: Report, facts: list[ImageFacts], copies: Duplicates, viewer: Viewer, output: Path) -> None:
+def add_duplicates(
+    report: Report, facts: list[ImageFacts], duplicates: Duplicates, viewer: Viewer, output: Path
+) -> None:
     """Groups of equal and nearly equal images, side by side."""
     title = "Duplicates"
     report.section(title)
-    exact, every = copies.groups(("bytes", "pixels")), copies.groups()
+    exact, every = duplicates.groups(("bytes", "pixels")), duplicates.groups()
     near = [group for group in every if set(group) not in [set(other) for other in exact]]
+    # Images of a single colour are reported as such; that they equal each other says nothing more.
+    exact, near = (
+        [group for group in found if not all(single_colour(facts[index]) for index in group)] for found in (exact, near)
+    )
     rows = [
-        ("equal bytes", *_sizes_of(copies.groups(("bytes",)), facts)),
-        ("equal pixels", *_sizes_of(copies.groups(("pixels",)), facts)),
+        ("equal bytes", *_sizes_of(duplicates.groups(("bytes",)), facts)),
+        ("equal pixels", *_sizes_of(duplicates.groups(("pixels",)), facts)),
         ("nearly equal", *_sizes_of(near, facts)),
     ]
     report.table(pd.DataFrame(rows, columns=["evidence", "groups", "images", "groups in train and test"]))
     report.text(
-        "Nearly equal: every channel of the 64 × 64 thumbnails correlates, or the perceptual hashes agree, turned or "
-        "mirrored too; who resembles someone of a group belongs to it.",
+        "Nearly equal: every channel of the 64 × 64 thumbnails correlates, or the perceptual hashes agree, also "
+        "rotated or flipped; an image that resembles any image of a group belongs to it.",
         quiet=True,
     )
-    _copy_findings(report, facts, copies, exact, near, title, output)
+    _duplicate_findings(report, facts, duplicates, exact, near, title, output)
     for heading, groups in (("Equal", exact), ("Nearly equal", near)):
         if not groups:
             continue
@@ -48,7 +54,7 @@ def add_copies(report: Report, facts: list[ImageFacts], copies: Duplicates, view
                 if found is not None:
                     about = " · ".join(filter(None, (facts[index].split, label_text(facts[index]))))
                     figures.append((png(found[0]), f"{short(facts[index].image_id)}\n{about}"))
-            kinds = {copies.kind[index] for index in group}
+            kinds = {duplicates.kind[index] for index in group}
             _group(report, len(group), [kind for kind in KINDS if kind in kinds], figures)
         if len(groups) > 16:
             report.text(f"16 of {len(groups):,} groups; all are in `duplicates.csv`.", quiet=True)
@@ -64,10 +70,10 @@ def _sizes_of(groups: list[list[int]], facts: list[ImageFacts]) -> tuple[int, in
     return len(groups), sum(map(len, groups)), len(across(facts, groups))
 
 
-def _copy_findings(
+def _duplicate_findings(
     report: Report,
     facts: list[ImageFacts],
-    copies: Duplicates,
+    duplicates: Duplicates,
     exact: list[list[int]],
     near: list[list[int]],
     title: str,
@@ -87,7 +93,7 @@ def _copy_findings(
     for groups, word in ((exact, "equal"), (near, "nearly equal")):
         leaked = sum(facts[index].split == "test" for group in across(facts, groups) for index in group)
         if leaked:
-            text = f"{counted(leaked, 'test image')} {word} to training images: their truth is known. May it be used?"
+            text = f"{counted(leaked, 'test image')} {word} to training images: their targets are known."
             report.findings.append(Finding("look", text, title))
     wrong = contradictions(facts, exact)
     if wrong:
@@ -101,7 +107,7 @@ def _copy_findings(
 
 
 def add_shifts(report: Report, facts: list[ImageFacts], names: list[str]) -> None:
-    """Images and truth of train against those of test."""
+    """Images and targets of train against those of test."""
     title = "Train against test"
     report.section(title)
     if not any(fact.split == "test" and fact.error is None for fact in facts):
@@ -125,7 +131,7 @@ def add_shifts(report: Report, facts: list[ImageFacts], names: list[str]) -> Non
         targets = {split: targets_of(part, name) for split, part in parts.items()}
         if not all(targets.values()) or targets["train"][0].derived:
             continue
-        report.heading(f"Truth: {name}")
+        report.heading(f"Targets: {name}")
         if kind == "labels":
             found = label_shift(*([target.labels for target in part] for part in targets.values()))
         elif kind in ("instances", "boxes"):
@@ -179,7 +185,7 @@ def add_shift(report: Report, shift: Shift, reference: str = "reference") -> Non
         )
 
 
-def add_folds(report: Report, data: BaseData, facts: list[ImageFacts], copies: Duplicates) -> None:
+def add_folds(report: Report, data: BaseData, facts: list[ImageFacts], duplicates: Duplicates) -> None:
     """What is in each fold, and what lies in two."""
     report.section("Folds")
     if data.folds is None or not Path(data.folds).is_file():
@@ -194,12 +200,12 @@ def add_folds(report: Report, data: BaseData, facts: list[ImageFacts], copies: D
         return
     report.text(f"`{data.folds}`")
     report.table(fold_table(folds, facts))
-    wrong = split_groups(facts, copies, folds)
+    wrong = split_groups(facts, duplicates, folds)
     if wrong:
         pair = ", ".join(f"`{short(facts[index].image_id)}`" for index in wrong[0][:3])
         text = (
             f"{counted(len(wrong), 'group')} of equal or nearly equal images split between folds, first {pair}: "
-            "validation sees what was trained on."
+            "images of the validation fold were trained on."
         )
         report.findings.append(Finding("problem", text, "Folds"))
     known, present = set(folds["image_id"]), {fact.image_id for fact in facts if fact.split == "train"}

@@ -12,7 +12,7 @@ from exploration.duplicates import Duplicates, duplicates_table, find_duplicates
 from exploration.facts import Examiner, ImageFacts, class_names, gather, prepare_targets, rows_with_split
 from exploration.statistics import images_table
 from files.writing import write_frame
-from reports.dataset.comparisons import add_copies, add_folds, add_shifts
+from reports.dataset.comparisons import add_duplicates, add_folds, add_shifts
 from reports.dataset.images import Viewer, add_broken, add_intensities, add_samples, add_sizes
 from reports.dataset.targets import add_target
 from reports.page import Finding, Report
@@ -23,17 +23,17 @@ DRAWN_PIXELS = 2_000_000  # of all images together, for the histograms
 
 @dataclass
 class Exploration:
-    """What was found.
+    """Result of `explore`.
 
     Args:
         facts: of every image.
-        copies: groups of equal and nearly equal images.
+        duplicates: groups of equal and nearly equal images.
         report: the page.
-        path: where it was written.
+        path: path of the page.
     """
 
     facts: list[ImageFacts]
-    copies: Duplicates
+    duplicates: Duplicates
     report: Report
     path: Path
 
@@ -48,17 +48,17 @@ def explore(
     correlation: float = 0.95,
     show: bool = True,
 ) -> Exploration:
-    """Look at every image of a datamodule and write `report.html`, its pictures, `images.csv` and `duplicates.csv`.
+    """Look at every image of a datamodule and write `report.html`, its images, `images.csv` and `duplicates.csv`.
 
     Args:
         data: the datamodule of a config.
-        output: folder, made if it is not there.
+        output: output folder.
         title: name of the dataset.
-        limit: look only at that many images of each split, evenly spread; None looks at all.
-        processes: worker processes; None is one per CPU this process may use.
-        samples: pictures in the grid of each split.
-        correlation: least correlation of every channel of near duplicates.
-        show: draw progress bars.
+        limit: maximum number of images per split, evenly spread; None: all.
+        processes: number of worker processes; None: one per available CPU.
+        samples: number of sample images per split.
+        correlation: minimum correlation of every channel of near duplicates.
+        show: whether to show progress bars.
 
     Raises:
         FileNotFoundError: there are no training images.
@@ -71,25 +71,25 @@ def explore(
     examiner = _examiner(data, tables, totals, report)
     rows = rows_with_split(tables)
     facts = gather(examiner, rows, processes, show)
-    copies = find_duplicates(facts, correlation)
+    duplicates = find_duplicates(facts, correlation)
     images = images_table(facts)
-    groups = duplicates_table(facts, copies)
+    groups = duplicates_table(facts, duplicates)
     write_frame(output / "images.csv", images)
     write_frame(output / "duplicates.csv", groups)
     report.lead = _lead(tables, totals, limit)
     names = channel_names(data.reader)
-    viewer = Viewer(examiner, rows, names)
+    viewer = Viewer(examiner, rows, names, data.class_names)
     add_samples(report, facts, viewer, samples)
     add_broken(report, facts)
     add_sizes(report, facts)
     add_intensities(report, facts, names, examiner.pixels)
     add_target(report, facts, {getattr(target, "name", ""): class_names(target) for target in data.targets})
-    add_copies(report, facts, copies, viewer, output)
+    add_duplicates(report, facts, duplicates, viewer, output)
     add_shifts(report, facts, names)
-    add_folds(report, data, facts, copies)
+    add_folds(report, data, facts, duplicates)
     path = output / "report.html"
     report.save(path)
-    return Exploration(facts, copies, report, path)
+    return Exploration(facts, duplicates, report, path)
 
 
 def _tables(
@@ -105,7 +105,7 @@ def _tables(
         report.findings.append(Finding("problem", f"No test images: {error}"))
     if test is not None:
         totals["test"] = test
-        # The author's validation images may serve as test images too: one file is not its own copy.
+        # The author's validation images may serve as test images too: one file is no duplicate of itself.
         train = totals["train"]
         totals["train"] = (
             train[~(train["given"] & train["path"].isin(set(test["path"])))] if "given" in train else train
@@ -144,7 +144,7 @@ def _examiner(
         usable, wrong, fatal = prepare_targets(given, totals[split], Path(data.root))
         targets[split], unknown[split] = usable, wrong
         for message in fatal:
-            where = "truth" if split == "train" else "truth of the test images"
+            where = "targets" if split == "train" else "targets of the test images"
             level = "problem" if split == "train" else "note"
             report.findings.append(Finding(level, f"No {where}. {message}"))
     count = sum(map(len, tables.values()))
@@ -157,5 +157,5 @@ def _lead(tables: dict[str, pd.DataFrame], totals: dict[str, pd.DataFrame], limi
     seen = {split: len(table) for split, table in tables.items()}
     if any(seen[split] < len(totals[split]) for split in seen):
         parts = [f"{count:,} {split}" for split, count in seen.items()]
-        text += f" **Only {' and '.join(parts)} images, evenly spread, were looked at**; others may hold more copies."
+        text += f" **Only {' and '.join(parts)} images, evenly spread, were read**; others may have more duplicates."
     return text

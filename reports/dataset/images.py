@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from evaluation.colours import colour_of, fills_background, name_of
 from exploration.facts import Examiner, ImageFacts
 from exploration.statistics import channels_table, pixels_of, sizes_table
 from reports import charts
@@ -13,13 +14,15 @@ from reports.pictures import cell, png, sheet
 
 
 class Viewer:
-    """Reads some images again for their pictures; what cannot be read has none."""
+    """Reads images again to draw them; unreadable images have no drawing."""
 
-    def __init__(self, examiner: Examiner, rows: list[tuple[Any, str]], names: list[str]) -> None:
-        self.examiner, self.rows, self.names = examiner, rows, names
+    def __init__(
+        self, examiner: Examiner, rows: list[tuple[Any, str]], names: list[str], classes: list[str] | None = None
+    ) -> None:
+        self.examiner, self.rows, self.names, self.classes = examiner, rows, names, classes or []
 
     def picture(self, index: int, side: int, target: bool = True) -> tuple[np.ndarray, str] | None:
-        """Small picture and remark; see `reports.pictures.cell`."""
+        """Small image and remark; see `reports.pictures.cell`."""
         row, split = self.rows[index]
         try:
             image, valid, row = self.examiner.read_image(row)
@@ -31,15 +34,23 @@ class Viewer:
                 arrays = self.examiner.target_arrays(row, split, image.shape[:-1], valid)
             except Exception:
                 arrays = {}
-        return cell(image, arrays, self.names, side)
+        return cell(image, arrays, self.names, side, self.classes)
 
 
 def add_samples(report: Report, facts: list[ImageFacts], viewer: Viewer, samples: int) -> None:
-    """Pictures of some images of each split, their truth outlined."""
+    """Some images of each split with their targets."""
     report.section("Samples")
-    outlined = any(t.kind in ("masks", "classes", "instances", "boxes") for f in facts for t in f.target.values())
-    text = "Evenly spread over the list of images."
-    report.text(text + (" The truth is outlined." if outlined else ""), quiet=True)
+    kinds = {target.kind for fact in facts for target in fact.target.values() if not target.derived}
+    drawn = bool(kinds & {"masks", "classes", "instances", "boxes"})
+    report.text("Evenly spread over the list of images." + (" Targets are drawn." if drawn else ""), quiet=True)
+    if kinds & {"masks", "classes", "boxes"}:
+        first = 1 if "classes" in kinds and not fills_background(viewer.classes) else 0
+        known = {
+            int(n) for f in facts for t in f.target.values() if t.kind == "classes" for n in t.pixels if n.isdecimal()
+        }
+        numbers = range(len(viewer.classes)) if viewer.classes else sorted(known)
+        entries = [(name_of(number, viewer.classes), colour_of(number)) for number in numbers if number >= first]
+        report.legend("Classes", entries)
     for split in ("train", "test"):
         places = [index for index, fact in enumerate(facts) if fact.split == split and fact.error is None]
         if not places:
@@ -62,15 +73,15 @@ def add_samples(report: Report, facts: list[ImageFacts], viewer: Viewer, samples
         report.heading(split)
         report.cells(cells)
         if remarks:
-            report.text("For the eye only: " + "; ".join(sorted(remarks)) + ".", quiet=True)
+            report.text("Display only: " + "; ".join(sorted(remarks)) + ".", quiet=True)
         report.write(f"samples_{split}.png", png(sheet(pictures)))
 
 
 def add_broken(report: Report, facts: list[ImageFacts]) -> None:
-    """What could not be read; nothing where all could."""
+    """Files that could not be read; no section if all could."""
     title = "Files that cannot be read"
     images = [(f.split, f.image_id, "image", f.error) for f in facts if f.error is not None]
-    targets = [(f.split, f.image_id, "truth", f.target_error) for f in facts if f.target_error is not None]
+    targets = [(f.split, f.image_id, "target", f.target_error) for f in facts if f.target_error is not None]
     if not images and not targets:
         return
     report.section(title)
@@ -80,7 +91,7 @@ def add_broken(report: Report, facts: list[ImageFacts]) -> None:
     if targets:
         text = f"{counted(len(targets), 'image')} without a readable target; the first: {targets[0][3]}."
         report.findings.append(Finding("problem", text, title))
-    report.table(pd.DataFrame([*images, *targets], columns=["split", "image", "what", "why"]), most=200)
+    report.table(pd.DataFrame([*images, *targets], columns=["split", "image", "file", "reason"]), most=200)
 
 
 def add_sizes(report: Report, facts: list[ImageFacts]) -> None:
@@ -93,7 +104,7 @@ def add_sizes(report: Report, facts: list[ImageFacts]) -> None:
     kinds = table[["channels", "type"]].drop_duplicates()
     if len(kinds) > 1:
         what = ", ".join(f"{row.channels} × {row.type}" for row in kinds.itertuples())
-        text = f"Images differ in channels or type: {what}. A network wants one kind; see `data.reader`."
+        text = f"Images differ in channels or type: {what}. A network needs one kind; see `data.reader`."
         report.findings.append(Finding("problem", text, "Sizes"))
     if table["size"].nunique() == 1:
         report.text("All images have one size.")
@@ -108,9 +119,7 @@ def add_sizes(report: Report, facts: list[ImageFacts]) -> None:
             report.findings.append(Finding("look", f"{text} (first {new['size'].iloc[0]}).", "Sizes"))
     partial = sum(fact.partial for fact in facts)
     if partial:
-        text = (
-            f"Of {counted(partial, 'scene')} only the middle was read; sizes, colours and truth are those of that part."
-        )
+        text = f"Only the middle of {counted(partial, 'scene')} was read; sizes, colours and targets are those of it."
         report.text(text, quiet=True)
     report.table(table, most=15)
 
@@ -124,10 +133,13 @@ def add_intensities(report: Report, facts: list[ImageFacts], names: list[str], d
         return
     drawings = []
     most = max(fact.channels for fact in good)
-    for channel in range(min(most, 16)):
+    gray = [fact for fact in good if fact.equal_channels]
+    channels = 1 if gray and len(gray) == len(good) else min(most, 16)
+    for channel in range(channels):
         values = {s: pixels_of(good, s, channel) for s in ("train", "test")}
         values = {split: part for split, part in values.items() if len(part)}
         name = names[channel] if channel < len(names) else f"channel {channel}"
+        name = "all channels" if channels == 1 and most == 3 else name
         drawing = charts.chart(charts.histogram(values, f"pixel value, {name}"))
         drawings.append((f"intensity_{channel}", drawing, f"Pixels of {name}, {drawn:,} drawn from each image."))
     means = {s: np.array([f.mean.mean() for f in good if f.split == s]) for s in ("train", "test")}
@@ -145,15 +157,27 @@ def add_intensities(report: Report, facts: list[ImageFacts], names: list[str], d
     report.table(channels_table(good, names), most=80)
     text = "Percentiles, mean and std over the drawn pixels, min and max over whole images. "
     report.text(text + "Of images above 4 million pixels every n-th one counts.", quiet=True)
-    flat = [fact for fact in good if fact.valid > 0 and not np.any(fact.std)]
+    if channels == 1 and most == 3:
+        text = "R = G = B in all images: `reader.channels: gray` reads one channel instead of three."
+        report.findings.append(Finding("note", text, "Intensities"))
+    elif gray:
+        text = f"R = G = B in {counted(len(gray), 'image')} of {len(good):,}; the others have colours."
+        report.findings.append(Finding("note", text, "Intensities"))
+    flat = [fact for fact in good if single_colour(fact)]
     if flat:
         first = short(flat[0].image_id, 40)
-        text = f"{counted(len(flat), 'image')} with a single colour, first `{first}`."
+        tests = sum(fact.split == "test" for fact in flat)
+        text = f"{counted(len(flat), 'image')} with a single colour ({tests:,} of them in test), first `{first}`."
         report.findings.append(Finding("look", text, "Intensities"))
     void = [fact for fact in good if fact.valid < 0.5]
     if void:
         text = f"{counted(len(void), 'image')} more than half without data (nodata, padding)."
         report.findings.append(Finding("look", text, "Intensities"))
+
+
+def single_colour(fact: ImageFacts) -> bool:
+    """Whether all valid pixels of a readable image are equal."""
+    return fact.error is None and fact.valid > 0 and not np.any(fact.std)
 
 
 def size_text(size: tuple[int, ...]) -> str:
@@ -162,7 +186,7 @@ def size_text(size: tuple[int, ...]) -> str:
 
 
 def label_text(fact: ImageFacts) -> str:
-    """What the truth says, in a few words."""
+    """Targets of an image in a few words."""
     texts = []
     for name, target in fact.target.items():
         if target.derived:

@@ -1,4 +1,4 @@
-"""Sections of the report about truth: pixels of classes, objects, labels."""
+"""Sections of the report about targets: pixels of classes, objects, labels."""
 
 import numpy as np
 import pandas as pd
@@ -9,15 +9,15 @@ from reports import charts
 from reports.dataset.images import counted
 from reports.page import Finding, Report
 
-TINY = 10  # pixels; a smaller object is more often a slip of the annotator than an object
+TINY = 10  # pixels; smaller objects are mostly annotation errors
 
 
 def add_target(report: Report, facts: list[ImageFacts], known: dict[str, list[str]]) -> None:
     """A part for each target array; `known` are the class names of the config, by array."""
-    report.section("Truth")
+    report.section("Targets")
     found = target_names(facts)
     if not found:
-        report.text("The config's targets gave no truth.")
+        report.text("There are no targets.")
         return
     for name, kind in found.items():
         splits = {split: targets_of(facts, name, split) for split in ("train", "test")}
@@ -35,7 +35,7 @@ def add_target(report: Report, facts: list[ImageFacts], known: dict[str, list[st
             if absent and present:
                 some = ", ".join(absent[:5]) + (" …" if len(absent) > 5 else "")
                 text = f"`{name}`: {counted(len(absent), 'class')} without a training image: {some}"
-                report.findings.append(Finding("look", text, "Truth"))
+                report.findings.append(Finding("look", text, "Targets"))
         else:
             values = {split: np.array([v for t in targets for v in t.numbers]) for split, targets in splits.items()}
             report.charts([(f"target_{name}", charts.chart(charts.histogram(values, name)), f"Values of {name}.")])
@@ -57,14 +57,14 @@ def _pixels(report: Report, name: str, splits: dict[str, list], derived: bool) -
         share = empty / len(targets)
         report.text(f"{empty:,} of {len(targets):,} {split} images ({share:.1%}) are empty.")
         level = "look" if share > 0.3 else "note"
-        text = f"{share:.0%} of the {split} images have no `{name}` at all"
+        text = f"{share:.0%} of the {split} images have no `{name}`"
         advice = "; see the sampler, an `Empty` head and `MinimumArea`." if share > 0.3 else "."
-        report.findings.append(Finding(level, text + advice, "Truth"))
+        report.findings.append(Finding(level, text + advice, "Targets"))
     rare = table[(table["share of pixels"] > 0) & (table["share of pixels"] < 0.01)]
     if len(rare) and not derived:
         which = ", ".join(f"{row['class']} ({row['share of pixels']:.2%})" for _, row in rare.head(4).iterrows())
         text = f"`{name}`: under 1 % of the pixels are {which}; dice or lovasz help."
-        report.findings.append(Finding("look", text, "Truth"))
+        report.findings.append(Finding("look", text, "Targets"))
     if not derived:
         areas = {s: np.array([sum(t.pixels.values()) / max(1, t.total) for t in ts]) for s, ts in splits.items()}
         if masks:
@@ -104,12 +104,12 @@ def _objects(report: Report, name: str, kind: str, splits: dict[str, list]) -> N
     split, part = next(iter(areas.items()), ("train", np.zeros(0)))
     tiny = int((part < TINY).sum())
     if tiny:
-        text = f"{counted(tiny, 'object')} of `{name}` in {split} under {TINY} pixels: slips?"
-        report.findings.append(Finding("look", text, "Truth"))
+        text = f"{counted(tiny, 'object')} of `{name}` in {split} under {TINY} pixels: annotation errors?"
+        report.findings.append(Finding("look", text, "Targets"))
     empty = int((counts.get("train", np.ones(1)) == 0).sum())
     if empty:
         text = f"{counted(empty, 'train image')} without any object of `{name}`."
-        report.findings.append(Finding("look", text, "Truth"))
+        report.findings.append(Finding("look", text, "Targets"))
 
 
 def _label_section(report: Report, name: str, splits: dict[str, list]) -> None:
@@ -150,4 +150,4 @@ def _label_section(report: Report, name: str, splits: dict[str, list]) -> None:
             f"{counted(int(few['images']), 'image')}, the most frequent {counts.max():,}; "
             "stratify the folds by it, and balance the sampler or the loss."
         )
-        report.findings.append(Finding("look", text, "Truth"))
+        report.findings.append(Finding("look", text, "Targets"))

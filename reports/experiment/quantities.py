@@ -1,4 +1,4 @@
-"""How much an image holds: what a sound prediction has in common with the training truth."""
+"""Share of foreground and number of objects of an image, by which predictions are compared with targets."""
 
 import cv2
 import numpy as np
@@ -49,7 +49,7 @@ def outlier_score(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """How far each image's quantities lie from the middle of a reference, `(N,)`.
 
     Robust deviations (1.4826 times the median absolute deviation) of the logarithms, the larger of both quantities;
-    empty images are not strange.
+    empty images are no outliers.
     """
     known = reference[reference[:, 0] > 0]
     if len(known) < 3:

@@ -1,4 +1,4 @@
-"""Probabilities against the truth, from one histogram: thresholds, calibration, ranking."""
+"""Probabilities against the targets, from one histogram: thresholds, calibration, ranking."""
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class ProbabilityHistogram:
         return above[:, 1], above[:, 0], self.counts[:, 1].sum(-1, keepdims=True) - above[:, 1]
 
     def dice(self) -> np.ndarray:
-        """Dice coefficient (F1) of the pooled pixels at the thresholds k / 255, `(C, 256)`; NaN without any truth."""
+        """Dice coefficient (F1) of the pooled pixels at the thresholds k / 255, `(C, 256)`; NaN without positives."""
         hits, invented, missed = self.confusion()
         present = (hits + missed) > 0
         return np.where(present, 2 * hits / np.maximum(2 * hits + invented + missed, 1), np.nan)
@@ -81,7 +81,7 @@ class ProbabilityHistogram:
 
 
 def channels_of(probabilities: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """The truth of an output as a bool array of its shape, and what of it counts; None where they do not compare.
+    """Target of an output as bool of its shape, and its valid pixels; None if they cannot be compared.
 
     Args:
         probabilities: `(C, ...)`.

@@ -1,4 +1,4 @@
-"""The section of the page about what predictions hold, beside what the training truth does."""
+"""The section that compares predictions with the training targets: foreground and objects per image."""
 
 from typing import Any
 
@@ -10,46 +10,48 @@ from reports.experiment.quantities import NAMES, outlier_score, summary
 from reports.experiment.sections import bins_for
 from reports.page import Finding, Report
 
-STRANGE = 4.0  # robust deviations from which an image is an outlier
+OUTLIER = 4.0  # robust deviations from which an image is an outlier
 OUTLIERS = ["set", "image_id", *NAMES, "deviations"]
 
 
 def add_sanity(report: Report, sets: dict[str, dict[str, np.ndarray]]) -> pd.DataFrame:
-    """Do predictions hold as much as the truth does?
+    """Compare foreground and objects of predictions with those of the targets.
 
     Args:
         report: the page.
         sets: `target`, and `out of fold` and `test` where there are such: image id -> quantities `(2,)`.
 
     Returns:
-        The predictions that hold far more or less than any image of the training truth should, most first: columns
-        `set`, `image_id`, the quantities, and `deviations` from the truth's middle.
+        The predictions with far more or less than the training targets, largest deviation first: columns `set`,
+        `image_id`, the quantities, and `deviations` from the median of the targets.
     """
     report.section("Sanity")
     values = {name: np.stack(list(found.values())) for name, found in sets.items() if found}
-    if "truth" not in values:
-        report.text("The metric's output is no mask.", True)
+    if "target" not in values:
+        report.text("The output of the metric is not a mask.", True)
         return pd.DataFrame(columns=OUTLIERS)
-    report.text("What images hold, after the whole chain; quantiles are over images that are not empty.")
+    report.text(
+        "Share of foreground and number of objects per image, after post-processing; percentiles without empty images."
+    )
     report.table(pd.DataFrame([{"set": name} | summary(found) for name, found in values.items()]))
-    colours = {"truth": "test", "out of fold": "train"}
+    colours = {"target": "test", "out of fold": "train"}
     charts = []
     for number, quantity in enumerate(NAMES):
         for name in ("out of fold", "test"):
             if name not in values:
                 continue
-            pair = {colours["truth"]: values["truth"][:, number], "train": values[name][:, number]}
+            pair = {colours["target"]: values["target"][:, number], "train": values[name][:, number]}
             pair = {split: part[np.isfinite(part) & (part > 0)] for split, part in pair.items()}
             if all(len(part) for part in pair.values()):
                 drawing = relabelled(
                     histogram(pair, quantity, bins=bins_for(min(map(len, pair.values()))), log=quantity == NAMES[0]),
-                    {"test": "truth", "train": name},
+                    {"test": "target", "train": name},
                 )
-                charts.append((f"{quantity} {name}", chart(drawing), f"{quantity}: {name} beside the training truth"))
+                charts.append((f"{quantity} {name}", chart(drawing), f"{quantity}: {name} beside the training targets"))
     report.charts(charts)
-    target = values["truth"]
+    target = values["target"]
     for name in values:
-        if name == "truth":
+        if name == "target":
             continue
         for share, what in ((0, "empty"), (1, "full")):
             count, images = int((values[name][:, 0] == share).sum()), len(values[name])
@@ -63,7 +65,7 @@ def add_sanity(report: Report, sets: dict[str, dict[str, np.ndarray]]) -> pd.Dat
             report.findings.append(
                 Finding(
                     "look",
-                    f"{100 * other:.0f} % of the {name} predictions are empty, of the truth {100 * empty:.0f} %.",
+                    f"{100 * other:.0f} % of the {name} predictions are empty, {100 * empty:.0f} % of the targets.",
                     "Sanity",
                 )
             )
@@ -74,21 +76,21 @@ def add_sanity(report: Report, sets: dict[str, dict[str, np.ndarray]]) -> pd.Dat
                 report.findings.append(
                     Finding(
                         "look",
-                        f"{quantity}: median {two:.3g} in the {name} predictions, {one:.3g} in the truth.",
+                        f"{quantity}: median {two:.3g} in the {name} predictions, {one:.3g} in the targets.",
                         "Sanity",
                     )
                 )
     rows = []
     for name in values:
-        if name != "truth":
+        if name != "target":
             found = zip(sets[name], values[name], outlier_score(values[name], target), strict=True)
-            rows += [(name, one, *held, strange) for one, held, strange in found if strange > STRANGE]
+            rows += [(name, one, *found_in, score) for one, found_in, score in found if score > OUTLIER]
     outliers = pd.DataFrame(rows, columns=OUTLIERS).sort_values("deviations", ascending=False, kind="stable")
     if len(outliers):
         report.findings.append(
             Finding(
                 "look",
-                f"{len(outliers)} predictions hold far more or less than the training truth does: `outliers.csv`.",
+                f"{len(outliers)} predictions with far more or less foreground than the targets: `outliers.csv`.",
                 "Sanity",
             )
         )

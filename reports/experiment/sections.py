@@ -72,7 +72,7 @@ def add_folds(report: Report, scores: pd.DataFrame, metric: CompetitionMetric) -
     report.section("Folds")
     report.table(scores)
     if len(scores) < 2:
-        report.text("One fold alone: how much folds differ is not known. `crossval` trains the others.", True)
+        report.text("Only one fold: the spread between folds is unknown. `crossval` trains the others.", True)
         return
     values = scores["score"].to_numpy()
     spread = float(values.std(ddof=1))
@@ -100,22 +100,22 @@ def add_curves(report: Report, series: dict[str, dict[str, tuple[np.ndarray, np.
         ]
     )
     if not any(series.values()):
-        report.text("No run has a `metrics.csv`: its members were trained elsewhere, or blended.", True)
+        report.text("No run has a `metrics.csv`: the models were trained elsewhere, or blended.", True)
 
 
 def add_scores(report: Report, metric: CompetitionMetric) -> None:
-    """How the images score."""
+    """Scores of the images."""
     report.section("Scores")
     values = np.array(list(metric.scores().values()))
     values = values[np.isfinite(values)]
     if not len(values):
-        report.text("This metric has no score of a single image.", True)
+        report.text("This metric has no score per image.", True)
         return
     report.charts(
         [
             (
                 "image scores",
-                chart(histogram({"train": values}, type(metric).__name__, bins=bins_for(len(values)))),
+                chart(histogram({"train": values}, type(metric).__name__, bins_for(len(values)), bounds=(0, 1))),
                 f"score of each of {len(values)} images",
             )
         ]
@@ -128,11 +128,11 @@ def add_probabilities(report: Report, reliabilities: dict[str, ProbabilityHistog
     """Thresholds, calibration and a table of every class."""
     report.section("Probabilities")
     if not reliabilities:
-        report.text("No output can be compared with a truth of its own name.", True)
+        report.text("No output has a target of the same name to compare with.", True)
         return
     report.text(
-        "Before any post-processing, over all pixels (or images) together. Dice by threshold tells where to look for a "
-        "threshold and how much it matters; the best one here is no promise for other images: `search` "
+        "Before any post-processing, over all pixels (or images) together. Dice by threshold shows where to look for a "
+        "threshold and how much it matters; the best one here is optimistic for other images; `search` "
         "finds it cross-fitted."
     )
     charts, rows = [], []
@@ -153,7 +153,7 @@ def add_probabilities(report: Report, reliabilities: dict[str, ProbabilityHistog
             (
                 f"calibration {name}",
                 chart(lines({label: (mean[c], positive[c]) for c, label in shown}, "mean probability", diagonal=True)),
-                f"{name}: share of positives by probability; on the dotted line the probabilities mean what they say",
+                f"{name}: share of positives by predicted probability; calibrated ones are on the dotted line",
             ),
         ]
         for channel, label in zip(channels, labels, strict=True):
@@ -174,7 +174,7 @@ def add_probabilities(report: Report, reliabilities: dict[str, ProbabilityHistog
                     Finding(
                         "look",
                         f"probabilities of `{label}` are off by {error[channel]:.2f} on average; "
-                        "thresholds carried over from elsewhere will not fit.",
+                        "thresholds from other models will not fit.",
                         "Probabilities",
                     )
                 )
@@ -190,7 +190,7 @@ def add_steps(
     higher_is_better: bool,
     searched: bytes | None = None,
 ) -> None:
-    """What each step of the chain brings.
+    """The effect of each post-processing step.
 
     Args:
         report: the page.
@@ -198,17 +198,15 @@ def add_steps(
         whole: score of the whole chain.
         without: score without each step; NaN where the rest needs it.
         higher_is_better: as in the metric.
-        searched: the picture that `search` drew.
+        searched: PNG file drawn by `search`.
     """
     report.section("Post-processing")
     if not names:
-        report.text("The chain is empty.", True)
+        report.text("There is no post-processing.", True)
         return
     gains = [np.nan if np.isnan(score) else (whole - score) * (1 if higher_is_better else -1) for score in without]
-    report.text("The score of the chain without each of its steps; – where the rest does not work without it.")
-    report.table(
-        pd.DataFrame({"step": names, "score without it": np.round(without, 4), "it brings": np.round(gains, 4)})
-    )
+    report.text("The score without each post-processing step; – where the other steps need it.")
+    report.table(pd.DataFrame({"step": names, "score without it": np.round(without, 4), "gain": np.round(gains, 4)}))
     if searched is not None:
         report.heading("Curves of search")
         report.picture(searched, "score by the values of each parameter")
@@ -217,7 +215,7 @@ def add_steps(
             report.findings.append(
                 Finding(
                     "look",
-                    f"without `{name}` the score is better by {-gain:.4f}: tune it with `search`, or take it out.",
+                    f"without `{name}` the score is better by {-gain:.4f}: tune it with `search`, or remove it.",
                     "Post-processing",
                 )
             )

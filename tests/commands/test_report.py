@@ -106,7 +106,7 @@ def test_unusual_predictions_out_of_fold_are_shown_beside_their_target(here, cap
     assert "Unusual out-of-fold predictions" in page
     assert "Test images with far more or fewer" in page
     assert (Path("runs/a/report") / "unusual.png").stat().st_size > 1000
-    assert "2 predictions hold far more or less than the training truth" in capsys.readouterr().out
+    assert "2 predictions with far more or less foreground than the targets" in capsys.readouterr().out
 
 
 def test_a_run_on_all_rows_has_its_test_predictions_looked_at(here):
@@ -123,8 +123,8 @@ def test_a_run_on_all_rows_has_its_test_predictions_looked_at(here):
     assert ">Sanity</h2>" in page
     assert ">Folds</h2>" not in page
     assert ">out of fold</td>" not in page
-    rows = {name: page.count(f">{name}</td>") for name in ("truth", "test")}
-    assert rows == {"truth": 1, "test": 1}
+    rows = {name: page.count(f">{name}</td>") for name in ("target", "test")}
+    assert rows == {"target": 1, "test": 1}
     assert pd.read_csv("runs/a/report/outliers.csv")["image_id"].tolist() == ["u0"]
 
 

@@ -16,7 +16,8 @@ import cli
 from datamodules import ImageDataModule
 from datamodules.quickstart import Nuclei
 from datamodules.readers import ImageReader
-from datamodules.targets import InstanceFolders, Labels, MaskFiles, RunLengths, TouchingBorders
+from datamodules.targets import Boxes, InstanceFolders, Labels, MaskFiles, RunLengths, TouchingBorders
+from evaluation.colours import colour_of
 from evaluation.cross_validation import CrossValidation
 from evaluation.folds import make_folds
 from reports.dataset.explore import explore
@@ -131,7 +132,7 @@ def test_a_broken_image_and_missing_masks_are_named_and_the_report_goes_on(troub
     assert "no masks" in unknown["target_error"].iloc[0]
     problems = [finding.text for finding in found.report.findings if finding.level == "problem"]
     assert any(problem.startswith("1 image cannot be read") for problem in problems)
-    assert any(problem.startswith("1 image without usable truth") for problem in problems)
+    assert any(problem.startswith("1 image without a readable target") for problem in problems)
     assert ids[4] in text
 
 
@@ -231,6 +232,36 @@ def test_labels_sixteen_bits_and_four_channels(tmp_path):
     assert found.facts[0].channels == 4
 
 
+def test_gray_images_of_one_colour_and_boxes_of_classes(tmp_path):
+    """What a user sees of gray scans: no leak of black images, the channels, and boxes by name."""
+    (tmp_path / "train").mkdir()
+    (tmp_path / "test").mkdir()
+    lines = ["image_id,xmin,ymin,xmax,ymax,kind"]
+    for number in range(12):
+        pixels = np.random.default_rng(number).integers(0, 200, (32, 32), np.uint8) * (number not in (1, 2, 11))
+        split = "test" if number > 8 else "train"
+        cv2.imwrite(str(tmp_path / split / f"{number:02d}.png"), np.repeat(pixels[..., None], 3, axis=2))
+        if split == "train":
+            lines.append(f"{number:02d},4,4,20,20,{'node' if number % 2 else 'mass'}")
+    (tmp_path / "boxes.csv").write_text("\n".join(lines))
+    boxes = Boxes("boxes.csv", "csv", classes=["mass", "node"], class_column="kind")
+    data = ImageDataModule(str(tmp_path), "train/*.png", [boxes], test_images="test/*.png")
+    found = explore(data, tmp_path / "report", "scans", processes=1, show=False)
+    texts = [finding.text for finding in found.report.findings]
+    assert "R = G = B in all images: `reader.channels: gray` reads one channel instead of three." in texts
+    assert any(text.startswith("3 images with a single colour (1 of them in test), first `01`") for text in texts)
+    assert not [text for text in texts if "equal to training images" in text or "groups of equal" in text]
+    text = found.path.read_text()
+    for name, count in (("mass", 5), ("node", 4)):
+        assert f'<td>{name}</td><td class="number">{count}</td>' in text
+        assert re.search(rf"#[0-9a-f]{{6}}\"></i>{name}</span>", text)
+    samples = cv2.imread(str(tmp_path / "report" / "samples_train.png"))[..., ::-1]
+    for number in range(2):
+        assert (samples == colour_of(number)).all(-1).any()
+    assert "pixel value, all channels" not in texts
+    assert len(list((tmp_path / "report").glob("intensity_*.png"))) == 1
+
+
 def test_volumes_show_their_middle_slice(tmp_path):
     (tmp_path / "scans").mkdir()
     for number in range(3):
@@ -256,13 +287,13 @@ def test_every_image_broken_is_still_a_report(tmp_path):
     found = explore(data, tmp_path / "report", "broken", processes=1, show=False)
     texts = [finding.text for finding in found.report.findings]
     assert any(text.startswith("3 images cannot be read") for text in texts)
-    assert any(text.startswith("No truth. MaskFiles") for text in texts)
+    assert any(text.startswith("No targets. MaskFiles") for text in texts)
 
 
 def test_a_limit_is_stated(troubled, tmp_path):
     found = explore(troubled[0], tmp_path, "few", limit=5, processes=1, samples=3, show=False)
     assert len(found.facts) == 10
-    assert "Only 5 train and 5 test images, evenly spread, were looked at" in found.path.read_text()
+    assert "Only 5 train and 5 test images, evenly spread, were read" in found.path.read_text()
 
 
 # --- the verbs -------------------------------------------------------------------------------------------------------
