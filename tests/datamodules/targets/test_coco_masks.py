@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from pycocotools import mask as pycoco
 from pycocotools.coco import COCO
 
-from annotations.coco import CocoFile, read_coco_file
 from datamodules.decoder import Decoder
 from datamodules.readers import ImageReader
 from datamodules.targets import Boxes, CocoMasks
@@ -190,15 +189,6 @@ def test_unlabelled_pixels_may_be_void(tmp_path):
     assert np.array_equal(arrays["mask"] == 0, arrays["valid"])
     assert np.unique(arrays["mask"]).tolist() == [0, 255]
     assert arrays["valid"].sum() == 12
-
-
-def test_several_targets_read_a_file_once_and_again_when_it_changes(tmp_path):
-    path = written(tmp_path, SQUARE) / "all.json"
-    first = read_coco_file(path)
-    assert read_coco_file(path) is first
-    assert isinstance(first, CocoFile)
-    written(tmp_path, SQUARE, OTHER)
-    assert len(read_coco_file(path).ids) == 2
 
 
 def test_a_file_per_split(tmp_path):

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from annotations.cvat import read_cvat_file
 from datamodules.targets import Cvat
 
 HEIGHT, WIDTH = SIZE = (30, 40)
@@ -150,21 +149,13 @@ def test_key_frames_alone_are_told(tmp_path):
         Cvat("all.xml", "boxes").prepare(table[table["image_id"] != "f_2"], tmp_path)  # every fifth frame, for example
 
 
-def test_names_match_with_folders_and_subsets(tmp_path):
-    two = [image(element("box", **BOX), name="x.png", subset=subset) for subset in ("train", "val")]
-    written(tmp_path, *two)
-    assert list(read_cvat_file(tmp_path / "all.xml").images) == ["train/x.png", "val/x.png"]
-    written(tmp_path, two[0])
+def test_files_of_other_images_are_refused(tmp_path):
+    written(tmp_path, image(element("box", **BOX), name="x.png"))
     with pytest.raises(ValueError, match="none of its 1 names matches an image: 'x.png'; the images are 'a'"):
         prepared(tmp_path, Cvat("all.xml", "boxes"))
     target = Cvat("all.xml", "boxes")
     with pytest.warns(UserWarning, match=r"1 of 2 images are not in it \(first: 'y'\); they are treated as"):
         target.prepare(pd.DataFrame({"image_id": ["x", "y"]}), tmp_path)
-
-
-def test_several_targets_read_a_file_once(tmp_path):
-    written(tmp_path, image(element("box", **BOX)))
-    assert read_cvat_file(tmp_path / "all.xml") is read_cvat_file(tmp_path / "all.xml")
 
 
 FAULTS = {
