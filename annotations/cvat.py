@@ -25,6 +25,7 @@ class CvatObject(NamedTuple):
         label: position of its class in the names of the file.
         points: corners `(n, 2)` of a polygon, polyline, box or ellipse, or the points, in pixels.
         patch: pixels of a mask.
+        group: number that shapes of one object share, if they have one label; None: an object of its own.
         where: file, image and object, for messages.
     """
 
@@ -32,6 +33,7 @@ class CvatObject(NamedTuple):
     label: int
     points: np.ndarray
     patch: Patch | None
+    group: int | None
     where: str
 
     def shape(self, width: float | None) -> Shape:
@@ -48,10 +50,10 @@ class CvatObject(NamedTuple):
                     f"{self.where} has no area; set width of the target in pixels, or leave its label out of classes"
                 )
             parts = [self.points] if self.kind == "polyline" else [point[None] for point in self.points]
-            return Shape(self.label, tuple(ring for part in parts for ring in stroke(part, width)))
-        if self.patch is not None:
-            return Shape(self.label, patches=(self.patch,))
-        return Shape(self.label, (self.points,))
+            rings = tuple(ring for part in parts for ring in stroke(part, width))
+        else:
+            rings = () if self.patch is not None else (self.points,)
+        return Shape(self.label, rings, () if self.patch is None else (self.patch,), group=self.group)
 
 
 class CvatFile:
@@ -150,7 +152,8 @@ class CvatFile:
             points = ellipse(*_numbers(item, ("cx", "cy", "rx", "ry"), where), *turn)
         elif item.tag not in NOT_FLAT:
             points = _points(item, where)
-        return CvatObject(item.tag, self._positions[label], points, patch, where)
+        group = int(_numbers(labelled, ("group_id",), where, "0")[0])
+        return CvatObject(item.tag, self._positions[label], points, patch, group or None, where)
 
 
 def read_cvat_file(path: Path) -> CvatFile:

@@ -21,8 +21,8 @@ class Cvat(Objects):
 
     Boxes and ellipses (also rotated), polygons, masks, and, with a `width`, polylines and points become areas by the
     rule "area only" of `masks.polygons.filled`; masks have their own pixels. Where objects overlap, the one with the
-    higher `z_order` wins, then the later one. In boxes, an object is its bounding box. Tags and attributes are not
-    read.
+    higher `z_order` wins, then the later one. In boxes, an object is its bounding box. Shapes of one label and group
+    (`group_id`) are one object of `instances` and `boxes`. Tags and attributes are not read.
 
     The images of a video are its frames: the last number in an image's name is that of the frame (`frame_000017`).
     Objects that are `outside` of a frame are left out.

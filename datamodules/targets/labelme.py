@@ -14,7 +14,7 @@ from datamodules.targets.base import FilePerImage
 from datamodules.targets.boxes_files import check_size
 from datamodules.targets.objects import Objects, Output
 from datamodules.targets.patterns import every_file, located, sought
-from masks.shapes import Shape, object_numbers
+from masks.shapes import Shape
 
 BACKGROUND = "_background_"  # in labelme's lists of labels
 
@@ -136,7 +136,7 @@ class LabelMe(Objects):
                 found.append(Shape(label, box=shape.box(self.width), group=shape.group))
             else:
                 found.append(Shape(label, (), shape.patches((size[0], size[1]), self.width), None, void, shape.group))
-        return _whole_boxes(found) if self.boxes else found
+        return found
 
 
 class LabelMeFlags(FilePerImage):
@@ -195,14 +195,3 @@ class LabelMeFlags(FilePerImage):
     def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:
         flags = read_labelme_file(self.path(row.image_id)).flags
         return {self.name: np.array([flags.get(name, False) for name in self._known], np.float32)}
-
-
-def _whole_boxes(shapes: list[Shape]) -> list[Shape]:
-    """Return a shape per object, with a box around all its parts."""
-    whole: dict[int, Shape] = {}
-    for number, shape in zip(object_numbers(shapes), shapes, strict=True):
-        corners = np.array([one.box for one in (whole.get(number), shape) if one is not None and one.box is not None])
-        if len(corners):
-            box = [*corners[:, :2].min(axis=0).tolist(), *corners[:, 2:].max(axis=0).tolist()]
-            whole[number] = shape._replace(box=box)
-    return list(whole.values())

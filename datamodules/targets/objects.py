@@ -163,7 +163,15 @@ class Objects(Target, ABC):
 
     def _boxes(self, shapes: Sequence[Shape], window: tuple[int, ...]) -> dict[str, np.ndarray]:
         """Return boxes and labels of the objects in a window; those without extent are left out."""
-        found = [(box, shape) for shape in shapes if (box := bounds(shape)) is not None and (box[2:] > box[:2]).all()]
+        whole: dict[int, tuple[np.ndarray, Shape]] = {}  # a box around all shapes of an object
+        for number, shape in zip(object_numbers(shapes), shapes, strict=True):
+            box = bounds(shape)
+            if box is not None and number in whole:
+                other, _ = whole[number]
+                box = np.concatenate([np.minimum(box[:2], other[:2]), np.maximum(box[2:], other[2:])])
+            if box is not None:
+                whole[number] = box, shape
+        found = [(box, shape) for box, shape in whole.values() if (box[2:] > box[:2]).all()]
         corners = np.array([box for box, _ in found], np.float64).reshape(-1, 4)
         boxes, seen = cut_boxes(corners, window)
         labels = np.array([shape.label for _, shape in found], np.int64)[seen]

@@ -94,6 +94,15 @@ def test_depth_and_order_decide_where_objects_overlap(tmp_path):
         assert channels.sum(axis=(1, 2)).tolist() == [36, 60]
 
 
+def test_shapes_of_a_label_and_group_are_one_object(tmp_path):
+    parts = [BOX | {"group_id": 5}, BOX | {"xtl": 20, "xbr": 30, "group_id": 5}, BOX | {"label": "tree", "group_id": 5}]
+    written(tmp_path, image(*(element("box", **part) for part in parts), element("box", **BOX | {"ytl": 8, "ybr": 20})))
+    found = read(prepared(tmp_path, Cvat("all.xml", "instances")))
+    assert [(found == number).sum() for number in (1, 2, 3)] == [60, 50, 120]
+    target = prepared(tmp_path, Cvat("all.xml", "boxes"))
+    assert read(target).tolist() == [[4, 3, 30, 9], [4, 3, 14, 9], [4, 8, 14, 20]]
+
+
 def test_classes_are_the_labels_of_the_file(tmp_path):
     written(tmp_path, image(element("box", **BOX)), names=("tree", "car"))
     assert Cvat("all.xml", "boxes").class_names(tmp_path) == ["tree", "car"]
