@@ -147,7 +147,7 @@ class Objects(Target, ABC):
             array = np.zeros((int(self._label_of.max(initial=-1)) + 1, *window[2:]), np.uint8)
             for label in {shape.label for shape in own}:
                 array[label] = drawn([shape for shape in own if shape.label == label], window) > 0
-            covered = array.any(axis=0)
+            covered: np.ndarray = np.any(array, axis=0)
         else:
             found = drawn(own, window)
             covered, array = found > 0, np.array([0, *object_numbers(own)], np.int32)[found]
