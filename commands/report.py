@@ -14,6 +14,7 @@ from commands.command_line.findings import print_findings
 from datamodules.table import rows_of
 from evaluation.gallery import worst_median_best
 from evaluation.interval import bootstrap_interval
+from evaluation.metrics.base import CompetitionMetric
 from evaluation.panels import drawable, probability_map
 from evaluation.void import nothing_counts
 from experiments.configuration import OfflineConfig
@@ -25,6 +26,8 @@ from experiments.stored_predictions import out_of_fold, test_predictions
 from files.writing import write_frame
 from postprocessing.ablation import StepAblation
 from predictions.store import PredictionStore, read_mean
+from reports.experiment.boxes import BoxRanking, add_boxes
+from reports.experiment.classes import ConfusionMatrix, add_classes
 from reports.experiment.quantities import NAMES, quantities
 from reports.experiment.reliability import ProbabilityHistogram, channels_of
 from reports.experiment.sanity import add_sanity
@@ -79,6 +82,8 @@ class OutOfFoldPass:
 
     run_of: dict[str, str] = field(default_factory=dict)
     reliabilities: dict[str, ProbabilityHistogram] = field(default_factory=dict)
+    confusions: dict[str, ConfusionMatrix] = field(default_factory=dict)
+    boxes: BoxRanking | None = None
     target: dict[str, np.ndarray] = field(default_factory=dict)
     predicted: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -92,8 +97,9 @@ def write(config: OfflineConfig, output: Path) -> Report:
         seen.run_of |= dict.fromkeys(PredictionStore(run.predictions / "val").ids(), run.path.name)
     for case in tqdm(list(cases.values())[: config.options.limit], desc="out of fold", unit=" images", disable=None):
         prediction, targets = case.prediction(), case.targets()
-        compare(seen.reliabilities, prediction, targets)
+        compare(seen, prediction, targets)
         processed = config.competition.process(prediction, targets)
+        rank_boxes(seen, metric, processed, targets)
         metric.add(case.image_id, processed, targets)
         gains.add(case.image_id, prediction, targets)
         shown, true, valid = processed.get(metric.output), targets.get(metric.target), targets.get("valid")
@@ -109,7 +115,11 @@ def write(config: OfflineConfig, output: Path) -> Report:
     add_curves(report, curves_of(config))
     if cases:
         add_scores(report, metric)
-        add_probabilities(report, seen.reliabilities)
+        if seen.boxes is not None:
+            add_boxes(report, seen.boxes, class_names(config))
+        else:
+            add_probabilities(report, seen.reliabilities, class_names(config))
+        add_classes(report, seen.confusions, class_names(config))
         drawn = config.experiment / "search.png"
         searched = drawn.read_bytes() if drawn.is_file() else None
         names = [type(step).__name__ for step in steps]
@@ -158,10 +168,8 @@ def training_targets(config: OfflineConfig) -> dict[str, np.ndarray]:
     return found
 
 
-def compare(
-    found: dict[str, ProbabilityHistogram], prediction: dict[str, np.ndarray], targets: dict[str, np.ndarray]
-) -> None:
-    """Add the probabilities of each output and the target of the same name to the histograms."""
+def compare(seen: OutOfFoldPass, prediction: dict[str, np.ndarray], targets: dict[str, np.ndarray]) -> None:
+    """Add the probabilities of each output and the target of the same name to histograms and confusion matrices."""
     for name, probabilities in prediction.items():
         true = targets.get(name)
         if true is None or probabilities.dtype.kind != "f":
@@ -173,7 +181,24 @@ def compare(
         valid = targets.get("valid")
         if valid is not None and valid.shape == probabilities.shape[1:]:
             counted = valid if counted is None else counted & valid
-        found.setdefault(name, ProbabilityHistogram(len(probabilities))).add(probabilities, target, counted)
+        count = len(probabilities)
+        seen.reliabilities.setdefault(name, ProbabilityHistogram(count)).add(probabilities, target, counted)
+        if true.shape != probabilities.shape and count > 1:
+            numbers = true.reshape(probabilities.shape[1:])
+            seen.confusions.setdefault(name, ConfusionMatrix(count)).add(probabilities, numbers, counted)
+
+
+def rank_boxes(
+    seen: OutOfFoldPass, metric: CompetitionMetric, processed: dict[str, np.ndarray], targets: dict[str, np.ndarray]
+) -> None:
+    """Match predicted boxes to target boxes, if the metric is one of boxes."""
+    boxes, true = processed.get(metric.output), targets.get(metric.target)
+    if boxes is None or true is None or boxes.ndim != 2 or boxes.shape[1] != 6 or true.ndim != 2:
+        return
+    if seen.boxes is None:
+        threshold = getattr(metric, "threshold", 0.5)
+        seen.boxes = BoxRanking(metric.output, metric.target, threshold if isinstance(threshold, float) else 0.5)
+    seen.boxes.add(processed, targets)
 
 
 def curves_of(config: OfflineConfig) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:

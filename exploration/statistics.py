@@ -73,7 +73,7 @@ def image_statistics(facts: list[ImageFacts], names: list[str] | None = None) ->
 
 def sizes_table(facts: list[ImageFacts]) -> pd.DataFrame:
     """Count the images of each split by size, channels and type, the most frequent first."""
-    rows = Counter()
+    rows: Counter[tuple[str, int, str, str]] = Counter()
     for fact in facts:
         if fact.error is None:
             rows[(" × ".join(map(str, fact.size)), fact.channels, fact.dtype, fact.split)] += 1
@@ -128,7 +128,9 @@ def targets_of(facts: list[ImageFacts], name: str, split: str | None = None) -> 
 
 def pixel_classes(targets: list[TargetFacts]) -> pd.DataFrame:
     """Return the share of pixels and of images of each class, for `masks` and `classes`."""
-    pixels, images, total = Counter(), Counter(), sum(target.total for target in targets)
+    pixels: Counter[str] = Counter()
+    images: Counter[str] = Counter()
+    total = sum(target.total for target in targets)
     for target in targets:
         pixels.update(target.pixels)
         images.update(name for name, count in target.pixels.items() if count)

@@ -182,14 +182,21 @@ def scatter_sizes(sizes: dict[str, np.ndarray]) -> Drawing:
     return draw
 
 
-def matrix(values: np.ndarray, names: list[str], label: str) -> Drawing:
-    """Shares in 0..1 `(K, K)` as a coloured table; numbers are written where there is room."""
+def matrix(values: np.ndarray, names: list[str], label: str, diagonal: bool = False) -> Drawing:
+    """Shares in 0..1 `(K, K)` as a coloured table; numbers are written where there is room.
+
+    Args:
+        values: shares `(K, K)`.
+        names: names of rows and columns.
+        label: title.
+        diagonal: whether the diagonal is drawn too.
+    """
 
     def draw(axis: Any, palette: Palette) -> None:
         from matplotlib.colors import LinearSegmentedColormap
 
         colours = LinearSegmentedColormap.from_list("shares", [palette["page"], palette[TRAIN]])
-        shown = np.where(np.eye(len(names), dtype=bool), np.nan, values)
+        shown = np.where(np.eye(len(names), dtype=bool) & (not diagonal), np.nan, values)
         most = max(float(np.nanmax(shown)) if len(names) > 1 else 1.0, 0.05)
         axis.imshow(shown, cmap=colours, vmin=0, vmax=most)
         axis.set_xticks(range(len(names)), names, rotation=90)

@@ -1,11 +1,12 @@
 """The sections of the page of an experiment."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from evaluation.colours import name_of
 from evaluation.metrics.base import CompetitionMetric
 from evaluation.panels import (
     class_legend,
@@ -17,13 +18,13 @@ from evaluation.panels import (
     row_of,
 )
 from predictions.quantiser import LEVELS
-from reports.charts import Drawing, Palette, chart, histogram
+from reports.charts import chart, histogram
+from reports.experiment.lines import lines
 from reports.experiment.reliability import ProbabilityHistogram
 from reports.page import Finding, Report
 from reports.pictures import cell, png
 
 PANEL_WIDTH = 930  # pixels of the page, so that texts in the images keep their size
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7b7b7b")
 
 
 class Entry(NamedTuple):
@@ -35,25 +36,6 @@ class Entry(NamedTuple):
     prediction: np.ndarray
     valid: np.ndarray | None = None
     probability: np.ndarray | None = None
-
-
-def lines(series: dict[str, tuple[np.ndarray, np.ndarray]], label: str, diagonal: bool = False) -> Drawing:
-    """Lines by name: horizontal and vertical values of each."""
-
-    def draw(axis: Any, palette: Palette) -> None:
-        if diagonal:
-            axis.plot([0, 1], [0, 1], color=palette["soft"], lw=0.8, ls=":")
-        for number, (name, (places, values)) in enumerate(series.items()):
-            few = len(places) < 20
-            axis.plot(
-                places, values, lw=1.5, label=name, color=COLOURS[number % len(COLOURS)],
-                marker="o" if few else None, ms=3,
-            )  # fmt: skip
-        axis.set_xlabel(label)
-        if 1 < len(series) <= 10:
-            axis.legend(fontsize=7)
-
-    return draw
 
 
 def bins_for(count: int) -> int:
@@ -124,8 +106,10 @@ def add_scores(report: Report, metric: CompetitionMetric) -> None:
     report.text(f"A tenth of the images scores below {low:.3f}, half below {middle:.3f}, nine tenths below {high:.3f}.")
 
 
-def add_probabilities(report: Report, reliabilities: dict[str, ProbabilityHistogram]) -> None:
-    """Thresholds, calibration and a table of every class."""
+def add_probabilities(
+    report: Report, reliabilities: dict[str, ProbabilityHistogram], names: Sequence[str] = ()
+) -> None:
+    """Thresholds, calibration and a table of every class; `names` are those of the classes."""
     report.section("Probabilities")
     if not reliabilities:
         report.text("No output has a target of the same name to compare with.", True)
@@ -138,7 +122,9 @@ def add_probabilities(report: Report, reliabilities: dict[str, ProbabilityHistog
     charts, rows = [], []
     for name, reliability in reliabilities.items():
         channels = range(len(reliability.counts))
-        labels = [name if len(reliability.counts) == 1 else f"{name}[{channel}]" for channel in channels]
+        several = len(channels) > 1
+        labels = [name_of(channel, names) if several and names else f"{name}[{channel}]" for channel in channels]
+        labels = labels if several else [name]
         dice, auc, error, share = (
             reliability.dice(), reliability.auc(), reliability.calibration_error(), reliability.prevalence(),
         )  # fmt: skip
@@ -169,6 +155,12 @@ def add_probabilities(report: Report, reliabilities: dict[str, ProbabilityHistog
                     "calibration error": error[channel],
                 }
             )
+            if worse_than_chance(reliability.counts[channel], auc[channel]):
+                text = (
+                    f"ROC AUC of `{label}` is {auc[channel]:.3f}, below 0.5: positives have lower probabilities than "
+                    "negatives. Check the order of the classes and the targets."
+                )
+                report.findings.append(Finding("problem", text, "Probabilities"))
             if error[channel] > 0.1:
                 report.findings.append(
                     Finding(
@@ -179,7 +171,16 @@ def add_probabilities(report: Report, reliabilities: dict[str, ProbabilityHistog
                     )
                 )
     report.charts(charts)
-    report.table(pd.DataFrame(rows), most=60)
+    report.table(pd.DataFrame(rows), marked=[row["ROC AUC"] < 0.5 for row in rows], most=60)
+
+
+def worse_than_chance(counts: np.ndarray, auc: float) -> bool:
+    """Whether an AUC is below 0.5 by more than two standard errors of chance; `counts` as in `ProbabilityHistogram`."""
+    negative, positive = counts.sum(axis=-1).astype(np.float64)
+    if not negative or not positive:
+        return False
+    error = np.sqrt((negative + positive + 1) / (12 * negative * positive))  # of Mann and Whitney's U
+    return bool(auc < 0.5 - 2 * error)
 
 
 def add_steps(

@@ -3,6 +3,8 @@ import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
 from reports.experiment.reliability import ProbabilityHistogram, channels_of
+from reports.experiment.sections import add_probabilities
+from reports.page import Report
 
 
 @pytest.fixture
@@ -64,3 +66,18 @@ def test_truths_of_every_kind():
     assert channels_of(probabilities, np.zeros((5, 2, 2))) is None
     with pytest.raises(ValueError, match="expected both to have 3 channels"):
         ProbabilityHistogram(3).add(probabilities[:2], np.zeros((2, 2, 2), bool))
+
+
+def test_an_area_below_one_half_is_a_problem_if_it_is_not_chance():
+    rng = np.random.default_rng(0)
+    texts = []
+    for sign in (1, 0, -1):
+        histogram, report = ProbabilityHistogram(2), Report("x", "y")
+        for _ in range(60):
+            target = rng.random(2) < 0.5
+            histogram.add(np.clip(0.5 + sign * 0.2 * (target - 0.5) + rng.normal(0, 0.1, 2), 0, 1), target)
+        add_probabilities(report, {"label": histogram}, ["cat", "dog"])
+        assert "<td>dog</td>" in report.html()
+        texts.append([f.text for f in report.findings if "below 0.5" in f.text and f.level == "problem"])
+    assert [len(found) for found in texts] == [0, 0, 2]
+    assert texts[2][0].startswith("ROC AUC of `cat` is 0.")
