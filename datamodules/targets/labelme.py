@@ -108,11 +108,11 @@ class LabelMe(Objects):
 
     def _tell_missing(self, table: pd.DataFrame) -> None:
         """Raise an error if no image has a file, or one has none and needs it; else warn about the missing ones."""
-        missing = [row for row in table.to_dict("records") if row["image_id"] not in self._paths]
+        missing = [image_id for image_id in table["image_id"] if image_id not in self._paths]
         if not missing:
             return
-        text = f"{len(missing)} of {len(table)} images have no labelme file; the first is {missing[0]['image_id']!r}: "
-        text += f"no file {sought(self.root, self.pattern, missing[0])}"
+        text = f"{len(missing)} of {len(table)} images have no labelme file; the first is {missing[0]!r}: no file "
+        text += sought(self.root, self.pattern, table, missing[0])
         if self.required or len(missing) == len(table):
             raise FileNotFoundError(f"{text}. Check the target's pattern")
         warnings.warn(f"{text}; they are treated as images without objects", stacklevel=3)

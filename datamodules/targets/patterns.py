@@ -48,12 +48,11 @@ def one_file_each(
     found = located(root, pattern, table, there, what)
     missing = [image_id for image_id in table["image_id"] if image_id not in found]
     if missing:
-        row = table[table["image_id"] == missing[0]].to_dict("records")[0]
         others = ", ".join(map(repr, missing[1:20])) + (", …" if len(missing) > 20 else "")
         raise FileNotFoundError(
-            f"{len(missing)} images have no {what}; the first is {missing[0]!r}: file {sought(root, pattern, row)} "
-            "does not exist. Check the target's pattern, or list the images that have one in data.train_ids"
-            + (f"\n  and {others}" if others else "")
+            f"{len(missing)} images have no {what}; the first is {missing[0]!r}: file "
+            f"{sought(root, pattern, table, missing[0])} does not exist. Check the target's pattern, or list the "
+            "images that have one in data.train_ids" + (f"\n  and {others}" if others else "")
         )
     return found
 
@@ -137,13 +136,14 @@ def expansions(root: Path, pattern: str, row: Mapping[str, Any], escape: bool = 
         raise ValueError(f"{pattern!r}: the table has no column {lacking[0]!r}, only {list(row)}")
     texts = []
     for chosen in itertools.product(*(_values(root, key, row) for key in keys)):
-        value = dict(zip(keys, map(glob.escape, chosen) if escape else chosen, strict=True))
-        texts.append(KEY.sub(lambda match, value=value: value[match[1]], pattern))
+        values = dict(zip(keys, map(glob.escape, chosen) if escape else chosen, strict=True))
+        texts.append("".join(values[part] if place % 2 else part for place, part in enumerate(KEY.split(pattern))))
     return texts
 
 
-def sought(root: Path, pattern: str, row: Mapping[str, Any]) -> str:
-    """Return the path that was looked for, and what was tried for `{split}`, for messages."""
+def sought(root: Path, pattern: str, table: pd.DataFrame, image_id: str) -> str:
+    """Return the path that was looked for, and what was tried for `{split}`, for messages about an image."""
+    row = {str(name): value for name, value in table[table[ID] == image_id].to_dict("records")[0].items()}
     text = KEY.sub(lambda match: match[0] if match[1] == SPLIT and SPLIT not in row else str(row[match[1]]), pattern)
     folders = ", ".join(_values(root, SPLIT, row)) if "{split}" in text else ""
     return f"{Path(root) / text}" + (f" ({{split}}: any of {folders})" if folders else "")

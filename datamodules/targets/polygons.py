@@ -97,12 +97,13 @@ class Polygons(Target):
 
     def _prepare_geojson(self, table: pd.DataFrame) -> None:
         ids = table["image_id"].tolist()
-        self._paths = located(self.root, self.geojson, table, what="polygons")
-        missing = [row for row in table.to_dict("records") if row["image_id"] not in self._paths]
+        pattern = self.geojson or ""
+        self._paths = located(self.root, pattern, table, what="polygons")
+        missing = [image_id for image_id in ids if image_id not in self._paths]
         if missing:
             text = f"{len(missing)} of {len(ids)} images have no polygons; "
-            text += f"the first is {missing[0]['image_id']!r}: no file "
-            text += ", ".join(sought(self.root, self.geojson, row) for row in missing[:3])
+            text += f"the first is {missing[0]!r}: no file "
+            text += ", ".join(sought(self.root, pattern, table, image_id) for image_id in missing[:3])
             if self.required or len(missing) == len(ids):
                 raise FileNotFoundError(f"{text}. Check geojson of the target")
             warnings.warn(f"{text}; they are treated as images without polygons", stacklevel=3)
