@@ -168,6 +168,14 @@ class Record:
         entries = read_json(self.path)["stages"] if self.path.is_file() else []
         write_json(self.path, {"stages": [*entries[: self.number], entry]})
 
+    def remove(self) -> None:
+        """Remove the entry and those of later stages."""
+        entries = read_json(self.path)["stages"][: self.number]
+        if entries:
+            write_json(self.path, {"stages": entries})
+        else:
+            self.path.unlink()
+
 
 def _run_stage(
     stage: Stage,
@@ -205,6 +213,10 @@ def _run_stage(
     command = ["fit", *given.with_configs(overlay).with_flags(own).arguments()]
     print(f"\n# stage {stage.name}\n$ python cli.py {' '.join(command)}", flush=True)
     code = call(command)
+    if code > 0 and not stage.run.config.is_file():  # it has said why it could not start; there is nothing to resume
+        record.remove()
+        overlay.unlink()
+        raise SystemExit(code)
     if code or not stage.run.is_finished():
         raise SystemExit(
             f"error: stage {stage.name!r} ended with status {code} before it was finished; the same command with "

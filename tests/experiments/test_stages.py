@@ -191,6 +191,28 @@ def test_wrong_stages_are_named(entries, match, tmp_path):
         make_stages(entries, tmp_path)
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_stage_that_cannot_start_leaves_nothing_and_says_nothing_more(here, number, capsys):
+    """Its own error, such as missing weights, is the only one."""
+
+    def call(arguments: list[str]) -> int:
+        calls.append(arguments)
+        return in_process(arguments) if len(calls) < number else 1
+
+    calls: list[list[str]] = []
+    settings = CommandLine.read(["--config", "c.yaml"]).settings
+    with pytest.raises(SystemExit) as ended:
+        run_stages(settings, stages_given(settings), call)
+    assert ended.value.code == 1
+    record = RunFolder("runs/c/fold0").stages
+    assert record.is_file() == (number == 2)
+    assert len(json.loads(record.read_text())["stages"]) == 1 if number == 2 else True
+    assert len(list(Path("runs").rglob("stage.yaml"))) == number - 1
+    assert "error" not in capsys.readouterr().err
+    chain(*(["--ckpt_path", "last"] if number == 2 else []))  # once the cause is gone, it goes on
+    assert RunFolder("runs/c/fold0").is_finished()
+
+
 def test_flags_that_would_change_every_stage():
     with pytest.raises(SystemExit, match="init_from in the config"):
         own_flags(CommandLine.read(["--model.init_args.init_from", "x"]).settings)

@@ -225,3 +225,27 @@ def test_files_of_densenets_in_the_names_of_torchvision(folder):
     torch.save(former, folder / "densenet121-a639ec97.pth")
     network = build(UNET, encoder_name="densenet121", encoder_weights="imagenet")
     assert all(torch.equal(value, state[key]) for key, value in network.encoder.state_dict().items())
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_real_weights_give_the_features_of_timm_in_every_network(number, lite_weights, monkeypatch, no_network):
+    monkeypatch.setenv("WEIGHTS_DIR", str(lite_weights))
+    name = f"tf_efficientnet_lite{number}"
+    state = torch.load(lite_weights / f"{name}.pth", weights_only=True)
+    whole = timm.create_model(name)
+    whole.load_state_dict(state, strict=True)
+    torch.manual_seed(0)
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = whole.eval().forward_features(image)
+        made = build("networks.ImageClassifier", encoder=name, classes=2, pretrained=True).eval()
+        torch.testing.assert_close(made.encoder.forward_features(image), expected)
+        network = build(UNET, encoder_name=f"tu-{name}", encoder_weights="imagenet").eval()
+        assert expected_statistics(network) == ([0.5] * 3, [0.5] * 3)
+        overlay = {"state_dict": dict(state)}
+        reference = timm.create_model(name, features_only=True, pretrained=True, pretrained_cfg_overlay=overlay).eval()
+        for one, other in zip(network.encoder(image)[1:], reference(image), strict=True):
+            torch.testing.assert_close(one, other)
+    # smp's own encoder of that name has the same layers, but other padding and another epsilon in its norms.
+    own = build(UNET, encoder_name=f"timm-{name}", encoder_weights="imagenet").encoder
+    assert all(torch.equal(value, state[key]) for key, value in own.state_dict().items())
