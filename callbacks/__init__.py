@@ -1,7 +1,9 @@
 """Callbacks that extend those of Lightning."""
 
+from callbacks.accumulated_gradients import AccumulatedGradients
 from callbacks.augmentation_schedule import AugmentationSchedule
 from callbacks.averaging import ExponentialMovingAverage
+from callbacks.checkpoint_io import AsyncDurableCheckpointIO, DurableCheckpointIO
 from callbacks.early_stopping import EarlyStopping
 from callbacks.final_validation import FinalValidation
 from callbacks.finite_loss import FiniteLoss
@@ -14,11 +16,20 @@ from callbacks.prediction_writer import PredictionWriter
 from callbacks.run_checkpoint import RunCheckpoint
 from callbacks.score import CompetitionScore
 from callbacks.snapshots import Snapshots, TopCheckpoints
+from callbacks.step_seeds import StepSeeds
+from callbacks.stop_signals import StopSignals
+from callbacks.time_budget import TimeBudget
 from callbacks.time_limit import PredictionTimeLimit
 from callbacks.unfreezing import Unfreezing
 from callbacks.worst_batch import WorstBatch
 
 __all__ = [
+    "AccumulatedGradients",
+    "AsyncDurableCheckpointIO",
+    "DurableCheckpointIO",
+    "StepSeeds",
+    "StopSignals",
+    "TimeBudget",
     "AugmentationSchedule",
     "CompetitionScore",
     "EarlyStopping",

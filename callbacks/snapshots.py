@@ -8,6 +8,8 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 
+from callbacks.run_checkpoint import in_folder
+
 LAST = ("step", "epoch")  # monitors whose highest values are the newest
 
 
@@ -52,6 +54,9 @@ class TopCheckpoints(ModelCheckpoint):
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"mode": self.mode}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(in_folder(state_dict, self.dirpath))
 
 
 class Snapshots(pl.Callback):

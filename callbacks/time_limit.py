@@ -63,26 +63,27 @@ class PredictionTimeLimit(pl.Callback):
         if affordable < views:
             pl_module.inference.limit_views(affordable)
             rank_zero_warn(
-                f"--time_limit: {self.left} batches need {_clock(needed)}, but {_clock(remaining)} remain; test-time "
+                f"--time_limit: {self.left} batches need {clock(needed)}, but {clock(remaining)} remain; test-time "
                 f"augmentation is reduced from {views} views to {affordable}"
             )
             self.batches, self.since = WARM_UP, now
         elif not self.warned:
             self.warned = True
             rank_zero_warn(
-                f"--time_limit: {self.left} batches need {_clock(needed)} with a single view, but {_clock(remaining)} "
+                f"--time_limit: {self.left} batches need {clock(needed)} with a single view, but {clock(remaining)} "
                 "remain; predict fewer folds, or with larger tiles"
             )
 
 
-def seconds(limit: str) -> float:
+def seconds(limit: str, key: str = "--time_limit") -> float:
     """Seconds of `HH:MM:SS` or `DD:HH:MM:SS`."""
     parts = str(limit).split(":")
     if len(parts) not in (3, 4) or not all(part.isdigit() for part in parts) or not any(map(int, parts)):
-        raise ValueError(f"--time_limit is {limit!r}, expected HH:MM:SS or DD:HH:MM:SS above 0, such as 08:30:00")
+        raise ValueError(f"{key} is {limit!r}, expected HH:MM:SS or DD:HH:MM:SS above 0, such as 08:30:00")
     numbers = [0] * (4 - len(parts)) + [int(part) for part in parts]
     return timedelta(days=numbers[0], hours=numbers[1], minutes=numbers[2], seconds=numbers[3]).total_seconds()
 
 
-def _clock(value: float) -> str:
+def clock(value: float) -> str:
+    """A time in seconds as `H:MM:SS`."""
     return str(timedelta(seconds=max(0, round(value))))

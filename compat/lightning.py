@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 # Ignored messages: advertisements, unavailable hardware, and paths repeated in the next line.
 LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_utilities.core.rank_zero")
-IGNORED_LOG_PREFIXES = ("💡 Tip", "TPU available: False", "Restoring states from the checkpoint path")
+IGNORED_LOG_PREFIXES = (
+    "💡 Tip",
+    "TPU available: False",
+    "Restoring states from the checkpoint path",
+    "Ignoring `Trainer(max_time",
+)
 IGNORED_WARNINGS = (
     r"(?s).*isinstance\(treespec, LeafSpec\).* is deprecated",  # Lightning's use of a deprecated torch function
     "Total length of `DataLoader` across ranks is zero",  # everything is predicted already

@@ -13,7 +13,7 @@ from datamodules.cache import DecodedCache
 from datamodules.dataset import EvaluationDataset, TrainingDataset
 from datamodules.decoder import Decoder
 from datamodules.lazy_images import left_in_files
-from datamodules.loaders import evaluation_loader, next_epoch, training_loader, worker_count
+from datamodules.loaders import evaluation_loader, next_batch, training_loader, worker_count
 from datamodules.loading import Loading
 from datamodules.plain.base import BaseData
 from datamodules.same_pixels import check_pixels
@@ -92,7 +92,9 @@ class BaseDataModule(BaseData, Loading, pl.LightningDataModule):
             if factors is not None:
                 dataset.weigh(factors)
         sampler = TrainingSampler(len(dataset), self.samples_per_image, self.seed, self.sampler, self.batch_size)
-        sampler.set_epoch(next_epoch(self.trainer))
+        epoch, batches = next_batch(self.trainer)
+        sampler.set_epoch(epoch)
+        sampler.leave_out(epoch, batches * self.batch_size)
         return training_loader(dataset, sampler, self.batch_size, worker_count(self.num_workers))
 
     def val_dataloader(self) -> DataLoader | list:

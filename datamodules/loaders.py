@@ -50,15 +50,19 @@ def worker_count(wanted: int | Literal["auto"]) -> int:
     return 0 if cpus == 1 else min(8, cpus)
 
 
-def next_epoch(trainer: pl.Trainer | None) -> int:
-    """Return the next epoch to draw: workers start it before Lightning sets the sampler's epoch, also on resume."""
+def next_batch(trainer: pl.Trainer | None) -> tuple[int, int]:
+    """Return the epoch and the batch in it to draw next, also on resume.
+
+    Workers start the epoch before Lightning sets the sampler's.
+    """
     if trainer is None:
-        return 0
+        return 0, 0
     loop = trainer.fit_loop
-    progress = loop.epoch_progress.current
+    progress, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress
+    if progress.processed >= progress.ready:
+        return progress.processed, 0
     # In a checkpoint from the validation at the end of an epoch, that epoch is already drawn.
-    ended = loop.epoch_loop.batch_progress.is_last_batch and progress.processed < progress.ready
-    return progress.processed + int(ended)
+    return (progress.processed + 1, 0) if batches.is_last_batch else (progress.processed, batches.current.processed)
 
 
 def _one_thread(worker: int) -> None:

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from datamodules.base import BaseDataModule
 from datamodules.dataset import EvaluationDataset, TrainingDataset
-from datamodules.loaders import evaluation_loader, next_epoch, training_loader, worker_count
+from datamodules.loaders import evaluation_loader, next_batch, training_loader, worker_count
 from datamodules.plain.pairs import PairData
 from datamodules.samplers import Draw
 from datamodules.samplers.hard_pairs import HardPairSampler, PairDraw, fixed_pairs
@@ -91,7 +91,9 @@ class PairDataModule(PairData, BaseDataModule):
             self.split_table("train"), self._decoded, self.targets, self.augmentation, self.features
         )
         sampler = HardPairSampler(self.classes("train"), self.seed)
-        sampler.set_epoch(next_epoch(self.trainer))
+        epoch, batches = next_batch(self.trainer)
+        sampler.set_epoch(epoch)
+        sampler.leave_out(epoch, batches * self.batch_size)
         if self.pair_sampler is not None:  # loaders recreated between epochs continue the plan
             sampler.load_state_dict(self.pair_sampler.state_dict())
         self.pair_sampler = sampler

@@ -7,7 +7,7 @@ from typing import Any
 
 from files.texts import read_json
 from files.writing import write_json
-from preprocessing.sources import find_checkpoint
+from preprocessing.sources import LAST, find_checkpoint
 
 
 class RunFolder:
@@ -33,14 +33,15 @@ class RunFolder:
         Raises:
             SystemExit: if the folder is not writable.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.path):
-                pass
-        except OSError as error:
-            raise SystemExit(
-                f"error: cannot write to the run folder {self.path}: {error.strerror}; set --runs to another folder"
-            ) from None
+        for folder in (self.path, self.checkpoints) if self.checkpoints.exists() else (self.path,):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+            except OSError as error:
+                raise SystemExit(
+                    f"error: cannot write to the run folder {folder}: {error.strerror}; set --runs to another folder"
+                ) from None
 
     def checkpoint(self, name: str) -> Path:
         """Checkpoint file of `best`, `last` or a path; see `find_checkpoint`.
@@ -61,6 +62,16 @@ class RunFolder:
             f"--ckpt_path {name}: no checkpoint in {self.checkpoints}; train first: python cli.py fit --config …"
         )
 
+    def remove_leftovers(self) -> None:
+        """Delete temporary files of a training that was killed."""
+        for folder in (self.path, self.checkpoints):
+            for path in folder.glob("*.tmp"):
+                path.unlink(missing_ok=True)
+
+    def last_checkpoints(self) -> list[Path]:
+        """`last.ckpt` and the one before it, newest first; only existing files."""
+        return [path for name in LAST if (path := self.checkpoints / name).is_file()]
+
     def write_facts(self, **facts: Any) -> None:
         """Add facts about the run (commit, folds hash, state) to `run.json` atomically."""
         write_json(self.facts, self.read_facts() | facts)
@@ -71,7 +82,7 @@ class RunFolder:
 
     def has_begun(self) -> bool:
         """Whether there is a training that `--ckpt_path last` resumes."""
-        return self.checkpoint_file.is_file() or self.stages.is_file()
+        return bool(self.last_checkpoints()) or self.stages.is_file()
 
     def is_finished(self) -> bool:
         """Whether the training is finished."""

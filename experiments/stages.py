@@ -196,7 +196,7 @@ def _run_stage(
             )
         print(f"# stage {stage.name}: finished before, skipped", flush=True)
         return
-    started = known.get("state") == "started" and stage.run.checkpoint_file.is_file()
+    started = known.get("state") == "started" and bool(stage.run.last_checkpoints())
     if not started:
         weights = None if before is None else chosen_weights(before, stage.start)
         known = {

@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,25 @@ def check_whole(path: Path) -> None:
     """
     if path.suffix == ".ckpt" and not zipfile.is_zipfile(path):
         raise _damaged(path, "its end is missing")
+
+
+def newest_readable(paths: Sequence[Path]) -> Path:
+    """The first checkpoint that can be read; says which was used if it is not the first.
+
+    Raises:
+        ValueError: none can be read; the error of the first.
+    """
+    refused: list[ValueError] = []
+    for path in paths:
+        try:
+            content = read_checkpoint(path)
+        except ValueError as error:
+            refused.append(error)
+            continue
+        if refused:
+            print(f"note: {refused[0]}\nresuming from {path}, step {content.get('global_step')}")
+        return path
+    raise refused[0]
 
 
 def _damaged(path: Path, cause: str) -> ValueError:

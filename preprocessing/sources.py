@@ -11,6 +11,7 @@ from files.paths import file_hash, text_hash
 from files.texts import read_json
 from files.writing import write_json
 
+LAST = ("last.ckpt", "last-1.ckpt")  # the newest checkpoint of a run, and the one before it
 GONE = ""  # hash of a missing file
 
 
@@ -162,7 +163,7 @@ def find_checkpoint(run: Path, name: str) -> Path | None:
     """
     folder, facts = run / "checkpoints", run / "run.json"
     best = (read_json(facts).get("best") if facts.is_file() else None) or "best.ckpt"
-    candidates = {"best": ["best.ckpt", best, "last.ckpt"], "last": ["last.ckpt"]}.get(name)
+    candidates = {"best": ["best.ckpt", best, *LAST], "last": LAST}.get(name)
     paths: Iterable[Path] = [folder / candidate for candidate in candidates or [Path(name).name]]
     paths = paths if candidates is not None else [Path(name), *paths]
     return next((path for path in paths if path.is_file()), None)

@@ -14,7 +14,8 @@ Options = TypeVar("Options")
 # Top-level keys of `fit`, which checks deeper keys itself.
 FIT_KEYS = (
     *("trainer", "model", "data", "competition", "cv", "checkpoint", "early_stopping", "ema", "experiment", "runs"),
-    *("run_folder", "overwrite", "stages", "panels", "seed_everything", "ckpt_path", "weights_only"),
+    *("run_folder", "overwrite", "stages", "panels", "seed_everything", "ckpt_path", "weights_only", "total_time"),
+    "save_last_every",
 )
 
 

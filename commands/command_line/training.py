@@ -1,17 +1,24 @@
 """The four training verbs, built on LightningCLI."""
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import yaml
 from jsonargparse import Namespace
-from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, TQDMProgressBar
+from jsonargparse.typing import PositiveInt
+from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, Timer, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.plugins.io import CheckpointIO
+from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from callbacks import (
+    AccumulatedGradients,
     CompetitionScore,
+    DurableCheckpointIO,
     EarlyStopping,
     ExponentialMovingAverage,
     FinalValidation,
@@ -19,7 +26,12 @@ from callbacks import (
     PredictionTimeLimit,
     PredictionWriter,
     RunCheckpoint,
+    StepSeeds,
+    StopSignals,
+    TimeBudget,
 )
+from callbacks.checkpoint_io import warn_of_little_space
+from callbacks.time_limit import seconds
 from callbacks.train_batch import TrainBatchPanel
 from commands.command_line.command_line import CommandLine
 from commands.command_line.fit_config import (
@@ -37,13 +49,14 @@ from compat.jsonargparse import integers_first, unwrap_parser_errors
 from datamodules import BaseDataModule
 from experiments.draw_curves import Curves
 from experiments.fit_settings import FitSettings, Flag
+from experiments.lease import Lease
 from experiments.run_folder import RunFolder, fold_name, git_commit
 from experiments.save_run import SaveRun, check_folds
 from experiments.stages import run_stages, stages_given
 from files.paths import file_hash, text_hash
 from inference.coarse import CoarseMasks
 from lightning_modules import BaseModule
-from lightning_modules.weights import check_whole, prepare_networks, read_checkpoint
+from lightning_modules.weights import check_whole, newest_readable, prepare_networks, read_checkpoint
 from loggers.choose import make_loggers
 from loggers.metrics_csv import MetricsCSV
 
@@ -77,21 +90,26 @@ class CompetitionCLI(LightningCLI):
 
     def __init__(self, verb: str, settings: FitSettings) -> None:
         self.verb, self.settings = verb, settings
-        super().__init__(
-            BaseModule,
-            BaseDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            save_config_callback=None,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            seed_everything_default=0,
-            parser_class=Parser,
-            # Lightning's model summary handles neither its operations nor bf16; `print_start` prints the size.
-            trainer_defaults={"log_every_n_steps": 10, "enable_model_summary": False},
-            parser_kwargs={verb: {"prog": f"python cli.py {verb}"}},
-            args=[verb, *arguments_of(settings)],
-        )
+        self.lease: Lease | None = None
+        try:
+            super().__init__(
+                BaseModule,
+                BaseDataModule,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                save_config_callback=None,
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+                seed_everything_default=0,
+                parser_class=Parser,
+                # Lightning's model summary handles neither its operations nor bf16; `print_start` prints the size.
+                trainer_defaults={"log_every_n_steps": 10, "enable_model_summary": False},
+                parser_kwargs={verb: {"prog": f"python cli.py {verb}"}},
+                args=[verb, *arguments_of(settings)],
+            )
+        finally:
+            if self.lease is not None:
+                self.lease.give_back()
 
     def subcommands(self) -> dict[str, set[str]]:
         return {self.verb: LightningCLI.subcommands()[self.verb]}
@@ -113,6 +131,19 @@ class CompetitionCLI(LightningCLI):
             type=int,
             default=8,
             help="Number of images in the panel drawn at each validation; 0 disables panels.",
+        )
+        parser.add_argument(
+            "--save_last_every",
+            type=PositiveInt | None,
+            default=None,
+            help="Optimizer steps between saves of last.ckpt, from which an interrupted run resumes; by default, only "
+            "validations save it.",
+        )
+        parser.add_argument(
+            "--total_time",
+            type=str | None,
+            default=None,
+            help="Time limit of all sessions of a run together, HH:MM:SS; trainer.max_time is that of each session.",
         )
         if self.verb == "predict":
             parser.add_argument(
@@ -149,6 +180,10 @@ class CompetitionCLI(LightningCLI):
         self.run = RunFolder(config.run_folder or Path(config.runs) / config.experiment / fold_name(data.fold))
         if not config.trainer.fast_dev_run:
             self.run.check_writable()
+            if self.verb == "fit" and rank_zero_only.rank == 0:
+                self.lease = Lease(self.run.path / "lease.json")
+                self.lease.take()
+                self.run.remove_leftovers()
         if data.folds is None and not isinstance(data.fold, str):
             data.folds = f"folds/{self.settings.name}.csv"
         set_pseudo_label_fold(data)
@@ -178,6 +213,8 @@ class CompetitionCLI(LightningCLI):
         """Resolve `best`, `last` or a path to a file; all verbs except fit default to `best`."""
         name = self.checkpoint_wanted if self.verb == "fit" else self.checkpoint_wanted or "best"
         checkpoint = None if name is None else self.run.checkpoint(str(name))
+        if name == "last":
+            checkpoint = newest_readable(self.run.last_checkpoints())
         self.checkpoint_name = str(name) if name in ("best", "last") else str(Path(str(name)).resolve())
         config.ckpt_path = None if checkpoint is None else str(checkpoint)
         if checkpoint is not None:
@@ -199,7 +236,13 @@ class CompetitionCLI(LightningCLI):
             *bar,
             *self._own_callbacks(),
         ]  # LightningCLI appends the checkpoint callback, which runs last
-        return super().instantiate_trainer(**{"logger": loggers or False, "callbacks": callbacks, **kwargs})
+        self.config_init[self.verb].checkpoint.every_n_steps = self.config_init[self.verb].save_last_every
+        plugins = config.plugins or []
+        plugins = list(plugins) if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins.append(DurableCheckpointIO())
+        kwargs = {"logger": loggers or False, "callbacks": callbacks, "plugins": plugins, **kwargs}
+        return super().instantiate_trainer(**kwargs)
 
     def _own_callbacks(self) -> list[pl.Callback]:
         config = self.config_init[self.verb]
@@ -209,6 +252,8 @@ class CompetitionCLI(LightningCLI):
         if self.verb == "fit" and not quick:
             facts = {"commit": git_commit(), "command": ["cli.py", *sys.argv[1:]], "config_hash": text_hash(self.text)}
             anew = self.checkpoint is None
+            self.stop_signals = StopSignals()
+            callbacks += [StepSeeds(), AccumulatedGradients(), self.stop_signals, self._time_budget()]
             callbacks += [SaveRun(self.run, self.text, facts, anew), Curves(self.run.path)]
             if config.panels:
                 callbacks.append(TrainBatchPanel(self.run.path / "panels" / "train_batch.png", config.panels))
@@ -225,6 +270,23 @@ class CompetitionCLI(LightningCLI):
                 callbacks.append(PredictionTimeLimit(config.time_limit))
         return [callback for callback in callbacks if callback is not None]
 
+    def _time_budget(self) -> TimeBudget | None:
+        config = self.config_init[self.verb]
+        given = Timer(config.trainer.max_time).time_remaining()
+        session = None if given is None else timedelta(seconds=given)
+        total = None if config.total_time is None else timedelta(seconds=seconds(config.total_time, "--total_time"))
+        if session is None and total is None:
+            return None
+        config.trainer.max_time = total if session is None else session  # lets the Trainer go on without max_epochs
+        return TimeBudget(session, total)
+
+    def fit(self, *args: Any, **kwargs: Any) -> None:
+        """Fit, with an exit status that tells the shell by which signal it was stopped."""
+        try:
+            self.trainer.fit(*args, **kwargs)
+        except SIGTERMException as stopped:
+            raise SystemExit(self.stop_signals.status) from stopped
+
     def instantiate_classes(self) -> None:
         with unwrap_parser_errors():
             super().instantiate_classes()
@@ -236,6 +298,7 @@ class CompetitionCLI(LightningCLI):
         if self.checkpoint is not None:
             self._check_folds()
         print_start(self.settings, self.run, self.model, self.trainer)
+        warn_of_little_space(self.run.checkpoints, self.model, self.config_init[self.verb].ema is not None)
         for logger in self.trainer.loggers:
             logger.log_hyperparams(yaml.safe_load(self.text))
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
-from torch.utils.data import Sampler
 
 from datamodules.samplers.ranks import rank_and_world
+from datamodules.samplers.resumable import ResumableSampler
 
 
 class PairDraw(NamedTuple):
@@ -130,7 +130,7 @@ def class_members(classes: np.ndarray) -> list[np.ndarray]:
     return [np.flatnonzero(classes == name) for name in np.unique(classes)]
 
 
-class HardPairSampler(Sampler[PairDraw]):
+class HardPairSampler(ResumableSampler[PairDraw]):
     """Pairs of an epoch: every image once with one of its class and once with one of another; shuffled, in shards.
 
     Partners of other classes are random until `plan` is called with scores. The draws of an epoch depend only on the
@@ -145,15 +145,12 @@ class HardPairSampler(Sampler[PairDraw]):
     """
 
     def __init__(self, classes: np.ndarray, seed: int = 0) -> None:
-        self.classes, self.seed, self.epoch = np.asarray(classes), seed, 0
+        super().__init__()
+        self.classes, self.seed = np.asarray(classes), seed
         check_classes(self.classes)
         self.partners: np.ndarray | None = None  # (epochs, N), starting with epoch `begun`
         self.begun = 0
         self.matched = sum(len(members) for members in class_members(self.classes) if len(members) > 1)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch; called by Lightning before each epoch."""
-        self.epoch = epoch
 
     def plan(self, scores: np.ndarray, epoch: int, epochs: int, noise: float) -> None:
         """Choose the partners of other classes for some epochs, without repeated pairs.
@@ -204,7 +201,7 @@ class HardPairSampler(Sampler[PairDraw]):
     def __len__(self) -> int:
         return (self.matched + len(self.classes)) // rank_and_world()[1]
 
-    def __iter__(self) -> Iterator[PairDraw]:
+    def draws(self) -> Iterator[PairDraw]:
         rank, world = rank_and_world()
         rng = np.random.default_rng([self.seed, self.epoch])
         same = matches(self.classes, rng)

@@ -8,6 +8,7 @@ from torch.utils.data import Sampler
 
 from datamodules.samplers.order import Order
 from datamodules.samplers.ranks import rank_and_world
+from datamodules.samplers.resumable import ResumableSampler
 
 
 class Draw(NamedTuple):
@@ -21,7 +22,7 @@ class Draw(NamedTuple):
     seed: int
 
 
-class TrainingSampler(Sampler[Draw]):
+class TrainingSampler(ResumableSampler[Draw]):
     """Shuffled draws, `repeats` of each image per epoch, in disjoint shards of equal length.
 
     Args:
@@ -35,12 +36,9 @@ class TrainingSampler(Sampler[Draw]):
     def __init__(
         self, size: int, repeats: int = 1, seed: int = 0, order: Order | None = None, batch_size: int = 1
     ) -> None:
-        self.size, self.repeats, self.seed, self.epoch = size, repeats, seed, 0
+        super().__init__()
+        self.size, self.repeats, self.seed = size, repeats, seed
         self.order, self.batch_size = order, batch_size
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch; called by Lightning before each epoch."""
-        self.epoch = epoch
 
     def __len__(self) -> int:
         # Equal shards: every rank must take the same number of steps. The dropped remainder changes every epoch.
@@ -48,7 +46,7 @@ class TrainingSampler(Sampler[Draw]):
             return self.order.batches(self.batch_size, self.repeats) // rank_and_world()[1] * self.batch_size
         return self.size * self.repeats // rank_and_world()[1]
 
-    def __iter__(self) -> Iterator[Draw]:
+    def draws(self) -> Iterator[Draw]:
         rank, world = rank_and_world()
         rng = np.random.default_rng([self.seed, self.epoch])
         if self.order is not None:

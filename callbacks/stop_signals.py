@@ -1,0 +1,45 @@
+"""Stopping a training by a signal."""
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+
+class StopSignals(pl.Callback):
+    """Let Ctrl-C end a training as SIGTERM does: after the running step, on all ranks, with a checkpoint.
+
+    A second Ctrl-C ends it at once. `status` is the exit status for the shell: 130 after Ctrl-C, 143 after SIGTERM.
+    """
+
+    def __init__(self) -> None:
+        self.status = 128 + signal.SIGTERM
+        self.former: Any = None
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self.former = signal.signal(signal.SIGINT, self._stop)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.restore()
+        self.status = 128 + signal.SIGINT
+        print("\nstopping after this step; once more to stop at once", flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def restore(self) -> None:
+        """Give Ctrl-C its former meaning back."""
+        if self.former is not None:
+            signal.signal(signal.SIGINT, self.former)
+            self.former = None
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.restore()
+
+
+def is_stop(exception: BaseException) -> bool:
+    """Whether a training was stopped between two steps, by a signal."""
+    return isinstance(exception, SIGTERMException)
