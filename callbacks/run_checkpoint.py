@@ -48,7 +48,7 @@ class RunCheckpoint(ModelCheckpoint):
         super().on_exception(trainer, pl_module, exception)
         # In a validation the weights may be an average, and the checkpoint before it is recent.
         if is_stop(exception) and trainer.training and self.save_last:
-            save_last(self, trainer)
+            save_last(self, trainer, again=True)  # there may be gradients since this optimizer step
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(in_folder(state_dict, self.dirpath))

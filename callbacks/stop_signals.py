@@ -20,7 +20,8 @@ class StopSignals(pl.Callback):
         self.status = 128 + signal.SIGTERM
         self.former: Any = None
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # After Lightning has noted the handlers that it restores at the end.
         if threading.current_thread() is threading.main_thread():
             self.former = signal.signal(signal.SIGINT, self._stop)
 
@@ -36,7 +37,10 @@ class StopSignals(pl.Callback):
             signal.signal(signal.SIGINT, self.former)
             self.former = None
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.restore()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self.restore()
 
 

@@ -61,9 +61,9 @@ def checkpoint_due(callback: "ModelCheckpoint", trainer: "pl.Trainer", epoch_end
     return bool(callback._should_save_on_train_epoch_end(trainer)) == epoch_end
 
 
-def save_last(callback: "ModelCheckpoint", trainer: "pl.Trainer") -> None:
-    """Write the `last` checkpoint unless it is already written at this step."""
-    if callback._last_global_step_saved != trainer.global_step:
+def save_last(callback: "ModelCheckpoint", trainer: "pl.Trainer", again: bool = False) -> None:
+    """Write the `last` checkpoint unless it is already written at this optimizer step; with `again` also then."""
+    if again or callback._last_global_step_saved != trainer.global_step:
         callback._save_last_checkpoint(trainer, callback._monitor_candidates(trainer))
 
 

@@ -58,11 +58,12 @@ def next_batch(trainer: pl.Trainer | None) -> tuple[int, int]:
     if trainer is None:
         return 0, 0
     loop = trainer.fit_loop
-    progress, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress
-    if progress.processed >= progress.ready:
-        return progress.processed, 0
+    epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress
+    done: int = epochs.processed
+    if done >= epochs.ready:
+        return done, 0
     # In a checkpoint from the validation at the end of an epoch, that epoch is already drawn.
-    return (progress.processed + 1, 0) if batches.is_last_batch else (progress.processed, batches.current.processed)
+    return (done + 1, 0) if batches.is_last_batch else (done, batches.current.processed)
 
 
 def _one_thread(worker: int) -> None:

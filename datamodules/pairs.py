@@ -90,7 +90,7 @@ class PairDataModule(PairData, BaseDataModule):
         singles = TrainingDataset(
             self.split_table("train"), self._decoded, self.targets, self.augmentation, self.features
         )
-        sampler = HardPairSampler(self.classes("train"), self.seed)
+        sampler = HardPairSampler(self.image_classes("train"), self.seed)
         epoch, batches = next_batch(self.trainer)
         sampler.set_epoch(epoch)
         sampler.leave_out(epoch, batches * self.batch_size)
@@ -105,7 +105,7 @@ class PairDataModule(PairData, BaseDataModule):
         if self.fold == "all":
             return []
         singles = EvaluationDataset(self.split_table("val"), self._decoded, self.targets, self.features)
-        pairs, same = fixed_pairs(self.classes("val"), self.seed)
+        pairs, same = fixed_pairs(self.image_classes("val"), self.seed)
         dataset = EvaluationPairs(singles, pairs, same)
         return evaluation_loader(dataset, self.eval_batch_size, worker_count(self.num_workers))
 

@@ -68,7 +68,7 @@ class Submission(ABC):
         return getattr(self, "classes", ()) is None
 
     def take_classes(self, names: list[str] | None) -> None:
-        """Adopt the class names of the data (`data.class_names`); called once if `lacks_classes`.
+        """Adopt the class names of the data (`data.classes`); called once if `lacks_classes`.
 
         Raises:
             ValueError: the format needs the names of the classes and the data has none.

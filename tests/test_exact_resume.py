@@ -1,8 +1,12 @@
 """A training that is interrupted at any step and resumed equals the unbroken one bit for bit."""
 
+import os
 import random
+import signal
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -28,15 +32,20 @@ class Watch(pl.Callback):
 
     seen: list[tuple]  # of all instances
     end: int | None
+    signal: int | None
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         Watch.seen.append((trainer.current_epoch, batch_idx, tuple(batch["image_id"]), outputs["loss"].item()))
         if len(Watch.seen) == Watch.end:
+            if Watch.signal is not None:
+                os.kill(os.getpid(), Watch.signal)
+                return
             raise Crash
 
 
-def watched(monkeypatch, end=None):
-    Watch.seen, Watch.end = [], end
+def watched(end=None, by=None):
+    """The batches of the next training, which ends at one of them, by a crash or a signal."""
+    Watch.seen, Watch.end, Watch.signal = [], end, by
     return Watch.seen
 
 
@@ -103,15 +112,17 @@ def test_weights_optimizer_and_samples_are_those_of_the_unbroken_run(
 ):
     monkeypatch.chdir(tmp_path)
     pixel_images(12)
+    for empty in range(5):
+        cv2.imwrite(f"data/masks/p{empty}.png", np.zeros((8, 8), np.uint8))
     drawn = draw_settings(number)
     share = drawn.pop("end")
     Path("c.yaml").write_text(yaml.safe_dump(pixel_config(yaml.safe_dump(drawn))))
     cli.main(["folds", "--config", "c.yaml"])
 
-    whole = watched(monkeypatch)
+    whole = watched()
     cli.main(["fit", "--config", "c.yaml", "--experiment", "whole"])
     end = 1 + int(share * (len(whole) - 1))
-    cut = watched(monkeypatch, end)
+    cut = watched(end)
     with pytest.raises(Crash):
         cli.main(["fit", "--config", "c.yaml", "--experiment", "cut"])
     assert cut == whole[:end]
@@ -125,7 +136,7 @@ def test_weights_optimizer_and_samples_are_those_of_the_unbroken_run(
         first, resume = batches, ["--ckpt_path", "last"]
     else:
         resume = ["--overwrite", "true"]
-    rest = watched(monkeypatch)
+    rest = watched()
     cli.main(["fit", "--config", "c.yaml", "--experiment", "cut", *resume])
     assert rest == whole[first:]
     one, other = state_of(Path("runs/whole/fold0")), state_of(run)
@@ -133,3 +144,28 @@ def test_weights_optimizer_and_samples_are_those_of_the_unbroken_run(
         equal(one.get(key), other.get(key), key)
     lost = end - first
     assert 0 <= lost <= drawn["save_last_every"] * drawn["trainer"]["accumulate_grad_batches"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_training_after_its_step_with_a_checkpoint(
+    number, status, tmp_path, monkeypatch, pixel_config, pixel_images
+):
+    monkeypatch.chdir(tmp_path)
+    pixel_images(12)
+    callbacks = [{"class_path": f"{__name__}.Watch"}]
+    overlay = {"trainer": {"max_epochs": 3, "accumulate_grad_batches": 3, "callbacks": callbacks}}
+    Path("c.yaml").write_text(yaml.safe_dump(pixel_config(yaml.safe_dump(overlay))))
+    cli.main(["folds", "--config", "c.yaml"])
+    whole = watched()
+    cli.main(["fit", "--config", "c.yaml", "--experiment", "whole"])
+    before = signal.getsignal(signal.SIGINT)
+    cut = watched(6, number)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["fit", "--config", "c.yaml", "--experiment", "cut"])
+    assert ended.value.code == status
+    assert signal.getsignal(signal.SIGINT) is before
+    assert len(cut) == 6
+    rest = watched()
+    cli.main(["fit", "--config", "c.yaml", "--experiment", "cut", "--ckpt_path", "last"])
+    assert cut + rest == whole
+    equal(state_of(Path("runs/whole/fold0"))["optimizer_states"], state_of(Path("runs/cut/fold0"))["optimizer_states"])

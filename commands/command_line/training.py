@@ -311,7 +311,7 @@ class CompetitionCLI(LightningCLI):
 
     def _check_folds(self) -> None:
         """Check the folds before old predictions are deleted or the run records the new folds."""
-        if self.datamodule.fold != "all":
+        if self.datamodule.fold != "all" and self.checkpoint is not None:
             before = read_checkpoint(self.checkpoint).get("folds_hash")
             check_folds(before, None if before is None else self.datamodule.folds_hash(), self.datamodule.folds)
 

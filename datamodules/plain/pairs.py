@@ -25,7 +25,7 @@ class PairData(BaseData):
             )
         self.pair_target = labels[0]
 
-    def classes(self, split: str) -> np.ndarray:
+    def image_classes(self, split: str) -> np.ndarray:
         """Return the class number of each image of `train` or `val`."""
         self.prepare_targets()
         decoder = self._decoder(self.targets, external=split == "train")

@@ -195,7 +195,7 @@ def test_the_direction_is_that_of_the_competitions_metric(tmp_path, higher):
     class Score(CompetitionScore):
         def __init__(self):
             metric = SimpleNamespace(higher_is_better=higher)
-            self.competition, self.folder, self.metrics = SimpleNamespace(metric=metric), None, {}
+            self.competition, self.folder, self.metrics = SimpleNamespace(metric=metric, submission=None), None, {}
 
         def on_validation_batch_end(self, *args):
             pass

@@ -202,7 +202,7 @@ def test_the_first_epoch_already_meets_the_hardest(here, workers):
     assert not torch.equal(module.state_dict()["network.branch.encoder.bn1.running_mean"], before[0])
     network = parts()[0].eval().network  # the same seed: the weights before training
     scores = network.scores(expected["features"], expected["features"]).numpy()
-    hardest = hard_partners(scores, data.classes("train"), 0.0, np.random.default_rng(0))
+    hardest = hard_partners(scores, data.image_classes("train"), 0.0, np.random.default_rng(0))
     ids = data.split_table("train")["image_id"].tolist()
     assert len(seen) == 24
     assert {(ids[image], ids[partner]) for image, partner in enumerate(hardest)} == set(seen)

@@ -214,7 +214,7 @@ def test_a_child_ends_with_its_parent(tmp_path):
     code = (
         "import sys, experiments.processes as p\n"
         "p.CLI = sys.argv[1]\n"
-        "with p.children_end_with_us():\n    p.launch(['x'])\n"
+        "with p.terminate_children_on_exit():\n    p.launch(['x'])\n"
     )
     child = tmp_path / "child.py"
     child.write_text("import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(60)\n")
