@@ -23,7 +23,16 @@ LISTED = {
         "open",
     ): "a line for each image that is done is added at the end, and written anew at last",
     ("predictions/entry.py", "ZipFile"): "a file that is written strip by strip; `publish` gives it its name",
-    ("submissions/geotiffs.py", "replace"): "files that were written at once go into a folder that may hold others",
+    ("callbacks/checkpoint_io.py", "open"): "the temporary file of `atomic_path`, in a function of its own",
+    ("callbacks/checkpoint_io.py", "save"): "as above",
+    ("callbacks/checkpoint_io.py", "replace"): "a complete file gets a second name",
+    ("experiments/lease.py", "open"): "only one process can create it; an unreadable one counts as taken for a minute",
+    ("experiments/lease.py", "replace"): "the file of a dead process is put away by one of several others",
+    ("submissions/base.py", "open"): "the temporary file that `write` renames",
+    ("submissions/coco.py", "write_text"): "as above",
+    ("submissions/image_files.py", "ZipFile"): "as above",
+    ("submissions/class_images.py", "save"): "a file in the temporary folder that `write` renames",
+    ("submissions/instance_images.py", "imwrite"): "as above",
 }
 
 
