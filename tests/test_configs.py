@@ -57,9 +57,15 @@ def test_preset_parses_as_an_overlay(preset, tmp_path, monkeypatch, capsys):
     assert_contains(printed, yaml.safe_load(preset.read_text()))
 
 
-@pytest.mark.parametrize(
-    "preset", [p for p in PRESETS if p.stem.startswith("augmentation")], ids=lambda path: path.stem
-)
+# In the default run those with the deepest nesting, in workers and on the device.
+AUGMENTATIONS = [
+    path if path.stem in ("augmentation_stages", "augmentation_device") else pytest.param(path, marks=pytest.mark.slow)
+    for path in PRESETS
+    if path.stem.startswith("augmentation")
+]
+
+
+@pytest.mark.parametrize("preset", AUGMENTATIONS, ids=lambda path: path.stem)
 def test_augmentation_preset_trains_and_its_saved_config_is_the_same(preset, small):
     """Nested classes survive saving: the run's own config gives the same augmentation again."""
     base = ["--config", str(ROOT / "configs" / "quickstart.yaml")]

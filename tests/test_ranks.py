@@ -101,6 +101,7 @@ def test_two_processes_finish_what_is_left(trained, whole):
     assert_equal_stores(whole, stores(trained))
 
 
+@pytest.mark.slow
 def test_a_single_image_on_two_ranks(trained, whole):
     image = next((trained / "data/quickstart/stage1_test").glob("*/images/*.png"))
     run(trained, "predict", "runs/quickstart/fold0", "--data.predict_split", f'["{image.parent}"]', *TWO)
@@ -137,6 +138,7 @@ def test_two_processes_train(trained):
     assert len(rows) == 11
 
 
+@pytest.mark.slow  # by an exception: tests/test_cli.py
 def test_killed_predict_is_finished_by_the_next(trained, whole):
     """SIGKILL, as from the system when memory runs out: no clean-up of ours can run."""
     forget(trained)

@@ -68,7 +68,7 @@ def rsna_hemorrhage():
     return {"rows": 12, "size": SIDE}
 
 
-LAYOUTS = [aptos, cervical, rsna_hemorrhage]
+LAYOUTS = [aptos, *(pytest.param(layout, marks=pytest.mark.slow) for layout in (cervical, rsna_hemorrhage))]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)

@@ -191,9 +191,10 @@ def carvana():
     return {"rows": 2, "size": SIDE, "flags": {"model.inference.tile": 64}}
 
 
-LAYOUTS = [spacenet_buildings, dstl, tgs_salt, clouds]
+LAYOUTS = [spacenet_buildings, tgs_salt]
 # Of kinds that the others cover, too.
-SLOW = [pytest.param(layout, marks=pytest.mark.slow) for layout in (hpa_2018, planet_amazon, airbus_ships, carvana)]
+REST = (hpa_2018, planet_amazon, airbus_ships, carvana, dstl, clouds)
+SLOW = [pytest.param(layout, marks=pytest.mark.slow) for layout in REST]
 
 
 @pytest.mark.parametrize("layout", [*LAYOUTS, *SLOW], ids=lambda layout: layout.__name__)
