@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from commands.command_line.command_line import CommandLine
 from commands.command_line.config import read_config
@@ -22,6 +21,7 @@ from experiments.configuration import OfflineConfig
 from experiments.loading import load
 from experiments.run_folder import RunFolder
 from files.paths import text_hash
+from files.progress import progress
 from files.writing import write_array, write_frame
 from lightning_modules.normalisation import expected_statistics
 from networks import ImageClassifier
@@ -158,7 +158,7 @@ def write_features(config: OfflineConfig, run: Path | None) -> Path:
         f"{options.split}: {len(rows) - len(left)} of {len(rows)} images already computed" if left else "all computed"
     )
     decoder = Decoder(data.reader, [], data.preprocessing)
-    for row in tqdm([row for row in rows if row.image_id in left], desc="features", unit=" images", disable=None):
+    for row in progress([row for row in rows if row.image_id in left], "features", unit=" images"):
         image, _ = decoder.read(row)
         store.write(row.image_id, {"features": extractor(image)}, dtype="float32")
     store.finish(look({name: inputs[name] for name in left}, {}))

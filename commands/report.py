@@ -7,7 +7,6 @@ from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from commands.command_line.config import read_config
 from commands.command_line.findings import print_findings
@@ -23,6 +22,7 @@ from experiments.fold_stores import Missing, open_store
 from experiments.run_folder import RunFolder
 from experiments.searched import is_tuned
 from experiments.stored_predictions import out_of_fold, test_predictions
+from files.progress import progress
 from files.writing import write_frame
 from postprocessing.ablation import StepAblation
 from predictions.store import PredictionStore, read_mean
@@ -95,7 +95,7 @@ def write(config: OfflineConfig, output: Path) -> Report:
     cases = {case.image_id: case for case in out_of_fold(config)} if any(map(holds_out, config.runs)) else {}
     for run in config.runs if cases else ():
         seen.run_of |= dict.fromkeys(PredictionStore(run.predictions / "val").ids(), run.path.name)
-    for case in tqdm(list(cases.values())[: config.options.limit], desc="out of fold", unit=" images", disable=None):
+    for case in progress(list(cases.values())[: config.options.limit], "out of fold", unit=" images"):
         prediction, targets = case.prediction(), case.targets()
         compare(seen, prediction, targets)
         processed = config.competition.process(prediction, targets)
@@ -160,7 +160,7 @@ def training_targets(config: OfflineConfig) -> dict[str, np.ndarray]:
     """Quantities of the targets of all training images."""
     config.data.prepare_data()
     found = {}
-    for row in tqdm(rows_of(config.data.table())[: config.options.limit], desc="targets", unit=" images", disable=None):
+    for row in progress(rows_of(config.data.table())[: config.options.limit], "targets", unit=" images"):
         targets = config.data.target_arrays(row)
         true = targets.get(config.competition.metric.target)
         if is_map(true) and not nothing_counts(targets):
@@ -269,7 +269,7 @@ def look_at_test(config: OfflineConfig) -> tuple[dict[str, np.ndarray], Any]:
     if len(stores) > 1 and submission is not None and not submission.blended:
         return {}, None  # lists of objects cannot be averaged over folds
     opened, found = [open_store(config.data, run, "test") for run in config.runs], {}
-    bar = tqdm(test_predictions(config, opened), desc="test", unit=" images", total=len(opened[0]), disable=None)
+    bar = progress(test_predictions(config, opened), "test", len(opened[0]), " images")
     for number, (image_id, mean) in enumerate(bar):
         if config.options.limit is not None and number >= config.options.limit:
             break

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from commands.command_line.config import read_config
 from datamodules.table import rows_of
@@ -13,6 +12,7 @@ from experiments.configuration import OfflineConfig
 from experiments.fold_stores import Missing
 from exploration.rounds import import_labels, read_rounds
 from exploration.suggest import centred, describe, read_descriptors, suggest, uncertainty
+from files.progress import progress
 from files.writing import write_frame
 from predictions.store import PredictionStore
 
@@ -89,7 +89,6 @@ def write_suggestion(config: OfflineConfig, rounds: Path) -> None:
     missing = [image_id for image_id in ids if image_id not in rows]
     if missing:
         raise ValueError(f"{stores[0].path} contains {missing[0]!r}, which is not in {chosen.split}; set --split")
-    bar = {"unit": " images", "disable": None}
     uncertain = np.array(
         [
             uncertainty(
@@ -97,13 +96,15 @@ def write_suggestion(config: OfflineConfig, rounds: Path) -> None:
                 chosen.output_name,
                 config.data.reader.known(rows[image_id]),
             )
-            for image_id in tqdm(ids, desc="disagreement", **bar)
+            for image_id in progress(ids, "disagreement", unit=" images")
         ]
     )
     if chosen.descriptors is not None:
         descriptors = read_descriptors(chosen.descriptors, ids)
     else:
-        described = [describe(config.data.reader.read(rows[image_id])) for image_id in tqdm(ids, desc="reading", **bar)]
+        described = [
+            describe(config.data.reader.read(rows[image_id])) for image_id in progress(ids, "reading", unit=" images")
+        ]
         if len({len(descriptor) for descriptor in described}) > 1:
             raise ValueError("images have different numbers of channels; give --descriptors")
         descriptors = centred(np.stack(described))

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from datamodules.decoder import Arrays, Decoder
 from datamodules.parallel import in_processes
@@ -20,6 +19,7 @@ from datamodules.targets.boxes import ARRAYS, cut_lists
 from datamodules.windows import Window, crop
 from files.atomic import atomic_path
 from files.paths import file_hash, text_hash
+from files.progress import progress
 from files.texts import read_json
 from files.writing import write_json
 
@@ -95,7 +95,7 @@ class DecodedCache:
         step = max(8, len(missing) // 256)  # at most 256 shards: each keeps a file open
         chunks = [missing[start : start + step] for start in range(0, len(missing), step)]
         shards = in_processes(_Shards(self.decoder, self.folder), chunks, self.workers)
-        with tqdm(total=len(missing), desc="decoding", unit=" images", disable=not show) as bar:
+        with progress(desc="decoding", total=len(missing), unit=" images", show=show) as bar:
             for number, (shard, entries, content, size) in enumerate(shards):
                 if number == 0:
                     self._check_room(size * len(chunks), size, len(missing))

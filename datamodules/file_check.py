@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from datamodules.decoder import Decoder
 from datamodules.parallel import in_processes
 from datamodules.row import Row
 from datamodules.targets import RasterMasks
 from datamodules.targets.mask_files import NumberedMasks
 from datamodules.windows import with_window
+from files.progress import progress
 from masks.void import VOID, Arrays, foreground
 
 FEW = 64  # rows that are checked faster without starting processes
@@ -96,7 +95,7 @@ def find_faults(rows: list[Row], decoder: Decoder, by_windows: bool, workers: in
         A message for each row with a fault, which names its file.
     """
     found = in_processes(partial(fault_of, decoder, by_windows), rows, workers if len(rows) > FEW else 0, at_once=8)
-    bar = tqdm(found, "checking files", len(rows), unit=" images", disable=not show, delay=5, leave=False)
+    bar = progress(found, "checking files", len(rows), " images", show, delay=5, leave=False)
     return [fault for fault in bar if fault]
 
 

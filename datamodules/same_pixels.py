@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from datamodules.decoder import Decoder
 from datamodules.file_check import FEW
@@ -16,6 +15,7 @@ from datamodules.readers import Pixels, Reader
 from datamodules.row import Row
 from datamodules.samplers import rank_and_world
 from datamodules.table import rows_of
+from files.progress import progress
 
 FULL = {"uint8": 255, "uint16": 65535}
 DARK = 4  # maximum ratio between the white of a type and `model.input_range`
@@ -62,7 +62,7 @@ def look(rows: list[Row], decoder: Decoder, workers: int, show: bool) -> list[Fo
     if all(type(reader).pixels is Reader.pixels for reader in readers):
         return []
     found = in_processes(partial(pixels_of, decoder), rows, workers if len(rows) > FEW else 0, at_once=16)
-    bar = tqdm(found, "checking headers", len(rows), unit=" images", disable=not show, delay=5, leave=False)
+    bar = progress(found, "checking headers", len(rows), " images", show, delay=5, leave=False)
     return [one for one in bar if one is not None]
 
 

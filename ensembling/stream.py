@@ -10,6 +10,7 @@ from ensembling.blend import Arrays, Blend
 from ensembling.duplicates import copies_among, mean_of_copies
 from ensembling.members import MemberSplit
 from ensembling.ranks import Ranks
+from files.progress import progress
 from predictions.store import PredictionStore
 
 
@@ -48,11 +49,9 @@ class Stream:
             raise ValueError(f"image {image_id!r}: {error}") from error
 
     def _fill_ranks(self) -> None:
-        from tqdm import tqdm
-
         self.blend = Blend(**vars(self.blend) | {"ranks": []})
         ranks: list[dict[str, Ranks]] = [{} for _ in self.parts]
-        for image_id in tqdm(self.ids, desc="ranks", unit=" images", disable=None):
+        for image_id in progress(self.ids, "ranks", unit=" images"):
             for own, entry in zip(ranks, self.entries(image_id), strict=True):
                 for name, array in (entry or {}).items():
                     if name not in self.blend.boxes:
@@ -89,8 +88,6 @@ def write(
     Raises:
         ValueError, KeyError: an error of a member's store or the rule.
     """
-    from tqdm import tqdm
-
     if groups and not groups.keys() & set(stream.ids):
         warnings.warn(
             f"none of the {len(groups)} images with duplicates, first {next(iter(groups))!r}, is among the "
@@ -99,7 +96,7 @@ def write(
         )
     made_from = [one for part in stream.parts for one in part.stores]
     left = set(store.begin(stream.ids, fingerprint, stores=made_from))
-    bar = tqdm(desc=store.path.name, total=len(left), unit=" images", disable=None)
+    bar = progress(desc=store.path.name, total=len(left), unit=" images")
     with bar:
         for copies in copies_among(stream.ids, groups or {}):
             wanted = [image_id for image_id in copies if image_id in left]

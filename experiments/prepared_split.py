@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from datamodules.cache import identity, settings_of
 from datamodules.decoder import Decoder
@@ -19,6 +18,7 @@ from experiments.conversion import Job, converted, kind_of
 from experiments.prepared_journal import Entries, Journal
 from files.paths import confined, text_hash
 from files.png import write_png
+from files.progress import progress
 from files.writing import write_frame
 from preprocessing.base import Preprocess
 
@@ -90,7 +90,7 @@ class Split:
         self.journal.write({**stale, **self.entries})
         with (
             open(self.journal.path, "a") as journal,
-            tqdm(total=len(todo), desc=f"preparing {self.split}", unit=" images", disable=not todo) as bar,
+            progress(desc=f"preparing {self.split}", total=len(todo), unit=" images", show=bool(todo)) as bar,
         ):
             for result in converted(self.job, todo, processes):
                 bar.update()

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from datamodules.decoder import Decoder, derive
 from datamodules.parallel import in_processes
@@ -19,6 +18,7 @@ from datamodules.table import rows_of
 from datamodules.targets import Target
 from datamodules.targets.boxes import ARRAYS
 from datamodules.windows import with_window, without_window
+from files.progress import progress
 from masks.void import VOID, is_id_map, joined
 from preprocessing.duplicates import thumbnail
 from preprocessing.hashes import bytes_hash, dihedral_hashes, pixel_hash
@@ -293,7 +293,7 @@ def gather(
     chunk = max(1, min(16, len(rows) // (count * 4)))
     cure = "use --processes 1 to see at which image"
     found = in_processes(partial(_one, examiner), rows, count, chunk, cure)
-    return list(tqdm(found, "reading", len(rows), unit=" images", disable=not show))
+    return list(progress(found, "reading", len(rows), " images", show))
 
 
 def _one(examiner: Examiner, task: tuple[Row, str]) -> ImageFacts:

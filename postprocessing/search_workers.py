@@ -20,6 +20,7 @@ import numpy as np
 
 from evaluation.metrics.base import CompetitionMetric
 from evaluation.void import Arrays, without_void
+from files.progress import progress
 from postprocessing.step import Step
 from predictions.quantiser import from_steps, to_steps
 
@@ -181,9 +182,7 @@ def evaluators(
     processes = max(1, min(available if processes is None else processes, len(cases)))
     if "fork" not in multiprocessing.get_all_start_methods():
         processes = 1  # readers need not be picklable, so workers must be forked
-    from tqdm import tqdm
-
-    with tqdm(desc="search", unit=" images", disable=None) as bar:
+    with progress(desc="search", unit=" images") as bar:
         if processes == 1:
             worker = EvaluationWorker(chain, metric, cases, memory, making)
             yield lambda settings: worker.rows(settings, lambda: bar.update(len(settings)))

@@ -1,6 +1,7 @@
 """The four training verbs, built on LightningCLI."""
 
 import sys
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from callbacks import (
     TimeBudget,
 )
 from callbacks.checkpoint_io import warn_of_little_space
+from callbacks.progress_lines import ProgressLines
 from callbacks.time_limit import seconds
 from callbacks.train_batch import TrainBatchPanel
 from commands.command_line.command_line import CommandLine
@@ -50,6 +52,7 @@ from datamodules import BaseDataModule
 from experiments.draw_curves import Curves
 from experiments.fit_settings import FitSettings, Flag
 from experiments.lease import Lease
+from experiments.processes import terminate_children_on_exit
 from experiments.run_folder import RunFolder, fold_name, git_commit
 from experiments.save_run import SaveRun, check_folds
 from experiments.stages import run_stages, stages_given
@@ -229,7 +232,8 @@ class CompetitionCLI(LightningCLI):
         loggers = [] if off else [MetricsCSV(self.run.path, self.verb), *make_loggers(self.loggers)]
         given = config.callbacks or []
         given = given if isinstance(given, list) else [given]
-        bar = [] if any(isinstance(callback, ProgressBar) for callback in given) else [TQDMProgressBar(refresh_rate=5)]
+        own = TQDMProgressBar(refresh_rate=5) if sys.stdout.isatty() else ProgressLines()
+        bar = [] if any(isinstance(callback, ProgressBar) for callback in given) else [own]
         bar = bar if config.enable_progress_bar is not False else []
         callbacks = [
             *given,
@@ -326,7 +330,9 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     if stages is not None and not line.asks_for_help and not line.prints_config:
         print(f"next:  python cli.py predict {run_stages(settings, stages).path}")
         return
-    done = CompetitionCLI(verb, settings)
+    # Lightning's handler of SIGTERM stops a fit at the next batch, but lets a prediction run on.
+    with nullcontext() if verb == "fit" else terminate_children_on_exit():
+        done = CompetitionCLI(verb, settings)
     print_end(verb, done.run, done.trainer, done.datamodule, done.score)
 
 

@@ -14,6 +14,7 @@ from ensembling.stacking.models import Model, Target
 from evaluation.cross_validation import CrossValidation
 from evaluation.folds import make_folds
 from files.paths import text_hash
+from files.progress import progress
 from files.writing import write_arrays
 
 Predicted = dict[str, np.ndarray]
@@ -125,11 +126,9 @@ class Repeats:
             folds: fold of each image `(N,)`, for each repetition.
             seed: seed of the models; each repetition derives its own.
         """
-        from tqdm import tqdm
-
         total: Predicted = {}
         made_from = fingerprint(table, target, others, model)
-        for number, fold in enumerate(tqdm(folds, desc="repetitions", disable=None)):
+        for number, fold in enumerate(progress(folds, "repetitions")):
             # Below 2**31, the limit of LightGBM.
             own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1)
             key = text_hash(repr([made_from, own, fold.tolist()]))
