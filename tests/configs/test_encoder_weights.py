@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -266,10 +265,8 @@ def test_chains_of_stages_train_two_steps_each(recipe, tmp_path, request, cut_of
 def test_without_weights_nothing_is_read_or_tried_again(name, tmp_path, monkeypatch, no_network):
     """There are no data at all, so the error came before they were read."""
     monkeypatch.chdir(tmp_path)
-    started = time.perf_counter()
     with pytest.raises(OSError, match=r"no weights of \w+ in .*Bring \w+\.safetensors") as raised:
         cli.main(["fit", "--config", str(ROOT / "configs" / f"{name}.yaml")])
-    assert time.perf_counter() - started < 10  # torchvision and timm may be imported here
     assert "\n" not in str(raised.value)
     assert len(no_network) == 1
     assert not [path for path in Path("runs").rglob("*") if path.is_file()]
