@@ -9,6 +9,7 @@ import re
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Union
 
@@ -17,6 +18,25 @@ if TYPE_CHECKING:
 
 # A tuple becomes a list in YAML, which all libraries used here also accept.
 IGNORED_WARNINGS = ("(?s).*does not round-trip",)
+
+
+def null_of_nested_classes() -> None:
+    """Parse `--model.network.encoder_weights null` as null.
+
+    The argument of a class inside another class is parsed twice, and between the two null is written as `None`, which
+    the second time would be a string. A text that is `None` and nothing else is null for all parsers.
+    """
+    import yaml
+    from jsonargparse import get_loader, set_loader  # on demand: this module is imported by every start
+
+    load = get_loader("yaml")
+
+    @wraps(load)
+    def loaded(text: str, *args: Any, **kwargs: Any) -> Any:
+        return None if text.strip() == "None" else load(text, *args, **kwargs)
+
+    if not hasattr(load, "__wrapped__"):
+        set_loader("yaml", loaded, exceptions=(yaml.YAMLError,))
 
 
 def integers_first(parser: "ArgumentParser") -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from jsonargparse import ActionConfigFile, Namespace
 
 from commands.command_line.command_line import CommandLine
+from commands.command_line.fit_config import check_names
 from commands.command_line.parser import VerbParser, add_experiment_arguments, add_options, build_options, repeated
 from commands.command_line.plain_data import plain_data
 from compat.jsonargparse import unwrap_parser_errors
@@ -14,6 +15,7 @@ from datamodules.plain import BaseData
 from experiments.configuration import OfflineConfig, experiment_folder
 from experiments.fit_settings import OFFLINE, Flag
 from experiments.fold_stores import check_folds_there
+from experiments.overriding_classes import without_replaced
 from experiments.run_folder import fold_runs
 from experiments.searched import check_searched, origin_of
 from experiments.yaml_files import read_yaml
@@ -49,6 +51,7 @@ def read_config(
     """
     line = CommandLine.read(arguments)
     folder, settings = line.folder(), line.settings
+    check_names(settings, thorough=loaders)
     parser = make_parser(verb, takes, options, loaders)
     runs = fold_runs(folder) if folder is not None else []
     files = list(settings.configs) or ([runs[0].config] if runs else [])
@@ -102,7 +105,7 @@ def lightning_class() -> type[BaseData]:
 
 def parse(parser: VerbParser, files: Sequence[Path], flags: Sequence[Flag], loaders: bool) -> Namespace:
     """Parse and validate configs and flags without instantiating anything."""
-    contents = [kept_keys(file) for file in files]
+    contents = without_replaced([kept_keys(file) for file in files])
     if not loaders:
         contents, flags = plain_data(contents, flags)
     texts = [part for content in contents for part in ("--config", to_yaml(content))]

@@ -7,31 +7,40 @@ from typing import Any
 import yaml
 from jsonargparse import Namespace
 
-from augmentations.old_names import old_names
-from compat.former_keys import accept_former_keys
+from compat.albumentations_names import old_names
 from experiments.fit_settings import FitSettings
+from experiments.overriding_classes import without_replaced
 from experiments.run_folder import RunFolder
 from experiments.yaml_files import read_as_written, read_yaml
 from files.writing import to_yaml
 
 
 def arguments_of(settings: FitSettings) -> list[str]:
-    """Arguments for Lightning's parser; a config with former keys is passed as text instead of its path."""
+    """Arguments for Lightning's parser; a config that has to change is passed as text instead of its path.
+
+    Former keys are renamed, and classes that a later config replaces are removed with their arguments.
+    """
+    present = iter(without_replaced([read_yaml(file) for file in settings.configs if file.is_file()]))
     return [
-        part for file in settings.configs for part in ("--config", _present_text(file) if file.is_file() else str(file))
+        part
+        for file in settings.configs
+        for part in ("--config", _text_or_path(file, next(present)) if file.is_file() else str(file))
     ] + [part for flag in settings.flags for part in flag.arguments()]
 
 
-def _present_text(file: Path) -> str:
-    content = read_as_written(file)
-    present = accept_former_keys(content)
-    return str(file) if present == content else to_yaml(present)
+def _text_or_path(file: Path, present: dict[str, Any]) -> str:
+    return str(file) if present == read_as_written(file) else to_yaml(present)
 
 
-def check_names(settings: FitSettings) -> None:
-    """Reject albumentations 1.x names in the configs; the error lists all of them with their new names."""
+def check_names(settings: FitSettings, thorough: bool = True) -> None:
+    """Reject albumentations 1.x names in the configs; the error lists all of them with their new names.
+
+    Args:
+        settings: configs and flags.
+        thorough: whether to look for misspelt names too, which imports albumentations.
+    """
     for file in settings.configs:
-        wrong = list(old_names(read_yaml(file))) if file.is_file() else []
+        wrong = list(old_names(read_yaml(file), thorough=thorough)) if file.is_file() else []
         if wrong:
             raise SystemExit(f"error: {file} uses names that albumentations 2 does not have\n  " + "\n  ".join(wrong))
 

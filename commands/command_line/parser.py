@@ -9,12 +9,13 @@ from typing import Any, NoReturn, TypeVar, get_args, get_origin
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from commands.command_line.command_line import CommandLine
-from compat.jsonargparse import cause_first, flags_of
+from compat.jsonargparse import cause_first, flags_of, null_of_nested_classes
 from evaluation.cross_validation import CrossValidation
 from experiments.fit_settings import FitSettings
 from submissions.competition import Competition
 
 Options = TypeVar("Options")
+null_of_nested_classes()
 
 
 class VerbParser(ArgumentParser):

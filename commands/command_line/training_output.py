@@ -11,7 +11,9 @@ from callbacks.snapshots import main_checkpoint
 from datamodules import BaseDataModule
 from evaluation.interval import bootstrap_interval
 from experiments.fit_settings import FitSettings
+from experiments.overriding_classes import inherited
 from experiments.run_folder import RunFolder
+from experiments.yaml_files import read_yaml
 from lightning_modules import BaseModule
 from lightning_modules.normalisation import describe
 
@@ -22,6 +24,8 @@ def print_start(settings: FitSettings, run: RunFolder, model: BaseModule, traine
     for line in settings.changes():
         if not line.startswith("stages: "):
             print(f"changed  {line}")
+    for line in inherited([read_yaml(file) for file in settings.configs if file.is_file()]):
+        print(line)
     print(f"network  {size_of(model.network)}")
     for line in describe(model.network, model.mean, model.std, float(model.input_range)):
         print(line)

@@ -5,7 +5,7 @@ import inspect
 import albumentations
 import pytest
 
-from augmentations.old_names import ARGUMENTS, RENAMED, old_names
+from compat.albumentations_names import ARGUMENTS, RENAMED, old_names
 
 
 def test_what_is_called_old_is_gone_and_what_is_new_is_there():

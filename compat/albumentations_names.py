@@ -63,11 +63,17 @@ def arguments_of(name: str) -> list[str]:
     return [parameter.name for parameter in parameters]
 
 
-def old_names(config: Any, place: str = "") -> Iterator[str]:
-    """One sentence per name in a nested config that is unknown to albumentations 2, with its replacement."""
+def old_names(config: Any, place: str = "", thorough: bool = True) -> Iterator[str]:
+    """One sentence per name in a nested config that is unknown to albumentations 2, with its replacement.
+
+    Args:
+        config: nested config.
+        place: its dotted key.
+        thorough: whether to check names that were never in albumentations too, which imports it.
+    """
     if isinstance(config, list):
         for number, value in enumerate(config):
-            yield from old_names(value, f"{place}[{number}]")
+            yield from old_names(value, f"{place}[{number}]", thorough)
         return
     if not isinstance(config, dict):
         return
@@ -76,11 +82,11 @@ def old_names(config: Any, place: str = "") -> Iterator[str]:
         name = path.rpartition(".")[2]
         if name in RENAMED:
             yield f"{place}: albumentations 2 has no {name}, use {RENAMED[name]}"
-        elif not hasattr(importlib.import_module("albumentations"), name):
+        elif thorough and not hasattr(importlib.import_module("albumentations"), name):
             near = difflib.get_close_matches(name, dir(importlib.import_module("albumentations")), n=1)
             yield f"{place}: albumentations has no {name}" + (f", did you mean {near[0]}?" if near else "")
         for argument in config.get("init_args") or {}:
-            known = arguments_of(name)
+            known = arguments_of(name) if thorough else []
             if argument in ARGUMENTS.get(name, {}):
                 yield f"{place}: {name} has no {argument} in albumentations 2, use {ARGUMENTS[name][argument]}"
             elif known and argument not in known:
@@ -89,4 +95,4 @@ def old_names(config: Any, place: str = "") -> Iterator[str]:
                 yield f"{place}: {name} has no {argument}; {hint}"
     for key, value in config.items():
         inside = place if key == "init_args" else f"{place}.{key}" if place else str(key)
-        yield from old_names(value, inside)
+        yield from old_names(value, inside, thorough)
