@@ -48,7 +48,8 @@ def build_module(config: dict) -> BaseModule:
     parser = ArgumentParser()
     parser.add_subclass_arguments(BaseModule, "model")
     config = prepare_networks(accept_former_keys({"model": config})["model"], pretrained=False)
-    config["init_args"] = config.get("init_args", {}) | {"init_from": None, "encoder_init_from": None}
+    given = config.get("init_args", {})
+    config["init_args"] = given | dict.fromkeys({"init_from", "encoder_init_from"} & given.keys())
     return parser.instantiate_classes(parser.parse_object({"model": config})).model
 
 

@@ -206,10 +206,10 @@ class CompetitionCLI(LightningCLI):
         config.trainer.logger = given if isinstance(given, bool) else None
         self.checkpoint = self._find_checkpoint(config)
         model = config.model.as_dict()
-        files = [model["init_args"][key] for key in ("init_from", "encoder_init_from")]
-        pretrained = self.checkpoint is None and files == [None, None]
+        files = {key: value for key, value in model["init_args"].items() if key in ("init_from", "encoder_init_from")}
+        pretrained = self.checkpoint is None and not any(files.values())
         if self.checkpoint is not None:  # it contains all weights; these files may be gone
-            model["init_args"] |= {"init_from": None, "encoder_init_from": None}
+            model["init_args"] |= dict.fromkeys(files)
         config.model = Namespace(prepare_networks(model, pretrained))
 
     def _find_checkpoint(self, config: Namespace) -> Path | None:
