@@ -23,4 +23,7 @@ class StepSeeds(pl.Callback):
         seed, other = (int(value) for value in sequence.generate_state(2))
         random.seed(seed)
         np.random.seed(other)  # noqa: NPY002 - the generator that libraries use
-        torch.manual_seed(seed << 32 | other)
+        # torch.manual_seed takes 0.8 ms where CUDA is not open, for the stack of a call that it puts off.
+        torch.default_generator.manual_seed(seed << 32 | other)
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(seed << 32 | other)

@@ -5,8 +5,10 @@ import io
 import json
 import logging
 import os
+import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -36,6 +38,11 @@ from preprocessing.sources import (
 )
 
 log = logging.getLogger(__name__)
+# What zipfile, zlib and a header that is not ours raise for a damaged file.
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, KeyError, TypeError, IndexError),
+    *(AttributeError, NotImplementedError, RuntimeError),
+)
 FORMAT = 2  # 1 did not record its inputs
 Window = tuple[int, int, int, int]
 
@@ -297,15 +304,17 @@ class PredictionStore:
             with zipfile.ZipFile(file) as content:
                 header = json.loads(content.read("header.json"))["arrays"]
                 unknown = sorted(set(names or []) - set(header))
-                if unknown:
-                    raise KeyError(f"{self.path} has no {unknown} for image {image_id!r}, only {sorted(header)}")
-                return {name: _read_array(content, name, header[name], window) for name in names or header}
+                wanted = names or header
+                if not unknown:
+                    return {name: _read_array(content, name, header[name], window) for name in wanted}
         except FileNotFoundError:
             raise KeyError(f"{self.path} has no prediction of image {image_id!r}") from None
-        except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        except DAMAGED as error:
             raise ValueError(
                 f"the prediction of image {image_id!r} is damaged: {file} ({error}); delete it and run predict again"
             ) from error
+
+        raise KeyError(f"{self.path} has no {unknown} for image {image_id!r}, only {sorted(header)}")
 
     def _file(self, image_id: str) -> Path:
         # Quoting leaves letters, digits, `_`, `-` and `~`; dots are quoted too, to avoid `..` and hidden files.
