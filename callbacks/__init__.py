@@ -7,6 +7,7 @@ from callbacks.checkpoint_io import AsyncDurableCheckpointIO, DurableCheckpointI
 from callbacks.early_stopping import EarlyStopping
 from callbacks.final_validation import FinalValidation
 from callbacks.finite_loss import FiniteLoss
+from callbacks.forecast import Forecast
 from callbacks.gathered_metric import GatheredMetric
 from callbacks.gradient_norm import GradientNorm
 from callbacks.hard_pairs import HardPairs
@@ -27,6 +28,7 @@ __all__ = [
     "AccumulatedGradients",
     "AsyncDurableCheckpointIO",
     "DurableCheckpointIO",
+    "Forecast",
     "StepSeeds",
     "StopSignals",
     "TimeBudget",

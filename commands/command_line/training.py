@@ -24,6 +24,7 @@ from callbacks import (
     ExponentialMovingAverage,
     FinalValidation,
     FiniteLoss,
+    Forecast,
     PredictionTimeLimit,
     PredictionWriter,
     RunCheckpoint,
@@ -257,7 +258,7 @@ class CompetitionCLI(LightningCLI):
             facts = {"commit": git_commit(), "command": ["cli.py", *sys.argv[1:]], "config_hash": text_hash(self.text)}
             anew = self.checkpoint is None
             self.stop_signals = StopSignals()
-            callbacks += [StepSeeds(), AccumulatedGradients(), self.stop_signals, self._time_budget()]
+            callbacks += [StepSeeds(), AccumulatedGradients(), self.stop_signals, self._time_budget(), Forecast()]
             callbacks += [SaveRun(self.run, self.text, facts, anew), Curves(self.run.path)]
             if config.panels:
                 callbacks.append(TrainBatchPanel(self.run.path / "panels" / "train_batch.png", config.panels))
