@@ -12,6 +12,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no online version chec
 accept_former_names()
 
 VERBS = {
+    "new": "write a config for your own images and labels",
     "explore": "describe a dataset: samples, sizes, targets, duplicates, shift from train to test, folds",
     "prepare": "convert and preprocess a dataset once, into PNG or npy files, masks and a table",
     "run": "run folds, fit, predict, search and submit for one config",

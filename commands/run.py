@@ -91,7 +91,7 @@ def main(arguments: list[str]) -> None:
     tested, form = fitted.setting("data.test_images"), fitted.setting("competition.submission.class_path")
     splits = [*(["val"] if fold != "all" else []), *(["test"] if tested is not None else [])]
     predictions = [run.predictions / split / "manifest.json" for split in splits]
-    made_from = [run.checkpoint("best"), run.config]
+    made_from: list[str | Path] = [run.checkpoint("best"), run.config]
     run_step(ChainStep("predict", [str(run.path)], made_from, predictions, partial(is_current, run)), record, [])
     searched = [experiment / "searched.yaml"]
     # One fold is requested; other trained folds of the experiment are included.
@@ -104,7 +104,7 @@ def main(arguments: list[str]) -> None:
         print(f"outputs of the run: {run.path}")
         return
     submission = submission_file(experiment, form)
-    inputs = [*predictions, run.config, *searched]
+    inputs: list[str | Path] = [*predictions, run.config, *searched]
     run_step(ChainStep("submit", own, inputs, [submission]), record, [])
     if given.setting("competition.solution") is not None:
         run_step(

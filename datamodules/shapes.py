@@ -33,7 +33,11 @@ class Drawing(NamedTuple):
 
     def boxes(self) -> list[tuple[int, int, int, int]]:
         """Corner and size of each shape: x, y, width, height."""
-        return [cv2.boundingRect((self.labels == number).astype(np.uint8)) for number in range(1, len(self.kinds) + 1)]
+        found = []
+        for number in range(1, len(self.kinds) + 1):
+            x, y, width, height = cv2.boundingRect((self.labels == number).astype(np.uint8))
+            found.append((x, y, width, height))
+        return found
 
     def classes(self) -> np.ndarray:
         """Class of each pixel `(H, W)` uint8: 0 for background, 1 … 3; 255 (void) along the outlines."""
@@ -121,7 +125,8 @@ def draw_shapes(rng: np.random.Generator, side: int = 96) -> Drawing:
 
 def coco_content(drawings: dict[str, Drawing]) -> dict[str, Any]:
     """Content of a COCO file, with compressed run lengths; category ids have a gap."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, (name, drawing) in enumerate(drawings.items(), 1):
         height, width = drawing.labels.shape
         images.append({"id": number, "file_name": f"{name}.png", "height": height, "width": width})

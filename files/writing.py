@@ -37,9 +37,9 @@ def to_yaml(content: Any, sort_keys: bool = False) -> str:
     return yaml.safe_dump(content, sort_keys=sort_keys)
 
 
-def to_yaml_line(value: Any) -> str:
+def to_yaml_line(value: Any, sort_keys: bool = True) -> str:
     """A value as one line of YAML, as on the command line: `[1, 2]`, `{a: 1}`, `null`."""
-    return yaml.safe_dump(value, default_flow_style=True, width=1e9).split("\n")[0]
+    return yaml.safe_dump(value, default_flow_style=True, width=1e9, sort_keys=sort_keys).split("\n")[0]
 
 
 def write_yaml(path: Path | str, content: Any) -> int:

@@ -31,6 +31,7 @@ class Coco(Submission):
         classes: class names by label, as in the target; a number K means 0 … K - 1 (default: the class names of the
             data; else the categories of `file` in order of their ids, or one class without `file`).
         kind: `boxes` `(n, 6)`, or `masks` of instance ids `(H, W)`, a result per instance.
+        category_ids: id of each class in the file, if it is not that of `file`.
         file: path of a COCO file that lists `images` and `categories`, such as `image_info_test2017.json`; it gives the
             ids of images, by file name, and of classes, by name. None: an image id that is a number is that number,
             others stay texts, and classes have the ids 1 … K.
@@ -51,13 +52,15 @@ class Coco(Submission):
         file: str | None = None,
         output: str | None = None,
         scores: str = "scores",
+        category_ids: list[int] | None = None,
     ) -> None:
         if kind not in ("boxes", "masks"):
             raise ValueError(f"Coco: kind is {kind!r}, expected boxes or masks")
         self.classes, self.kind, self.file, self.scores = classes, kind, file, scores
         self.output = output or ("boxes" if kind == "boxes" else "instances")
         self.blended = kind == "masks"
-        self._names = CocoNames(file, None if classes is None else class_names(classes))
+        self.category_ids = category_ids
+        self._names = CocoNames(file, None if classes is None else class_names(classes), category_ids)
 
     def take_classes(self, names: list[str] | None) -> None:
         if names is not None:

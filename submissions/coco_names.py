@@ -12,15 +12,20 @@ class CocoNames:
     Args:
         file: path of a COCO file with `images` and `categories`, or None.
         classes: class names by label, or None for those of the file.
+        category_ids: id of each class, or None for those of the file or 1 … K.
     """
 
-    def __init__(self, file: str | None, classes: list[str] | None) -> None:
+    def __init__(self, file: str | None, classes: list[str] | None, category_ids: list[int] | None = None) -> None:
+        if category_ids is not None and len(set(category_ids)) != len(classes or category_ids):
+            raise ValueError(
+                f"Coco: category_ids are {category_ids}, expected a different one for each class of {classes}"
+            )
         self.file, self.classes = file, classes
         self.adopted = False  # whether classes are those of the data, which may begin with the background
         self._paths: dict[str, str] = {}
         self._ids: dict[Any, str] | None = None  # image id of each id in COCO files
         self._numbers: dict[str, Any] = {}
-        self._categories: list[int] | None = None
+        self._categories = category_ids
         self._content_of_file: Any = None
         self._listed: dict[str, list[dict[str, Any]]] | None = None
 

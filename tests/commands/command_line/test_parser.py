@@ -34,7 +34,7 @@ def test_a_typo_gets_the_nearest_option(verb, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "c.yaml").write_text("experiment: x\n")
     name = max((one.name for one in dataclasses.fields(OWN[verb])), key=len)
-    with_config = [] if verb in ("adversarial", "compare") else ["--config", "c.yaml"]
+    with_config = [] if verb in ("adversarial", "compare", "new") else ["--config", "c.yaml"]
     for wrong in ([f"--{name}x", "1"], [f"--{name}x=1"]):
         with pytest.raises(SystemExit) as ended:
             cli.main([verb, *with_config, *wrong])
