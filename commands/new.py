@@ -51,8 +51,8 @@ class Options:
     sample: str | None = None
 
 
-DESCRIPTION = """Look at images and labels, and write configs/<name>.yaml: reader, targets, classes, sizes, normalisation,
-metric and submission. Says what was found and assumed; `run` on it works at once.
+DESCRIPTION = """Look at images and labels, and write configs/<name>.yaml: reader, targets, classes, sizes,
+normalisation, metric and submission. Says what was found and assumed; `run` on it works at once.
 Paths are relative to the working folder; quote globs."""
 TAKES = "NAME --images GLOB (--masks|--coco|--labelme|--yolo|--cvat|--voc|--csv) PATH [--key value …]"
 
