@@ -24,6 +24,11 @@ class Row(Protocol):
         """Return another column."""
 
 
+def columns_of(row: Row) -> dict[str, Any]:
+    """Return the columns of a row by name; also of the named tuples that `DataFrame.itertuples` makes."""
+    return row._asdict() if isinstance(row, tuple) else dict(vars(row))
+
+
 def row_with(columns: Mapping[str, Any]) -> Row:
     """Return a plain object with the columns as attributes, which can be pickled for any worker start method."""
     return cast(Row, SimpleNamespace(**columns))

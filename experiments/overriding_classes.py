@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import Any
 
 Config = dict[str, Any]
+# Datamodules share most arguments, and an overlay such as that of `prepare` changes only how the files are read.
+SHARED = (("data",),)
 Place = tuple[str, ...]
 
 
@@ -23,7 +25,7 @@ def without_replaced(contents: list[Config]) -> list[Config]:
     for number, later in enumerate(found):
         for place, path in list(classes_of(later)):
             before = _last_class(found[:number], place)
-            if before is not None and not same_class(before, path):
+            if before is not None and place not in SHARED and not same_class(before, path):
                 for earlier in found[:number]:
                     _delete(earlier, place)
     return found
@@ -52,6 +54,8 @@ def inherited(contents: list[Config]) -> list[str]:
             where, old = ".".join(part for part in place if part != "init_args"), before.rpartition(".")[2]
             if same_class(before, path):
                 lines.append(f"kept     {where}: {', '.join(left)} ({old} as before)")
+            elif place in SHARED:
+                lines.append(f"kept     {where}: {', '.join(left)} (of {old})")
             else:
                 lines.append(f"dropped  {where}: {', '.join(left)} (of {old})")
     return lines

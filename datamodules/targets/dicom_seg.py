@@ -11,7 +11,7 @@ from datamodules.readers.dicom_elements import element_of, frame_count, place_of
 from datamodules.readers.dicom_errors import DicomReadError
 from datamodules.readers.dicom_files import read_dataset, read_header
 from datamodules.readers.dicom_pixels import stored_values
-from datamodules.row import Row
+from datamodules.row import Row, columns_of
 from datamodules.table import rows_of
 from datamodules.targets.base import Target
 from datamodules.targets.patterns import expansions
@@ -130,7 +130,7 @@ def files_of(root: Path, pattern: str, row: Row) -> list[Path]:
     Raises:
         ValueError: if the table has no such column, or the path leads out of the root.
     """
-    names = expansions(root, pattern, vars(row), escape=True)
+    names = expansions(root, pattern, columns_of(row), escape=True)
     for name in names:
         confined(root, name)
     return sorted({path for name in names for path in Path(root).glob(name) if path.is_file()})

@@ -7,7 +7,7 @@ import pandas as pd
 
 from datamodules.readers.images import opened
 from datamodules.readers.lossy import lossy
-from datamodules.row import Row
+from datamodules.row import Row, columns_of
 from datamodules.targets.base import Target
 from datamodules.targets.patterns import expansions, one_file_each
 
@@ -32,7 +32,7 @@ class InstanceFolders(Target):
         self._folders = one_file_each(self.root, str(Path(self.pattern).parent), table, "masks", Path.is_dir)
 
     def files(self, row: Row) -> list[Path]:
-        names = expansions(self.root, Path(self.pattern).name, vars(row), escape=True)
+        names = expansions(self.root, Path(self.pattern).name, columns_of(row), escape=True)
         return sorted(file for name in names for file in self._folders[row.image_id].glob(name))
 
     def read(self, row: Row, size: tuple[int, int]) -> dict[str, np.ndarray]:

@@ -51,3 +51,10 @@ def test_classes_of_classes_go_with_them():
 )
 def test_two_paths_of_one_class(one, other, same):
     assert same_class(one, other) == same
+
+
+def test_a_datamodule_keeps_what_datamodules_share():
+    before = {"data": {"class_path": "datamodules.DicomDataModule", "init_args": {"targets": [], "batch_size": 4}}}
+    after = {"data": {"class_path": "datamodules.ImageDataModule", "init_args": {"root": "out"}}}
+    assert without_replaced([before, after]) == [before, after]
+    assert inherited([before, after]) == ["kept     data: targets, batch_size (of DicomDataModule)"]

@@ -31,6 +31,7 @@ LISTED = {
     ("submissions/base.py", "open"): "the temporary file that `write` renames",
     ("submissions/coco.py", "write_text"): "as above",
     ("submissions/image_files.py", "ZipFile"): "as above",
+    ("submissions/geotiffs.py", "open"): "a file in the temporary folder that `write` renames",
     ("submissions/class_images.py", "save"): "a file in the temporary folder that `write` renames",
     ("submissions/instance_images.py", "imwrite"): "as above",
 }

@@ -371,13 +371,17 @@ NAMES = {
 
 
 def competition_of(name):
-    content = WITHOUT_CONFIG.get(name)
+    content, classes = WITHOUT_CONFIG.get(name), None
     if content is None:
-        whole = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())["competition"]
-        content = {key: whole[key] for key in ("metric", "submission")}
+        whole = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+        content = {key: whole["competition"][key] for key in ("metric", "submission")}
+        classes = whole["data"]["init_args"].get("classes")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--competition", type=Competition)
-    return parser.instantiate(parser.parse_object({"competition": content})).competition
+    competition = parser.instantiate(parser.parse_object({"competition": content})).competition
+    if classes is not None and competition.submission.lacks_classes():
+        competition.submission.take_classes(classes)
+    return competition
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # of pycocotools
