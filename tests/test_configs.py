@@ -57,9 +57,9 @@ def test_preset_parses_as_an_overlay(preset, tmp_path, monkeypatch, capsys):
     assert_contains(printed, yaml.safe_load(preset.read_text()))
 
 
-# In the default run those with the deepest nesting, in workers and on the device.
+# In the default run the one with the deepest nesting.
 AUGMENTATIONS = [
-    path if path.stem in ("augmentation_stages", "augmentation_device") else pytest.param(path, marks=pytest.mark.slow)
+    path if path.stem == "augmentation_stages" else pytest.param(path, marks=pytest.mark.slow)
     for path in PRESETS
     if path.stem.startswith("augmentation")
 ]

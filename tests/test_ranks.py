@@ -129,6 +129,7 @@ def test_two_processes_score_what_one_does(trained):
         assert two[name] == pytest.approx(one[name], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_two_processes_train(trained):
     small = ["--data.batch_size", "2", "--data.num_workers", "0", "--trainer.max_epochs", "1", "--data.cache", "disk"]
     small += ["--experiment", "two", "--trainer.check_val_every_n_epoch", "1"]

@@ -183,6 +183,7 @@ def test_masks_with_an_image_level_output_beside_them(here):
         assert arrays["empty"].shape == (1,)
 
 
+@pytest.mark.slow
 def test_label_images_and_multi_label_channels(here):
     stored = work(
         here,
