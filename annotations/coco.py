@@ -1,12 +1,12 @@
 """COCO files: images, categories and annotations in columns, read once for all targets."""
 
 from collections.abc import Iterable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from files.read_once import read_once
 from files.texts import read_json
 
 Id = int | str
@@ -84,6 +84,7 @@ class CocoFile:
         return {image_id: self.declared[number] for number, image_id in image_of.items() if number in self.declared}
 
 
+@read_once(keep=4)
 def read_coco_file(path: Path) -> CocoFile:
     """Read a COCO file, or return it as read before if it has not changed: several targets may share it.
 
@@ -91,12 +92,6 @@ def read_coco_file(path: Path) -> CocoFile:
         FileNotFoundError: no such file.
         ValueError: as `CocoFile`.
     """
-    found = path.stat()
-    return _read(path, found.st_mtime_ns, found.st_size)
-
-
-@lru_cache(maxsize=4)
-def _read(path: Path, changed: int, size: int) -> CocoFile:
     return CocoFile(path)
 
 

@@ -1,12 +1,12 @@
 """CVAT's XML, version 1.1: annotations of images, and tracks of videos."""
 
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from files.read_once import read_once
 from files.tables import comma_hint
 from files.texts import read_xml
 from masks.shapes import Patch, Shape
@@ -156,6 +156,7 @@ class CvatFile:
         return CvatObject(item.tag, self._positions[label], points, patch, group or None, where)
 
 
+@read_once(keep=2)
 def read_cvat_file(path: Path) -> CvatFile:
     """Read a CVAT file, or return it as read before if it has not changed: several targets may share it.
 
@@ -163,12 +164,6 @@ def read_cvat_file(path: Path) -> CvatFile:
         FileNotFoundError: no such file.
         ValueError: as `CvatFile`.
     """
-    found = path.stat()
-    return _read(path, found.st_mtime_ns, found.st_size)
-
-
-@lru_cache(maxsize=2)
-def _read(path: Path, changed: int, size: int) -> CvatFile:
     return CvatFile(path)
 
 

@@ -2,13 +2,13 @@
 
 import base64
 import io
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from files.read_once import read_once
 from files.texts import read_json
 from masks.pillow_shapes import pillow_patch
 from masks.shapes import Patch, Shape, bounds
@@ -109,6 +109,7 @@ class LabelMeFile(NamedTuple):
     size: tuple[int, int] | None
 
 
+@read_once(keep=100_000)
 def read_labelme_file(path: Path) -> LabelMeFile:
     """Read a file of labelme, or return it as read before if it has not changed.
 
@@ -116,12 +117,6 @@ def read_labelme_file(path: Path) -> LabelMeFile:
         FileNotFoundError: no such file.
         ValueError: if it is not a file of labelme, or a shape is invalid; names it.
     """
-    found = path.stat()
-    return _read(path, found.st_mtime_ns, found.st_size)
-
-
-@lru_cache(maxsize=100_000)
-def _read(path: Path, changed: int, size: int) -> LabelMeFile:
     content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
         raise ValueError(f"{path} is not a file of labelme: it has no list 'shapes'")
