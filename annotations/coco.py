@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from annotations.sizes import declared_size
 from files.read_once import read_once
 from files.texts import read_json
 
@@ -44,8 +45,8 @@ class CocoFile:
         self.path = path
         self.files = {number: item["file_name"] for number, item in images.items()}
         _refuse_same_names(path, self.files)
-        sizes = {number: (_whole(item.get("height")), _whole(item.get("width"))) for number, item in images.items()}
-        self.declared = {number: size for number, size in sizes.items() if all(size)}
+        sizes = {number: declared_size(item.get("height"), item.get("width")) for number, item in images.items()}
+        self.declared = {number: size for number, size in sizes.items() if size is not None}
         ordered = [kinds[number] for number in sorted(kinds, key=lambda number: (isinstance(number, str), number))]
         self.names = list(dict.fromkeys(item["name"] for item in ordered))
         self.keypoints = {item["name"]: item["keypoints"] for item in ordered if item.get("keypoints")}
@@ -153,11 +154,3 @@ def _is_id(value: Any) -> bool:
 
 def _id_of(item: Any, place: int) -> Any:
     return item.get("id", f"number {place}") if isinstance(item, dict) else f"number {place}"
-
-
-def _whole(value: Any) -> int:
-    """Return a declared side in pixels, 0 if missing."""
-    try:
-        return int(float(value or 0))
-    except (TypeError, ValueError):
-        return 0

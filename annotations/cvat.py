@@ -6,6 +6,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from annotations.sizes import declared_size
 from files.read_once import read_once
 from files.tables import comma_hint
 from files.texts import read_xml
@@ -112,9 +113,9 @@ class CvatFile:
             places = [f"{self.path}, image {name!r}, {item.tag} {number}" for number, item in enumerate(items, 1)]
             found = [self._object(item, item, where) for item, where in zip(items, places, strict=True)]
             self.images[name] = _by_depth(items, found)
-            sides = [image.get(side, "").strip() for side in ("height", "width")]
-            if all(side.isdigit() and int(side) for side in sides):
-                self.declared[name] = int(sides[0]), int(sides[1])
+            size = declared_size(image.get("height"), image.get("width"))
+            if size is not None:
+                self.declared[name] = size
 
     def _read_tracks(self, root: Element, tracks: list[Element]) -> None:
         items: dict[int, list[Element]] = {}
@@ -133,9 +134,9 @@ class CvatFile:
                     items.setdefault(frame, []).append(item)
                     found.setdefault(frame, []).append(self._object(item, track, where))
         self.frames = {frame: _by_depth(items[frame], found[frame]) for frame in found}
-        sides = [root.findtext(f"meta//original_size/{side}", "").strip() for side in ("height", "width")]
-        if all(side.isdigit() and int(side) for side in sides):
-            self.declared[""] = int(sides[0]), int(sides[1])
+        size = declared_size(*(root.findtext(f"meta//original_size/{side}") for side in ("height", "width")))
+        if size is not None:
+            self.declared[""] = size
 
     def _object(self, item: Element, labelled: Element, where: str) -> CvatObject:
         label = labelled.get("label", "")

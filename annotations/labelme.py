@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from annotations.sizes import declared_size
 from files.read_once import read_once
 from files.texts import read_json
 from masks.pillow_shapes import pillow_patch
@@ -124,9 +125,7 @@ def read_labelme_file(path: Path) -> LabelMeFile:
     flags = content.get("flags") or {}
     if not isinstance(flags, dict) or not all(isinstance(value, bool) for value in flags.values()):
         raise ValueError(f"{path}: flags is {str(flags)[:60]}, expected names with true or false")
-    height, width = content.get("imageHeight"), content.get("imageWidth")
-    known = (height, width) if isinstance(height, int) and isinstance(width, int) and min(height, width) > 0 else None
-    return LabelMeFile(tuple(shapes), flags, known)
+    return LabelMeFile(tuple(shapes), flags, declared_size(content.get("imageHeight"), content.get("imageWidth")))
 
 
 def _shape(item: Any, where: str) -> LabelMeShape:

@@ -3,13 +3,14 @@
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from annotations.coco import CocoFile, read_coco_file
+from annotations.sizes import declared_size
 from datamodules.matching import matched
 from datamodules.row import Row
 from datamodules.targets.coco_images import image_ids
@@ -95,9 +96,9 @@ def read_voc(paths: dict[str, Path]) -> BoxRows:
         root = read_xml(path)
         if root.tag != "annotation":
             raise ValueError(f"{path} is not a Pascal VOC file: its root is <{root.tag}>, expected <annotation>")
-        size = [_whole(root.findtext(f"size/{side}")) for side in ("height", "width")]
-        if all(size):  # some tools omit it, or write 0
-            sizes[image_id] = size[0], size[1]
+        size = declared_size(root.findtext("size/height"), root.findtext("size/width"))
+        if size is not None:
+            sizes[image_id] = size
         for number, item in enumerate(root.findall("object"), 1):
             places.append(f"{path}, object {number}")
             numbers.append(_voc_box(item, places[-1]))
@@ -175,14 +176,6 @@ def _floats(values: list, where: str) -> list[float]:
 
 def _four(boxes: list[list[float]]) -> np.ndarray:
     return np.array(boxes, np.float64).reshape(-1, 4)
-
-
-def _whole(value: Any) -> int:
-    """Return a declared side in pixels, 0 if missing."""
-    try:
-        return int(float(value or 0))
-    except (TypeError, ValueError):
-        return 0
 
 
 def check_size(declared: tuple[int, int] | None, size: tuple[int, ...], row: Row, file: Path) -> None:
