@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,7 @@ from datamodules.row import Row
 from datamodules.targets.base import FilePerImage
 from datamodules.targets.boxes_files import check_size
 from datamodules.targets.objects import Objects, Output
-from datamodules.targets.patterns import every_file, located, sought
+from datamodules.targets.patterns import every_file, located, sought, tell_missing
 from masks.shapes import Shape
 
 BACKGROUND = "_background_"  # in labelme's lists of labels
@@ -95,7 +96,8 @@ class LabelMe(Objects):
         names = enumerate(self.file_classes(root))
         self._used = {name: place for place, name in names if self._label_of[place] >= 0}
         self._paths = located(self.root, self.pattern, table, what="shapes")
-        self._tell_missing(table)
+        place, cure = partial(sought, self.root, self.pattern, table), "Check the target's pattern"
+        tell_missing(table, self._paths, "labelme file", place, cure, self.required)
         present = {shape.label for path in self._paths.values() for shape in read_labelme_file(path).shapes}
         absent = [name for name in self.classes or [] if name not in present]
         if absent:
@@ -105,17 +107,6 @@ class LabelMe(Objects):
             if len(absent) == len(self.classes):
                 raise ValueError(text)
             warnings.warn(text, stacklevel=2)
-
-    def _tell_missing(self, table: pd.DataFrame) -> None:
-        """Raise an error if no image has a file, or one has none and needs it; else warn about the missing ones."""
-        missing = [image_id for image_id in table["image_id"] if image_id not in self._paths]
-        if not missing:
-            return
-        text = f"{len(missing)} of {len(table)} images have no labelme file; the first is {missing[0]!r}: no file "
-        text += sought(self.root, self.pattern, table, missing[0])
-        if self.required or len(missing) == len(table):
-            raise FileNotFoundError(f"{text}. Check the target's pattern")
-        warnings.warn(f"{text}; they are treated as images without objects", stacklevel=3)
 
     def files(self, row: Row) -> list[Path]:
         return [self._paths[row.image_id]] if row.image_id in self._paths else []

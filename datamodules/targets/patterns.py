@@ -14,6 +14,7 @@ A pattern is a path under `data.root` in which
 import glob
 import itertools
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def tables_by_file(root: Path, pattern: str, table: pd.DataFrame, what: str) -> 
 
     Arguments and errors are those of `one_file_each`; a path without keys and wildcards is not looked up.
     """
-    if not KEY.search(pattern) and WILD.search(pattern) is None:
+    if _is_path(pattern):
         return {confined(root, pattern): table}
     files = table[ID].map(one_file_each(root, pattern, table, what))
     return {path: table[files == path] for path in dict.fromkeys(files)}
@@ -75,12 +76,45 @@ def any_file(root: Path, pattern: str) -> Path:
         FileNotFoundError: if there is none.
     """
     path = confined(root, pattern)
-    if not KEY.search(pattern) and WILD.search(pattern) is None:
+    if _is_path(pattern):
         return path
-    found = min(Path(root).glob(KEY.sub("*", pattern)), default=None)
-    if found is None:
+    found = every_file(root, pattern)
+    if not found:
         raise FileNotFoundError(f"{path}: no file has such a path; check the target's path")
-    return found
+    return found[0]
+
+
+def tell_missing(
+    table: pd.DataFrame,
+    found: Mapping[str, Path],
+    what: str,
+    place: Callable[[str], str | Path],
+    cure: str,
+    required: bool = False,
+    objects: str = "objects",
+) -> None:
+    """Warn about images without a file, which have no objects.
+
+    Args:
+        table: table of images.
+        found: file of each image that has one.
+        what: name of such a file, for messages.
+        place: function that returns where the file of an image was looked for.
+        cure: what to do if it is an error.
+        required: whether every image needs a file.
+        objects: name of what the files have.
+
+    Raises:
+        FileNotFoundError: if no image has a file, or one has none and it is `required`.
+    """
+    missing = [image_id for image_id in table[ID] if image_id not in found]
+    if not missing:
+        return
+    text = f"{len(missing)} of {len(table)} images have no {what}; the first is {missing[0]!r}: no file "
+    text += str(place(missing[0]))
+    if required or len(missing) == len(table):
+        raise FileNotFoundError(f"{text}. {cure}")
+    warnings.warn(f"{text}; they are treated as images without {objects}", stacklevel=3)
 
 
 def by_id_alone(pattern: str) -> bool:
@@ -95,13 +129,7 @@ def located(
 
     The folders are listed once for all images.
     """
-    root, keys = Path(root), KEY.findall(pattern)
-    lacking = [key for key in keys if key not in table and (key != SPLIT or "path" not in table)]
-    if lacking:
-        raise ValueError(
-            f"{pattern!r}: the table of images has no column {lacking[0]!r}, only {list(table.columns)}; columns come "
-            "from data.id_pattern and data.metadata"
-        )
+    root, keys = Path(root), _keys(pattern, list(table.columns))
     rows = table[[name for name in dict.fromkeys((ID, "path", *keys)) if name in table]].to_dict("records")
     find = _by_name if WILD.search(pattern) is None else _by_listing
     found = find(root, pattern, rows, there) if rows else {}
@@ -130,11 +158,7 @@ def expansions(root: Path, pattern: str, row: Mapping[str, Any], escape: bool = 
     Raises:
         ValueError: if the row lacks a column.
     """
-    keys = list(dict.fromkeys(KEY.findall(pattern)))
-    lacking = [key for key in keys if key not in row and (key != SPLIT or "path" not in row)]
-    if lacking:
-        raise ValueError(f"{pattern!r}: the table has no column {lacking[0]!r}, only {list(row)}")
-    texts = []
+    keys, texts = _keys(pattern, list(row)), []
     for chosen in itertools.product(*(_values(root, key, row) for key in keys)):
         values = dict(zip(keys, map(glob.escape, chosen) if escape else chosen, strict=True))
         texts.append("".join(values[part] if place % 2 else part for place, part in enumerate(KEY.split(pattern))))
@@ -147,6 +171,27 @@ def sought(root: Path, pattern: str, table: pd.DataFrame, image_id: str) -> str:
     text = KEY.sub(lambda match: match[0] if match[1] == SPLIT and SPLIT not in row else str(row[match[1]]), pattern)
     folders = ", ".join(_values(root, SPLIT, row)) if "{split}" in text else ""
     return f"{Path(root) / text}" + (f" ({{split}}: any of {folders})" if folders else "")
+
+
+def _is_path(pattern: str) -> bool:
+    """Return whether a pattern has neither keys nor wildcards."""
+    return KEY.search(pattern) is None and WILD.search(pattern) is None
+
+
+def _keys(pattern: str, columns: list[str]) -> list[str]:
+    """Return the keys of a pattern, each once.
+
+    Raises:
+        ValueError: if one is not a column; `{split}` may come from the path of the image instead.
+    """
+    keys = list(dict.fromkeys(KEY.findall(pattern)))
+    lacking = [key for key in keys if key not in columns and (key != SPLIT or "path" not in columns)]
+    if lacking:
+        raise ValueError(
+            f"{pattern!r}: the table of images has no column {lacking[0]!r}, only {columns}; columns come from "
+            "data.id_pattern and data.metadata"
+        )
+    return keys
 
 
 def _values(root: Path, key: str, row: Mapping[str, Any]) -> list[str]:

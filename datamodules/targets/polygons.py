@@ -1,7 +1,7 @@
 """Masks from polygons: GeoJSON or WKT, in pixels or on the map."""
 
-import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +11,7 @@ import pandas as pd
 from datamodules.matching import matched
 from datamodules.row import Row
 from datamodules.targets.base import Target
-from datamodules.targets.patterns import located, sought
+from datamodules.targets.patterns import located, sought, tell_missing
 from datamodules.targets.rasters import georeference
 from files.paths import confined
 from files.tables import numbers_of, read_csv
@@ -96,17 +96,10 @@ class Polygons(Target):
             self._prepare_geojson(table)
 
     def _prepare_geojson(self, table: pd.DataFrame) -> None:
-        ids = table["image_id"].tolist()
         pattern = self.geojson or ""
         self._paths = located(self.root, pattern, table, what="polygons")
-        missing = [image_id for image_id in ids if image_id not in self._paths]
-        if missing:
-            text = f"{len(missing)} of {len(ids)} images have no polygons; "
-            text += f"the first is {missing[0]!r}: no file "
-            text += ", ".join(sought(self.root, pattern, table, image_id) for image_id in missing[:3])
-            if self.required or len(missing) == len(ids):
-                raise FileNotFoundError(f"{text}. Check geojson of the target")
-            warnings.warn(f"{text}; they are treated as images without polygons", stacklevel=3)
+        place, cure = partial(sought, self.root, pattern, table), "Check geojson of the target"
+        tell_missing(table, self._paths, "polygons", place, cure, self.required, "polygons")
         if self.class_key is None:
             return
         kinds: set[str] = set()

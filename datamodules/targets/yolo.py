@@ -1,6 +1,7 @@
 """Boxes and polygons of YOLO data sets."""
 
-import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,7 @@ import pandas as pd
 from annotations.yolo import read_labels, read_names
 from datamodules.row import Row
 from datamodules.targets.objects import Objects, Output
-from datamodules.targets.patterns import located
+from datamodules.targets.patterns import located, sought, tell_missing
 from files.paths import confined
 from masks.shapes import Shape
 from masks.strokes import rectangle
@@ -85,20 +86,17 @@ class Yolo(Objects):
             raise ValueError(
                 f"{self._known.path} describes keypoints (kpt_shape), whose files have boxes alone; set output: boxes"
             )
+        place: Callable[[str], str | Path]
         if self.labels is not None:
-            self._paths, where = located(self.root, self.labels, table, what="label file"), self.labels
+            self._paths = located(self.root, self.labels, table, what="label file")
+            place = partial(sought, self.root, self.labels, table)
         else:
             paths = table["path"] if "path" in table else table["image_id"]
             beside = {image_id: _beside(path) for image_id, path in zip(table["image_id"], paths, strict=True)}
             self._paths = {image_id: path for image_id, path in beside.items() if path.is_file()}
-            where = str(next((path for path in beside.values() if not path.is_file()), ""))
-        missing = [image_id for image_id in table["image_id"] if image_id not in self._paths]
-        if not missing:
-            return
-        text = f"{len(missing)} of {len(table)} images have no label file; the first is {missing[0]!r} (no {where})"
-        if len(missing) == len(table):
-            raise FileNotFoundError(f"{text}. Set labels of the target, with {{image_id}} for the name of the image")
-        warnings.warn(f"{text}; they are treated as images without objects", stacklevel=3)
+            place = beside.__getitem__
+        cure = "Set labels of the target, with {image_id} for the name of the image"
+        tell_missing(table, self._paths, "label file", place, cure)
 
     def files(self, row: Row) -> list[Path]:
         return [confined(self.root, self.data), *([self._paths[row.image_id]] if row.image_id in self._paths else [])]

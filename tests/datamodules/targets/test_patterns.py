@@ -14,7 +14,7 @@ from PIL import Image
 from datamodules.plain import ImageData
 from datamodules.table import rows_of
 from datamodules.targets import ArrayFiles, Boxes, InstanceFolders, LabelImages, MaskFiles, Polygons
-from datamodules.targets.patterns import expansions, located, one_file_each
+from datamodules.targets.patterns import any_file, expansions, located, one_file_each
 
 
 def tree(root, *names):
@@ -104,6 +104,14 @@ def test_missing_files_are_told_together(tmp_path):
         FileNotFoundError, match=r"2 images have no mask; the first is 'a': file \S*masks/\*/a.png does"
     ):
         found(tmp_path, "masks/*/{image_id}.png", table(tmp_path, *images))
+
+
+def test_any_file_of_a_pattern(tmp_path):
+    tree(tmp_path, "labels/val_2017.json", "labels/train_2017.json", "labels/train.txt")
+    for pattern in ("labels/{split}_2017.json", "labels/{split}*.json", "*/{split}_*.json", "labels/train_2017.json"):
+        assert any_file(tmp_path, pattern) == tmp_path / "labels/train_2017.json"
+    with pytest.raises(FileNotFoundError, match="no file has such a path"):
+        any_file(tmp_path, "labels/{split}.xml")
 
 
 def test_an_unknown_column_is_told(tmp_path):

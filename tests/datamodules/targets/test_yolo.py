@@ -157,7 +157,7 @@ def test_empty_and_missing_files_are_images_without_objects(tmp_path):
     tree(tmp_path, "0 0.5 0.5 0.2 0.4")
     tree(tmp_path, "\n", name="b")
     target = Yolo("boxes")
-    with pytest.warns(UserWarning, match=r"1 of 3 images have no label file; the first is 'c' \(no .*c.txt"):
+    with pytest.warns(UserWarning, match=r"1 of 3 images have no label file; the first is 'c': no file \S*c.txt; they"):
         target.prepare(
             pd.DataFrame({"image_id": list("abc"), "path": [row(tmp_path, i).path for i in "abc"]}), tmp_path
         )
