@@ -9,10 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
+import torch
 import yaml
+from torch.utils.data import DataLoader
 
 import cli
-from callbacks.progress_lines import clock
+from callbacks.progress_lines import ProgressLines
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOW = """
@@ -48,7 +51,7 @@ def test_training_and_validation_write_lines(here, monkeypatch, capsys):
     assert "it/s" not in shown.out + shown.err
     lines = [line for line in shown.err.splitlines() if " batches/s" in line]
     assert any(re.match(r"training: epoch 1/1, batch 1/3, \d+:\d\d left, \S+ batches/s", line) for line in lines)
-    assert any(re.search("batch 3/3, 0:00 left.*train/loss 0", line) for line in lines)
+    assert any(re.search("batch 3/3, 00:00 left.*train/loss 0", line) for line in lines)
     assert any(line.startswith("validation: batch 1/") for line in lines)
 
 
@@ -68,5 +71,43 @@ def test_a_prediction_ends_at_sigterm(here):
         process.kill()
 
 
-def test_times():
-    assert [clock(seconds) for seconds in (5, 754, 3723)] == ["0:05", "12:34", "1:02:03"]
+class Slow(pl.LightningModule):
+    """Takes 20 ms a step, and 300 ms for the first batch that it predicts."""
+
+    def __init__(self):
+        super().__init__()
+        self.line = torch.nn.Linear(1, 1)
+
+    def training_step(self, batch, batch_idx):
+        time.sleep(0.02)
+        return self.line(batch).mean()
+
+    def validation_step(self, batch, batch_idx):
+        return None
+
+    def predict_step(self, batch, batch_idx):
+        time.sleep(0 if batch_idx else 0.3)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def test_the_speed_is_that_of_the_batches_since_a_validation(tmp_path, capsys):
+    trainer = pl.Trainer(
+        max_epochs=1,
+        val_check_interval=5,
+        accelerator="cpu",
+        logger=False,
+        callbacks=[ProgressLines(0)],
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    batches = DataLoader(torch.ones(10, 1))
+    trainer.fit(Slow(), batches, batches)
+    trainer.predict(Slow(), batches)
+    shown = capsys.readouterr().err
+    speeds = [float(speed) for speed in re.findall(r"training: .* left, (\S+) batches/s", shown)]
+    assert len(speeds) == 10
+    assert max(speeds) < 55
+    assert float(re.search(r"predicting: batch 1/10, .* left, (\S+) batches/s", shown)[1]) < 4
