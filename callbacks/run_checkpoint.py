@@ -5,6 +5,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities import rank_zero_only
 
 from callbacks.stop_signals import is_stop
 from compat.lightning import checkpoint_due, save_last
@@ -72,7 +73,7 @@ def in_folder(state: dict[str, Any], folder: Path | str | None) -> dict[str, Any
     missing = [path for path in files if not Path(path).is_file()]
     if missing:
         score = state.get("best_model_score")
-        print(
+        rank_zero_only(print)(
             f"note: the best checkpoint so far{'' if score is None else f' ({float(score):.4f})'} is not in {folder} "
             f"({Path(missing[0]).name} is missing); the best starts anew from this session"
         )

@@ -1,12 +1,12 @@
 """Stopping a training by a signal."""
 
-import os
 import signal
 import threading
 from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 
@@ -21,15 +21,17 @@ class StopSignals(pl.Callback):
         self.former: Any = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # After Lightning has noted the handlers that it restores at the end.
-        if threading.current_thread() is threading.main_thread():
+        # After Lightning has noted the handlers that it restores at the end. It has none for SIGTERM on Windows, where
+        # Ctrl-C keeps its meaning.
+        main = threading.current_thread() is threading.main_thread()
+        if main and callable(signal.getsignal(signal.SIGTERM)):
             self.former = signal.signal(signal.SIGINT, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.restore()
         self.status = 128 + signal.SIGINT
-        print("\nstopping after this step; once more to stop at once", flush=True)
-        os.kill(os.getpid(), signal.SIGTERM)
+        rank_zero_only(print)("\nstopping after this step; once more to stop at once", flush=True)
+        signal.raise_signal(signal.SIGTERM)
 
     def restore(self) -> None:
         """Give Ctrl-C its former meaning back."""

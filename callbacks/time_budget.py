@@ -81,7 +81,8 @@ class TimeBudget(Timer):
         stop = self.left() <= reserve + step
         if trainer.strategy.broadcast(stop) and not trainer.should_stop:
             trainer.should_stop = True
-            print("\nthe time is nearly used; the last validation and checkpoint follow", flush=True)
+            if trainer.is_global_zero:
+                print("\nthe time is nearly used; the last validation and checkpoint follow", flush=True)
 
     def state_dict(self) -> dict[str, Any]:
         return {"elapsed": self.before + time.monotonic() - self.begun, "reserve": self.reserve}
