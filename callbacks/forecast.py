@@ -42,16 +42,9 @@ class Forecast(pl.Callback):
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.validated = time.monotonic()
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._after_validation(trainer, 0)
-
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        if self.validated is not None:
-            self._after_validation(trainer, batch_idx)
-
-    def _after_validation(self, trainer: pl.Trainer, batch_idx: int) -> None:
         if self.validated is None:
             return
         took, self.validated = time.monotonic() - self.validated, None
