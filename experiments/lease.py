@@ -30,6 +30,7 @@ class Lease:
         self.path = path
         self.holder = {"host": socket.gethostname(), "pid": os.getpid(), "started": started(os.getpid())}
         self.over = threading.Event()
+        self.over.set()  # not taken yet
 
     def take(self) -> None:
         """Take the lease until the process ends, or `give_back`.
@@ -43,7 +44,7 @@ class Lease:
                     handle.write(json.dumps(self.holder))
                 break
             except FileExistsError:
-                holder = self._other()
+                holder = self._holder(self.path)
                 if holder is not None:
                     raise SystemExit(
                         f"error: process {holder['pid']} on {holder['host']} is training in {self.path.parent}; wait "
@@ -53,12 +54,16 @@ class Lease:
                 left = self.path.with_name(f"{self.path.name}.{secrets.token_hex(3)}.tmp")
                 with contextlib.suppress(FileNotFoundError):
                     os.replace(self.path, left)
-                    left.unlink()
+                    if self._holder(left) is None:
+                        left.unlink()
+                    else:  # of one that took over since
+                        os.replace(left, self.path)
+        self.over.clear()
         threading.Thread(target=self._beat, daemon=True).start()
         atexit.register(self.give_back)
 
     def give_back(self) -> None:
-        """Delete the file; does nothing if the lease was taken over in between, or given back before."""
+        """Delete the file; does nothing if the lease is not held: refused, given back before, or taken over."""
         atexit.unregister(self.give_back)
         if not self.over.is_set():
             self.over.set()
@@ -66,11 +71,11 @@ class Lease:
                 if read_json(self.path) == self.holder:
                     self.path.unlink()
 
-    def _other(self) -> dict[str, Any] | None:
-        """The living holder; None if it is dead, gone, or its file is unreadable and old."""
+    def _holder(self, path: Path) -> dict[str, Any] | None:
+        """The living holder in a file; None if it is dead, gone, or the file is unreadable and old."""
         try:
-            age = time.time() - self.path.stat().st_mtime
-            holder = read_json(self.path)
+            age = time.time() - path.stat().st_mtime
+            holder = read_json(path)
         except FileNotFoundError:
             return None
         except ValueError:

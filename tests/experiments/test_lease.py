@@ -72,3 +72,24 @@ def test_another_process_with_the_number_of_a_dead_one_is_not_its_holder(tmp_pat
     mine = Lease(tmp_path / "lease.json")
     mine.take()
     mine.give_back()
+
+
+def test_one_that_was_taken_over_in_between_stays_with_its_holder(tmp_path, monkeypatch):
+    path = tmp_path / "lease.json"
+    held_by(path)
+    long_ago = time.time() - 2 * lease.DEAD
+    os.utime(path, (long_ago, long_ago))
+    faster, replace = Lease(path), os.replace
+
+    def slow(*paths):
+        monkeypatch.undo()
+        path.unlink()
+        faster.take()
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", slow)
+    with pytest.raises(SystemExit, match=f"process {os.getpid()}"):
+        Lease(path).take()
+    assert [file.name for file in tmp_path.iterdir()] == ["lease.json"]
+    faster.give_back()
+    assert not list(tmp_path.iterdir())
