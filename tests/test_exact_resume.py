@@ -169,3 +169,15 @@ def test_a_signal_ends_a_training_after_its_step_with_a_checkpoint(
     cli.main(["fit", "--config", "c.yaml", "--experiment", "cut", "--ckpt_path", "last"])
     assert cut + rest == whole
     equal(state_of(Path("runs/whole/fold0"))["optimizer_states"], state_of(Path("runs/cut/fold0"))["optimizer_states"])
+
+
+def test_a_signal_ends_a_trial_of_a_few_batches(tmp_path, monkeypatch, pixel_config, pixel_images):
+    monkeypatch.chdir(tmp_path)
+    pixel_images(12)
+    overlay = {"trainer": {"callbacks": [{"class_path": f"{__name__}.Watch"}]}}
+    Path("c.yaml").write_text(yaml.safe_dump(pixel_config(yaml.safe_dump(overlay))))
+    cli.main(["folds", "--config", "c.yaml"])
+    cut = watched(1, signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["fit", "--config", "c.yaml", "--trainer.fast_dev_run", "3"])
+    assert (ended.value.code, len(cut)) == (143, 1)

@@ -12,6 +12,7 @@ from jsonargparse import Namespace
 from jsonargparse.typing import PositiveInt
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, Timer, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.plugins.io import CheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
@@ -95,6 +96,7 @@ class CompetitionCLI(LightningCLI):
     def __init__(self, verb: str, settings: FitSettings) -> None:
         self.verb, self.settings = verb, settings
         self.lease: Lease | None = None
+        self.stop_signals = StopSignals()
         try:
             super().__init__(
                 BaseModule,
@@ -184,7 +186,9 @@ class CompetitionCLI(LightningCLI):
         self.run = RunFolder(config.run_folder or Path(config.runs) / config.experiment / fold_name(data.fold))
         if not config.trainer.fast_dev_run:
             self.run.check_writable()
-            if self.verb == "fit" and rank_zero_only.rank == 0:
+            # The rank counts within a node until there is a Trainer, if Lightning itself starts the other processes.
+            first = rank_zero_only.rank == 0 and LightningEnvironment().node_rank() == 0
+            if self.verb == "fit" and first:
                 self.lease = Lease(self.run.path / "lease.json")
                 self.lease.take()
                 self.run.remove_leftovers()
@@ -236,11 +240,8 @@ class CompetitionCLI(LightningCLI):
         own = TQDMProgressBar(refresh_rate=5) if sys.stdout.isatty() else ProgressLines()
         bar = [] if any(isinstance(callback, ProgressBar) for callback in given) else [own]
         bar = bar if config.enable_progress_bar is not False else []
-        callbacks = [
-            *given,
-            *bar,
-            *self._own_callbacks(),
-        ]  # LightningCLI appends the checkpoint callback, which runs last
+        # LightningCLI appends the checkpoint callback, which runs last.
+        callbacks = [*given, *bar, *self._own_callbacks()]
         self.config_init[self.verb].checkpoint.every_n_steps = self.config_init[self.verb].save_last_every
         plugins = config.plugins or []
         plugins = list(plugins) if isinstance(plugins, list) else [plugins]
@@ -257,7 +258,6 @@ class CompetitionCLI(LightningCLI):
         if self.verb == "fit" and not quick:
             facts = {"commit": git_commit(), "command": ["cli.py", *sys.argv[1:]], "config_hash": text_hash(self.text)}
             anew = self.checkpoint is None
-            self.stop_signals = StopSignals()
             callbacks += [StepSeeds(), AccumulatedGradients(), self.stop_signals, self._time_budget(), Forecast()]
             callbacks += [SaveRun(self.run, self.text, facts, anew), Curves(self.run.path)]
             if config.panels:

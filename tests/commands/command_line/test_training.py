@@ -1,10 +1,15 @@
 """The training verbs' own parser."""
 
+from pathlib import Path
+
 import pytest
 import pytorch_lightning as pl
+import yaml
 from jsonargparse import Namespace
 
+import cli
 from commands.command_line.training import CHECKPOINT_DEFAULTS, Parser, resolve_monitors
+from experiments.lease import Lease
 
 LIMITS = ["limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches"]
 
@@ -41,3 +46,22 @@ def test_what_is_monitored_follows_metric_and_fold(metric, fold, monitor):
     assert config.early_stopping is stopping
     if stopping is not None:
         assert stopping.init_args.mode == (own if monitor == "val/score" else "max")
+
+
+def test_of_several_nodes_only_the_first_takes_the_run_folder(tmp_path, monkeypatch, pixel_config, pixel_images):
+    monkeypatch.chdir(tmp_path)
+    pixel_images(8)
+    Path("x.yaml").write_text(yaml.safe_dump(pixel_config("{}")))
+    assert cli.main(["folds", "--config", "x.yaml"]) == 0
+    run = Path("runs/x/fold0")
+    run.mkdir(parents=True)
+    first = Lease(run / "lease.json")
+    first.take()
+    try:
+        with pytest.raises(SystemExit, match="is training in"):
+            cli.main(["fit", "--config", "x.yaml"])
+        monkeypatch.setenv("NODE_RANK", "1")
+        assert cli.main(["fit", "--config", "x.yaml"]) == 0
+        assert (run / "lease.json").is_file()
+    finally:
+        first.give_back()
