@@ -36,7 +36,7 @@ class CompetitionMetric(ABC):
 
     @abstractmethod
     def image(self, prediction: Arrays, targets: Arrays) -> np.ndarray:
-        """Row of one image: 1-D float64 of counts or scores, equally long for every image, or a `as_row` of them.
+        """Row of one image: 1-D float64 of counts or scores, equally long for every image, or the result of `as_row`.
 
         Args:
             prediction: post-processed arrays of the image by name, at original size.
