@@ -14,24 +14,19 @@ def flat_names(names: Names) -> list[str]:
     return [name for entry in names for name in ([entry] if isinstance(entry, str) else channel_counts(entry))]
 
 
-def channel_counts(entry: Sequence[str]) -> dict[str, int | None]:
-    """`[body, "kind:4"]` -> `{body: 1, kind: 4}`; None for all if no name has a number.
+def channel_counts(entry: Sequence[str]) -> dict[str, int]:
+    """`[body, "kind:4"]` -> `{body: 1, kind: 4}`.
 
     Raises:
         ValueError: not a number of channels after a colon.
     """
-    parts = [name.partition(":") for name in entry]
-    wrong = next(
-        (name for name, (_, colon, count) in zip(entry, parts, strict=True) if colon and not _is_count(count)), 0
-    )
-    if wrong:
-        raise ValueError(f"model.outputs has {wrong!r}, expected a name, or name:channels with 1 or more channels")
-    sized = any(colon for _, colon, _ in parts)
-    return {name: int(count or 1) if sized else None for name, _, count in parts}
-
-
-def _is_count(text: str) -> bool:
-    return text.isdecimal() and int(text) > 0
+    counts = {}
+    for name in entry:
+        bare, colon, count = name.partition(":")
+        if colon and not (count.isdecimal() and int(count) > 0):
+            raise ValueError(f"model.outputs has {name!r}, expected a name, or name:channels with 1 or more channels")
+        counts[bare] = int(count or 1)
+    return counts
 
 
 def name_outputs(result: Tensor | Sequence[Tensor] | dict, names: Names) -> dict[str, Tensor | list[Tensor]]:
@@ -68,23 +63,21 @@ def name_outputs(result: Tensor | Sequence[Tensor] | dict, names: Names) -> dict
         if isinstance(entry, str):
             outputs[entry] = tensor
             continue
-        counts = channel_counts(entry)
-        sizes = [count for count in counts.values() if count is not None]
-        if sizes:
-            if sum(sizes) != tensor.shape[1]:
+        counts, channels = channel_counts(entry), tensor.shape[1]
+        if not any(":" in name for name in entry):  # evenly
+            if channels % len(entry):
                 raise ValueError(
-                    f"model.outputs splits a tensor of {tensor.shape[1]} channels into {list(entry)}, which are "
-                    f"{sum(sizes)}; set the network's `classes` to {sum(sizes)}"
+                    f"model.outputs splits a tensor of {channels} channels into {list(entry)}, expected a "
+                    f"multiple of {len(entry)} channels; set the network's `classes`"
                 )
-            outputs |= zip(counts, tensor.split(sizes, dim=1), strict=True)
-            continue
-        if tensor.shape[1] % len(entry):
+            counts = dict.fromkeys(entry, channels // len(entry))
+        total = sum(counts.values())
+        if total != channels:
             raise ValueError(
-                f"model.outputs splits a tensor of {tensor.shape[1]} channels into {list(entry)}, expected a "
-                f"multiple of {len(entry)} channels; set the network's `classes`"
+                f"model.outputs splits a tensor of {channels} channels into {list(entry)}, which are {total}; set "
+                f"the network's `classes` to {total}"
             )
-        for name, part in zip(entry, tensor.chunk(len(entry), dim=1), strict=True):
-            outputs[name] = part
+        outputs |= zip(counts, tensor.split(list(counts.values()), dim=1), strict=True)
     return outputs
 
 
