@@ -19,7 +19,7 @@ import timm
 import torch
 
 import cli
-from benchmarks.measure import RESULTS, Report
+from benchmarks.measure import Report
 
 TRAIN, VALIDATION, STEPS, SEEDS = 16, 60, 100, (0, 1, 2)
 CONFIG = """
@@ -87,7 +87,7 @@ def main() -> None:
             report.line(f"| {seed} | {scores[0]:.4f} | {scores[1]:.4f} | {differences[-1]:+.4f} |")
     report.line("")
     report.line(f"Difference: {statistics.mean(differences):+.3f} on average, {min(differences):+.3f} at least.")
-    (RESULTS / "encoder_weights.md").write_text("\n".join(report.lines) + "\n")
+    report.save()
 
 
 def dice(seed: int, weights: str | None) -> float:

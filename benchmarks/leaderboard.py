@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from benchmarks.measure import RESULTS, Report
+from benchmarks.measure import Report
 from benchmarks.recipes import ROOT, command
 
 ENCODER = {"encoder_name": "tu-tf_mobilenetv3_small_minimal_100", "encoder_weights": None, "classes": 2}
@@ -93,15 +93,14 @@ def table(data: Path, steps: int, folder: str) -> None:
     if abs(float(shown) - independent) > 6e-5:
         raise SystemExit(f"`score` says {shown}, the independent script {independent:.6f}")
 
-    report = Report("leaderboard", ["torch", "segmentation-models-pytorch"])
-    report.lines = report.lines[:3]
-    for line in (
-        "",
+    report = Report(
+        "leaderboard",
+        ["torch", "segmentation-models-pytorch"],
+        ("predictions", "score"),
         f"`configs/dsb2018.yaml`, folds {' and '.join(FOLDS)} of 5, three networks with random weights, {steps} "
         "steps of training each. Instance AP (IoU .50:.95) out of fold with its bootstrap interval over images.",
-        "",
-        "| predictions | score |",
-        "|---|---|",
+    )
+    for line in (
         *(f"| {name} | {value} |" for name, value in rows),
         "",
         "Single networks, components: " + ", ".join(f"{name} {value}" for name, value in scores.items()) + ".",
@@ -115,7 +114,7 @@ def table(data: Path, steps: int, folder: str) -> None:
         "```",
     ):
         report.line(line)
-    (RESULTS / "leaderboard.md").write_text("\n".join(report.lines) + "\n")
+    report.save()
 
 
 def train(folder: str, arguments: list[str], steps: int) -> None:

@@ -231,12 +231,12 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    report = Report("loop_overhead", ["torch", "pytorch-lightning", "segmentation-models-pytorch"])
-    load = os.getloadavg()[0]
-    del report.lines[-2:]
-    report.line(f"{torch.get_num_threads()} torch threads; load of the machine at the start {load:.1f}.\n")
-    report.line("| work | variant | wall ms a step | CPU ms | CPU ms over bare | of bare (wall) | of bare (CPU) |")
-    report.line("|---|---|---|---|---|---|---|")
+    report = Report(
+        "loop_overhead",
+        ["torch", "pytorch-lightning", "segmentation-models-pytorch"],
+        ("work", "variant", "wall ms a step", "CPU ms", "CPU ms over bare", "of bare (wall)", "of bare (CPU)"),
+        f"{torch.get_num_threads()} torch threads; load of the machine at the start {os.getloadavg()[0]:.1f}.",
+    )
     with tempfile.TemporaryDirectory() as folder:
         small = make_batch(2, 16)
         runs = variants(lambda: nn.Conv2d(3, 1, 3, padding=1), small, arguments.steps, 20, folder)

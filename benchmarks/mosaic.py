@@ -13,7 +13,7 @@ import numpy as np
 import rasterio
 import torch
 
-from benchmarks.measure import RESULTS, Report
+from benchmarks.measure import Report
 from experiments import load
 from inference import Inference
 
@@ -55,20 +55,16 @@ def main() -> None:
                 band = (distance >= low) & (distance < high)
                 for key, predicted in (("tile by tile", alone), ("as one scene", whole)):
                     errors[key][number] += (predicted != target)[band].sum(), band.sum()
-    report = Report("mosaic", ["torch", "segmentation-models-pytorch"])
-    report.lines = report.lines[:3]
-    for line in (
-        "",
+    report = Report(
+        "mosaic",
+        ["torch", "segmentation-models-pytorch"],
+        ("distance to a shared edge, pixels", *errors, "change"),
         f"{count} pairs of a held-back tile of 256² and one that shares an edge with it; wrong pixels of the first.",
-        "",
-        "| distance to a shared edge, pixels | " + " | ".join(errors) + " | change |",
-        "|---|---|---|---|",
-    ):
-        report.line(line)
+    )
     for number, (low, high) in enumerate(BANDS):
         one, two = (wrong[number, 0] / wrong[number, 1] for wrong in errors.values())
         report.line(f"| {low} to {high} | {100 * one:.2f} % | {100 * two:.2f} % | {100 * (two / one - 1):+.1f} % |")
-    (RESULTS / "mosaic.md").write_text("\n".join(report.lines) + "\n")
+    report.save()
 
 
 def read(path: Path) -> tuple[float, float, np.ndarray]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.measure import RESULTS, Report
+from benchmarks.measure import Report
 
 ROOT = Path(__file__).resolve().parents[1]
 BORDER = "bce(border) + dice(border)"
@@ -38,16 +38,12 @@ RECIPES: dict[str, dict] = {
 
 def main() -> None:
     data, epochs = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "3"
-    report = Report("recipes", ["torch", "segmentation-models-pytorch"])
-    report.lines = report.lines[:3]
-    for line in (
-        "",
+    report = Report(
+        "recipes",
+        ["torch", "segmentation-models-pytorch"],
+        ("recipe", "instance AP (IoU .50:.95)", "per-image Dice"),
         f"`configs/dsb2018.yaml`, fold 0, seed 0, {epochs} epochs, random weights; the config's own post-processing.",
-        "",
-        "| recipe | instance AP (IoU .50:.95) | per-image Dice |",
-        "|---|---|---|",
-    ):
-        report.line(line)
+    )
     with tempfile.TemporaryDirectory() as folder:
         config = ["--config", str(ROOT / "configs/dsb2018.yaml")]
         root = ["--data.root", str(Path(data).resolve())]
@@ -69,7 +65,7 @@ def main() -> None:
                 for label in ("score", "DicePerImage")
             )
             report.line(f"| `{name}` | {score} | {dice} |")
-    (RESULTS / "recipes.md").write_text("\n".join(report.lines) + "\n")
+    report.save()
 
 
 def command(folder: str, *arguments: str) -> str:

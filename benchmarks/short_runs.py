@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean, stdev
 
-from benchmarks.measure import RESULTS, Report
+from benchmarks.measure import Report
 from benchmarks.recipes import ROOT, command
 
 CELLS = {
@@ -62,19 +62,16 @@ def main() -> None:
         for name, figures in pool.map(train, jobs):
             found[name].append(figures)
             print(name, figures, flush=True)
-    report = Report("short_runs", ["torch", "segmentation-models-pytorch", "albumentations"])
-    report.lines = report.lines[:3]
-    for line in (
-        "",
+    report = Report(
+        "short_runs",
+        ["torch", "segmentation-models-pytorch", "albumentations"],
+        ("cell", "instance AP (IoU .50:.95)", "each seed", "per-image Dice", "optimizer steps"),
         f"`configs/dsb2018.yaml`, fold 0, random weights, {minutes} minutes of training on one thread, {processes} "
         f"at a time, {seeds} seeds; mean and standard deviation over the seeds.",
-        "",
-        "| cell | instance AP (IoU .50:.95) | each seed | per-image Dice | optimizer steps |",
-        "|---|---|---|---|---|",
-        *(row(name, figures) for name, figures in found.items()),
-    ):
-        report.line(line)
-    (RESULTS / "short_runs.md").write_text("\n".join(report.lines) + "\n")
+    )
+    for name, figures in found.items():
+        report.line(row(name, figures))
+    report.save()
 
 
 def row(name: str, figures: list[tuple[float, float, int]]) -> str:
