@@ -9,7 +9,7 @@ from networks.first_layer import repack, set_in_channels
 from networks.heads import ClassifierHead
 from networks.pooling import pooling as make_pooling
 from networks.weight_files import Wanted, find_weights_file, read_state
-from networks.weight_keys import COUNT, fit_state, misfit_text
+from networks.weight_keys import fit_state, misfit_text
 from networks.weight_sources import Statistics, stem_of
 
 # The ImageNet weights were trained on images in [0, 255] minus their mean.
@@ -81,10 +81,7 @@ class BnInception(nn.Module):
         stem = "conv1_7x7_s2.weight"
         fitted.values[stem] = repack(fitted.values[stem], 3, [2, 1, 0])  # BGR to RGB
         self.encoder.load_state_dict(fitted.values)
-        total = sum(not key.endswith(COUNT) for key in fitted.values)
-        self.encoder.loaded_weights = LoadedWeights(
-            "bninception", path, fitted.matched, total, fitted.unused, fitted.random, EXPECTED
-        )
+        self.encoder.loaded_weights = LoadedWeights.of("bninception", path, fitted, EXPECTED)
 
     def pyramid(self, image: Tensor) -> list[Tensor]:
         """Feature maps with `CHANNELS` channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image's size."""

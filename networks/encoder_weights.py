@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import timm
 import torch
@@ -41,6 +41,11 @@ class LoadedWeights:
     unused: list[str]
     random: list[str]
     statistics: Statistics | None
+
+    @classmethod
+    def of(cls, encoder: str, path: Path, fitted: FittedState, statistics: Statistics | None) -> Self:
+        """Of weights that were fitted to an encoder."""
+        return cls(encoder, path, fitted.matched, fitted.total, fitted.unused, fitted.random, statistics)
 
     def text(self) -> str:
         """One line for the start of a training."""
@@ -82,10 +87,8 @@ def load_encoder(
     encoder.load_state_dict(fitted.values)
     if statistics is not None:
         statistics = statistics_beside(path) or statistics_of_stem(path) or statistics
-    total = sum(not key.endswith(COUNT) for key in fitted.values)
-    name = name or type(encoder).__name__
     noted: Any = encoder
-    noted.loaded_weights = LoadedWeights(name, path, fitted.matched, total, fitted.unused, fitted.random, statistics)
+    noted.loaded_weights = LoadedWeights.of(name or type(encoder).__name__, path, fitted, statistics)
 
 
 def fit_encoder(

@@ -16,7 +16,7 @@ from torchvision.models import WeightsEnum, get_model_builder
 from compat.torchvision import weights_read_by
 from networks.encoder_weights import LoadedWeights, full_name, load_encoder, timm_part
 from networks.weight_files import find_weights_file, read_state
-from networks.weight_keys import COUNT, fit_state, misfit_text
+from networks.weight_keys import fit_state, misfit_text
 from networks.weight_sources import (
     statistics_of_smp,
     statistics_of_torchvision,
@@ -94,7 +94,7 @@ def with_pretrained(network: nn.Module, library: Literal["smp", "timm"], encoder
     if library == "smp":
         load_smp_encoder(network.get_submodule("encoder"), encoder, weights)
     else:
-        load_encoder(network, find_weights_file(wanted_of_timm(encoder)), encoder, settings=None)
+        load_encoder(network, find_weights_file(wanted_of_timm(encoder)), encoder)
     return network
 
 
@@ -137,9 +137,7 @@ def from_torchvision(builder: str, arguments: dict[str, Any], random: bool = Fal
         fitted, wrong = fit_state(read_state(path), expected)
         if wrong:
             raise ValueError(misfit_text(str(path), wrong))
-        total = sum(not key.endswith(COUNT) for key in expected)
-        statistics = statistics_of_torchvision(weights)
-        found.append(LoadedWeights(plain[0], path, fitted.matched, total, fitted.unused, fitted.random, statistics))
+        found.append(LoadedWeights.of(plain[0], path, fitted, statistics_of_torchvision(weights)))
         return fitted.values
 
     with weights_read_by(state_of):

@@ -27,6 +27,11 @@ class FittedState:
     unused: list[str]
     random: list[str]
 
+    @property
+    def total(self) -> int:
+        """Number of tensors of the network, without counts of batches."""
+        return sum(not key.endswith(COUNT) for key in self.values)
+
 
 def fit_state(
     state: dict[str, Tensor],
