@@ -17,7 +17,15 @@ from exploration.layouts.tables import from_csv
 from files.atomic import atomic_path
 from files.writing import write_text
 
-LABELS = ("masks", "coco", "labelme", "yolo", "cvat", "voc", "csv")
+LABELS = {  # option -> what reads it
+    "masks": from_masks,
+    "coco": from_coco,
+    "labelme": from_labelme,
+    "yolo": from_yolo,
+    "cvat": from_cvat,
+    "voc": from_voc,
+    "csv": from_csv,
+}
 
 
 @dataclass
@@ -106,19 +114,10 @@ def look(options: Options) -> tuple[ImagesFound, LabelsFound]:
     if len(given) != 1:
         raise ValueError(f"new needs one of --{', --'.join(LABELS)}, got {', '.join(given) or 'none'}")
     key, value = next(iter(given.items()))
-    readers = {
-        "masks": from_masks,
-        "coco": from_coco,
-        "labelme": from_labelme,
-        "yolo": from_yolo,
-        "cvat": from_cvat,
-        "voc": from_voc,
-        "csv": from_csv,
-    }
     located = f"{value}/*" if Path(value).is_dir() else value
     images = find(options.images, options.test, located, options.sample)
     measure(images)
-    return images, readers[key](value, images, options.task)
+    return images, LABELS[key](value, images, options.task)
 
 
 def first_target(config: Path) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+TARGETS = "datamodules.targets"  # folder of the target classes in YAML
 Task = Literal[
     "mask",  # one mask per image
     "classes",  # one class per pixel

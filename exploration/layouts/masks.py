@@ -6,12 +6,11 @@ from typing import Any
 
 from datamodules.table import find_images
 from datamodules.targets.patterns import located
-from exploration.layouts.found import Entry, LabelsFound, Task, few
+from exploration.layouts.found import TARGETS, Entry, LabelsFound, Task, few
 from exploration.layouts.images import ImagesFound
 from exploration.layouts.mask_patterns import SPLIT_KEY, files_of_images, for_all_splits, mask_pattern, several
 from exploration.layouts.mask_values import MaskValues, class_file, colour_list, mask_values
 
-TARGETS = "datamodules.targets"
 VOID_NAMES = ("void", "unlabelled", "unlabeled", "ignore", "ignored")
 
 

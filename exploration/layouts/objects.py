@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from datamodules.readers.images import picture_size
 from datamodules.row import Row
 from datamodules.table import ID, rows_of
 from datamodules.targets import Boxes, CocoMasks, Cvat, LabelMe, Yolo
+from datamodules.targets.boxes_files import read_voc
 from datamodules.targets.objects import Objects, Output
-from exploration.layouts.found import Entry, LabelsFound, Task, evenly, few
+from exploration.layouts.found import TARGETS, Entry, LabelsFound, Task, evenly, few
 from exploration.layouts.images import ImagesFound, under
 from files.texts import read_json
 
-TARGETS = "datamodules.targets"
 LOOKED_AT = 60  # images whose objects are looked at
 Make = Callable[[Output], Objects]
 
@@ -49,50 +50,48 @@ def from_yolo(file: str, images: ImagesFound, task: Task | None) -> LabelsFound:
 def from_cvat(file: str, images: ImagesFound, task: Task | None) -> LabelsFound:
     """Objects of the XML of CVAT: class maps if any has an area of its own, else boxes."""
     path = under(images.root, file)
-
-    def make(output: Output) -> Cvat:
-        return Cvat(path, output)
-
-    drawn = task is None and not _all_boxes(make, images)
-    return _objects("Cvat", {"path": path}, make, images, task or ("classes" if drawn else "boxes"))
+    return _shapes("Cvat", {"path": path}, lambda output: Cvat(path, output), images, task)
 
 
 def from_labelme(pattern: str, images: ImagesFound, task: Task | None) -> LabelsFound:
     """Shapes of labelme: class maps if any has an area of its own, else boxes."""
-    if ID not in pattern:
-        pattern = f"{Path(pattern).as_posix()}/{ID}.json" if Path(pattern).is_dir() else pattern.replace("*", ID, 1)
-    path = under(images.root, pattern)
-
-    def make(output: Output) -> LabelMe:
-        return LabelMe(path, output)
-
-    drawn = task is None and not _all_boxes(make, images)
-    return _objects("LabelMe", {"pattern": path}, make, images, task or ("classes" if drawn else "boxes"))
+    path = under(images.root, _with_id(pattern, ".json"))
+    return _shapes("LabelMe", {"pattern": path}, lambda output: LabelMe(path, output), images, task)
 
 
 def from_voc(pattern: str, images: ImagesFound, task: Task | None) -> LabelsFound:
     """Boxes of Pascal VOC's XML files."""
     if task not in (None, "boxes"):
         raise ValueError(f"--task {task}: XML files of Pascal VOC have boxes only; for its PNG files use --masks")
-    if ID not in pattern:
-        pattern = f"{Path(pattern).as_posix()}/{ID}.xml" if Path(pattern).is_dir() else pattern.replace("*", ID, 1)
-    path = under(images.root, pattern)
+    path = under(images.root, _with_id(pattern, ".xml"))
     names = _voc_names(path, images)
     target = Boxes(path, "voc", classes=names)
     target.prepare(images.table, images.root)
     arguments = {"path": path, "kind": "voc", "classes": names}
-    return _boxes(Entry(f"{TARGETS}.Boxes", arguments), names, _count(target, images))
+    return _boxes(Entry(f"{TARGETS}.Boxes", arguments), names, target, images)
+
+
+def _with_id(pattern: str, ending: str) -> str:
+    """A pattern with `{image_id}` from one with `*` or a folder."""
+    if ID in pattern:
+        return pattern
+    return f"{Path(pattern).as_posix()}/{ID}{ending}" if Path(pattern).is_dir() else pattern.replace("*", ID, 1)
 
 
 def _voc_names(path: str, images: ImagesFound) -> list[str]:
-    from datamodules.targets.boxes_files import read_voc
-
     files = {image_id: images.root / path.replace(ID, image_id) for image_id in images.table["image_id"]}
     return sorted(set(read_voc(files).names))
 
 
 def _default(drawn: bool) -> Task:
     return "instances" if drawn else "boxes"
+
+
+def _shapes(kind: str, arguments: dict[str, Any], make: Make, images: ImagesFound, task: Task | None) -> LabelsFound:
+    """Entries of a file of shapes: class maps if any has an area of its own, else boxes."""
+    if task is None:
+        task = "boxes" if _all_boxes(make("instances"), images) else "classes"
+    return _objects(kind, arguments, make, images, task)
 
 
 def _objects(kind: str, arguments: dict[str, Any], make: Make, images: ImagesFound, task: Task) -> LabelsFound:
@@ -102,7 +101,7 @@ def _objects(kind: str, arguments: dict[str, Any], make: Make, images: ImagesFou
     target = make("boxes" if task == "boxes" else "instances" if task == "instances" else "classes")
     target.prepare(images.table, images.root)
     if task == "boxes":
-        return _boxes(Entry(path, arguments | {"output": "boxes"}), names, _count(target, images))
+        return _boxes(Entry(path, arguments | {"output": "boxes"}), names, target, images)
     found = [f"{len(names)} classes: {few(names)}"]
     if task == "classes":
         return LabelsFound(
@@ -128,25 +127,19 @@ def _objects(kind: str, arguments: dict[str, Any], make: Make, images: ImagesFou
     )
 
 
-def _boxes(entry: Entry, names: list[str], count: int) -> LabelsFound:
+def _boxes(entry: Entry, names: list[str], target: Objects | Boxes, images: ImagesFound) -> LabelsFound:
+    rows = evenly(rows_of(images.table), LOOKED_AT)
+    count = sum(len(target.read(row, _size(row))["boxes"]) for row in rows)
     return LabelsFound(
         "boxes",
         [entry],
         names,
         Entry("submissions.Coco", {"classes": names}),
-        found=[f"{len(names)} classes: {few(names)}; {count} boxes in the first {LOOKED_AT} images at most"],
+        found=[f"{len(names)} classes: {few(names)}; {count} boxes in {len(rows)} images that were looked at"],
     )
 
 
-def _count(target: Objects | Boxes, images: ImagesFound) -> int:
-    sizes = {row.image_id: None for row in evenly(rows_of(images.table), LOOKED_AT)}
-    rows = [row for row in rows_of(images.table) if row.image_id in sizes]
-    return sum(len(target.read(row, _size(row))["boxes"]) for row in rows)
-
-
 def _size(row: Row) -> tuple[int, int]:
-    from datamodules.readers.images import picture_size
-
     height, width = picture_size(row.path)
     return height, width
 
@@ -154,20 +147,15 @@ def _size(row: Row) -> tuple[int, int]:
 def _has_polygons(target: Objects, images: ImagesFound) -> bool:
     target.prepare(images.table, images.root)
     rows = evenly(rows_of(images.table), LOOKED_AT)
-    return any(len(ring) != 4 for row in rows for shape in target.objects(row, _size(row)) for ring in shape.rings)
+    shapes = (shape for row in rows for shape in target.objects(row, _size(row)))
+    return any(len(ring) != 4 for shape in shapes for ring in shape.rings)
 
 
-def _all_boxes(make: Make, images: ImagesFound) -> bool:
+def _all_boxes(target: Objects, images: ImagesFound) -> bool:
     """Whether every object of some images fills its bounding box."""
-    boxes, areas = make("boxes"), make("instances")
-    for target in (boxes, areas):
-        target.prepare(images.table, images.root)
-    for row in evenly(rows_of(images.table), LOOKED_AT):
-        size = _size(row)
-        for shape in areas.objects(row, size):
-            if not _is_box(shape.rings):
-                return False
-    return True
+    target.prepare(images.table, images.root)
+    rows = evenly(rows_of(images.table), LOOKED_AT)
+    return all(_is_box(shape.rings) for row in rows for shape in target.objects(row, _size(row)))
 
 
 def _is_box(rings: tuple[np.ndarray, ...]) -> bool:

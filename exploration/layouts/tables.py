@@ -7,11 +7,10 @@ from typing import Any
 import pandas as pd
 
 from datamodules.matching import match_images
-from exploration.layouts.found import Entry, LabelsFound, Task, few
+from exploration.layouts.found import TARGETS, Entry, LabelsFound, Task, few
 from exploration.layouts.images import ImagesFound, under
 from files.tables import read_csv
 
-TARGETS = "datamodules.targets"
 RUNS = re.compile(r"\s*(\d+\s+\d+(\s+\d+\s+\d+)*)?\s*")
 BOXES = (
     (["xmin", "ymin", "xmax", "ymax"], "xyxy"),
