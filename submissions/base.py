@@ -117,20 +117,20 @@ class Submission(ABC):
         Raises:
             SubmissionError: an invalid row or id, or too large a file. No file is written.
         """
-        rows: dict[Row, list[Row]] = {}
-        images: set[str] = set()
-        for image_id, prediction in predictions:
-            if image_id in images:
-                raise SubmissionError(f"image {image_id!r} has two predictions, expected one")
-            images.add(image_id)
-            try:
-                written = self.rows(image_id, prediction)
-            except ValueError as error:
-                raise SubmissionError(f"image {image_id!r}: {error}") from error
-            for row in written:
-                rows.setdefault(row[: self.keys], []).append(row)
-        order = self._order(rows, images, sample, sizes)
         with self._appearing(output) as temporary:
+            rows: dict[Row, list[Row]] = {}
+            images: set[str] = set()
+            for image_id, prediction in predictions:
+                if image_id in images:
+                    raise SubmissionError(f"image {image_id!r} has two predictions, expected one")
+                images.add(image_id)
+                try:
+                    written = self.rows(image_id, prediction)
+                except ValueError as error:
+                    raise SubmissionError(f"image {image_id!r}: {error}") from error
+                for row in written:
+                    rows.setdefault(row[: self.keys], []).append(row)
+            order = self._order(rows, images, sample, sizes)
             self._save(temporary, [row for key in order for row in rows[key]])
             size = self.bytes_of(temporary) / 1e6
             if max_file_size is not None and size > max_file_size:

@@ -3,7 +3,7 @@
 import tempfile
 import zipfile
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -50,18 +50,16 @@ class ImageFiles(Submission):
     def read_file(self, path: Path, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """Read and check the file of one image of this `(H, W)`; messages of errors need not name it."""
 
-    def write(
-        self,
-        predictions: Iterable[tuple[str, dict[str, np.ndarray]]],
-        output: Path,
-        sample: Path | None = None,
-        sizes: Sizes | None = None,
-        max_file_size: float | None = None,
-    ) -> None:
+    @contextmanager
+    def _appearing(self, output: Path) -> Iterator[Path]:
         self._output, self._folder = output, output.with_suffix("") if output.suffix in (LIST, ZIP) else output
         with self._holding_back(output) as self._new:
             try:
-                super().write(predictions, output, sample, sizes, max_file_size)
+                if output == self._folder:
+                    yield self._new  # appears with its files
+                else:
+                    with super()._appearing(output) as temporary:
+                        yield temporary
             finally:
                 self._new = None
 
@@ -93,14 +91,6 @@ class ImageFiles(Submission):
         path.parent.mkdir(parents=True, exist_ok=True)
         self.write_file(path, image_id, prediction)
         return [(image_id, f"{self._folder.name}/{name}")]
-
-    @contextmanager
-    def _appearing(self, output: Path) -> Iterator[Path]:
-        if self._new is not None and output == self._folder:
-            yield self._new  # appears with its files
-        else:
-            with super()._appearing(output) as temporary:
-                yield temporary
 
     def _save(self, path: Path, rows: list[Row]) -> None:
         if path == self._new:
