@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from annotations.coco_segmentations import compact
 from annotations.sizes import declared_size
 from files.read_once import read_once
 from files.texts import read_json
@@ -58,7 +59,7 @@ class CocoFile:
         self.labels = np.array([position[item["category_id"]] for item in items], np.int64)
         self.crowd = np.array([item.get("iscrowd", 0) for item in items], np.int64) == 1
         self.bbox = [item.get("bbox") for item in items]
-        self.segmentation = [_compact(item.get("segmentation")) for item in items]
+        self.segmentation = [compact(item.get("segmentation")) for item in items]
         self.points = [item.get("keypoints") for item in items]
 
     def __deepcopy__(self, memo: dict) -> "CocoFile":
@@ -94,17 +95,6 @@ def read_coco_file(path: Path) -> CocoFile:
         ValueError: as `CocoFile`.
     """
     return CocoFile(path)
-
-
-def _compact(segmentation: Any) -> Any:
-    """Return polygons as arrays, which take a tenth of the memory; anything else, also if faulty, as it is."""
-    if not isinstance(segmentation, list):
-        return segmentation
-    try:
-        rings = tuple(np.array(ring, np.float64) for ring in segmentation)
-    except (TypeError, ValueError):
-        return segmentation
-    return rings if all(ring.ndim == 1 for ring in rings) else segmentation
 
 
 def _check_annotations(items: list, images: dict[Id, dict], kinds: dict[Id, dict], path: Path) -> None:

@@ -1,10 +1,11 @@
 """Masks of COCO files as runs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from masks import coco_rle
+from annotations.coco_segmentations import compact, has_area, parts_of, run_lengths
 from masks.coco_polygons import coco_patches
 from masks.run_length_masks import runs_of
 
@@ -21,26 +22,19 @@ def runs_of_segmentation(segmentation: Any, size: tuple[int, int], what: str) ->
     Raises:
         ValueError: anything else, another size, or an empty mask.
     """
-    if isinstance(segmentation, list):
-        runs = _runs_of_polygons(segmentation, size)
-    elif isinstance(segmentation, dict) and {"size", "counts"} <= set(segmentation):
-        if list(segmentation["size"]) != list(size):
-            raise ValueError(f"the mask of {what} is {segmentation['size']}, expected {list(size)} as its image")
-        counts, pixels = segmentation["counts"], size[0] * size[1]
-        if isinstance(counts, str):
-            runs = coco_rle.decode(counts.encode(), pixels)
-        else:
-            runs = coco_rle.runs_of_counts(counts, pixels)
-    else:
-        raise ValueError(f"segmentation of {what} is {str(segmentation)[:40]}, expected run lengths or polygons")
+    if segmentation is None:
+        raise ValueError(f"{what} has no segmentation, expected run lengths or polygons")
+    given, runs = compact(segmentation), np.zeros((2, 0), np.int64)
+    if has_area(given, what):
+        is_polygons = isinstance(given, tuple)
+        runs = _union(parts_of(given, size, what)[0], size) if is_polygons else run_lengths(given, size, what)
     if not runs.shape[1]:
         raise ValueError(f"the mask of {what} is empty")
     return runs
 
 
-def _runs_of_polygons(polygons: list[Any], size: tuple[int, int]) -> np.ndarray:
+def _union(rings: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
     """Runs of the union of polygons, by COCO's own rule."""
-    rings = [np.asarray(ring, np.float64).reshape(-1, 2) for ring in polygons]
     mask = np.zeros(size, np.uint8)
     for patch in coco_patches(rings, size):
         if patch is not None:

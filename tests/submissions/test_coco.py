@@ -221,10 +221,23 @@ def test_results_of_others_are_checked(tmp_path, coco_file, entry, message):
 def test_masks_of_another_size_and_missing_classes(tmp_path, coco_file):
     form = Coco(kind="masks", file=str(coco_file[0]))
     form.begin(tmp_path / "s.json", TABLE)
-    wrong = GOOD | {"segmentation": {"size": [60, 40], "counts": "abc"}}
-    (tmp_path / "s.json").write_text(json.dumps([wrong]))
-    with pytest.raises(SubmissionError, match=r"the mask of a result is \[60, 40\], expected \[40, 60\]"):
-        form.read(tmp_path / "s.json", SIZES)
+    for segmentation, message in (
+        (
+            {"size": [60, 40], "counts": "abc"},
+            r"a result: .* size \(H, W\) \(60, 40\), but the image has \(40, 60\)",
+        ),
+        ({"size": [40, 60], "counts": 3}, "a result: segmentation has keys"),
+        ({"size": [40, 60], "counts": [2400]}, "the mask of a result is empty"),
+        ([[0, 0, 5, 0, 5]], "a result: a polygon has 5 numbers, expected pairs"),
+        ([[0, 0, float("nan"), 0, 5, 5]], "a result: a polygon has the number nan"),
+        ([[0, 0, 500, 0, 5, 5]], "far outside of its image"),
+        ([["a", 0, 5, 0, 5, 5]], "a result: segmentation is .*'a'"),
+        ([[0, 0, 5, 5]], "the mask of a result is empty"),
+        (None, "a result has no segmentation"),
+    ):
+        (tmp_path / "s.json").write_text(json.dumps([GOOD | {"segmentation": segmentation}]))
+        with pytest.raises(SubmissionError, match=message):
+            form.read(tmp_path / "s.json", SIZES)
     labels = np.ones(SIZE, np.int32)
     with pytest.raises(SubmissionError, match="there are 3 classes: add a step.*InstanceClasses"):
         form.write([("x", {"instances": labels})], tmp_path / "s.json", None, None)
