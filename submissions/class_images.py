@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from masks.colours import packed
 from submissions.base import require_array
 from submissions.class_maps import class_map
 from submissions.image_files import ImageFiles, check_shape
@@ -48,7 +49,8 @@ class ClassImages(ImageFiles):
         super().__init__()
         self.classes = list(colours) if classes is None and colours is not None else classes
         self.kind, self.values, self.colours, self.ignore, self.output = kind, values, colours, ignore, output
-        if ignore is not None and np.size(ignore) != (3 if kind == "rgb" else 1):
+        fits = _is_colour(ignore) if kind == "rgb" else np.size(ignore) == 1
+        if ignore is not None and not fits:
             raise ValueError(f"ClassImages: ignore is {ignore}, expected a colour for kind rgb, else a number")
         self._numbers, self._colours = np.zeros(0, np.int64), np.zeros((0, 3), np.uint8)
         if self.classes is not None:
@@ -93,12 +95,14 @@ class ClassImages(ImageFiles):
                 raise ValueError(f"its mode is {image.mode}, expected {' or '.join(modes[:2])}")
             pixels = np.asarray(image)
         check_shape(pixels.shape, size)
-        found = _packed(pixels.reshape(*pixels.shape[:2], -1))
-        codes = _packed(self._colours if self.kind == "rgb" else self._numbers[:, None])
+        found, codes, ignore = pixels, self._numbers, self.ignore
+        if self.kind == "rgb":
+            found, codes = packed(pixels), packed(self._colours)
+            ignore = None if self.ignore is None else packed(np.array(self.ignore, np.uint8))
         order = np.argsort(codes)
         place = order[np.minimum(np.searchsorted(codes[order], found), len(codes) - 1)]
         wrong = codes[place] != found
-        valid = None if self.ignore is None else found != _packed(np.atleast_1d(self.ignore))
+        valid = None if ignore is None else found != ignore
         wrong = wrong if valid is None else wrong & valid
         if wrong.any():
             first = pixels[wrong][0].tolist()
@@ -111,9 +115,9 @@ class ClassImages(ImageFiles):
         return {self.output: np.where(valid, place, 0), "valid": valid}
 
 
-def _packed(colours: np.ndarray) -> np.ndarray:
-    """Colours `(…, C)` as one number each."""
-    return colours.astype(np.int64) @ (256 ** np.arange(colours.shape[-1]))
+def _is_colour(given: object) -> bool:
+    """Whether this is red, green and blue in 0..255."""
+    return isinstance(given, list) and len(given) == 3 and 0 <= min(given) <= max(given) <= 255
 
 
 def _checked(colours: Mapping[str, list[int]], names: list[str]) -> np.ndarray:
@@ -124,7 +128,7 @@ def _checked(colours: Mapping[str, list[int]], names: list[str]) -> np.ndarray:
             f"ClassImages: colours lack the classes {lacking[:5]} and have the unknown {unknown[:5]}, expected "
             "red, green and blue for each class"
         )
-    wrong = next((name for name, c in colours.items() if len(c) != 3 or not 0 <= min(c) <= max(c) <= 255), None)
+    wrong = next((name for name, colour in colours.items() if not _is_colour(colour)), None)
     if wrong is not None:
         raise ValueError(
             f"ClassImages: the colour of {wrong!r} is {colours[wrong]}, expected three numbers of 0 to 255"

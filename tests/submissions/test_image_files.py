@@ -195,5 +195,8 @@ def test_void_pixels_of_a_solution_do_not_count(tmp_path):
     np.testing.assert_array_equal(form.read(solution, {"a": SIZE})["a"]["mask"], found * valid)
     with pytest.raises(SubmissionError, match=r"colour \[224, 224, 192\] of 18 pixels is not one of the 3"):
         ClassImages(kind="rgb", colours=COLOURS).read(solution, {"a": SIZE})
-    with pytest.raises(ValueError, match="ignore is 255, expected a colour"):
-        ClassImages(kind="rgb", colours=COLOURS, ignore=255)
+    for ignore in (255, [224, 224], [224, 224, 300]):
+        with pytest.raises(ValueError, match="ignore is .*, expected a colour"):
+            ClassImages(kind="rgb", colours=COLOURS, ignore=ignore)
+    with pytest.raises(ValueError, match="expected a colour for kind rgb, else a number"):
+        ClassImages(3, ignore=[224, 224, 192])
