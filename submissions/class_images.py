@@ -49,8 +49,7 @@ class ClassImages(ImageFiles):
         super().__init__()
         self.classes = list(colours) if classes is None and colours is not None else classes
         self.kind, self.values, self.colours, self.ignore, self.output = kind, values, colours, ignore, output
-        fits = _is_colour(ignore) if kind == "rgb" else np.size(ignore) == 1
-        if ignore is not None and not fits:
+        if ignore is not None and not (_is_colour(ignore) if kind == "rgb" else np.size(ignore) == 1):
             raise ValueError(f"ClassImages: ignore is {ignore}, expected a colour for kind rgb, else a number")
         self._numbers, self._colours = np.zeros(0, np.int64), np.zeros((0, 3), np.uint8)
         if self.classes is not None:
@@ -95,10 +94,10 @@ class ClassImages(ImageFiles):
                 raise ValueError(f"its mode is {image.mode}, expected {' or '.join(modes[:2])}")
             pixels = np.asarray(image)
         check_shape(pixels.shape, size)
-        found, codes, ignore = pixels, self._numbers, self.ignore
+        found, codes, ignore = pixels, self._numbers, None if self.ignore is None else np.array(self.ignore)
         if self.kind == "rgb":
             found, codes = packed(pixels), packed(self._colours)
-            ignore = None if self.ignore is None else packed(np.array(self.ignore, np.uint8))
+            ignore = None if ignore is None else packed(ignore)
         order = np.argsort(codes)
         place = order[np.minimum(np.searchsorted(codes[order], found), len(codes) - 1)]
         wrong = codes[place] != found
