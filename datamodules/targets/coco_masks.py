@@ -126,16 +126,15 @@ class CocoMasks(Objects):
     def objects(self, row: Row, size: tuple[int, ...]) -> list[Shape]:
         check_size(self._sizes.get(row.image_id), size, row, self.files(row)[0])
         coco, numbers = self._found[row.image_id]
-        drawn = set(self._drawn(row))
         shapes: list[Shape] = []
         rings: list[np.ndarray] = []
         owners: list[int] = []
         for place, number in enumerate(numbers):
-            needed = coco.segmentation[number] if number in drawn else None
+            box = _box(coco, number) if self.boxes else None
+            needed = coco.segmentation[number] if box is None else None
             polygons, patches = parts_of(needed, size, coco.where(number))
             rings += polygons
             owners += [place] * len(polygons)
-            box = _box(coco, number) if self.boxes else None
             if box is not None and (box[0] >= size[1] or box[1] >= size[0] or box[2] <= 0 or box[3] <= 0):
                 raise ValueError(
                     f"{coco.where(number)}: bbox {coco.bbox[number]} of image {row.image_id!r} is outside of its size "
@@ -146,11 +145,6 @@ class CocoMasks(Objects):
             if patch is not None:
                 shapes[place] = shapes[place]._replace(patches=(*shapes[place].patches, patch))
         return shapes
-
-    def _drawn(self, row: Row) -> list[int]:
-        """Return the annotations of an image whose segmentation is needed."""
-        coco, numbers = self._found[row.image_id]
-        return [number for number in numbers if coco.bbox[number] is None] if self.boxes else numbers
 
 
 def _box(coco: CocoFile, number: int) -> list[float] | None:

@@ -98,11 +98,11 @@ class Cvat(Objects):
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
         self._found, self._sizes, self._files = {}, {}, {}
-        known = self.file_classes(root)
         for file, part in tables_by_file(self.root, self.path, table, "CVAT file").items():
             cvat = read_cvat_file(file)
-            if cvat.names != known:
-                raise ValueError(f"{file} has the labels {', '.join(cvat.names)}, but another has {', '.join(known)}")
+            if cvat.names != self._known:
+                other = ", ".join(self._known)
+                raise ValueError(f"{file} has the labels {', '.join(cvat.names)}, but another has {other}")
             self._files |= dict.fromkeys(part["image_id"], file)
             if cvat.frames is None:
                 self._match_images(cvat, part)

@@ -93,8 +93,7 @@ class LabelMe(Objects):
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
-        names = enumerate(self.file_classes(root))
-        self._used = {name: place for place, name in names if self._label_of[place] >= 0}
+        self._used = {name: place for place, name in enumerate(self._known) if self._label_of[place] >= 0}
         self._paths = located(self.root, self.pattern, table, what="shapes")
         place, cure = partial(sought, self.root, self.pattern, table), "Check the target's pattern"
         tell_missing(table, self._paths, "labelme file", place, cure, self.required)

@@ -53,6 +53,7 @@ class Objects(Target, ABC):
         self.output, self.classes, self.unlabelled = output, classes, unlabelled
         self.name = name or ("instances" if output == "instances" else "mask")
         self.boxes = output == "boxes"
+        self._known: list[str] = []  # class names of the file
         self._label_of = np.zeros(0, np.int64)  # class number of each class of the file; -1 if left out
 
     @abstractmethod
@@ -104,7 +105,8 @@ class Objects(Target, ABC):
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
-        self._label_of = self._numbers(self.file_classes(root))
+        self._known = self.file_classes(root)
+        self._label_of = self._numbers(self._known)
 
     def _numbers(self, known: list[str]) -> np.ndarray:
         """Return the class number of each class of the file, without the background; -1 for those left out."""

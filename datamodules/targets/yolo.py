@@ -81,10 +81,10 @@ class Yolo(Objects):
 
     def prepare(self, table: pd.DataFrame, root: Path) -> None:
         super().prepare(table, root)
-        self._known = read_names(confined(root, self.data))
-        if self._known.keypoints and not self.boxes:
+        self._data = read_names(confined(root, self.data))
+        if self._data.keypoints and not self.boxes:
             raise ValueError(
-                f"{self._known.path} describes keypoints (kpt_shape), whose files have boxes alone; set output: boxes"
+                f"{self._data.path} describes keypoints (kpt_shape), whose files have boxes alone; set output: boxes"
             )
         place: Callable[[str], str | Path]
         if self.labels is not None:
@@ -105,7 +105,7 @@ class Yolo(Objects):
         if row.image_id not in self._paths:
             return []
         sides, shapes = np.array(size[::-1]), []
-        for label, found in read_labels(self._paths[row.image_id], self._known):
+        for label, found in read_labels(self._paths[row.image_id], self._data):
             if found.ndim == 2:
                 shapes.append(Shape(label, (found * sides,)))
                 continue
