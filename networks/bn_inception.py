@@ -4,12 +4,11 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from networks.encoder_weights import LoadedWeights
-from networks.first_layer import repack, set_in_channels
+from networks.encoder_weights import load_encoder
+from networks.first_layer import set_in_channels
 from networks.heads import ClassifierHead
 from networks.pooling import pooling as make_pooling
-from networks.weight_files import Wanted, find_weights_file, read_state
-from networks.weight_keys import fit_state, misfit_text
+from networks.weight_files import Wanted, find_weights_file
 from networks.weight_sources import Statistics, stem_of
 
 # The ImageNet weights were trained on images in [0, 255] minus their mean.
@@ -63,6 +62,7 @@ class BnInception(nn.Module):
             raise ImportError('BnInception needs pretrainedmodels: pip install -e ".[cadene]"') from error
         self.encoder = BNInception()
         del self.encoder.last_linear, self.encoder.global_pool
+        self.encoder.weight_statistics = EXPECTED
         if pretrained:
             self._load()
         set_in_channels(self.encoder, in_channels, channel_copies if pretrained else None)
@@ -74,14 +74,8 @@ class BnInception(nn.Module):
         from pretrainedmodels.models.bninception import pretrained_settings
 
         url = pretrained_settings["bninception"]["imagenet"]["url"]
-        path = find_weights_file(Wanted("bninception", ("bninception", *stem_of(url)), url=url))
-        fitted, wrong = fit_state(read_state(path), self.encoder.state_dict())
-        if wrong:
-            raise ValueError(misfit_text(str(path), wrong))
-        stem = "conv1_7x7_s2.weight"
-        fitted.values[stem] = repack(fitted.values[stem], 3, [2, 1, 0])  # BGR to RGB
-        self.encoder.load_state_dict(fitted.values)
-        self.encoder.loaded_weights = LoadedWeights.of("bninception", path, fitted, EXPECTED)
+        wanted = Wanted("bninception", ("bninception", *stem_of(url)), url=url)
+        load_encoder(self.encoder, find_weights_file(wanted), "bninception")
 
     def pyramid(self, image: Tensor) -> list[Tensor]:
         """Feature maps with `CHANNELS` channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image's size."""

@@ -74,12 +74,13 @@ def load_encoder(
         name: name of the encoder for messages (default: that of timm, else of its class).
         copies: as in `first_layer.spread`.
         settings: arguments of `timm.create_model` for the encoder; by default, found in the encoder.
-        statistics: mean and std that the weights expect, unless the file, its `config.json` or timm knows better.
+        statistics: mean and std that the weights expect, unless the file, its `config.json`, timm or an attribute
+            `weight_statistics` of the encoder knows better.
 
     Raises:
         ValueError: the weights do not fit; the message lists the differences.
     """
-    part = timm_part(encoder)
+    part, statistics = timm_part(encoder), getattr(encoder, "weight_statistics", statistics)
     if part is not None:
         name = name or full_name(part)
         statistics = statistics_of_timm(name)

@@ -24,6 +24,7 @@ DEPTH = 6  # folders of a Kaggle model below the mount: models/<owner>/<model>/<
 WIDE = 1000  # entries of a folder; one with more holds images, which would take seconds to list
 ENTRIES = 20_000  # entries looked at in all
 FORMER_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.")  # names in torchvision's files
+BGR = "conv1_7x7_s2.weight"  # first layer of Cadene's BN-Inception, whose images have blue first
 PATIENCE = 1.5  # seconds until a hub counts as out of reach
 
 
@@ -214,7 +215,7 @@ def missing_text(wanted: Wanted, reason: str) -> str:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Tensors by name; never runs code from the file.
+    """Tensors by name, for RGB images; never runs code from the file.
 
     Raises:
         ValueError: the file is damaged or not a state dict.
@@ -227,10 +228,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
             content = content.get("state_dict", content)
-        return {FORMER_DENSENET.sub(r"\1\2.", key.removeprefix("module.")): value for key, value in content.items()}
+        state = {FORMER_DENSENET.sub(r"\1\2.", key.removeprefix("module.")): value for key, value in content.items()}
     except Exception as error:
         cause = (str(error) or repr(error)).splitlines()[0]
         raise ValueError(
             f"weights {path} are damaged or not a state dict ({path.stat().st_size} bytes): {cause}; copy the "
             "file again"
         ) from error
+    return state | {BGR: state[BGR].flip(1)} if BGR in state else state

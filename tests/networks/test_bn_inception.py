@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from lightning_modules.normalisation import expected_statistics
-from networks.bn_inception import BnInception
+from lightning_modules.weights import load_encoder_file
+from networks import Siamese
+from networks.bn_inception import EXPECTED, BnInception
 
 SIZE = (1, 3, 224, 224)
 
@@ -56,6 +58,22 @@ def test_weights_of_a_local_file_in_rgb(tmp_path, monkeypatch):
     torch.save({"last_linear.bias": torch.zeros(3)}, tmp_path / "bninception.pth")
     with pytest.raises(ValueError, match=r"bninception.pth: \d+ weights do not fit the encoder:\n  missing conv1_7x7"):
         BnInception(0, pretrained=True)
+
+
+def test_a_named_file_is_converted_to_rgb_and_a_checkpoint_is_not(tmp_path):
+    from pretrainedmodels.models.bninception import BNInception
+
+    original, image = BNInception(10).eval(), torch.randn(1, 3, 64, 64)
+    torch.save(original.state_dict(), tmp_path / "mine.pth")
+    network = Siamese(BnInception(0)).eval()
+    load_encoder_file(network, str(tmp_path / "mine.pth"))
+    with torch.no_grad():
+        torch.testing.assert_close(network.branch.encoder.features(image), original.features(image.flip(1)))
+    assert expected_statistics(network) == EXPECTED
+    torch.save({f"network.{key}": value for key, value in network.state_dict().items()}, tmp_path / "run.ckpt")
+    again = Siamese(BnInception(0))
+    load_encoder_file(again, str(tmp_path / "run.ckpt"))
+    assert torch.equal(again.branch.encoder.conv1_7x7_s2.weight, network.branch.encoder.conv1_7x7_s2.weight)
 
 
 def test_nobody_is_asked_unless_wanted(no_network):
