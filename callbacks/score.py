@@ -111,9 +111,9 @@ class CompetitionScore(pl.Callback):
                 # A class missing in this fold may have no score, which changes the meaning of the mean.
                 scored[f"{stage}/{name}_classes"] = float(np.isfinite(classes).sum())
                 module.log_dict(scored, rank_zero_only=False, sync_dist=False)
-                if named is not numbered:  # for monitors
-                    scored = {f"{stage}/{name}_{each}": value for each, value in zip(numbered, classes, strict=True)}
-                    module.log_dict(scored, rank_zero_only=False, sync_dist=False, logger=False)
+                pairs = zip(numbered, classes, strict=True)
+                scored = {f"{stage}/{name}_{each}": value for each, value in pairs if each not in named}
+                module.log_dict(scored, rank_zero_only=False, sync_dist=False, logger=False)  # for monitors
         if self.folder is None or not trainer.is_global_zero or trainer.sanity_checking:
             return
         write_scores(self.folder / scores, self.competition)
@@ -121,16 +121,21 @@ class CompetitionScore(pl.Callback):
         if rows:
             title = f"{panel}   {type(self.competition.metric).__name__} {self.latest['score']:.4f}"
             path = self.folder / "panels" / f"{panel}.png"
-            write_panel(path, rows, title, getattr(getattr(trainer, "datamodule", None), "class_names", None) or [])
+            write_panel(path, rows, title, class_names(trainer))
             for logger in trainer.loggers:
                 if hasattr(logger, "log_panel"):
                     logger.log_panel(path, trainer.global_step)
 
 
+def class_names(trainer: pl.Trainer) -> list[str]:
+    """The class names of the data; empty if they are unknown."""
+    return getattr(getattr(trainer, "datamodule", None), "class_names", None) or []
+
+
 def class_labels(trainer: pl.Trainer, count: int) -> list[str] | None:
     """The class names of the data as parts of names in logs; None if they are unknown or not so many."""
-    names = getattr(getattr(trainer, "datamodule", None), "class_names", None)
-    return [name.replace("/", "_") for name in names] if names is not None and len(names) == count else None
+    names = class_names(trainer)
+    return [name.replace("/", "_") for name in names] if len(names) == count else None
 
 
 def write_scores(path: Path, competition: Competition) -> None:

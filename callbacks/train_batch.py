@@ -6,7 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
-from callbacks.score import as_arrays
+from callbacks.score import as_arrays, class_names
 from evaluation.sample_panel import Sample, draw_samples
 from files.png import write_png
 from lightning_modules import BaseModule
@@ -27,7 +27,7 @@ class TrainBatchPanel(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero and isinstance(pl_module, BaseModule):
-            names = getattr(getattr(trainer, "datamodule", None), "class_names", None) or []
+            names = class_names(trainer)
 
             def draw(batch: dict[str, Any]) -> None:
                 pl_module.batch_viewer = None  # only the first

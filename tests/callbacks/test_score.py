@@ -269,3 +269,9 @@ def test_the_sanity_check_before_training_is_no_result():
     )  # fmt: skip
     trainer.fit(Scripted(), DataLoader(torch.zeros(1, 1)), DataLoader(batches, batch_size=None))
     assert set(score.latest) == {"score"}
+
+
+def test_class_names_may_look_like_the_numbered_ones(tmp_path):
+    metric = DicePerImage(classes=3, empty=float("nan"))
+    logged, _ = fitted(tmp_path, metric, "val/score_class0", ["class1", "class2", "class3"])
+    assert [float(logged[f"val/score_class{n}"]) for n in (0, 1, 2)] == pytest.approx([DICE[0], *DICE])
