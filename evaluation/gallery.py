@@ -45,7 +45,7 @@ class Gallery:
             not self.worst_count or (len(self.worst) == self.worst_count and badness <= self.worst[-1][0])
         ):
             return
-        row = row_of(f"{image_id}   {score:.3f}", image, target, prediction, valid=valid, probability=probability)
+        row = row_of(f"{image_id}   {score:.3f}", image, target, prediction, valid, probability)
         if fixed:
             self.fixed[image_id] = row
             return

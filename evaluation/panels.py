@@ -42,9 +42,9 @@ def row_of(
     image: np.ndarray,
     target: np.ndarray,
     prediction: np.ndarray,
-    side: int = 256,
     valid: np.ndarray | None = None,
     probability: np.ndarray | None = None,
+    side: int = 256,
 ) -> Row:
     """Resize an image, its target and its prediction so that the longer side is `side` pixels.
 
@@ -56,10 +56,10 @@ def row_of(
             float: x1, y1, x2, y2, score, label.
         prediction: same kind as `target`; float probabilities are cut at 0.5, or reduced to the most probable class if
             the target has class numbers.
-        side: longer side of the result in pixels (default: 256).
         valid: `(H, W)` bool, False for void pixels; class number 255 of the target is void as well. None: all are
             valid.
         probability: `(K, H, W)` float in 0..1 before post-processing, of which the highest is shown; None for none.
+        side: longer side of the result in pixels (default: 256).
     """
     if is_class_map(target, image.ndim - 1):
         prediction = _as_classes(prediction, image.ndim - 1)

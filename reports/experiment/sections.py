@@ -244,7 +244,7 @@ def add_panel(report: Report, name: str, entries: list[Entry], names: Sequence[s
     """Images with target, prediction and errors, a row each; written as one PNG file beside the page as well."""
     report.heading(name)
     side = PANEL_WIDTH // (4 if all(entry.probability is None for entry in entries) else 5)
-    rows = [row_of(*entry[:4], side=side, valid=entry.valid, probability=entry.probability) for entry in entries]
+    rows = [row_of(*entry, side=side) for entry in entries]
     report.write(f"{name.split()[0].lower()}.png", png(draw_panel(rows, name, names)))
     columns = columns_of(rows)
     report.legend("Classes", class_legend(rows, names))
