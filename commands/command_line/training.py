@@ -149,7 +149,8 @@ class CompetitionCLI(LightningCLI):
             "--total_time",
             type=str | None,
             default=None,
-            help="Time limit of all sessions of a run together, HH:MM:SS; trainer.max_time is that of each session.",
+            help="Time limit of all sessions of a run together, HH:MM:SS, from the first one with a time limit on; "
+            "trainer.max_time is that of each session.",
         )
         if self.verb == "predict":
             parser.add_argument(
